@@ -1,0 +1,25 @@
+"""Which queues there are, and what they are called where several Headraces share a bus."""
+
+from dataclasses import dataclass
+
+from headrace.bus.port import DEAD, JOBS, LOGS, events_queue
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`namespace` stands before each name on the bus; inside, names are without it."""
+
+    partitions: int
+    namespace: str = ""
+
+    def outside(self, queue: str) -> str:
+        """What our queue is called on the bus."""
+        return self.namespace + queue
+
+    def inside(self, name: str) -> str:
+        """Which queue of ours a name on the bus means."""
+        return name.removeprefix(self.namespace)
+
+    def queues(self) -> tuple[str, ...]:
+        """All, without the namespace; `dead` first, for the others point at it."""
+        return (DEAD, JOBS, LOGS, *(events_queue(n) for n in range(self.partitions)))

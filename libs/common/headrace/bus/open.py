@@ -1,0 +1,38 @@
+"""The one place where an adapter of the bus is chosen; only `main` calls it."""
+
+from urllib.parse import urlsplit
+
+from headrace.bus.names import Names
+from headrace.bus.port import Bus
+from headrace.bus.postgres import PostgresBus
+from headrace.bus.rabbitmq import RabbitmqBus
+from headrace.errors import InvalidInput, Problem
+
+
+async def open_bus(
+    url: str,
+    *,
+    partitions: int,
+    namespace: str = "",
+    name: str = "headrace",
+    retry_pause: float = 0.2,
+    lease: float = 8.0,
+) -> Bus:
+    """Connect to the bus at `url` (amqp, amqps, postgresql) and make its queues if they are missing.
+
+    `partitions`: how many queues of events there are, the same number everywhere. `namespace` keeps several
+    Headraces apart on one bus. `name` is what an operator sees of this connection. `retry_pause`: seconds
+    before a failed message or batch is tried again, four times longer after each failure, up to fifty times.
+    `lease`: seconds after which what a silent consumer held is delivered again; on Postgres only, RabbitMQ
+    goes by the connection. Raises `BusUnavailable`, and `InvalidInput` for an address that is not a bus's.
+    """
+    names = Names(partitions, namespace)
+    scheme = urlsplit(url).scheme
+    match scheme:
+        case "amqp" | "amqps":
+            return await RabbitmqBus.open(url, names, name=name, retry_pause=retry_pause)
+        case "postgresql" | "postgres":
+            return await PostgresBus.open(url, names, name=name, retry_pause=retry_pause, lease=lease)
+        case _:
+            mend = "use amqp, amqps or postgresql"
+            raise InvalidInput([Problem("bus_url", f"no bus speaks {scheme!r}", mend)])

@@ -1,0 +1,114 @@
+"""The port to the message bus. Adapters: RabbitMQ (production) and Postgres (embedded).
+
+The contract, which `tests/contract/test_bus.py` holds both adapters to:
+
+- **Publish** returns when every message of the batch is durable in its queue, in the order given per
+  queue. It raises `BusUnavailable` after its deadline; then each message may or may not have arrived, and
+  the caller publishes the same ones again. A message above `MAX_MESSAGE_BYTES` raises `MessageTooLarge`
+  before anything is sent. Publishing to a queue that does not exist raises, it is never swallowed.
+- **Work queues** (`consume`): each message is handed to the handler of one consumer, at most `limit` at
+  once per consumer, in no promised order. The handler's return acknowledges; `Reject` moves the message to
+  the dead letters at once; any other exception, or the consumer's death, delivers it again, and after
+  `MAX_DELIVERIES` deliveries it goes to the dead letters. A slow handler holds only its own place.
+- **Partitions** (`consume_batches`): messages come strictly in published order, to one active consumer of
+  the queue in the whole fleet, in batches of up to `most`. The return acknowledges the batch. An exception
+  hands the very same batch over again after a pause, for ever: nothing behind it overtakes, nothing is lost.
+- **Closing** a consumption stops taking, and waits for handlers under way up to `grace` seconds; what was
+  not acknowledged is delivered again elsewhere.
+- A lost connection is re-opened by the adapter; consumers go on without being told.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_DELIVERIES = 5
+
+JOBS = "jobs"
+LOGS = "logs"
+DEAD = "dead"
+
+DELIVERY_LIMIT = "delivery_limit"
+"""The reason of a dead letter that was delivered `MAX_DELIVERIES` times."""
+
+
+def events_queue(partition: int) -> str:
+    """The queue of one partition of events, `events.0` and up."""
+    return f"events.{partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish: `body` goes as it is to `queue`; `headers` are short text, for tracing."""
+
+    queue: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that arrived. `redelivered` is a hint: it proves nothing about the first consumer."""
+
+    queue: str
+    body: bytes
+    redelivered: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many messages a queue holds: ready to be taken, and consumers on it."""
+
+    ready: int
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up: where it stood, why, and its bytes."""
+
+    queue: str
+    reason: str
+    body: bytes
+
+
+class Reject(Exception):
+    """Raised by a handler: this message can never be handled; `reason` is kept with the dead letter."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+BatchHandler = Callable[[Sequence[Delivery]], Awaitable[None]]
+
+
+class Consumption(Protocol):
+    """One running consumption."""
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Stop taking; wait up to `grace` seconds for handlers under way, then cancel them. Idempotent."""
+
+
+class Bus(Protocol):
+    """See the module's docstring for the contract."""
+
+    async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None: ...
+
+    async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption: ...
+
+    async def consume_batches(self, queue: str, handler: BatchHandler, most: int) -> Consumption: ...
+
+    async def depth(self, queue: str) -> Depth: ...
+
+    async def dead_letters(self, most: int = 100) -> Sequence[DeadLetter]:
+        """Up to `most` dead letters, oldest first, left where they are."""
+
+    async def ping(self) -> None:
+        """Return if the bus answers; `BusUnavailable` otherwise."""
+
+    async def close(self) -> None:
+        """Close every consumption and the connection. Idempotent."""

@@ -1,0 +1,190 @@
+"""The Postgres adapter: publishes, hands out consumptions, asks the tables."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Self
+
+import asyncpg
+
+from headrace.bus.limits import check_sizes
+from headrace.bus.names import Names
+from headrace.bus.port import (
+    DEAD,
+    BatchHandler,
+    Consumption,
+    DeadLetter,
+    Depth,
+    Handler,
+    Outgoing,
+)
+from headrace.bus.postgres.partition import PartitionConsumption
+from headrace.bus.postgres.presence import Presence
+from headrace.bus.postgres.statements import CHANNEL, SQL, session, to_headers, translated
+from headrace.bus.postgres.work import WorkConsumption
+from headrace.errors import BusUnavailable, DatabaseUnavailable, NotFound
+from headrace.postgres.listen import Listener
+from headrace.postgres.pool import BUS, Pool, open_pool
+
+# Losing an acknowledgement in a crash of the server costs a second delivery, which is allowed anyway.
+_RELAXED = "off"
+
+_CLOSE_SECONDS = 5.0
+
+
+class PostgresBus:
+    """`headrace.bus.port.Bus` on the tables of migration 0002, as the role `headrace_bus`.
+
+    Needs sessions of its own (locks, LISTEN): a pooler that shares sessions between transactions will not do.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        names: Names,
+        publishing: Pool,
+        consuming: Pool,
+        *,
+        name: str,
+        retry_pause: float,
+        lease: float,
+    ) -> None:
+        self._dsn = dsn
+        self._names = names
+        self._publishing = publishing
+        self._consuming = consuming
+        self._name = name
+        self._retry_pause = retry_pause
+        self._presence = Presence(consuming, names.outside(DEAD), lease)
+        self._listener = Listener(dsn)
+        self._listener.subscribe(CHANNEL, self._heard)
+        self._known: set[str] = set()
+        self._consumptions: set[WorkConsumption | PartitionConsumption] = set()
+
+    @classmethod
+    async def open(cls, dsn: str, names: Names, *, name: str, retry_pause: float, lease: float) -> Self:
+        """Connect and make the queues that are missing. Raises `BusUnavailable`."""
+        pools: list[Pool] = []
+        try:
+            with translated():
+                pools.append(await open_pool(dsn, role=BUS, max_size=4))
+                pools.append(await open_pool(dsn, role=BUS, max_size=4, synchronous_commit=_RELAXED))
+            bus = cls(dsn, names, *pools, name=name, retry_pause=retry_pause, lease=lease)
+            await bus._declare()
+            await bus._listener.start()
+        except BaseException as error:
+            await asyncio.gather(*(_close_pool(pool) for pool in pools))
+            if isinstance(error, DatabaseUnavailable):
+                raise BusUnavailable(error.message) from error
+            raise
+        return bus
+
+    async def _declare(self) -> None:
+        async with session(self._publishing) as db:
+            await db.execute(SQL.declare_queues, [self._names.outside(q) for q in self._names.queues()])
+
+    def _heard(self, name: str) -> None:
+        # No name: the listener was away, and anything may have been published meanwhile.
+        for consumption in self._consumptions:
+            if not name or consumption.name == name:
+                consumption.wake()
+
+    async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
+        check_sizes(messages)
+        if not messages:
+            return
+        names = [self._names.outside(m.queue) for m in messages]
+        async with session(self._publishing, timeout) as db:
+            await self._check_known(db, set(names))
+            await db.execute(
+                SQL.publish, names, [m.body for m in messages], [to_headers(m) for m in messages]
+            )
+
+    async def _check_known(self, db: asyncpg.Connection, names: set[str]) -> None:
+        """Queues are never removed, so each is looked for once."""
+        if names - self._known:
+            self._known = {row["name"] for row in await db.fetch(SQL.find_queues)}
+            if missing := names - self._known:
+                raise NotFound(f"queue {self._names.inside(min(missing))}")
+
+    async def _require(self, queue: str) -> str:
+        name = self._names.outside(queue)
+        async with session(self._consuming) as db:
+            await self._check_known(db, {name})
+        return name
+
+    async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption:
+        return await self._started(
+            WorkConsumption(
+                self._consuming,
+                self._presence,
+                name=await self._require(queue),
+                queue=queue,
+                dead_queue=self._names.outside(DEAD),
+                handler=handler,
+                limit=limit,
+                retry_pause=self._retry_pause,
+                when_closed=self._consumptions.discard,
+            )
+        )
+
+    async def consume_batches(self, queue: str, handler: BatchHandler, most: int) -> Consumption:
+        return await self._started(
+            PartitionConsumption(
+                self._connect,
+                self._presence,
+                name=await self._require(queue),
+                queue=queue,
+                handler=handler,
+                most=most,
+                retry_pause=self._retry_pause,
+                when_closed=self._consumptions.discard,
+            )
+        )
+
+    async def _started(self, consumption: WorkConsumption | PartitionConsumption) -> Consumption:
+        # Known before it starts, so that no notification passes it by.
+        self._consumptions.add(consumption)
+        try:
+            await consumption.start()
+        except BaseException:
+            self._consumptions.discard(consumption)
+            raise
+        return consumption
+
+    async def _connect(self) -> asyncpg.Connection:
+        settings = {
+            "role": BUS,
+            "application_name": f"{self._name}:partition",
+            "jit": "off",
+            "synchronous_commit": _RELAXED,
+        }
+        return await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
+
+    async def depth(self, queue: str) -> Depth:
+        name = await self._require(queue)
+        async with session(self._consuming) as db:
+            row = await db.fetchrow(SQL.depth, name)
+        return Depth(row["ready"], row["consumers"])
+
+    async def dead_letters(self, most: int = 100) -> Sequence[DeadLetter]:
+        async with session(self._consuming) as db:
+            rows = await db.fetch(SQL.find_dead_letters, self._names.outside(DEAD), most)
+        return [DeadLetter(self._names.inside(row["queue"]), row["reason"], row["body"]) for row in rows]
+
+    async def ping(self) -> None:
+        async with session(self._publishing) as db:
+            await db.fetchval(SQL.ping)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(each.close() for each in tuple(self._consumptions)))
+        await self._presence.close()
+        await self._listener.close()
+        await asyncio.gather(_close_pool(self._publishing), _close_pool(self._consuming))
+
+
+async def _close_pool(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await pool.close()
+    except (TimeoutError, asyncpg.InterfaceError, OSError):
+        pool.terminate()

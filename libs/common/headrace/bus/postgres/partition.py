@@ -1,0 +1,149 @@
+"""Consuming a partition: one active consumer, strict order, batches."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from headrace.bus.backoff import pause_after
+from headrace.bus.handling import canceled_from_outside, handle_batch
+from headrace.bus.port import BatchHandler
+from headrace.bus.postgres.presence import Presence
+from headrace.bus.postgres.statements import ASK_SECONDS, POLL_SECONDS, SQL, to_delivery, translated
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_RETRY = 0.1
+
+# How often a waiting consumer asks for the lock: a session that dies tells nobody. It does not wait for it
+# within Postgres, because a statement that waits holds back vacuum.
+_STANDBY_SECONDS = 1.0
+
+
+class PartitionConsumption:
+    """Has a session of its own, whose lock makes it the active consumer.
+
+    It reads and acknowledges on that same session, so whoever has lost the lock can do neither. Messages of
+    one publisher come in its order; those of publishers who did not wait for each other, in either.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        presence: Presence,
+        *,
+        name: str,
+        queue: str,
+        handler: BatchHandler,
+        most: int,
+        retry_pause: float,
+        when_closed: Callable[["PartitionConsumption"], None],
+    ) -> None:
+        self._connect = connect
+        self._presence = presence
+        self.name = name
+        self._queue = queue
+        self._handler = handler
+        self._most = most
+        self._retry_pause = retry_pause
+        self._when_closed = when_closed
+        self._news = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._consumer: UUID | None = None
+
+    async def start(self) -> None:
+        """Return once the consumer is announced. Raises `BusUnavailable`."""
+        self._consumer = await self._presence.enter(self.name)
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """Something was published to the queue."""
+        self._news.set()
+
+    async def close(self, grace: float = 0.0) -> None:
+        self._closing.set()
+        self._news.set()
+        if self._task is None or self._consumer is None:
+            return
+        if grace > 0:
+            await asyncio.wait({self._task}, timeout=grace)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._presence.leave(self._consumer)
+        self._when_closed(self)
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            connection: asyncpg.Connection | None = None
+            try:
+                with translated():
+                    connection = await self._connect()
+                await self._stand_by(connection)
+                failures = 0
+                await self._consume(connection)
+            except (Exception, asyncio.CancelledError) as error:
+                if canceled_from_outside():
+                    raise
+                failures += 1
+                _log.warning("consumer is away", queue=self.name, error=type(error).__name__)
+                await self._pause(pause_after(failures, _FIRST_RETRY))
+            finally:
+                if connection is not None:
+                    await _close_quietly(connection)
+
+    async def _stand_by(self, connection: asyncpg.Connection) -> None:
+        while not self._closing.is_set():
+            async with _deadline():
+                if await connection.fetchval(SQL.lock_partition, self.name):
+                    return
+            await self._pause(_STANDBY_SECONDS)
+
+    async def _consume(self, connection: asyncpg.Connection) -> None:
+        while not self._closing.is_set():
+            self._news.clear()
+            async with _deadline():
+                rows = await connection.fetch(SQL.read_partition, self.name, self._most)
+            if not rows:
+                await self._wait_for_news()
+                continue
+            handled = await handle_batch(
+                self._handler,
+                [to_delivery(row, self._queue) for row in rows],
+                ours=lambda: not connection.is_closed() and not self._closing.is_set(),
+                pause=self._pause,
+                first_pause=self._retry_pause,
+            )
+            if not handled:
+                return
+            async with _deadline():
+                await connection.execute(SQL.acknowledge_partition, self.name, [row["id"] for row in rows])
+
+    async def _wait_for_news(self) -> None:
+        """Until something is published; or, should a notification be lost, a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._news.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond the beginning of the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+
+
+@contextlib.asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    with translated():
+        async with asyncio.timeout(ASK_SECONDS):
+            yield
+
+
+async def _close_quietly(connection: asyncpg.Connection) -> None:
+    """End the session, and its lock with it."""
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        await connection.close(timeout=2)

@@ -1,0 +1,173 @@
+"""The RabbitMQ adapter: publishes, hands out consumptions, asks the broker."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Self
+
+import aio_pika
+from aio_pika.exceptions import PublishError
+
+from headrace.bus.limits import check_sizes
+from headrace.bus.names import Names
+from headrace.bus.port import (
+    DEAD,
+    BatchHandler,
+    Consumption,
+    DeadLetter,
+    Delivery,
+    Depth,
+    Handler,
+    Outgoing,
+)
+from headrace.bus.rabbitmq.link import ASK_SECONDS, KeptChannel, Link, close_channel, deadline
+from headrace.bus.rabbitmq.partition import PartitionConsumption
+from headrace.bus.rabbitmq.subscription import Subscription
+from headrace.bus.rabbitmq.topology import Topology
+from headrace.bus.rabbitmq.translate import dead_to_amqp, to_amqp, to_dead_letter
+from headrace.bus.rabbitmq.work import WorkConsumption
+from headrace.errors import BusUnavailable, NotFound
+
+# Messages on the wire before the first confirm is waited for.
+WINDOW = 256
+
+
+class RabbitmqBus:
+    """`headrace.bus.port.Bus` on RabbitMQ 3.10 and newer, 4.x included.
+
+    Two connections: a broker in need blocks those that publish, and acknowledgements must still pass. What
+    the contract leaves open:
+
+    - A job counts as delivered once it was prefetched. A process that crashes with `limit` jobs in hand uses
+      up one delivery of each, so a crash loop can dead-letter jobs that did nothing wrong. They are hints
+      only: the sweeper makes their dispatch due again.
+    - A delivery that is held for longer than the broker's `consumer_timeout` (30 minutes by default) is taken
+      back, with the channel.
+    """
+
+    def __init__(self, url: str, names: Names, *, name: str, retry_pause: float) -> None:
+        self._names = names
+        topology = Topology(names)
+        self._retry_pause = retry_pause
+        self._publishing = Link(url, f"{name}:publish", topology.declare)
+        self._consuming = Link(url, f"{name}:consume", topology.declare)
+        self._publish_channel = KeptChannel(self._publishing, confirms=True)
+        self._ask_channel = KeptChannel(self._consuming)
+        self._consumptions: set[Subscription] = set()
+        self._confirmed_at = 0.0
+
+    @classmethod
+    async def open(cls, url: str, names: Names, *, name: str, retry_pause: float) -> Self:
+        """Connect and declare the topology. Raises `BusUnavailable`."""
+        bus = cls(url, names, name=name, retry_pause=retry_pause)
+        try:
+            await bus.ping()
+        except BaseException:
+            await bus.close()
+            raise
+        return bus
+
+    async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
+        check_sizes(messages)
+        started = asyncio.get_running_loop().time()
+        try:
+            async with deadline(timeout):
+                channel = await self._publish_channel.get()
+                for first in range(0, len(messages), WINDOW):
+                    await self._publish_window(channel, messages[first : first + WINDOW])
+        except BusUnavailable:
+            # A connection on which nothing at all was confirmed meanwhile is stuck, or its broker is.
+            if self._confirmed_at < started:
+                self._publishing.drop()
+            raise
+
+    async def _publish_window(
+        self, channel: aio_pika.abc.AbstractChannel, messages: Sequence[Outgoing]
+    ) -> None:
+        """All on the wire in order, then all confirms. Nothing overtakes: the channel writes in turn."""
+        exchange = channel.default_exchange
+        results = await asyncio.gather(
+            *(exchange.publish(to_amqp(m), self._names.outside(m.queue), mandatory=True) for m in messages),
+            return_exceptions=True,
+        )
+        failure: BaseException | None = None
+        for message, result in zip(messages, results, strict=True):
+            if isinstance(result, PublishError):
+                raise NotFound(f"queue {message.queue}") from result
+            if isinstance(result, BaseException):
+                failure = failure or result
+            else:
+                self._confirmed_at = asyncio.get_running_loop().time()
+        if failure is not None:
+            raise failure
+
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
+        """Keep a rejected message with its reason; AMQP's own reject has no place for one."""
+        async with deadline(ASK_SECONDS):
+            channel = await self._publish_channel.get()
+            await channel.default_exchange.publish(
+                dead_to_amqp(delivery, reason), self._names.outside(DEAD), mandatory=True
+            )
+
+    async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption:
+        return await self._started(
+            WorkConsumption(
+                self._consuming,
+                self._names.outside(queue),
+                queue,
+                handler,
+                self._bury,
+                limit=limit,
+                retry_pause=self._retry_pause,
+            )
+        )
+
+    async def consume_batches(self, queue: str, handler: BatchHandler, most: int) -> Consumption:
+        return await self._started(
+            PartitionConsumption(
+                self._consuming,
+                self._names.outside(queue),
+                queue,
+                handler,
+                most=most,
+                retry_pause=self._retry_pause,
+            )
+        )
+
+    async def _started(self, consumption: Subscription) -> Subscription:
+        await consumption.start(self._consumptions.discard)
+        self._consumptions.add(consumption)
+        return consumption
+
+    async def depth(self, queue: str) -> Depth:
+        try:
+            async with deadline(ASK_SECONDS):
+                channel = await self._ask_channel.get()
+                answer = await channel.declare_queue(self._names.outside(queue), passive=True)
+        except NotFound as error:
+            raise NotFound(f"queue {queue}") from error
+        return Depth(
+            answer.declaration_result.message_count or 0, answer.declaration_result.consumer_count or 0
+        )
+
+    async def dead_letters(self, most: int = 100) -> Sequence[DeadLetter]:
+        """As the port says; while one caller looks, the letters it sees are hidden from another."""
+        async with deadline(ASK_SECONDS):
+            channel = await self._consuming.channel()
+            try:
+                queue = await channel.declare_queue(self._names.outside(DEAD), passive=True)
+                letters: list[DeadLetter] = []
+                while len(letters) < most and (message := await queue.get(fail=False)) is not None:
+                    letters.append(to_dead_letter(message, self._names))
+                return letters
+            finally:
+                # Closing gives them back to where they stood; a nack would put them at the end.
+                await close_channel(channel, self._consuming)
+
+    async def ping(self) -> None:
+        async with deadline(ASK_SECONDS):
+            channel = await self._publish_channel.get()
+            await channel.declare_queue(self._names.outside(DEAD), passive=True)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(each.close() for each in tuple(self._consumptions)))
+        await asyncio.gather(self._publishing.close(), self._consuming.close())

@@ -1,0 +1,67 @@
+"""Which queues there are on the broker, and with which arguments."""
+
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelPreconditionFailed
+
+from headrace.bus.names import Names
+from headrace.bus.port import DEAD, JOBS, LOGS, MAX_DELIVERIES
+
+_log = structlog.get_logger(__name__)
+
+
+class Topology:
+    """Makes the queues that `Names` lists.
+
+    All are quorum queues. `jobs` and `logs` have a delivery limit, the others none. What a queue gives up
+    goes to `dead` at least once, which RabbitMQ keeps only with `reject-publish` beside it (quorum queues
+    guide, "at-least-once dead-lettering"). Events have a dead-letter target too, as a net: an operator's
+    policy may set a limit that we do not.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    async def declare(self, connection: AbstractConnection) -> None:
+        """Make what is missing. A queue that stands with other arguments is left as it is, with a warning."""
+        transport = connection.transport
+        properties = transport.connection.server_properties if transport else {}
+        unlimited = without_limit(str(properties.get("version", "")))
+        channel = connection.channel(publisher_confirms=False)
+        await channel.initialize()
+        for queue in self._names.queues():
+            arguments = self._arguments(queue, unlimited)
+            try:
+                await channel.declare_queue(self._names.outside(queue), durable=True, arguments=arguments)
+            except ChannelPreconditionFailed:
+                _log.warning(
+                    "queue stands with other arguments than ours and is used as it is; after an upgrade to "
+                    "RabbitMQ 4 set a policy delivery-limit -1 on the queues dead and events.*",
+                    queue=self._names.outside(queue),
+                )
+                channel = connection.channel(publisher_confirms=False)
+                await channel.initialize()
+        await channel.close()
+
+    def _arguments(self, queue: str, unlimited: dict[str, Any]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+        if queue == DEAD:
+            return arguments | unlimited
+        arguments |= {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": self._names.outside(DEAD),
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        if queue in (JOBS, LOGS):
+            # The limit counts the returns, so the first delivery stands outside of it.
+            return arguments | {"x-delivery-limit": MAX_DELIVERIES - 1}
+        return arguments | {"x-single-active-consumer": True} | unlimited
+
+
+def without_limit(version: str) -> dict[str, Any]:
+    """No delivery limit. RabbitMQ 4 needs -1 to say so; 3.x takes -1 too, and drops at the first return."""
+    major = version.partition(".")[0]
+    return {"x-delivery-limit": -1} if major.isdecimal() and int(major) >= 4 else {}

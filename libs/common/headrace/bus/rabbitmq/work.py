@@ -1,0 +1,116 @@
+"""Consuming a work queue: each message on its own, many at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+
+from headrace.bus.backoff import pause_after
+from headrace.bus.handling import canceled_from_outside, storable_reason
+from headrace.bus.port import MAX_DELIVERIES, Delivery, Handler, Reject
+from headrace.bus.rabbitmq.link import Link
+from headrace.bus.rabbitmq.subscription import Feed, Subscription
+from headrace.bus.rabbitmq.translate import deliveries_before, to_delivery
+
+_log = structlog.get_logger(__name__)
+
+Bury = Callable[[Delivery, str], Awaitable[None]]
+
+
+class WorkConsumption(Subscription):
+    """`limit` is the prefetch, so the broker hands out no more than can be handled."""
+
+    def __init__(
+        self,
+        link: Link,
+        name: str,
+        queue: str,
+        handler: Handler,
+        bury: Bury,
+        *,
+        limit: int,
+        retry_pause: float,
+    ) -> None:
+        super().__init__(link, name, limit)
+        self._queue = queue
+        self._handler = handler
+        self._bury = bury
+        self._retry_pause = retry_pause
+        # Handlers outlive a lost channel, and the next channel's messages come on top of them.
+        self._places = asyncio.Semaphore(limit)
+        self._handling: set[asyncio.Task[None]] = set()
+
+    def _arrived(self, feed: Feed, message: AbstractIncomingMessage) -> None:
+        task = asyncio.create_task(self._handle(feed, message))
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
+
+    async def _handle(self, feed: Feed, message: AbstractIncomingMessage) -> None:
+        delivery = to_delivery(message, self._queue)
+        try:
+            async with self._places:
+                # Of a lost channel, what has not begun will come again.
+                if self._closing.is_set() or feed.lost:
+                    return
+                await self._handler(delivery)
+        except Reject as rejected:
+            await self._reject(message, delivery, storable_reason(rejected))
+        except (Exception, asyncio.CancelledError) as error:
+            if canceled_from_outside():
+                raise
+            await self._return(message, error)
+        else:
+            await _settle(message.ack())
+
+    async def _reject(self, message: AbstractIncomingMessage, delivery: Delivery, reason: str) -> None:
+        try:
+            await self._bury(delivery, reason)
+        except Exception as error:
+            await self._return(message, error)
+        else:
+            await _settle(message.ack())
+
+    async def _return(self, message: AbstractIncomingMessage, error: BaseException) -> None:
+        """Give it back after a pause, in which it holds its place: what failed needs time, not haste."""
+        failures = deliveries_before(message) + 1
+        _log.warning(
+            "handler failed",
+            queue=self._name,
+            error=type(error).__name__,
+            delivery=failures,
+            of=MAX_DELIVERIES,
+        )
+        if failures < MAX_DELIVERIES:
+            await self._pause(pause_after(failures, self._retry_pause))
+        await _settle(message.nack(requeue=True))
+
+    async def _serve(self, feed: Feed) -> None:
+        while not feed.lost and not self._closing.is_set():
+            self._news.clear()
+            await self._news.wait()
+
+    async def _finish(self, feed: Feed | None) -> None:
+        if feed is not None and not feed.lost:
+            channel = await feed.channel.get_underlay_channel()
+            await _settle(channel.basic_cancel(feed.consumer_tag))
+        if self._handling:
+            await asyncio.wait(set(self._handling))
+
+    async def _abandon(self) -> None:
+        handling = set(self._handling)
+        for task in handling:
+            task.cancel()
+        await asyncio.gather(*handling, return_exceptions=True)
+
+
+async def _settle(answer: Awaitable[object]) -> None:
+    """Send an answer on the message's channel. If that was lost, the broker delivers again by itself."""
+    try:
+        await answer
+    except CONNECTION_EXCEPTIONS:
+        return
+    except asyncio.CancelledError:
+        if canceled_from_outside():
+            raise

@@ -1,0 +1,1 @@
+"""Log records: one port, two adapters, and what makes both find the same."""

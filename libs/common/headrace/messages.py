@@ -1,0 +1,244 @@
+"""What crosses the bus: jobs, batches of events, batches of log records. The code twin of contracts/messages.
+
+Bodies are JSON with a version field `v`. Reading is strict about shape and lenient about unknown fields, so
+that neighbouring releases understand each other. Anything else raises `MalformedMessage`, which never quotes
+the bytes.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from headrace.errors import MalformedMessage
+from headrace.json_types import JsonObject
+from headrace.workflow.state import EventKind
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A hint that a run should be advanced; the dispatch row is the truth."""
+
+    tenant_id: UUID
+    run_id: UUID
+    dispatch_id: UUID
+
+    def encode(self) -> bytes:
+        return _dump({"v": VERSION, **_fields(self)})
+
+    @staticmethod
+    def decode(body: bytes) -> "Job":
+        return _job(_load(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact about a run, written by the holder of the claim `epoch` alone; `seq` counts within it from 1."""
+
+    tenant_id: UUID
+    run_id: UUID
+    epoch: int
+    seq: int
+    kind: EventKind
+    at: datetime
+    step: str | None = None
+    data: JsonObject = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return _fields(self)
+
+    def encode(self) -> bytes:
+        """A part of an `EventBatch`. Raises `TypeError` for data that is not JSON."""
+        return _dump(_fields(self))
+
+    @staticmethod
+    def from_json(value: Any) -> "Event":
+        return _event(value)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events of many runs of one partition, in the order in which each run's were written."""
+
+    runner_id: UUID
+    events: Sequence[Event]
+
+    def encode(self) -> bytes:
+        return encode_events(self.runner_id, [event.encode() for event in self.events])
+
+    @staticmethod
+    def decode(body: bytes) -> "EventBatch":
+        value = _load(body)
+        try:
+            # Events are written again, to the tables; JSON can be read that is nested too deeply for it.
+            orjson.dumps(value)
+        except orjson.JSONEncodeError:
+            raise MalformedMessage("the message is nested too deeply") from None
+        return _event_batch(value)
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+    @property
+    def severity(self) -> int:
+        return _SEVERITY[self]
+
+
+_SEVERITY = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One line about a run. `message` is up to 8 KB of text, `context` small JSON; both already redacted.
+
+    `id` is a UUIDv7 minted with the record: appending the same record again changes nothing.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    run_id: UUID
+    at: datetime
+    level: LogLevel
+    message: str
+    step: str | None = None
+    attempt: int | None = None
+    context: JsonObject = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """A part of a `LogBatch`. Raises `TypeError` for a context that is not JSON."""
+        return _dump(_fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    records: Sequence[LogRecord]
+
+    def encode(self) -> bytes:
+        return encode_logs([record.encode() for record in self.records])
+
+    @staticmethod
+    def decode(body: bytes) -> "LogBatch":
+        return _log_batch(_load(body))
+
+
+def encode_events(runner_id: UUID, events: Sequence[bytes]) -> bytes:
+    """The body of an `EventBatch` of events that are encoded already, in their order."""
+    return b'{"v":%d,"runner_id":"%b","events":[%b]}' % (VERSION, str(runner_id).encode(), b",".join(events))
+
+
+def encode_logs(records: Sequence[bytes]) -> bytes:
+    """The body of a `LogBatch` of records that are encoded already."""
+    return b'{"v":%d,"records":[%b]}' % (VERSION, b",".join(records))
+
+
+def partition_of(run_id: UUID, partitions: int) -> int:
+    """The partition of events that a run belongs to, for its whole life; `partitions` never changes."""
+    return zlib.crc32(run_id.bytes) % partitions
+
+
+def _fields(value: Job | Event | LogRecord) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    # A UUID that Postgres's driver made is of a type of its own, which orjson does not know.
+    return orjson.dumps(value, default=str)
+
+
+def _load(body: bytes) -> Any:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedMessage("the message is not JSON") from None
+    if not isinstance(value, dict):
+        raise MalformedMessage("the message is not a JSON object")
+    if value.get("v") != VERSION:
+        raise MalformedMessage(f"the message's version is not {VERSION}")
+    return value
+
+
+def _job(value: Any) -> Job:
+    try:
+        return Job(UUID(value["tenant_id"]), UUID(value["run_id"]), UUID(value["dispatch_id"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _malformed("job", error) from None
+
+
+def _event(value: Any) -> Event:
+    try:
+        epoch, seq, step, data = value["epoch"], value["seq"], value.get("step"), value.get("data", {})
+        if type(epoch) is not int or type(seq) is not int or not 0 < epoch < 2**31 or not 0 < seq < 2**31:
+            raise ValueError("epoch and seq are positive whole numbers")
+        if not (step is None or isinstance(step, str)) or not isinstance(data, dict):
+            raise TypeError("step is text and data is an object")
+        return Event(
+            UUID(value["tenant_id"]),
+            UUID(value["run_id"]),
+            epoch,
+            seq,
+            EventKind(value["kind"]),
+            _time(value["at"]),
+            step,
+            data,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _malformed("event", error) from None
+
+
+def _event_batch(value: Any) -> EventBatch:
+    try:
+        return EventBatch(UUID(value["runner_id"]), tuple(_event(e) for e in value["events"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _malformed("event batch", error) from None
+
+
+def _log_batch(value: Any) -> LogBatch:
+    try:
+        return LogBatch(tuple(_log_record(r) for r in value["records"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _malformed("log batch", error) from None
+
+
+def _log_record(value: Any) -> LogRecord:
+    step, attempt, context = value.get("step"), value.get("attempt"), value.get("context")
+    if not (attempt is None or type(attempt) is int) or not (context is None or isinstance(context, dict)):
+        raise TypeError("attempt is a whole number and context an object")
+    return LogRecord(
+        UUID(value["id"]),
+        UUID(value["tenant_id"]),
+        UUID(value["run_id"]),
+        _time(value["at"]),
+        LogLevel(value["level"]),
+        _text(value["message"]),
+        None if step is None else _text(step),
+        attempt,
+        context or {},
+    )
+
+
+def _time(value: str) -> datetime:
+    at = datetime.fromisoformat(value)
+    if at.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return at
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text expected")
+    return value
+
+
+def _malformed(what: str, error: Exception) -> MalformedMessage:
+    return MalformedMessage(f"not a {what}: {type(error).__name__}")

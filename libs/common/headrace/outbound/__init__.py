@@ -1,0 +1,1 @@
+"""Every socket that leaves: egress guard, transport, auth adapters, response reader."""

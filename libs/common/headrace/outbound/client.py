@@ -1,0 +1,242 @@
+"""Sends one call and answers with a value: a result or a failure, never an exception of the network's.
+
+One call is one request on the wire. Two things add another, both only after an answer: a redirect, and one
+refresh of an OAuth2 token that was answered with 401.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeAlias
+
+import httpx
+
+from headrace.json_types import Json, JsonObject
+from headrace.outbound.auth import Credential, sign
+from headrace.outbound.call import MAX_TIMEOUT, CallFailure, CallResult, OutboundCall
+from headrace.outbound.connector import Dial
+from headrace.outbound.failures import CallCode, CallRefused, TransportFailure
+from headrace.outbound.fields import is_field_value, is_token
+from headrace.outbound.pools import OutboundPools
+from headrace.outbound.redirects import MAX_REDIRECTS, redirected
+from headrace.outbound.response import Answer, headers_of, read_answer
+from headrace.outbound.target import InvalidTarget, Target, parse_target
+from headrace.outbound.transport import DIAL, TARGET, AiohttpTransport
+from headrace.redaction import Redactor
+from headrace.workflow.document import AuthKind
+
+# Asked once when a token was refused; answers with a newer credential, or None when there is none.
+Refresh: TypeAlias = Callable[[Credential], Awaitable[Credential | None]]
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1
+MAX_RETRY_AFTER = 24 * 3600.0
+# Where a request goes stands in its TARGET. A URL may hold secrets, and whatever shows a request shows its URL.
+_PLACEHOLDER = httpx.URL("http://target.invalid/")
+_DEFAULT_HEADERS = (
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("User-Agent", "headrace"),
+)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of a call so far; read when it is cut off.
+
+    `status` is the last answer's; `unanswered`, that a request which may do something is under way.
+    """
+
+    started: float
+    credential: Credential | None
+    redactor: Redactor
+    dial: Dial = field(default_factory=Dial)
+    sent: bool = False
+    status: int | None = None
+    unanswered: bool = False
+    refreshed: bool = False
+
+    def failure(self, code: str, message: str, *, sent: bool | None = None) -> CallFailure:
+        return CallFailure(
+            code=str(code),
+            message=message,
+            sent=(self.sent or self.dial.sent) if sent is None else self.sent or sent,
+            status=None if self.unanswered and self.dial.sent else self.status,
+            dialled=self.dial.address,
+            duration=asyncio.get_running_loop().time() - self.started,
+            credential=self.credential,
+        )
+
+
+class OutboundClient:
+    """Calls for many tenants over `pools`.
+
+    `now` is asked only for a `Retry-After` date in an answer that has no `Date`.
+    """
+
+    def __init__(self, pools: OutboundPools, *, now: Callable[[], datetime] | None = None) -> None:
+        self._pools = pools
+        self._now = now or (lambda: datetime.now(UTC))
+
+    async def send(
+        self,
+        call: OutboundCall,
+        *,
+        tenant_id: object,
+        credential: Credential | None = None,
+        refresh: Refresh | None = None,
+        redactor: Redactor | None = None,
+    ) -> CallResult | CallFailure:
+        """One attempt, within `call.timeout` seconds in all.
+
+        The answer is redacted as it is read, of the credential's own values too. A refreshed credential is
+        handed back with the outcome, to be used for the next call.
+        """
+        known = (redactor or Redactor()).with_more(credential.secrets() if credential else ())
+        progress = _Progress(asyncio.get_running_loop().time(), credential, known)
+        try:
+            async with (
+                asyncio.timeout(min(call.timeout, MAX_TIMEOUT)),
+                self._pools.use(tenant_id) as transport,
+            ):
+                return await self._follow(call, transport, progress, refresh)
+        except TimeoutError:
+            return progress.failure(CallCode.TIMEOUT, "the call took longer than its time limit")
+        except TransportFailure as failure:
+            return progress.failure(failure.reason, failure.message, sent=failure.sent)
+        except InvalidTarget as error:
+            return progress.failure(CallCode.INVALID_URL, str(error))
+        except CallRefused as error:
+            return progress.failure(error.reason, error.message)
+
+    async def _follow(
+        self, call: OutboundCall, transport: AiohttpTransport, progress: _Progress, refresh: Refresh | None
+    ) -> CallResult | CallFailure:
+        if not is_token(call.method) or call.method == "CONNECT":
+            raise CallRefused(CallCode.INVALID_REQUEST, "the method is none that can be called")
+        if not all(is_token(name) and is_field_value(value) for name, value in call.headers):
+            raise CallRefused(CallCode.INVALID_REQUEST, "a header can not be written as HTTP")
+        target, authenticated = parse_target(call.url), progress.credential is not None
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._request(call, target, transport, progress, authenticated=authenticated)
+            if authenticated and await self._refreshed(response, progress, refresh):
+                response = await self._request(call, target, transport, progress, authenticated=True)
+            if not call.follow_redirects or not response.has_redirect_location:
+                return await self._outcome(response, call, progress)
+            await response.aclose()
+            call, following = redirected(call, target, response)
+            authenticated = authenticated and following.origin == target.origin
+            target = following
+        raise CallRefused(CallCode.TOO_MANY_REDIRECTS, f"redirected more than {MAX_REDIRECTS} times")
+
+    async def _request(
+        self,
+        call: OutboundCall,
+        target: Target,
+        transport: AiohttpTransport,
+        progress: _Progress,
+        *,
+        authenticated: bool,
+    ) -> httpx.Response:
+        named = {name.lower() for name, _ in call.headers}
+        headers = (*(h for h in _DEFAULT_HEADERS if h[0].lower() not in named), *call.headers)
+        if authenticated and progress.credential is not None:
+            signed = sign(progress.credential, target, headers)
+            target, headers = replace(target, path=signed.path), signed.headers
+        progress.sent = progress.sent or progress.dial.sent
+        progress.dial, progress.unanswered = Dial(), call.method not in _SAFE
+        request = httpx.Request(
+            call.method,
+            _PLACEHOLDER,
+            headers=headers,
+            content=call.body,
+            extensions={DIAL: progress.dial, TARGET: target},
+        )
+        response = await transport.handle_async_request(request)
+        progress.status, progress.unanswered = response.status_code, False
+        return response
+
+    async def _refreshed(
+        self, response: httpx.Response, progress: _Progress, refresh: Refresh | None
+    ) -> bool:
+        """After a 401: is there a newer token to try?"""
+        used = progress.credential
+        if response.status_code != 401 or refresh is None or progress.refreshed:
+            return False
+        if used is None or used.kind is not AuthKind.OAUTH2:
+            return False
+        progress.refreshed = True
+        try:
+            newer = await refresh(used)
+        except BaseException:
+            await response.aclose()
+            raise
+        if newer is None or newer.fields == used.fields:
+            return False
+        await response.aclose()
+        progress.credential = newer
+        progress.redactor = progress.redactor.with_more(newer.secrets())
+        return True
+
+    async def _outcome(
+        self, response: httpx.Response, call: OutboundCall, progress: _Progress
+    ) -> CallResult | CallFailure:
+        status = response.status_code
+        try:
+            headers = headers_of(response)
+            answer = await read_answer(response, call.response_limit)
+        except CallRefused as error:
+            if 200 <= status < 300:
+                raise
+            # The status says more than what is wrong with the answer.
+            headers, answer = {}, Answer(None, (error.reason,))
+        finally:
+            await response.aclose()
+        headers, body = _redacted(progress.redactor, headers, answer.body)
+        result = CallResult(
+            status=status,
+            headers=headers,
+            body=body,
+            notes=answer.notes,
+            dialled=progress.dial.address,
+            duration=asyncio.get_running_loop().time() - progress.started,
+            credential=progress.credential,
+        )
+        if 200 <= status < 300:
+            return result
+        return replace(
+            progress.failure(f"HTTP_{status}", f"the target answered {status}"),
+            retry_after=self._retry_after(response),
+            response=result.output,
+            notes=answer.notes,
+        )
+
+    def _retry_after(self, response: httpx.Response) -> float | None:
+        """Seconds from `Retry-After` (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if absent."""
+        text = response.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return min(float(text[:9]), MAX_RETRY_AFTER)
+        until = _date(text)
+        if until is None:
+            return None
+        # Measured by the target's own clock when it tells it, since ours may differ.
+        now = _date(response.headers.get("date", "")) or self._now()
+        return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def _redacted(redactor: Redactor, headers: JsonObject, body: Json) -> tuple[JsonObject, Json]:
+    """Both at once, since looking for secrets costs per look more than per byte."""
+    match redactor.value([headers, body]):
+        case [dict() as clean, rest]:
+            return clean, rest
+        case _:
+            return {}, None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,161 @@
+"""The one place where a socket to a target is opened, and where the egress policy is asked.
+
+aiohttp resolves names, then opens each candidate address through a socket factory; literal addresses skip
+the resolver but not the factory. So the factory is the guard: it sees the very address that the kernel will
+be asked to connect to.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from headrace.outbound.policy import EgressPolicy
+
+if TYPE_CHECKING:
+    from aiohttp.client import ClientTimeout
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+# Name and port to literal addresses; raises OSError when there are none.
+Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+@dataclass(slots=True)
+class Dial:
+    """What became of one request's connection; written while it is made.
+
+    `sent` is true from the moment a connection was handed to the request: from then on bytes may be out.
+    """
+
+    host: str = ""
+    address: str | None = None
+    denied: str | None = None
+    opened: bool = False
+    sent: bool = False
+
+
+CURRENT_DIAL: ContextVar[Dial] = ContextVar("headrace_outbound_dial")
+
+
+class EgressRefused(OSError):
+    """Raised inside the socket factory; never leaves this package."""
+
+
+class GuardedConnector(aiohttp.TCPConnector):
+    """aiohttp's connector with the egress policy at its socket factory; `policy` None guards nothing.
+
+    `keepalive` is seconds; a little below what common servers keep (5), so that a request seldom meets a
+    connection that is being closed.
+    """
+
+    def __init__(
+        self,
+        policy: EgressPolicy | None,
+        resolve: Resolve,
+        *,
+        tls: ssl.SSLContext | None,
+        connections: int,
+        keepalive: float,
+    ) -> None:
+        super().__init__(
+            resolver=_Resolver(resolve),
+            ttl_dns_cache=10,
+            ssl=tls or True,  # True: the system's authorities, one context for the process
+            limit=connections,
+            keepalive_timeout=keepalive,
+            socket_factory=partial(_open_socket, policy),
+        )
+
+    async def connect(
+        self, req: "ClientRequest", traces: "list[Trace]", timeout: "ClientTimeout"
+    ) -> "Connection":
+        dial = CURRENT_DIAL.get()
+        while True:
+            dial.opened = False
+            connection = await super().connect(req, traces, timeout)
+            if not dial.opened:
+                # A pooled connection may have been closed by the target while the loop was busy. Two turns
+                # of the loop let that news arrive before the request is written into the void.
+                await _turns(connection, 2)
+                if connection.protocol is None or not connection.protocol.is_connected():
+                    connection.close()
+                    continue
+            dial.sent = True
+            peer = connection.transport.get_extra_info("peername") if connection.transport else None
+            if peer:
+                dial.address = peer[0]
+            return connection
+
+
+async def _turns(connection: "Connection", count: int) -> None:
+    try:
+        for _ in range(count):
+            await asyncio.sleep(0)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _open_socket(policy: EgressPolicy | None, info: "aiohttp.AddrInfoType") -> socket.socket:
+    family, kind, protocol, _, address = info
+    dial = CURRENT_DIAL.get()
+    if policy is not None:
+        denied = policy.check(str(address[0]), int(address[1]), dial.host)
+        if denied is not None:
+            dial.denied = denied.kind
+            raise EgressRefused("denied by the egress policy")
+    dial.opened = True
+    dial.address = str(address[0])
+    return socket.socket(family, kind, protocol)
+
+
+def thread_resolver(executor: Executor | None, at_once: int = 8) -> Resolve:
+    """The system's resolver, in threads of `executor`; at most `at_once` lookups of one caller at a time.
+
+    The bound keeps one tenant's dead name servers from taking every thread.
+    """
+    turns = asyncio.Semaphore(at_once)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        async with turns:
+            found = await asyncio.get_running_loop().run_in_executor(executor, lookup)
+        return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+    return resolve
+
+
+class _Resolver(AbstractResolver):
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        addresses = await self._resolve(host, port)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no address")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in addresses
+        ]
+
+    async def close(self) -> None:
+        pass

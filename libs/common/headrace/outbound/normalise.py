@@ -1,0 +1,105 @@
+"""JSON from outside, made such that every database and every JSON reader of ours can hold it."""
+
+import json
+import math
+import re
+from typing import Any
+
+import orjson
+
+from headrace.json_types import Json
+
+MAX_DEPTH = 100
+_MAX_INT, _MIN_INT = 2**64 - 1, -(2**63)
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+class NotJson(ValueError):
+    """Not JSON, or JSON that is nested too deep (`too_deep`)."""
+
+    def __init__(self, *, too_deep: bool = False) -> None:
+        super().__init__("nested too deep" if too_deep else "not JSON")
+        self.too_deep = too_deep
+
+
+def read_json(data: bytes, charset: str = "utf-8") -> Json:
+    """Parses JSON and normalises it; raises `NotJson`.
+
+    NUL and lone surrogates become U+FFFD; NaN and the infinities become null; whole numbers outside -2^63
+    to 2^64-1 become their text, since neither 64 bits nor a double would keep them; nesting above
+    `MAX_DEPTH` is refused.
+    """
+    if _LONG_NUMBER.search(data) is None:
+        try:
+            value: Json = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass  # may still be JSON in another charset, with NaN, or with a lone surrogate
+        else:
+            if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+                _check_depth(value)
+            return normalise(value) if b"\\u0000" in data else value
+    return normalise(_read_lenient(data, charset))
+
+
+def normalise(value: Any, depth: int = 0) -> Json:
+    """`value` (of JSON types) as `read_json` would have read it. Raises `NotJson` when nested too deep."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return clean_text(value)
+        case int():
+            return value if _MIN_INT <= value <= _MAX_INT else str(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case dict() | list() if depth >= MAX_DEPTH:
+            raise NotJson(too_deep=True)
+        case dict():
+            return {clean_text(str(key)): normalise(item, depth + 1) for key, item in value.items()}
+        case list():
+            return [normalise(item, depth + 1) for item in value]
+        case _:
+            raise NotJson
+
+
+def clean_text(text: str) -> str:
+    """`text` with U+FFFD for what PostgreSQL and UTF-8 can not hold."""
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub(_REPLACEMENT, text)
+
+
+def _check_depth(value: Json) -> None:
+    """Level by level and without recursion; several times cheaper than making the value anew."""
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Json] = []
+        for item in level:
+            if type(item) is dict:
+                inner += item.values()
+            elif type(item) is list:
+                inner += item
+        level = [item for item in inner if type(item) is dict or type(item) is list]
+        if not level:
+            return
+    raise NotJson(too_deep=True)
+
+
+def _read_lenient(data: bytes, charset: str) -> Any:
+    for encoding in dict.fromkeys(("utf-8-sig", charset, json.detect_encoding(data))):
+        try:
+            text = data.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        try:
+            return json.loads(text, parse_int=_whole_number)
+        except RecursionError:
+            raise NotJson(too_deep=True) from None
+        except ValueError:
+            continue
+    raise NotJson
+
+
+def _whole_number(digits: str) -> int | str:
+    # Long digit strings are kept as text unread: converting them takes quadratic time.
+    return int(digits) if len(digits) <= 20 else digits

@@ -1,0 +1,190 @@
+"""Asks a token endpoint for an access token (RFC 6749, client credentials and refresh token).
+
+One call, no redirects, through the guarded transport. Single flight and the storage of a rotated refresh
+token are the caller's. Authlib's client is not used: it wants a session of its own under it, and writes
+Basic without the form encoding that RFC 6749 section 2.3.1 asks for.
+"""
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import quote_plus, urlencode
+
+from headrace.json_types import Json
+from headrace.outbound.call import CallFailure, OutboundCall
+from headrace.outbound.client import OutboundClient
+
+_TOKEN_LIMIT = 64 * 1024
+_RESERVED = frozenset({"grant_type", "client_id", "client_secret", "refresh_token", "scope"})
+
+
+class Grant(StrEnum):
+    CLIENT_CREDENTIALS = "client_credentials"
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the grant's name
+
+
+class ClientAuth(StrEnum):
+    """How the client proves itself (RFC 7591, 2): in the Authorization header, in the body, or not at all."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What to ask for. `extra` holds further parameters (audience, resource); none of the standard ones."""
+
+    token_url: str = field(repr=False)
+    grant: Grant
+    client_id: str
+    client_secret: str = field(default="", repr=False)
+    client_auth: ClientAuth = ClientAuth.BASIC
+    refresh_token: str = field(default="", repr=False)
+    scope: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """A token. `expires_in` is seconds from now, None when the server does not say.
+
+    `refresh_token` is None when the server sent none: the old one stays in use (RFC 6749, 6).
+    """
+
+    access_token: str = field(repr=False)
+    token_type: str = "Bearer"  # noqa: S105 - the type's name
+    expires_in: float | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    scope: str | None = None
+
+
+class TokenFailureKind(StrEnum):
+    """INVALID_GRANT: the refresh token is spent or revoked; a person has to authorise again.
+    REJECTED: the server refuses client or request; asking again the same way is no use.
+    UNAVAILABLE: no usable answer; asking again later may help.
+    """
+
+    INVALID_GRANT = "INVALID_GRANT"
+    REJECTED = "REJECTED"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFailure:
+    """No token. `sent` with UNAVAILABLE and a rotating refresh token: the old one may be spent already.
+
+    `code` is the call's (`DNS_FAILED`, `HTTP_503`) or the server's, when RFC 6749 section 5.2 knows it.
+    """
+
+    kind: TokenFailureKind
+    code: str
+    message: str
+    sent: bool
+    retry_after: float | None = None
+
+
+_REJECTIONS = frozenset(
+    {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+)
+
+
+async def request_token(
+    client: OutboundClient, request: TokenRequest, *, tenant_id: object
+) -> TokenGrant | TokenFailure:
+    """One request to the token endpoint. Secrets in the answer are not redacted: they are its point."""
+    outcome = await client.send(_call(request), tenant_id=tenant_id)
+    if isinstance(outcome, CallFailure):
+        return _failure(outcome)
+    grant = _grant(outcome.body)
+    if grant is not None:
+        return grant
+    error = _error_code(outcome.body)  # some servers report errors with 200
+    if error is not None:
+        return _rejected(error, sent=True)
+    return TokenFailure(
+        TokenFailureKind.UNAVAILABLE, "BAD_RESPONSE", "the token endpoint's answer holds no token", sent=True
+    )
+
+
+def _call(request: TokenRequest) -> OutboundCall:
+    form = {name: value for name, value in request.extra.items() if name not in _RESERVED}
+    form["grant_type"] = request.grant.value
+    if request.grant is Grant.REFRESH_TOKEN:
+        form["refresh_token"] = request.refresh_token
+    if request.scope:
+        form["scope"] = request.scope
+    headers = [
+        ("Accept", "application/json"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ]
+    if request.client_auth is ClientAuth.BASIC:
+        pair = f"{quote_plus(request.client_id)}:{quote_plus(request.client_secret)}"
+        headers.append(("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}"))
+    else:
+        form["client_id"] = request.client_id
+        if request.client_auth is ClientAuth.POST:
+            form["client_secret"] = request.client_secret
+    return OutboundCall(
+        "POST",
+        request.token_url,
+        tuple(headers),
+        urlencode(form).encode("ascii"),
+        timeout=request.timeout,
+        follow_redirects=False,
+        response_limit=_TOKEN_LIMIT,
+    )
+
+
+def _grant(body: Json) -> TokenGrant | None:
+    if not isinstance(body, dict):
+        return None
+    token = body.get("access_token")
+    if not isinstance(token, str) or not token:
+        return None
+    kind, refresh, scope = body.get("token_type"), body.get("refresh_token"), body.get("scope")
+    return TokenGrant(
+        token,
+        kind if isinstance(kind, str) and kind else "Bearer",
+        _seconds(body.get("expires_in")),
+        refresh if isinstance(refresh, str) and refresh else None,
+        scope if isinstance(scope, str) else None,
+    )
+
+
+def _seconds(value: Json) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _failure(failure: CallFailure) -> TokenFailure:
+    error = _error_code(failure.response.get("body") if failure.response else None)
+    if error is not None and failure.status is not None and failure.status < 500:
+        return _rejected(error, sent=failure.sent)
+    kind = TokenFailureKind.UNAVAILABLE
+    if failure.code in ("EGRESS_DENIED", "INVALID_URL") or failure.status in (400, 401, 403, 404, 405):
+        kind = TokenFailureKind.REJECTED
+    message = f"the token endpoint: {failure.message}"
+    return TokenFailure(kind, failure.code, message, sent=failure.sent, retry_after=failure.retry_after)
+
+
+def _error_code(body: Json) -> str | None:
+    """The server's error code, if it is one that the standard defines; its description is not taken over."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, str) and (error == "invalid_grant" or error in _REJECTIONS) else None
+
+
+def _rejected(error: str, *, sent: bool) -> TokenFailure:
+    if error == "invalid_grant":
+        return TokenFailure(
+            TokenFailureKind.INVALID_GRANT, error, "the grant is spent, expired or revoked", sent=sent
+        )
+    return TokenFailure(TokenFailureKind.REJECTED, error, f"the token endpoint answered {error}", sent=sent)

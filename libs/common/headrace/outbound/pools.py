@@ -1,0 +1,115 @@
+"""One pool of connections per tenant, so that no tenant's calls wait behind another's."""
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from headrace.outbound.connector import Resolve
+from headrace.outbound.failures import CallCode, TransportFailure
+from headrace.outbound.policy import EgressPolicy
+from headrace.outbound.transport import AiohttpTransport
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """`connections` open at once per tenant; `keepalive` and `idle` in seconds; pools kept for `tenants`.
+
+    A pool that nobody used for `idle` seconds is closed when the next call of anyone begins. More pools than
+    `tenants` exist only while more tenants than that have calls in flight.
+    """
+
+    connections: int = 512
+    keepalive: float = 4.0
+    idle: float = 60.0
+    tenants: int = 1024
+    resolver_threads: int = 32
+
+
+@dataclass(slots=True)
+class _Pool:
+    transport: AiohttpTransport
+    in_flight: int = 0
+    used_at: float = 0.0
+
+
+class OutboundPools:
+    """Transports by tenant, each guarded by the tenant's own egress policy. Close it with `aclose`.
+
+    `resolve` stands in for the system's resolver; what it answers is checked like any answer.
+    """
+
+    def __init__(
+        self,
+        policy: EgressPolicy,
+        limits: PoolLimits | None = None,
+        *,
+        resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy
+        self._limits = limits or PoolLimits()
+        self._resolve = resolve
+        self._tls = tls
+        self._executor = ThreadPoolExecutor(self._limits.resolver_threads, "outbound-dns")
+        self._pools: OrderedDict[str, _Pool] = OrderedDict()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+    @asynccontextmanager
+    async def use(self, tenant_id: object) -> AsyncIterator[AiohttpTransport]:
+        """The tenant's transport, kept open at least until the block ends. Raises `TransportFailure` once closed."""
+        if self._closed:
+            raise TransportFailure(CallCode.CONNECT_FAILED, "the pools are closed", sent=False)
+        key = str(tenant_id).lower()
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(self._open(key))
+        self._pools.move_to_end(key)
+        pool.in_flight += 1
+        try:
+            await self._close_idle()
+            yield pool.transport
+        finally:
+            pool.in_flight -= 1
+            pool.used_at = asyncio.get_running_loop().time()
+
+    async def aclose(self) -> None:
+        """Closes every connection, calls in flight included; later ones fail."""
+        self._closed = True
+        pools = list(self._pools.values())
+        self._pools.clear()
+        for pool in pools:
+            await pool.transport.aclose()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self, tenant: str) -> AiohttpTransport:
+        return AiohttpTransport(
+            self._policy.for_tenant(tenant),
+            resolve=self._resolve,
+            executor=self._executor,
+            tls=self._tls,
+            connections=self._limits.connections,
+            keepalive=self._limits.keepalive,
+        )
+
+    async def _close_idle(self) -> None:
+        now = asyncio.get_running_loop().time()
+        excess = len(self._pools) - self._limits.tenants
+        oldest = next(iter(self._pools.values()))
+        if excess <= 0 and not self._is_idle(oldest, now):
+            return
+        closing: list[_Pool] = []
+        for key, pool in list(self._pools.items()):
+            if pool.in_flight == 0 and (len(closing) < excess or self._is_idle(pool, now)):
+                closing.append(self._pools.pop(key))
+        for pool in closing:
+            await pool.transport.aclose()
+
+    def _is_idle(self, pool: _Pool, now: float) -> bool:
+        return pool.in_flight == 0 and now - pool.used_at >= self._limits.idle

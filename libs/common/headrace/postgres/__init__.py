@@ -1,0 +1,1 @@
+"""Postgres plumbing: pools, named SQL, migrations. No query of any slice lives here."""

@@ -1,0 +1,86 @@
+"""Connection pools that act as one role, and the translation of Postgres's errors."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from headrace.errors import Conflict, DatabaseUnavailable
+
+API, WORKER, BUS = "headrace_api", "headrace_worker", "headrace_bus"
+
+Pool = asyncpg.Pool
+Db = asyncpg.pool.PoolConnectionProxy | asyncpg.Connection
+
+
+async def open_pool(
+    dsn: str, role: str | None = None, min_size: int = 1, max_size: int = 10, **server_settings: str
+) -> Pool:
+    """A pool whose every session acts as `role`; JSON columns are Python values, times are aware.
+
+    The role is part of the session's start, so no reset can shed it. Raises `DatabaseUnavailable`.
+    """
+    settings = {"application_name": f"headrace:{role or 'owner'}", "timezone": "UTC", "jit": "off"}
+    if role:
+        settings["role"] = role
+    with translated():
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            init=use_json,
+            timeout=10,
+            command_timeout=60,
+            server_settings={**settings, **server_settings},
+        )
+
+
+async def use_json(connection: asyncpg.Connection) -> None:
+    """Read and write json and jsonb as Python values."""
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=_encode, decoder=orjson.loads, schema="pg_catalog", format="text"
+        )
+
+
+def _encode(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+@contextlib.asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Db]:
+    """One transaction on one session. Connection trouble is `DatabaseUnavailable`."""
+    with translated():
+        async with pool.acquire() as connection, connection.transaction():
+            yield connection
+
+
+@contextlib.asynccontextmanager
+async def tenant_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
+    """One transaction that row-level security confines to `tenant_id`."""
+    async with transaction(pool) as db:
+        await db.execute("SELECT set_config('headrace.tenant_id', $1, true)", str(tenant_id))
+        yield db
+
+
+@contextlib.contextmanager
+def translated() -> Any:
+    """Postgres's errors as ours. Messages name the constraint at most: DETAIL quotes data."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(f"already there ({error.constraint_name})") from error
+    except (
+        asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError,
+        asyncpg.TooManyConnectionsError,
+        asyncpg.InterfaceError,
+        ConnectionError,
+        TimeoutError,
+        OSError,
+    ) as error:
+        raise DatabaseUnavailable(f"Postgres can not be reached ({type(error).__name__})") from error

@@ -1,0 +1,69 @@
+"""What every service's process does alike: structured logs, one event loop, an orderly end on a signal."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+S = TypeVar("S")
+
+
+def read_settings(make: Callable[[], S]) -> S:
+    """The service's settings. A wrong one ends the process with its name and reason, without its value."""
+    try:
+        return make()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False, include_context=False):
+            name = "HEADRACE_" + "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"setting {name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+
+
+def configure_logging(service: str, level: str) -> None:
+    """JSON lines on standard error. Libraries that put addresses or data into their logs are kept quiet."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    for noisy in ("httpx", "httpcore", "aiormq", "aio_pika", "asyncio", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(stopping)` on uvloop; `stopping` is set by SIGTERM or SIGINT, then `main` winds up and returns."""
+
+    async def supervised() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        await main(stopping)
+
+    uvloop.run(supervised())
+
+
+async def until(stopping: asyncio.Event, *workers: asyncio.Task[None]) -> None:
+    """Wait for the signal; a worker that ends by itself ends the wait with its exception."""
+    wait = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait({wait, *workers}, return_when=asyncio.FIRST_COMPLETED)
+    wait.cancel()
+    for task in done - {wait}:
+        task.result()

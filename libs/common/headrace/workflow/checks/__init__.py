@@ -1,0 +1,1 @@
+"""The parts of `headrace.workflow.validate`, one subject each."""

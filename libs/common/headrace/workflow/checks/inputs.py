@@ -1,0 +1,184 @@
+"""Can a step's input satisfy its action's schemas? Literals are checked in full, expressions for what is sure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headrace.errors import InvalidInput
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.actions import endpoint_parameters, header_problem
+from headrace.workflow.assign import Part, declared, part_of, takes_body
+from headrace.workflow.checks.subject import Subject
+from headrace.workflow.document import ActionDefinition, Step
+from headrace.workflow.expressions import compile_template, texts_in
+from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.expressions.template import has_expression
+from headrace.workflow.names import closest
+from headrace.workflow.paths import at_index, at_name
+from headrace.workflow.reading import Reading
+from headrace.workflow.schemas import Schemas
+from headrace.workflow.values import kind_of
+
+_KINDS = {"text": "string", "list": "array", "object": "object"}
+_MAX_REFERENCES = 16
+
+
+def check_step_input(
+    subject: Subject, schemas: Schemas, step: Step, action: ActionDefinition, place: str
+) -> None:
+    """MISSING_INPUT, UNKNOWN_INPUT, UNUSED_INPUT, SCHEMA_MISMATCH, BAD_HEADER."""
+    whole = {Part.PATH: step.path, Part.QUERY: step.query, Part.HEADERS: step.headers, Part.BODY: step.body}
+    _check_call(subject.reading, schemas, action, step.input, whole, place)
+
+
+def check_compensation(
+    subject: Subject, schemas: Schemas, input_: Json, action: ActionDefinition, place: str
+) -> None:
+    """The same for a compensation, which has an `input` only."""
+    _check_call(subject.reading, schemas, action, input_, dict.fromkeys(Part), place)
+
+
+def _check_call(
+    reading: Reading,
+    schemas: Schemas,
+    action: ActionDefinition,
+    input_: Json,
+    whole: Mapping[Part, Json],
+    place: str,
+) -> None:
+    parts: dict[Part, JsonObject] = {part: {} for part in Part}
+    flat = input_ if isinstance(input_, dict) else {}
+    for name, value in flat.items():
+        part = part_of(action, name)
+        if whole[part] is None:
+            parts[part][name] = value
+        else:
+            mend = f"Leave it out, or write it in `{part}`."
+            path = at_name(f"{place}.input", name)
+            reading.add(path, f"`{part}` is written as a whole and wins over this", mend, "UNUSED_INPUT")
+    every = [*endpoint_parameters(action.endpoint_template)]
+    for schema in (action.query_schema, action.headers_schema, action.body_schema):
+        every += declared(schema)
+    for part, schema in _schemas(action).items():
+        written = whole[part]
+        if written is None and isinstance(input_, str):
+            continue  # the whole input comes from an expression
+        if part is Part.BODY and written is None and not takes_body(action):
+            continue
+        if part is Part.BODY and written is None and not parts[part] and "required" not in schema:
+            continue
+        value = parts[part] if written is None else written
+        at = f"{place}.input" if written is None else f"{place}.{part}"
+        _Fit(reading, schemas, schema, tuple(every)).check(value, schema, at)
+    headers = parts[Part.HEADERS] if whole[Part.HEADERS] is None else whole[Part.HEADERS]
+    if isinstance(headers, dict):
+        at = f"{place}.input" if whole[Part.HEADERS] is None else f"{place}.headers"
+        for name, value in headers.items():
+            problem = header_problem(
+                name, value if isinstance(value, str) and not has_expression(value) else ""
+            )
+            if problem:
+                reading.add(at_name(at, name), problem, "Change it, or leave it out.", "BAD_HEADER")
+
+
+def _schemas(action: ActionDefinition) -> dict[Part, JsonObject]:
+    """Each part's schema; the endpoint's parameters are needed whether or not a schema says so."""
+    path = dict(action.path_schema or {})
+    needed = path.get("required")
+    path["required"] = list(
+        dict.fromkeys(
+            [*endpoint_parameters(action.endpoint_template), *(needed if isinstance(needed, list) else [])]
+        )
+    )
+    found: dict[Part, JsonObject] = {Part.PATH: path}
+    if action.query_schema is not None:
+        found[Part.QUERY] = action.query_schema
+    if action.headers_schema is not None:
+        headers = dict(action.headers_schema)
+        given = {name.lower() for name in action.headers_template} | {"authorization"}
+        required = headers.get("required")
+        if isinstance(required, list):
+            headers["required"] = [name for name in required if str(name).lower() not in given]
+        found[Part.HEADERS] = headers
+    if action.body_schema is not None:
+        found[Part.BODY] = action.body_schema
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Holds values with expressions in them against a schema, as far as can be known before a run."""
+
+    reading: Reading
+    schemas: Schemas
+    root: JsonObject
+    known: tuple[str, ...]
+
+    def check(self, value: Json, schema: Json, path: str, depth: int = 0) -> None:
+        schema = self._resolved(schema)
+        if not isinstance(schema, dict) or depth > 32:
+            return
+        if not texts_in(value) and not (isinstance(value, dict) and depth == 0):
+            self._literal(value, schema, path)
+            return
+        if isinstance(value, str):
+            try:
+                single = compile_template(value).single is not None
+            except ExpressionError:
+                return  # reported by the check of references
+            if single:
+                return
+        if not self._admits(value, schema, path):
+            return
+        if isinstance(value, dict):
+            self._object(value, schema, path, depth)
+        elif isinstance(value, list):
+            for index, part in enumerate(value):
+                self.check(part, schema.get("items"), at_index(path, index), depth + 1)
+
+    def _object(self, value: JsonObject, schema: JsonObject, path: str, depth: int) -> None:
+        properties = declared(schema)
+        required = schema.get("required")
+        for name in required if isinstance(required, list) else []:
+            if isinstance(name, str) and name not in value:
+                message = f"`{name[:63]}` is missing, and the action needs it"
+                self.reading.add(at_name(path, name), message, "Give it a value.", "MISSING_INPUT")
+        for name, part in value.items():
+            if name in properties:
+                self.check(part, properties[name], at_name(path, name), depth + 1)
+            elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
+                mend = closest(name, self.known if depth == 0 else properties)
+                self.reading.add(
+                    at_name(path, name), "the action does not know this name", mend, "UNKNOWN_INPUT"
+                )
+
+    def _literal(self, value: Json, schema: JsonObject, path: str) -> None:
+        definitions: JsonObject = {
+            name: self.root[name] for name in ("$defs", "definitions") if name in self.root
+        }
+        try:
+            problems = self.schemas.validator({**schema, **definitions}).validate(value, path)
+        except InvalidInput:
+            return  # the action's own schema is at fault, and its check says so
+        for problem in problems:
+            self.reading.add(problem.path, problem.message, problem.mend, problem.code)
+
+    def _admits(self, value: Json, schema: JsonObject, path: str) -> bool:
+        kinds = schema.get("type")
+        kind = _KINDS.get(kind_of(value))
+        if kind is None or kinds is None or kinds == kind or (isinstance(kinds, list) and kind in kinds):
+            return True
+        message = f"this is always {kind_of(value)}, and the action needs another type"
+        mend = "Write exactly one expression, without text around it." if kind == "string" else "Change it."
+        self.reading.add(path, message, mend, "SCHEMA_MISMATCH")
+        return False
+
+    def _resolved(self, schema: Json) -> Json:
+        for _ in range(_MAX_REFERENCES):
+            reference = schema.get("$ref") if isinstance(schema, dict) else None
+            if not isinstance(reference, str):
+                return schema
+            schema = self.root
+            for name in reference.removeprefix("#").split("/")[1:]:
+                name = name.replace("~1", "/").replace("~0", "~")
+                schema = schema.get(name) if isinstance(schema, dict) else None
+        return None

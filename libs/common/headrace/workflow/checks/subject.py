@@ -1,0 +1,40 @@
+"""What the checks look at: a document, what its tenant has, and its graph if it has one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headrace.workflow.document import ActionDefinition, Document, Step
+from headrace.workflow.graph import Graph
+from headrace.workflow.paths import at_index
+from headrace.workflow.reading import Reading
+
+BUILT_IN_TYPES = frozenset({"action", "transform"})
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What a document may refer to.
+
+    `actions` by `app/action`; `connections` maps a name to its app; `secrets` are names; `step_types` are all
+    that the runners know, plug-ins included.
+    """
+
+    actions: Mapping[str, ActionDefinition] = field(default_factory=dict)
+    connections: Mapping[str, str] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+    step_types: frozenset[str] = BUILT_IN_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One validation. `graph` is None when the edges make none; `reading` gathers the problems."""
+
+    document: Document
+    catalog: Catalog
+    graph: Graph | None
+    steps: Mapping[str, Step]
+    reading: Reading
+
+    def place(self, index: int) -> str:
+        """The path of the step at `index`."""
+        return at_index("steps", index)

@@ -1,0 +1,45 @@
+"""Filters on numbers, and to them."""
+
+import math
+
+from headrace.json_types import Json
+from headrace.workflow.expressions.arithmetic import bounded, number
+from headrace.workflow.expressions.limits import Budget, ExpressionError
+from headrace.workflow.expressions.operands import whole_number
+from headrace.workflow.values import kind_of
+
+
+def abs_of(_budget: Budget, value: Json) -> Json:
+    return abs(number(value))
+
+
+def round_of(_budget: Budget, value: Json, precision: Json = 0, method: Json = "common") -> Json:
+    digits = whole_number(precision, 0, 15)
+    if method == "common":
+        return round(number(value), digits) if digits else round(number(value))
+    if method not in ("ceil", "floor"):
+        raise ExpressionError("`method` is common, ceil or floor")
+    scale = 10**digits
+    turned = (math.ceil if method == "ceil" else math.floor)(bounded(number(value) * scale))
+    return turned / scale if digits else bounded(turned)
+
+
+def to_int(_budget: Budget, value: Json, default: Json = None) -> Json:
+    return _converted(value, default, "whole number", int)
+
+
+def to_float(_budget: Budget, value: Json, default: Json = None) -> Json:
+    return _converted(value, default, "number", float)
+
+
+def _converted(value: Json, default: Json, what: str, turn: "type[int] | type[float]") -> Json:
+    if isinstance(value, int | float):
+        return bounded(turn(value))
+    if isinstance(value, str) and len(value) <= 64:
+        try:
+            return bounded(turn(value.strip()))
+        except (ValueError, ExpressionError):
+            pass
+    if default is None:
+        raise ExpressionError(f"the {kind_of(value)} is no {what}", "Give it a `default`.")
+    return default

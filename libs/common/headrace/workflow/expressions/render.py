@@ -1,0 +1,138 @@
+"""Rendering whole values: every text in a JSON value is a template, everything else stands for itself."""
+
+from collections import OrderedDict
+
+from headrace.errors import Problem
+from headrace.json_types import Json
+from headrace.workflow.expressions.evaluate import Evaluation
+from headrace.workflow.expressions.limits import (
+    MAX_OUTPUT,
+    MAX_VALUE_DEPTH,
+    Budget,
+    ExpressionError,
+)
+from headrace.workflow.expressions.scope import Scope
+from headrace.workflow.expressions.syntax import References
+from headrace.workflow.expressions.template import (
+    Template,
+    compile_template,
+    has_expression,
+    inspect_template,
+)
+from headrace.workflow.expressions.text import as_text, measure
+from headrace.workflow.paths import at_index, at_name
+
+
+class Templates:
+    """Renders values, and keeps the `size` texts that were compiled last. Not for use by several threads."""
+
+    def __init__(self, size: int = 2_048) -> None:
+        self._size = size
+        self._compiled: OrderedDict[str, Template] = OrderedDict()
+
+    def render(self, value: Json, scope: Scope, path: str = "") -> Json:
+        """`value` with every expression in it evaluated; names of objects stay as they are.
+
+        A text that is exactly one expression becomes that expression's value, of whatever type; in any other
+        text expressions become text. The result shares structure with `scope`: do not change either. Raises
+        `ExpressionError` whose `path` starts with `path`.
+        """
+        budget = Budget()
+        try:
+            made = self._value(value, Evaluation(scope, budget), path, 0)
+            measure(budget, made)
+        except ExpressionError as error:
+            raise error if error.path else type(error)(error.reason, error.mend, path) from error
+        return made
+
+    def _value(self, value: Json, evaluation: Evaluation, path: str, depth: int) -> Json:
+        if depth > MAX_VALUE_DEPTH:
+            raise ExpressionError(f"a value may be {MAX_VALUE_DEPTH} levels deep at most", path=path)
+        match value:
+            case str():
+                return self._text(value, evaluation, path)
+            case list():
+                return [
+                    self._value(part, evaluation, at_index(path, index), depth + 1)
+                    for index, part in enumerate(value)
+                ]
+            case dict():
+                return {
+                    name: self._value(part, evaluation, at_name(path, name), depth + 1)
+                    for name, part in value.items()
+                }
+            case _:
+                return value
+
+    def _text(self, text: str, evaluation: Evaluation, path: str) -> Json:
+        if not has_expression(text):
+            return text
+        try:
+            template = self._template(text, evaluation.scope.loop)
+            if template.single is not None:
+                return evaluation.value(template.single)
+            return _joined(template, evaluation)
+        except ExpressionError as error:
+            raise type(error)(error.reason, error.mend, path) from error
+        except RecursionError as error:
+            raise ExpressionError("an expression is too deep", path=path) from error
+
+    def _template(self, text: str, loop: bool) -> Template:
+        key = f"{loop:d}{text}"
+        found = self._compiled.get(key)
+        if found is None:
+            found = self._compiled[key] = compile_template(text, loop=loop)
+            if len(self._compiled) > self._size:
+                self._compiled.popitem(last=False)
+        else:
+            self._compiled.move_to_end(key)
+        return found
+
+
+def _joined(template: Template, evaluation: Evaluation) -> str:
+    parts: list[str] = []
+    length = 0
+    for part in template.parts:
+        text = part if isinstance(part, str) else as_text(evaluation.budget, evaluation.value(part))
+        length += len(text)
+        if length > MAX_OUTPUT:
+            raise ExpressionError(f"a value may have {MAX_OUTPUT} characters at most")
+        parts.append(text)
+    return "".join(parts)
+
+
+def inspect(value: Json, path: str = "", *, loop: bool = False) -> tuple[References, list[Problem]]:
+    """What the expressions in `value` refer to, and everything wrong with them. Nothing is evaluated."""
+    references = References()
+    problems: list[Problem] = []
+    for place, text in texts_in(value, path):
+        template, faults = inspect_template(text, loop=loop)
+        problems += [Problem(place, fault.reason, fault.mend, "BAD_EXPRESSION") for fault in faults]
+        if template is not None:
+            references |= template.references
+    return references, problems
+
+
+def check_expressions(value: Json, path: str = "", *, loop: bool = False) -> list[Problem]:
+    """Everything wrong with the expressions in `value`. Nothing is evaluated."""
+    return inspect(value, path, loop=loop)[1]
+
+
+def texts_in(value: Json, path: str = "") -> list[tuple[str, str]]:
+    """Every text in `value` that holds an expression, with its place, in document order."""
+    found: list[tuple[str, str]] = []
+    waiting: list[tuple[str, Json]] = [(path, value)]
+    while waiting:
+        place, part = waiting.pop()
+        match part:
+            case str() if has_expression(part):
+                found.append((place, part))
+            case list():
+                waiting.extend(
+                    (at_index(place, index), one) for index, one in reversed(list(enumerate(part)))
+                )
+            case dict():
+                waiting.extend((at_name(place, name), one) for name, one in reversed(list(part.items())))
+            case _:
+                pass
+    return found

@@ -1,0 +1,93 @@
+"""How a value reads inside a text, and how large it is."""
+
+import json
+
+from headrace.json_types import Json
+from headrace.workflow.expressions.limits import (
+    MAX_OUTPUT,
+    MAX_VALUE_DEPTH,
+    Budget,
+    ExpressionError,
+    check_text_length,
+)
+
+
+def as_text(budget: Budget, value: Json) -> str:
+    """A value as text: numbers and booleans as JSON spells them, lists and objects as compact JSON.
+
+    A null has no text; that is an error, so that no half-empty address or sentence is ever sent.
+    """
+    match value:
+        case str():
+            budget.spend_text(len(value))
+            return value
+        case None:
+            mend = "Give it a value for that case, as in `{{ input.note | default('', true) }}`."
+            raise ExpressionError("null can not be part of a text", mend)
+        case bool():
+            return "true" if value else "false"
+        case int():
+            check_integer(value)
+            return str(value)
+        case float():
+            return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        case _:
+            return as_json(budget, value)
+
+
+def as_json(budget: Budget, value: Json) -> str:
+    """Compact JSON, characters as they are."""
+    measure(budget, value)
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ExpressionError("the value is not JSON") from error
+    check_text_length(len(text))
+    return text
+
+
+def measure(budget: Budget, value: Json) -> int:
+    """About how many characters `value` has as JSON. Raises when it is too large, too deep or not JSON."""
+    total = 0
+    level: list[Json] = [value]
+    for _ in range(MAX_VALUE_DEPTH):
+        below: list[Json] = []
+        budget.spend(len(level))
+        for part in level:
+            match part:
+                case str():
+                    budget.spend_text(len(part))
+                    total += len(part) + 2
+                case None | bool():
+                    total += 4
+                case int():
+                    check_integer(part)
+                    total += 8
+                case float():
+                    if part != part or part in (float("inf"), float("-inf")):
+                        raise ExpressionError("a number is not finite")
+                    total += 8
+                case list():
+                    total += len(part) + 2
+                    below.extend(part)
+                case dict():
+                    for name in part:
+                        if not isinstance(name, str):
+                            raise ExpressionError("the value is not JSON")
+                        total += len(name) + 4
+                    below.extend(part.values())
+                case _:
+                    raise ExpressionError("the value is not JSON")
+            if total > MAX_OUTPUT:
+                raise ExpressionError(f"a value may have {MAX_OUTPUT} characters at most")
+        if not below:
+            return total
+        level = below
+    raise ExpressionError(f"a value may be {MAX_VALUE_DEPTH} levels deep at most")
+
+
+def check_integer(value: int) -> None:
+    """Raises when a whole number does not fit into 64 bits, with or without a sign: JSON can be read and written
+    within these bounds everywhere."""
+    if not -(2**63) <= value < 2**64:
+        raise ExpressionError("a number is too large", "Whole numbers have 64 bits at most; send it as text.")

@@ -1,0 +1,47 @@
+"""Reading and writing the retry policy that steps and actions share."""
+
+from headrace.json_types import JsonObject
+from headrace.workflow.document import RetryPolicy, RetryStrategy
+from headrace.workflow.reading import Fields
+
+KEYS = ("strategy", "maxAttempts", "initialDelayMs", "maxDelayMs")
+MAX_ATTEMPTS = 50
+MAX_DELAY_MS = 24 * 60 * 60 * 1000
+DEFAULT_ATTEMPTS = 3
+
+
+def read_retry(owner: Fields, name: str = "retry") -> RetryPolicy | None:
+    """The policy under `name`, None when there is none or it is wrong.
+
+    `maxAttempts` counts the first attempt too; left out it is 3, or 1 with strategy NONE.
+    """
+    if not owner.has(name):
+        return None
+    fields = owner.reading.fields(owner.any(name), owner.at(name), KEYS)
+    if fields is None:
+        return None
+    fields.required("strategy", "Write NONE, FIXED or EXPONENTIAL.")
+    strategy = fields.choice("strategy", RetryStrategy)
+    attempts = fields.integer("maxAttempts", 1, MAX_ATTEMPTS)
+    initial = fields.integer("initialDelayMs", 0, MAX_DELAY_MS)
+    longest = fields.integer("maxDelayMs", 0, MAX_DELAY_MS)
+    if strategy is None:
+        return None
+    if strategy is RetryStrategy.NONE and (attempts or 1) > 1:
+        fields.wrong("maxAttempts", "strategy NONE makes one attempt", "Choose FIXED or EXPONENTIAL.")
+    plain = RetryPolicy()
+    return RetryPolicy(
+        strategy,
+        attempts or (1 if strategy is RetryStrategy.NONE else DEFAULT_ATTEMPTS),
+        plain.initial_delay_ms if initial is None else initial,
+        plain.max_delay_ms if longest is None else longest,
+    )
+
+
+def dump_retry(retry: RetryPolicy) -> JsonObject:
+    return {
+        "strategy": retry.strategy.value,
+        "maxAttempts": retry.max_attempts,
+        "initialDelayMs": retry.initial_delay_ms,
+        "maxDelayMs": retry.max_delay_ms,
+    }
