@@ -1,0 +1,33 @@
+"""The control plane's public face: /graphql, /health, /ready, /metrics."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from headrace.health import Check
+from prometheus_client import CollectorRegistry
+
+from headrace_control.auth.authenticator import Authenticator
+from headrace_control.body_limit import BodyLimit
+from headrace_control.graphql.schema import create_schema
+from headrace_control.graphql.view import MAX_BODY, GraphQLView
+from headrace_control.health import health_routes
+from headrace_control.http_errors import install_error_handlers
+from headrace_control.services import Services
+from headrace_control.unexpected import AnswerUnexpected
+
+
+def create_app(
+    services: Services, authenticator: Authenticator, checks: Mapping[str, Check], registry: CollectorRegistry
+) -> FastAPI:
+    """The application. It opens and closes nothing: pools and clients are `main`'s.
+
+    `checks` are the dependencies that /ready asks, by name; `registry` is what /metrics shows.
+    """
+    app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None)
+    view = GraphQLView(create_schema(), services, authenticator)
+    app.router.routes.extend(view.routes("/graphql"))
+    app.include_router(health_routes(checks, registry))
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit, most=MAX_BODY)
+    app.add_middleware(AnswerUnexpected)
+    return app

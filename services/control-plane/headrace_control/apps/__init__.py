@@ -1,0 +1,1 @@
+"""Apps, the external APIs, and their actions in immutable revisions."""

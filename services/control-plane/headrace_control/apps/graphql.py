@@ -1,0 +1,102 @@
+"""Apps in GraphQL."""
+
+from datetime import datetime
+from typing import Annotated, cast
+
+import strawberry
+from headrace.json_types import Json
+
+from headrace_control.apps import model
+from headrace_control.apps.auth_scheme import dump_scheme
+from headrace_control.graphql.context import Info
+from headrace_control.graphql.failures import Failed
+from headrace_control.graphql.fields import mutation, query
+from headrace_control.graphql.pages import Page, page
+from headrace_control.graphql.scalars import JSON
+from headrace_control.pages import DEFAULT_PAGE
+
+
+@strawberry.type(name="App", description="An external API that workflows call.")
+class AppType:
+    id: strawberry.ID
+    name: str
+    title: str
+    base_url: str
+    auth: JSON = strawberry.field(description="How its connections authenticate: `{kind, ...}`.")
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, app: model.App) -> "AppType":
+        return cls(
+            id=strawberry.ID(str(app.id)),
+            name=app.name,
+            title=app.title,
+            base_url=app.base_url,
+            auth=JSON(dump_scheme(app.auth)),
+            created_at=app.created_at,
+            updated_at=app.updated_at,
+        )
+
+
+@strawberry.input(description="An app to create.")
+class AppInput:
+    name: str
+    base_url: str
+    auth: JSON
+    title: str = ""
+
+
+@strawberry.input(description="What to change of an app; what is left out stays.")
+class AppChanges:
+    title: str | None = None
+    base_url: str | None = None
+    auth: JSON | None = None
+
+
+@strawberry.type(description="What was deleted.")
+class Deleted:
+    name: str
+
+
+CreateAppPayload = Annotated[AppType | Failed, strawberry.union("CreateAppPayload")]
+UpdateAppPayload = Annotated[AppType | Failed, strawberry.union("UpdateAppPayload")]
+DeleteAppPayload = Annotated[Deleted | Failed, strawberry.union("DeleteAppPayload")]
+
+
+@strawberry.type
+class AppQuery:
+    @query
+    async def app(self, info: Info, name: str) -> AppType | None:
+        """The app of this name; null when there is none."""
+        found = await info.context.services.apps.get(info.context.caller, name)
+        return AppType.of(found) if found else None
+
+    @query
+    async def apps(self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None) -> Page[AppType]:
+        """The tenant's apps, by name."""
+        found = await info.context.services.apps.list(info.context.caller, first, after)
+        return page(found, AppType.of)
+
+
+@strawberry.type
+class AppMutation:
+    @mutation
+    async def create_app(self, info: Info, input: AppInput) -> CreateAppPayload:  # noqa: A002
+        """Create an app."""
+        auth = cast(Json, input.auth)
+        made = await info.context.services.apps.create(
+            info.context.caller, input.name, input.title, input.base_url, auth
+        )
+        return AppType.of(made)
+
+    @mutation
+    async def update_app(self, info: Info, name: str, input: AppChanges) -> UpdateAppPayload:  # noqa: A002
+        """Change an app. Published workflow versions keep the base URL that they pinned."""
+        changes = model.AppChanges(input.title, input.base_url, input.auth)
+        return AppType.of(await info.context.services.apps.update(info.context.caller, name, changes))
+
+    @mutation
+    async def delete_app(self, info: Info, name: str) -> DeleteAppPayload:
+        """Delete an app that has neither actions nor connections."""
+        return Deleted(name=(await info.context.services.apps.delete(info.context.caller, name)).name)

@@ -1,0 +1,110 @@
+"""The external APIs that a tenant's workflows call."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from headrace.errors import Conflict, NotFound
+from headrace.json_types import Json
+from headrace.outbound.target import parse_target
+from headrace.postgres.pool import Pool, tenant_transaction
+from headrace.workflow.reading import Reading
+
+from headrace_control.apps import repository
+from headrace_control.apps.auth_scheme import AuthScheme, dump_scheme, read_scheme, read_url
+from headrace_control.apps.model import App, AppChanges
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.names import name_problems
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+
+_APPS = Cursor("apps")
+MAX_TITLE = 200
+
+
+class AppService:
+    """Apps, over a pool of the role headrace_api. Names identify apps and do not change."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def create(self, caller: Caller, name: str, title: str, base_url: str, auth: Json) -> App:
+        """Raises `InvalidInput` with every problem, `Conflict` when the name is taken."""
+        caller.require(Permission.DESIGN)
+        scheme = _check(name, title, base_url, auth)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            app = await repository.insert_app(db, caller.tenant_id, name, title, base_url, scheme)
+        if app is None:
+            raise Conflict("an app of this name is already there")
+        return app
+
+    async def update(self, caller: Caller, name: str, changes: AppChanges) -> App:
+        """Change an app. Published versions keep the base URL that they pinned.
+
+        While an app has connections, its kind of auth stays, and where their secrets are sent is moved only by
+        those who manage connections: else a designer could have them sent anywhere.
+        """
+        caller.require(Permission.DESIGN)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            app = await repository.lock_app(db, caller.tenant_id, name)
+            if app is None:
+                raise NotFound("app")
+            title = app.title if changes.title is None else changes.title
+            base_url = app.base_url if changes.base_url is None else changes.base_url
+            auth = dump_scheme(app.auth) if changes.auth is None else changes.auth
+            scheme = _check(name, title, base_url, auth)  # type: ignore[arg-type]
+            uses = await repository.app_uses(db, caller.tenant_id, app.id)
+            if uses.connections and scheme.kind is not app.auth.kind:
+                raise Conflict("the app has connections, so its kind of auth can not change")
+            if uses.connections and _destinations(base_url, scheme) != _destinations(app.base_url, app.auth):
+                caller.require(Permission.MANAGE_CONNECTIONS)
+            return await repository.update_app(db, caller.tenant_id, app.id, title, base_url, scheme)
+
+    async def delete(self, caller: Caller, name: str) -> App:
+        """Delete an app that has neither actions nor connections; revisions are for ever. Raises `Conflict`."""
+        caller.require(Permission.DESIGN)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            app = await repository.lock_app(db, caller.tenant_id, name)
+            if app is None:
+                raise NotFound("app")
+            uses = await repository.app_uses(db, caller.tenant_id, app.id)
+            if uses.actions or uses.connections:
+                raise Conflict("the app is in use: it has actions or connections")
+            await repository.delete_app(db, caller.tenant_id, app.id)
+            return app
+
+    async def get(self, caller: Caller, name: str) -> App | None:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.find_app(db, caller.tenant_id, name)
+
+    async def by_id(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, App]:
+        """Those of the tenant's apps that are among `ids`."""
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.apps_by_id(db, caller.tenant_id, ids)
+
+    async def list(self, caller: Caller, first: int, after: str | None) -> PageOf[App]:
+        """By name."""
+        caller.require(Permission.READ)
+        limit, name = page_size(first), _APPS.read_text(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.list_apps(db, caller.tenant_id, name, limit + 1)
+        return page_of(found, limit, lambda app: _APPS.write(app.name))
+
+
+def _check(name: str, title: str, base_url: str, auth: Json) -> AuthScheme:
+    reading = Reading()
+    reading.problems.extend(name_problems(name))
+    if len(title) > MAX_TITLE:
+        reading.add("title", f"a title has at most {MAX_TITLE} characters", "Make it shorter.")
+    fields = reading.fields({"baseUrl": base_url}, "", ("baseUrl",))
+    if fields is not None:
+        read_url(fields, "baseUrl", query=False)
+    scheme = read_scheme(reading, auth, "auth")
+    reading.finish()
+    assert scheme is not None  # noqa: S101 - a reading without problems made one
+    return scheme
+
+
+def _destinations(base_url: str, scheme: AuthScheme) -> frozenset[tuple[str, str, int]]:
+    return frozenset(parse_target(url).origin for url in (base_url, scheme.audience) if url)

@@ -1,0 +1,42 @@
+"""The one table of who may do what."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from headrace_control.auth.roles import Role
+
+
+class Permission(StrEnum):
+    """Something a caller may be allowed to do. Services ask for one before anything else."""
+
+    READ = "READ"  # designs, runs and logs; never a secret
+    DESIGN = "DESIGN"  # apps, actions, workflows and their versions
+    START_RUNS = "START_RUNS"
+    CONTROL_RUNS = "CONTROL_RUNS"  # cancel, replay, set aside
+    DECIDE = "DECIDE"  # approvals
+    USE_CONNECTIONS = "USE_CONNECTIONS"  # make a call through one, as a test
+    MANAGE_CONNECTIONS = "MANAGE_CONNECTIONS"  # connections, secrets and their keys
+    MANAGE_KEYS = "MANAGE_KEYS"  # API keys of the tenant
+    MANAGE_TENANTS = "MANAGE_TENANTS"  # of a platform tenant's admins alone
+
+
+_EVERYONE = frozenset(Role)
+_ADMIN = frozenset({Role.ADMIN})
+
+ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
+    {
+        Permission.READ: _EVERYONE,
+        Permission.DESIGN: _ADMIN | {Role.DESIGNER},
+        Permission.START_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
+        Permission.CONTROL_RUNS: _ADMIN | {Role.OPERATOR},
+        Permission.DECIDE: _ADMIN | {Role.APPROVER},
+        Permission.USE_CONNECTIONS: _ADMIN | {Role.DESIGNER},
+        Permission.MANAGE_CONNECTIONS: _ADMIN,
+        Permission.MANAGE_KEYS: _ADMIN,
+        Permission.MANAGE_TENANTS: _ADMIN,
+    }
+)
+
+# Beside the role, these need a key of a platform tenant.
+PLATFORM_ONLY = frozenset({Permission.MANAGE_TENANTS})

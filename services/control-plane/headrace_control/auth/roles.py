@@ -1,0 +1,13 @@
+"""The roles of API keys."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a key is for. `auth.permissions` says what each may do."""
+
+    ADMIN = "ADMIN"
+    DESIGNER = "DESIGNER"
+    OPERATOR = "OPERATOR"
+    APPROVER = "APPROVER"
+    VIEWER = "VIEWER"

@@ -1,0 +1,77 @@
+"""Composes the services that stand behind the GraphQL API and the claims; `main` calls it once."""
+
+from dataclasses import dataclass
+
+from headrace.logstore.port import LogStore
+from headrace.outbound.client import OutboundClient
+from headrace.outbound.policy_file import load_policy
+from headrace.outbound.pools import OutboundPools
+from headrace.postgres.listen import Listener
+from headrace.postgres.pool import Pool
+
+from headrace_control.apps.action_service import ActionService
+from headrace_control.apps.service import AppService
+from headrace_control.auth.authenticator import Authenticator
+from headrace_control.connections.credentials import CredentialService
+from headrace_control.connections.service import ConnectionService
+from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.logs.service import LogService
+from headrace_control.run_credentials import OpenedForRuns
+from headrace_control.runs.changes import RunChanges
+from headrace_control.runs.service import RunService
+from headrace_control.secrets.service import SecretService
+from headrace_control.services import Services
+from headrace_control.settings import ControlPlaneSettings
+from headrace_control.tenants.service import TenantService
+from headrace_control.vault.keys import OwnKeys, open_key_file, read_keys
+from headrace_control.vault.rotation import KeyRotation
+from headrace_control.vault.vault import Vault
+from headrace_control.workflows.service import WorkflowService
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """`credentials` is the internal API's; close it before its pool."""
+
+    services: Services
+    authenticator: Authenticator
+    credentials: OpenedForRuns
+    refreshes: CredentialService
+    outbound: OutboundPools
+
+    async def close(self) -> None:
+        """Wait for token refreshes under way, then close the connections to apps."""
+        await self.refreshes.close()
+        await self.outbound.aclose()
+
+
+def compose(
+    settings: ControlPlaneSettings, api_pool: Pool, listener: Listener, log_store: LogStore
+) -> Composed:
+    """Raises `InvalidInput` when the key or the egress policy can not be read. To be called within the loop."""
+    pools = OutboundPools(load_policy(settings.egress_policy_file))
+    outbound = OutboundClient(pools)
+    vault = Vault(_keys(settings))
+    credentials = CredentialService(api_pool, vault, outbound)
+    secrets = SecretService(api_pool, vault)
+    services = Services(
+        tenants=TenantService(api_pool),
+        apps=AppService(api_pool),
+        actions=ActionService(api_pool),
+        connections=ConnectionService(api_pool, vault),
+        trials=ConnectionTrial(api_pool, credentials, outbound),
+        secrets=secrets,
+        key_rotation=KeyRotation(api_pool, vault),
+        workflows=WorkflowService(api_pool),
+        runs=RunService(api_pool, RunChanges(listener)),
+        logs=LogService(log_store),
+    )
+    return Composed(
+        services, Authenticator(api_pool), OpenedForRuns(credentials, secrets), credentials, pools
+    )
+
+
+def _keys(settings: ControlPlaneSettings) -> OwnKeys:
+    if settings.key_file is not None:
+        return open_key_file(settings.key_file)
+    return read_keys(settings.key.get_secret_value() if settings.key else "")

@@ -1,0 +1,155 @@
+"""Credentials for runs, and the one place where OAuth2 tokens are refreshed."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Protocol, TypeAlias
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
+from headrace.errors import NotFound, Unavailable
+from headrace.outbound.client import OutboundClient
+from headrace.outbound.oauth2 import TokenFailure, TokenFailureKind, TokenGrant, request_token
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.workflow.document import AuthKind
+
+from headrace_control.connections import repository
+from headrace_control.connections.assembly import (
+    ACCESS_TOKEN,
+    TOKEN_TYPE,
+    fields_of,
+    is_complete,
+    run_credential,
+    token_request,
+)
+from headrace_control.connections.model import RunCredential, TokenRefused
+from headrace_control.connections.repository import SealedCredential
+from headrace_control.vault.vault import Vault
+
+_log = structlog.get_logger(__name__)
+
+# A token that is handed out with a claim lasts at least so long.
+LASTING = timedelta(seconds=30)
+# One that somebody else has just refreshed is answered even when it is short-lived.
+FRESH = timedelta(seconds=2)
+MAX_TOKEN_SECONDS = 10 * 365 * 86_400.0
+
+Refreshed: TypeAlias = RunCredential | TokenRefused
+
+
+class Credentials(Protocol):
+    """What claims and connection tests need of credentials."""
+
+    async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, RunCredential]: ...
+
+    async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed: ...
+
+
+class CredentialService:
+    """Opens credentials, over a pool of the role headrace_api.
+
+    A refresh holds its connection's row locked, and with it one session of the pool, while the token endpoint
+    is asked: a rotating refresh token is spent once by the whole fleet. In this process, those who ask for the
+    same connection share one refresh; a tenant has one under way at a time, and all tenants `most_refreshes`,
+    so that slow token endpoints neither hold up other tenants nor use up the pool.
+    """
+
+    def __init__(self, pool: Pool, vault: Vault, outbound: OutboundClient, most_refreshes: int = 4) -> None:
+        self._pool, self._vault, self._outbound = pool, vault, outbound
+        self._slots = asyncio.Semaphore(most_refreshes)
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._under_way: dict[tuple[UUID, UUID], asyncio.Task[Refreshed]] = {}
+
+    async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, RunCredential]:
+        """The credentials of these connections; one that is gone, or does not open, is left out."""
+        if not connection_ids:
+            return {}
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            found = await repository.sealed_credentials(db, tenant_id, connection_ids, LASTING)
+            opened = await self._vault.unseal(db, tenant_id, [one for each in found for one in each.fields])
+        credentials = {}
+        for sealed in found:
+            values = fields_of(opened, sealed.connection_id)
+            if is_complete(sealed, values):
+                credentials[sealed.connection_id] = run_credential(sealed, values)
+            else:
+                _log.error("a credential does not open", connection_id=str(sealed.connection_id))
+        return credentials
+
+    async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
+        """A credential with a newer access token than `seen_version`, by at most one call to the endpoint.
+
+        Raises `NotFound`, and `Unavailable` when the endpoint gives no usable answer: asking later may help.
+        """
+        place = (tenant_id, connection_id)
+        while True:
+            joined = place in self._under_way
+            if not joined:
+                task = asyncio.create_task(self._take_turn(tenant_id, connection_id, seen_version))
+                self._under_way[place] = task
+                task.add_done_callback(lambda done: self._ended(place, done))
+            # Shielded: when the one who asked leaves, a token that was rotated still has to be stored.
+            outcome = await asyncio.shield(self._under_way[place])
+            if not joined or isinstance(outcome, TokenRefused) or outcome.version > seen_version:
+                return outcome
+
+    async def close(self) -> None:
+        """Wait until what is under way is stored."""
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def _ended(self, place: tuple[UUID, UUID], task: asyncio.Task[Refreshed]) -> None:
+        self._under_way.pop(place, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("no access token", connection_id=str(place[1]), error=type(error).__name__)
+
+    async def _take_turn(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
+        turn = self._turns.setdefault(tenant_id, asyncio.Lock())
+        async with turn, self._slots, tenant_transaction(self._pool, tenant_id) as db:
+            return await self._refresh(db, tenant_id, connection_id, seen_version)
+
+    async def _refresh(self, db: Db, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
+        sealed = await repository.lock_credential(db, tenant_id, connection_id, FRESH)
+        if sealed is None:
+            raise NotFound("connection")
+        values = fields_of(await self._vault.unseal(db, tenant_id, sealed.fields), connection_id)
+        if not is_complete(sealed, values):
+            return TokenRefused(connection_id, "SECRET_UNREADABLE", "the connection's secrets do not open")
+        there = sealed.token_version > seen_version and sealed.token_lasts and ACCESS_TOKEN in values
+        if sealed.auth.kind is not AuthKind.OAUTH2 or there:
+            return run_credential(sealed, values)
+        if sealed.token_error is not None:
+            return _refused(connection_id, sealed.token_error)
+        outcome = await request_token(self._outbound, token_request(sealed, values), tenant_id=tenant_id)
+        match outcome:
+            case TokenGrant():
+                return await self._store(db, tenant_id, sealed, values, outcome)
+            case TokenFailure(kind=TokenFailureKind.INVALID_GRANT):
+                await repository.token_refused(db, tenant_id, connection_id, outcome.code)
+                return _refused(connection_id, outcome.code)
+            case TokenFailure(kind=TokenFailureKind.REJECTED):
+                return TokenRefused(connection_id, outcome.code, outcome.message)
+            case TokenFailure():
+                raise Unavailable(outcome.message)
+
+    async def _store(
+        self, db: Db, tenant_id: UUID, sealed: SealedCredential, values: dict[str, str], grant: TokenGrant
+    ) -> RunCredential:
+        fresh = {ACCESS_TOKEN: grant.access_token, TOKEN_TYPE: grant.token_type}
+        if grant.refresh_token is not None:
+            fresh["refreshToken"] = grant.refresh_token
+        connection_id = sealed.connection_id
+        places = {repository.place_of(tenant_id, connection_id, name): value for name, value in fresh.items()}
+        await repository.put_secrets(db, tenant_id, await self._vault.seal(db, tenant_id, places))
+        seconds = None if grant.expires_in is None else min(grant.expires_in, MAX_TOKEN_SECONDS)
+        version, expires_at = await repository.token_granted(db, tenant_id, connection_id, seconds)
+        renewed = replace(sealed, token_version=version, token_expires_at=expires_at, token_lasts=True)
+        return run_credential(renewed, {**values, **fresh})
+
+
+def _refused(connection_id: UUID, code: str) -> TokenRefused:
+    words = (
+        "the token endpoint says that the grant is spent, expired or revoked; rotate the connection's secret"
+    )
+    return TokenRefused(connection_id, code, words)

@@ -1,0 +1,115 @@
+"""Connections and credentials, as services answer them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from headrace.json_types import Json, JsonObject
+from headrace.outbound.auth import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What may be seen of a connection: everything but its secrets. `secret_fields` names those it has.
+
+    `base_url` stands instead of the app's. `token_error` is why OAuth2 tokens have ended, until a secret is
+    rotated.
+    """
+
+    id: UUID
+    app_id: UUID
+    name: str
+    base_url: str | None
+    config: JsonObject
+    secret_fields: tuple[str, ...]
+    token_version: int
+    token_expires_at: datetime | None
+    token_error: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewConnection:
+    """What comes in for a new connection. `secrets` maps fields to values, and is shown by no repr."""
+
+    app: str
+    name: str
+    base_url: str | None
+    config: Json
+    secrets: Json = field(repr=False)
+
+
+class Keep(Enum):
+    """Says that a thing stays as it is, where None already means something."""
+
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChanges:
+    """What to change. `base_url` None goes back to the app's; `config` None leaves it."""
+
+    base_url: str | Keep | None = Keep.KEEP
+    config: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunCredential:
+    """A credential opened for one run; in memory only. `base_url` is the connection's own, if it has one.
+
+    OAuth2: `credential.fields` holds an `access_token` when there is one that lasts; without, ask for a
+    refresh, with `credential.version` as the version seen.
+    """
+
+    credential: Credential
+    base_url: str | None
+
+    @property
+    def version(self) -> int:
+        return self.credential.version
+
+    def as_json(self) -> Mapping[str, Any]:
+        """As the internal API hands it to runners."""
+        expires_at = self.credential.expires_at
+        return {
+            "connection_id": self.credential.connection_id,
+            "kind": self.credential.kind.value,
+            "fields": dict(self.credential.fields),
+            "hosts": sorted(self.credential.hosts),
+            "version": self.credential.version,
+            "expires_at": expires_at.isoformat() if expires_at else None,
+            "base_url": self.base_url,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """The token endpoint gives no token, and asking again the same way is no use."""
+
+    connection_id: UUID
+    code: str
+    message: str
+
+    def as_json(self) -> Mapping[str, Any]:
+        """As the internal API hands it to runners."""
+        return {"connection_id": str(self.connection_id), "error": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a connection test saw; nothing of the answer's content.
+
+    `error_code` is a call's code (`EGRESS_DENIED`, `HTTP_401`, ...), TOKEN_REFUSED or TOKEN_UNAVAILABLE.
+    `address` is the one that was dialled. `duration` is seconds.
+    """
+
+    ok: bool
+    status: int | None
+    error_code: str | None
+    message: str
+    address: str | None
+    duration: float

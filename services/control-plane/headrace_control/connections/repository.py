@@ -1,0 +1,158 @@
+"""Connections and their sealed fields in Postgres."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from headrace.ids import new_id
+from headrace.json_types import JsonObject
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_control.apps.auth_scheme import AuthScheme, load_scheme
+from headrace_control.connections.model import Connection
+from headrace_control.vault.envelope import Place
+from headrace_control.vault.vault import Sealed
+
+_sql = load("headrace_control.connections")
+
+OWNER = "connection"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCredential:
+    """All that a credential is made of, still sealed. `token_lasts`: long enough for what was asked."""
+
+    connection_id: UUID
+    base_url: str | None
+    app_base_url: str
+    config: JsonObject
+    auth: AuthScheme
+    token_version: int
+    token_expires_at: datetime | None
+    token_error: str | None
+    token_lasts: bool
+    fields: tuple[Sealed, ...]
+
+
+async def insert_connection(
+    db: Db, tenant_id: UUID, app_id: UUID, name: str, base_url: str | None, config: JsonObject
+) -> UUID | None:
+    """The new connection's id; None when the name is taken."""
+    inserted: UUID | None = await db.fetchval(
+        _sql.insert_connection, tenant_id, new_id(), app_id, name, base_url, config
+    )
+    return inserted
+
+
+async def find_connection(db: Db, tenant_id: UUID, name: str) -> Connection | None:
+    row = await db.fetchrow(_sql.connection_named, tenant_id, name)
+    return _connection(row) if row else None
+
+
+async def lock_connection(db: Db, tenant_id: UUID, name: str) -> Connection | None:
+    """As `find_connection`, and nobody else changes it until the transaction ends."""
+    await db.execute(_sql.lock_connection, tenant_id, name)
+    return await find_connection(db, tenant_id, name)
+
+
+async def list_connections(
+    db: Db, tenant_id: UUID, app: str | None, after: str | None, limit: int
+) -> Sequence[Connection]:
+    """By name."""
+    rows = await db.fetch(_sql.connections_after, tenant_id, app, after or "", limit)
+    return [_connection(row) for row in rows]
+
+
+async def connection_ids(db: Db, tenant_id: UUID, names: Sequence[str]) -> dict[str, UUID]:
+    """Ids by name; names that do not exist are left out."""
+    return {row["name"]: row["id"] for row in await db.fetch(_sql.ids_named, tenant_id, names)}
+
+
+async def update_connection(
+    db: Db, tenant_id: UUID, connection_id: UUID, base_url: str | None, config: JsonObject
+) -> None:
+    await db.execute(_sql.update_connection, tenant_id, connection_id, base_url, config)
+
+
+async def forget_token(db: Db, tenant_id: UUID, connection_id: UUID) -> None:
+    """Drop the access token and the error of the last refresh; the next use asks for a new one."""
+    await db.execute(_sql.forget_access_token, tenant_id, connection_id)
+    await db.execute(_sql.forget_token, tenant_id, connection_id)
+
+
+async def delete_connection(db: Db, tenant_id: UUID, connection_id: UUID) -> None:
+    await db.execute(_sql.delete_connection, tenant_id, connection_id)
+
+
+async def versions_using(db: Db, tenant_id: UUID, connection_id: UUID) -> Sequence[str]:
+    """Some of the published versions that use it, as `workflow version`."""
+    rows = await db.fetch(_sql.versions_using, tenant_id, str(connection_id))
+    return [f"{row['name']} {row['version']}" for row in rows]
+
+
+async def put_secrets(db: Db, tenant_id: UUID, sealed: Iterable[Sealed]) -> None:
+    for one in sealed:
+        place = one.place
+        await db.execute(_sql.put_secret, tenant_id, place.owner_id, place.field, one.key_id, one.sealed)
+
+
+async def sealed_credentials(
+    db: Db, tenant_id: UUID, ids: Sequence[UUID], lasting: timedelta
+) -> list[SealedCredential]:
+    """Those of the connections that exist."""
+    sealed: dict[UUID, list[Sealed]] = {one: [] for one in ids}
+    for row in await db.fetch(_sql.sealed_fields, tenant_id, ids):
+        place = place_of(tenant_id, row["connection_id"], row["field"])
+        sealed[row["connection_id"]].append(Sealed(place, row["key_id"], row["sealed"]))
+    rows = await db.fetch(_sql.credentials, tenant_id, ids, lasting)
+    return [_credential(row, sealed[row["id"]]) for row in rows]
+
+
+async def lock_credential(
+    db: Db, tenant_id: UUID, connection_id: UUID, lasting: timedelta
+) -> SealedCredential | None:
+    """One credential, whose tokens nobody else refreshes until the transaction ends."""
+    if await db.fetchval(_sql.lock_credential, tenant_id, connection_id) is None:
+        return None
+    found = await sealed_credentials(db, tenant_id, [connection_id], lasting)
+    return found[0] if found else None
+
+
+async def token_granted(
+    db: Db, tenant_id: UUID, connection_id: UUID, seconds: float | None
+) -> tuple[int, datetime | None]:
+    """Note a new access token; its version and when it ends."""
+    row: Any = await db.fetchrow(_sql.token_granted, tenant_id, connection_id, seconds)
+    return row["token_version"], row["token_expires_at"]
+
+
+async def token_refused(db: Db, tenant_id: UUID, connection_id: UUID, code: str) -> None:
+    """Note that there will be no more tokens, and drop the last one."""
+    await db.execute(_sql.forget_access_token, tenant_id, connection_id)
+    await db.execute(_sql.token_refused, tenant_id, connection_id, code)
+
+
+def place_of(tenant_id: UUID, connection_id: UUID, field: str) -> Place:
+    return Place(tenant_id, OWNER, connection_id, field)
+
+
+def _connection(row: Any) -> Connection:
+    return Connection(**{**row, "secret_fields": tuple(row["secret_fields"])})
+
+
+def _credential(row: Any, sealed: Sequence[Sealed]) -> SealedCredential:
+    return SealedCredential(
+        row["id"],
+        row["base_url"],
+        row["app_base_url"],
+        row["config"],
+        load_scheme(row["auth"]),
+        row["token_version"],
+        row["token_expires_at"],
+        row["token_error"],
+        row["token_lasts"],
+        tuple(sealed),
+    )

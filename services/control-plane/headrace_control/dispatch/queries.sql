@@ -1,0 +1,83 @@
+-- name: one_relay_at_a_time
+-- Fairness and the tenants' limits are counted over all that is sent, so cycles follow one another, on
+-- however many control planes. The lock ends with the transaction.
+SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
+
+-- name: due_dispatches
+-- What to send now: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no tenant
+-- above its limit of runs in flight. A tenant that already has much in flight takes its turn later, so a
+-- thousand queued runs of one delay nobody else's first. The recursive part visits each tenant that has
+-- unsent rows by one index probe (dispatches_due).
+WITH RECURSIVE waiting (tenant_id) AS (
+    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.tenant_id FROM dispatches d
+            WHERE d.sent_at IS NULL AND d.tenant_id > w.tenant_id ORDER BY d.tenant_id LIMIT 1)
+    FROM waiting w WHERE w.tenant_id IS NOT NULL
+),
+in_flight AS (
+    SELECT tenant_id, count(*) AS runs FROM dispatches WHERE sent_at IS NOT NULL GROUP BY tenant_id
+)
+SELECT due.id, due.tenant_id, due.run_id
+FROM waiting w
+JOIN tenants t ON t.id = w.tenant_id
+LEFT JOIN in_flight f ON f.tenant_id = w.tenant_id
+CROSS JOIN LATERAL (
+    SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.due_at, d.id) AS turn
+    FROM dispatches d
+    WHERE d.tenant_id = w.tenant_id AND d.sent_at IS NULL AND d.due_at <= headrace_now()
+    ORDER BY d.due_at, d.id
+    LIMIT least($1::bigint, greatest(t.max_runs_in_flight - coalesce(f.runs, 0), 0))
+) due
+ORDER BY due.turn + coalesce(f.runs, 0), due.due_at, due.id
+LIMIT $1
+
+-- name: mark_sent
+-- rule relay_deletes_what_it_sent: by dispatch id, never by run: the run may have parked meanwhile, and its
+-- next dispatch is another row that was not sent. The row is marked instead of deleted, so that what is in
+-- flight can be counted and swept.
+UPDATE dispatches SET sent_at = headrace_now() WHERE id = ANY($1::uuid[]) AND sent_at IS NULL
+
+-- name: next_due
+-- The next timer. What is due and unsent already waits for a place in flight, and an end wakes the relay.
+SELECT min(due_at) AS due_at, headrace_now() AS now
+FROM dispatches WHERE sent_at IS NULL AND due_at > headrace_now()
+
+-- name: backlog
+SELECT count(*) FILTER (WHERE sent_at IS NULL AND due_at <= headrace_now()) AS due,
+       count(*) FILTER (WHERE sent_at IS NOT NULL) AS sent,
+       coalesce(extract(epoch FROM headrace_now() - min(due_at)
+           FILTER (WHERE sent_at IS NULL AND due_at <= headrace_now())), 0)::float8 AS oldest_seconds
+FROM dispatches
+
+-- name: sweep
+-- Sent, and nobody is at work on it: the claim has lapsed, or nobody ever claimed. The SAME id becomes due
+-- again (rule sweep_keeps_dispatch_id: a new id for each sweep would starve a run in a long queue for ever).
+-- The run's row is locked first, like everywhere else; SKIP LOCKED, for a locked row is being advanced.
+WITH idle AS (
+    SELECT d.id
+    FROM dispatches d
+    JOIN runs r ON r.id = d.run_id
+    LEFT JOIN runners holder ON holder.id = r.claimed_by
+    WHERE d.sent_at IS NOT NULL
+      AND d.id = r.dispatch_id
+      AND (
+        -- rule sweep_lapsed_claims
+        (r.claimed_by IS NOT NULL AND NOT (
+            holder.id IS NOT NULL AND holder.lease_until > headrace_now()
+            AND (r.id = ANY(holder.held) OR r.claimed_in_call > holder.calls_settled)))
+        -- rule sweep_unclaimed
+        OR (r.claimed_by IS NULL AND d.sent_at < headrace_now() - $1::interval))
+    ORDER BY d.sent_at
+    LIMIT 1000
+    FOR UPDATE OF r, d SKIP LOCKED
+)
+UPDATE dispatches d SET sent_at = NULL, due_at = headrace_now()
+FROM idle WHERE d.id = idle.id
+RETURNING d.id
+
+-- name: forget_runners
+-- Leases long over, whose runs have all been taken over.
+DELETE FROM runners r
+WHERE r.lease_until < headrace_now() - interval '10 minutes'
+  AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.claimed_by = r.id)

@@ -1,0 +1,84 @@
+"""The relay: the only publisher of jobs. It moves what is due from the table to the bus, fairly.
+
+One cycle is one transaction: choose, publish, wait for the confirms, mark as sent, commit. When the relay
+dies in between, nothing is marked and the same jobs are published again; a claim tells copies apart.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime
+
+import asyncpg
+import structlog
+from headrace.bus.port import JOBS, Bus, Outgoing
+from headrace.errors import HeadraceError, Unavailable
+from headrace.messages import Job
+from headrace.postgres.listen import DISPATCH_CHANNEL, Listener
+from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.queries import load
+
+_log = structlog.get_logger(__name__)
+_sql = load("headrace_control.dispatch")
+
+# How often the relay looks by itself; it is woken by notifications and by its own next due time.
+SAFETY_NET_SECONDS = 5.0
+# While the window is full, how often it is looked at again. There is work for the fleet meanwhile.
+FULL_WINDOW_SECONDS = 0.1
+# Jobs per cycle at most: bounds the transaction and the publish.
+BATCH = 500
+
+
+class Relay:
+    """Publishes due dispatches until closed.
+
+    `window` bounds how many jobs stand ready in the broker: order and fairness are decided here, not there,
+    and a job in a long queue would be old news when it is taken.
+    """
+
+    def __init__(self, pool: Pool, bus: Bus, listener: Listener, window: int) -> None:
+        self._pool, self._bus, self._window = pool, bus, window
+        self._awake = asyncio.Event()
+        listener.subscribe(DISPATCH_CHANNEL, lambda _: self._awake.set())
+
+    async def run(self) -> None:
+        """Work until cancelled. Trouble with Postgres or the bus is waited out."""
+        pause = 0.5
+        while True:
+            self._awake.clear()
+            try:
+                wait = await self._cycle()
+                pause = 0.5
+            except (Unavailable, asyncpg.PostgresError) as error:
+                _log.warning("relay waits", error=type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            except HeadraceError as error:
+                _log.error("relay failed", code=error.code)
+                wait = 1.0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._awake.wait()
+
+    async def _cycle(self) -> float:
+        """Send what there is room for; how long to sleep unless woken, in seconds."""
+        async with transaction(self._pool) as db:
+            await db.execute(_sql.one_relay_at_a_time)
+            room = self._window - (await self._bus.depth(JOBS)).ready
+            if room <= 0:
+                return FULL_WINDOW_SECONDS
+            rows = await db.fetch(_sql.due_dispatches, min(room, BATCH))
+            if rows:
+                jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
+                await self._bus.publish([Outgoing(JOBS, job.encode()) for job in jobs])
+                await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs])
+                return 0.0
+            (upcoming,) = await db.fetch(_sql.next_due)
+        return _until(upcoming["due_at"], upcoming["now"])
+
+
+def _until(due_at: datetime | None, now: datetime) -> float:
+    """Seconds to the next timer. One that is past is held by its tenant's limit: a run's end wakes us."""
+    if due_at is None or due_at <= now:
+        return SAFETY_NET_SECONDS
+    return min((due_at - now).total_seconds() + 0.001, SAFETY_NET_SECONDS)

@@ -1,0 +1,54 @@
+"""What stands in an answer's `errors`: a message that quotes no data, a stable `code`, a correlation id."""
+
+import re
+import uuid
+
+from graphql import GraphQLError
+from headrace.errors import HeadraceError, InvalidInput, LimitExceeded
+from strawberry.extensions import MaskErrors
+
+from headrace_control.unexpected import report_unexpected
+
+BAD_QUERY = "BAD_QUERY"
+
+# graphql-core quotes values after these words (`cannot represent non-integer value: "..."`, `, found: "..."`).
+_QUOTED = re.compile(r"(cannot represent [^:]*):.*|[,;.]? [fF]ound\b.*", re.DOTALL)
+_ENUM = re.compile(r"Value '.*' does not exist", re.DOTALL)
+
+
+class StableErrors(MaskErrors):
+    """Gives every error of an answer its final shape. The outermost of the schema's extensions."""
+
+    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
+        cause = error.original_error
+        match cause:
+            case None | GraphQLError():
+                aborted = LimitExceeded.code if "Parsing aborted" in error.message else BAD_QUERY
+                code = str((error.extensions or {}).get("code", aborted))
+                message = _ENUM.sub("The value does not exist", _QUOTED.sub(r"\1", error.message))
+                return _shaped(error, message, code, uuid.uuid4().hex)
+            case HeadraceError():
+                shaped = _shaped(error, cause.message, cause.code, uuid.uuid4().hex)
+                if isinstance(cause, InvalidInput):
+                    (shaped.extensions or {})["problems"] = [
+                        {"path": p.path, "message": p.message, "mend": p.mend, "code": p.code}
+                        for p in cause.problems
+                    ]
+                return shaped
+            case RecursionError():
+                words = "the query is nested too deeply"
+                return _shaped(error, words, LimitExceeded.code, uuid.uuid4().hex)
+            case _:
+                words = "something went wrong on our side"
+                return _shaped(error, words, HeadraceError.code, report_unexpected(cause))
+
+
+def _shaped(error: GraphQLError, message: str, code: str, correlation_id: str) -> GraphQLError:
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={"code": code, "correlationId": correlation_id},
+    )

@@ -1,0 +1,105 @@
+"""Expected failures as members of a mutation's payload, and the one mapping from errors to them."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import strawberry
+from headrace.errors import (
+    BusUnavailable,
+    Conflict,
+    DatabaseUnavailable,
+    Forbidden,
+    HeadraceError,
+    InvalidInput,
+    LimitExceeded,
+    LogStoreUnavailable,
+    MalformedMessage,
+    MessageTooLarge,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+@strawberry.interface(name="Failure", description="Why a mutation did not do its work.")
+class FailureType:
+    code: str = strawberry.field(description="Stable; programs decide by it.")
+    message: str = strawberry.field(description="For people.")
+
+
+@strawberry.type(name="Problem", description="One thing wrong with an input.")
+class ProblemType:
+    path: str = strawberry.field(description="The place in the input, as `steps[1].input.amount`.")
+    message: str
+    mend: str = strawberry.field(description="How to put it right.")
+    code: str
+
+
+@strawberry.type(name="InvalidInput", description="The input is wrong; every problem found is listed.")
+class InvalidInputType(FailureType):
+    problems: list[ProblemType]
+
+
+@strawberry.type(name="NotFound", description="No such thing for this caller.")
+class NotFoundType(FailureType):
+    pass
+
+
+@strawberry.type(name="Conflict", description="The thing is not in a state that allows this.")
+class ConflictType(FailureType):
+    pass
+
+
+@strawberry.type(name="Forbidden", description="The caller's role does not allow this.")
+class ForbiddenType(FailureType):
+    pass
+
+
+@strawberry.type(name="LimitExceeded", description="A declared limit was passed.")
+class LimitExceededType(FailureType):
+    pass
+
+
+@strawberry.type(name="Unavailable", description="Something needed can not be reached now; try again later.")
+class UnavailableType(FailureType):
+    pass
+
+
+# What a mutation's payload may be beside its result.
+Failed = InvalidInputType | NotFoundType | ConflictType | ForbiddenType | LimitExceededType | UnavailableType
+
+
+def _plain(shape: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda error: shape(code=error.code, message=error.message)
+
+
+def _invalid(error: InvalidInput) -> InvalidInputType:
+    problems = [ProblemType(path=p.path, message=p.message, mend=p.mend, code=p.code) for p in error.problems]
+    return InvalidInputType(code=error.code, message=error.message, problems=problems)
+
+
+# None: not a payload but an entry in `errors`, with the error's own code and message.
+FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingProxyType(
+    {
+        HeadraceError: None,
+        InvalidInput: _invalid,
+        NotFound: _plain(NotFoundType),
+        Conflict: _plain(ConflictType),
+        Unauthenticated: None,
+        Forbidden: _plain(ForbiddenType),
+        LimitExceeded: _plain(LimitExceededType),
+        MessageTooLarge: _plain(LimitExceededType),
+        Unavailable: _plain(UnavailableType),
+        BusUnavailable: _plain(UnavailableType),
+        DatabaseUnavailable: _plain(UnavailableType),
+        LogStoreUnavailable: _plain(UnavailableType),
+        MalformedMessage: None,
+    }
+)
+
+
+def failure_of(error: HeadraceError) -> Any | None:
+    """The payload member that stands for `error`, by its own class or the nearest above; None: it is none."""
+    shape = next(FAILURE_OF[kind] for kind in type(error).__mro__ if kind in FAILURE_OF)
+    return shape(error) if shape else None

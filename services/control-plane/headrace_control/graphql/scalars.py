@@ -1,0 +1,81 @@
+"""JSON and opaque ids."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any, NewType
+from uuid import UUID
+
+import strawberry
+from graphql import GraphQLError
+from headrace.errors import NotFound
+from headrace.json_types import Json
+from strawberry.types.scalar import ScalarDefinition
+
+MAX_JSON_DEPTH = 64
+
+JSON = NewType("JSON", object)
+
+
+def check_json(value: Any) -> Json:
+    """`value` when Postgres and every JSON reader can hold it.
+
+    Refused, by a `GraphQLError` that does not quote: NaN and infinities (RFC 8259, section 6), NUL
+    characters, nesting beyond `MAX_JSON_DEPTH`.
+    """
+    stack = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        if depth > MAX_JSON_DEPTH:
+            raise GraphQLError(f"JSON is nested deeper than {MAX_JSON_DEPTH} levels")
+        match item:
+            case float() if not math.isfinite(item):
+                raise GraphQLError("JSON holds a number that is not finite")
+            case str() if "\0" in item:
+                raise GraphQLError("JSON holds a NUL character")
+            case dict():
+                stack.extend((key, depth) for key in item)
+                stack.extend((inner, depth + 1) for inner in item.values())
+            case list():
+                stack.extend((inner, depth + 1) for inner in item)
+            case _:
+                pass
+    json: Json = value
+    return json
+
+
+def read_time(value: Any) -> datetime:
+    """A moment in RFC 3339; without an offset nobody could say which moment it is."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise GraphQLError("not a time; write it as 2030-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise GraphQLError("a time without an offset; write it as 2030-01-31T12:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def _show_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+DATE_TIME_SCALAR: ScalarDefinition = strawberry.scalar(
+    name="DateTime",
+    description="A moment in UTC (RFC 3339), as 2030-01-31T12:00:00.000001Z.",
+    serialize=_show_time,
+    parse_value=read_time,
+)
+
+JSON_SCALAR: ScalarDefinition = strawberry.scalar(
+    name="JSON",
+    description="Any JSON value. Numbers are finite; strings hold no NUL.",
+    serialize=lambda value: value,
+    parse_value=check_json,
+)
+
+
+def read_id(text: str, what: str) -> UUID:
+    """An opaque id that came in. One that can not be ours raises the same `NotFound` as one that is gone."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(what) from None

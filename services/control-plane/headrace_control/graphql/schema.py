@@ -1,0 +1,74 @@
+"""The schema: the slices' fields, joined."""
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from headrace_control.apps.action_graphql import ActionMutation, ActionQuery
+from headrace_control.apps.graphql import AppMutation, AppQuery
+from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
+from headrace_control.graphql.errors import StableErrors
+from headrace_control.graphql.limits import KeyStillValid, OperationLimits
+from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
+from headrace_control.logs.graphql import LogsQuery, LogsSubscription
+from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
+from headrace_control.secrets.graphql import SecretMutation, SecretQuery
+from headrace_control.tenants.graphql import TenantMutation, TenantQuery
+from headrace_control.workflows.graphql import WorkflowMutation, WorkflowQuery
+
+
+@strawberry.type
+class Query(
+    TenantQuery,
+    AppQuery,
+    ActionQuery,
+    ConnectionQuery,
+    SecretQuery,
+    WorkflowQuery,
+    RunQuery,
+    LogsQuery,
+):
+    pass
+
+
+@strawberry.type
+class Mutation(
+    TenantMutation,
+    AppMutation,
+    ActionMutation,
+    ConnectionMutation,
+    SecretMutation,
+    WorkflowMutation,
+    RunMutation,
+):
+    pass
+
+
+@strawberry.type
+class Subscription(RunSubscription, LogsSubscription):
+    pass
+
+
+class Schema(strawberry.Schema):
+    def process_errors(self, errors: list[Any], execution_context: ExecutionContext | None = None) -> None:
+        """Nothing: Strawberry would log messages that quote data; `StableErrors` reports the unexpected."""
+
+
+def create_schema() -> Schema:
+    return Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        extensions=[StableErrors, OperationLimits, KeyStillValid],
+        config=StrawberryConfig(
+            scalar_map={JSON: JSON_SCALAR, datetime: DATE_TIME_SCALAR}, disable_field_suggestions=True
+        ),
+    )
+
+
+def schema_sdl() -> str:
+    """The schema in its definition language, as contracts/schema.graphql holds it."""
+    return create_schema().as_str() + "\n"

@@ -1,0 +1,131 @@
+"""GraphQL over HTTP POST, and over websockets for subscriptions (the graphql-transport-ws protocol).
+
+Operations come by POST with a JSON body alone, and keys in a header alone: there is nothing that a browser
+would add by itself, so a foreign page can not act for anyone.
+"""
+
+import asyncio
+from datetime import timedelta
+from json import JSONDecodeError
+from typing import Any
+
+import orjson
+from headrace.errors import HeadraceError, Unauthenticated, Unavailable
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.unset import UNSET
+
+from headrace_control.auth.authenticator import Authenticator
+from headrace_control.graphql.context import Context, Recheck
+from headrace_control.graphql.schema import Schema
+from headrace_control.http_errors import error_response
+from headrace_control.services import Services
+
+MAX_BODY = 4 * 1024 * 1024
+MAX_OPERATIONS_PER_SOCKET = 20
+INIT_SECONDS = 10
+# How often an open websocket's key is looked at, so that subscriptions of a key that has ended end too.
+RECHECK_SECONDS = 30.0
+
+_WATCH = "headrace.key_watch"
+
+
+class GraphQLView(GraphQL[Context, None]):
+    """The ASGI application behind /graphql."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        services: Services,
+        authenticator: Authenticator,
+        recheck_seconds: float = RECHECK_SECONDS,
+    ) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            allow_queries_via_get=False,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
+            max_subscriptions_per_connection=MAX_OPERATIONS_PER_SOCKET,
+        )
+        self._services, self._authenticator = services, authenticator
+        self._recheck_seconds = recheck_seconds
+
+    def routes(self, path: str) -> list[Route | WebSocketRoute]:
+        return [Route(path, self, methods=["POST"]), WebSocketRoute(path, self)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except HeadraceError as error:
+            if scope["type"] != "http":
+                raise
+            await error_response(error)(scope, receive, send)
+        finally:
+            if (watch := scope.get(_WATCH)) is not None:
+                watch.cancel()
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        if isinstance(request, WebSocket):
+            return SocketContext(self._services, request)
+        return Context(self._services, await self._authenticator.caller(request.headers.get("authorization")))
+
+    async def on_ws_connect(self, context: Context) -> Any:
+        assert isinstance(context, SocketContext)  # noqa: S101 - only websockets connect
+        key = context.key
+
+        async def recheck() -> None:
+            context.identify(await self._authenticator.caller(key))
+
+        try:
+            await recheck()
+        except Unauthenticated:
+            raise ConnectionRejectionError from None
+        context.recheck = recheck
+        context.socket.scope[_WATCH] = asyncio.create_task(self._watch(context.socket, recheck))
+        return UNSET
+
+    async def _watch(self, socket: WebSocket, recheck: Recheck) -> None:
+        while True:
+            await asyncio.sleep(self._recheck_seconds)
+            try:
+                await recheck()
+            except Unauthenticated:
+                await socket.close(4403, "Forbidden")
+                return
+            except Unavailable:
+                continue
+
+    def decode_json(self, data: str | bytes) -> object:
+        """orjson refuses NaN, lone surrogates and endless nesting; bodies were bounded on their way in."""
+        if len(data) > MAX_BODY:
+            raise JSONDecodeError("too long", "", 0)
+        value = orjson.loads(data)
+        if not isinstance(value, dict):
+            raise JSONDecodeError("not an object", "", 0)
+        return value
+
+    def encode_json(self, data: object) -> str | bytes:
+        return orjson.dumps(data).decode()
+
+
+class SocketContext(Context):
+    """The context of one websocket."""
+
+    def __init__(self, services: Services, socket: WebSocket) -> None:
+        super().__init__(services)
+        self.socket = socket
+
+    @property
+    def key(self) -> str | None:
+        """The Authorization that came with connection_init, else with the handshake: browsers can not set a
+        websocket's headers."""
+        params = self.connection_params if isinstance(self.connection_params, dict) else {}
+        given = params.get("authorization") or self.socket.headers.get("authorization")
+        return given if isinstance(given, str) else None

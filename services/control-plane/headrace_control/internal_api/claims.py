@@ -1,0 +1,179 @@
+"""Claims: a runner's exclusive right to advance a run, numbered by its epoch.
+
+The rules are those of tests/model/protocol.py. `judge` is the one place that says whether a job is granted.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import structlog
+from headrace.ids import new_id
+from headrace.postgres.listen import RUNS_CHANNEL
+from headrace.postgres.pool import Db, Pool, transaction
+from headrace.postgres.queries import load
+from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
+
+from headrace_control.internal_api.barrier import Barrier
+from headrace_control.internal_api.handover import Handover
+from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody
+
+_log = structlog.get_logger(__name__)
+_sql = load("headrace_control.internal_api")
+
+# Take-overs without progress before a run is set aside as a dead letter.
+MAX_FRUITLESS_CLAIMS = 5
+# After so many it is a suspect: handed out only to a process that carries nothing else. What a poisonous run
+# takes down with it from then on is itself alone, so that its neighbours are not counted against any more.
+SUSPECT_AFTER = 2
+
+
+class Outcome(StrEnum):
+    GRANTED = "GRANTED"
+    TAKEOVER = "TAKEOVER"  # granted; the barrier comes before the checkpoint
+    ALONE = "ALONE"  # not granted; ask again from a process of the run's own
+    REFUSED = "REFUSED"  # acknowledge and forget: the sweeper comes back if it has to
+    SET_ASIDE = "SET_ASIDE"  # the run is a dead letter now
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """What a claim looks at, read under the run row's lock."""
+
+    status: RunStatus
+    dispatch_id: UUID
+    claim_open: bool
+    claim_live: bool
+    fruitless_claims: int
+    dead_letter: bool
+    cancel_requested: bool
+
+
+def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool) -> Outcome:
+    """Whether a job with one of `dispatch_ids` gets the run. `alone`: who asks carries no other run, now and
+    later."""
+    if run.status in ENDED_RUN or run.status is RunStatus.PAUSED:
+        return Outcome.REFUSED
+    if run.dispatch_id not in dispatch_ids:
+        return Outcome.REFUSED  # rule claim_needs_current_dispatch
+    if run.claim_live:
+        return Outcome.REFUSED  # rule claim_waits_for_lease: a redelivery proves nothing
+    if not run.cancel_requested:  # a cancel is heard whatever the run has done: it starts no call
+        if run.dead_letter:
+            return Outcome.REFUSED  # an old copy of its job; it waits for a person
+        if run.claim_open and run.fruitless_claims >= MAX_FRUITLESS_CLAIMS:
+            return Outcome.SET_ASIDE
+        if run.claim_open and run.fruitless_claims >= SUSPECT_AFTER and not alone:
+            return Outcome.ALONE
+    # rule takeover_known_from_row: the open claim says so, whatever the redelivered flag says
+    return Outcome.TAKEOVER if run.claim_open else Outcome.GRANTED
+
+
+class Claims:
+    """Grants claims in batches, and hands over what a claim entitles to."""
+
+    def __init__(self, pool: Pool, handover: Handover, barrier: Barrier, lease: timedelta) -> None:
+        self._pool, self._handover, self._barrier, self._lease = pool, handover, barrier, lease
+
+    async def claim(self, body: ClaimsBody) -> dict[str, Any]:
+        """Answer a batch of jobs, in one transaction; `DatabaseUnavailable` means: none was claimed, or the
+        answer is lost, and the claims lapse."""
+        jobs: dict[UUID, set[UUID]] = defaultdict(set)
+        for job in body.jobs:
+            jobs[job.run_id].add(job.dispatch_id)
+        async with transaction(self._pool) as db:
+            rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, list(jobs))}
+            # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
+            await db.execute(_sql.keep_lease, body.runner_id, self._lease, body.capacity, body.call)
+            held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
+            live = {row["id"] for row in await db.fetch(_sql.live_claims, held)} if held else set()
+            outcomes = {i: _outcome(rows.get(i), ids, i in live, body.alone) for i, ids in jobs.items()}
+            granted = [i for i, o in outcomes.items() if o in (Outcome.GRANTED, Outcome.TAKEOVER)]
+            raised = await db.fetch(_sql.claim, granted, body.runner_id, body.call) if granted else []
+            await self._set_aside(db, [rows[i] for i, o in outcomes.items() if o is Outcome.SET_ASIDE])
+            now = await db.fetchval(_sql.now)
+        epochs = {row["id"]: row["epoch"] for row in raised}
+        started = {row["id"]: row["started_at"] for row in raised}
+        answer: dict[UUID, dict[str, Any]] = {}
+        fresh = []
+        for run_id, outcome in outcomes.items():
+            answer[run_id] = {"run_id": run_id, "outcome": outcome}
+            if run_id in epochs:
+                row = {**rows[run_id], "epoch": epochs[run_id], "started_at": started[run_id]}
+                answer[run_id] |= {"epoch": epochs[run_id], "tenant_id": row["tenant_id"]}
+                answer[run_id]["fruitless_claims"] = row["fruitless_claims"]
+                if outcome is Outcome.GRANTED:
+                    fresh.append(row)
+        given, versions = await self._handover.of(await self._handover.fitting(fresh), body.have)
+        for row in fresh:
+            if row["id"] not in given:
+                # Too much for one answer: it is fetched by itself, behind the barrier like a take-over's.
+                answer[row["id"]]["outcome"] = Outcome.TAKEOVER
+        for run_id, what in given.items():
+            answer[run_id] |= what
+        return {
+            "now": now,
+            "lease_seconds": self._lease.total_seconds(),
+            "claims": [answer[run_id] for run_id in jobs],
+            "versions": versions,
+        }
+
+    async def checkpoints(self, body: CheckpointsBody) -> dict[str, Any]:
+        """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait."""
+        wanted = {run.run_id: run.epoch for run in body.runs}
+        with self._barrier.watch(wanted) as changed:
+            left = body.wait
+            while True:
+                rows = await self._read(list(wanted))
+                verdicts = {i: _verdict(rows.get(i), epoch, body.runner_id) for i, epoch in wanted.items()}
+                if left <= 0 or any(verdict != "NOT_YET" for verdict in verdicts.values()):
+                    break
+                left -= await changed(left)
+        passed = [dict(rows[i]) for i, verdict in verdicts.items() if verdict == "PASSED"]
+        given, versions = await self._handover.of(passed, body.have)
+        return {
+            "runs": [{"run_id": i, "outcome": v, **given.get(i, {})} for i, v in verdicts.items()],
+            "versions": versions,
+        }
+
+    async def _read(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Any]:
+        async with transaction(self._pool) as db:
+            return {row["id"]: row for row in await db.fetch(_sql.holders, run_ids)}
+
+    async def _set_aside(self, db: Db, rows: Sequence[Any]) -> None:
+        for row in rows:
+            await db.execute(_sql.set_aside, row["id"])
+            await db.execute(_sql.drop_dispatch, row["id"])
+            reason = f"claimed {row['fruitless_claims'] + 1} times in a row without progress"
+            await db.execute(_sql.add_dead_letter, new_id(), row["tenant_id"], row["id"], reason)
+            await db.execute(_sql.notify_runs, RUNS_CHANNEL, str(row["id"]))
+            _log.error("run set aside", run_id=str(row["id"]), tenant_id=str(row["tenant_id"]))
+
+
+def _outcome(row: Any, dispatch_ids: Collection[UUID], live: bool, alone: bool) -> Outcome:
+    if row is None:
+        return Outcome.REFUSED
+    claim_open = row["claimed_by"] is not None
+    run = Claimable(
+        RunStatus(row["status"]),
+        row["dispatch_id"],
+        claim_open,
+        live,
+        row["fruitless_claims"],
+        row["wait_reason"] == ParkReason.DEAD_LETTER,
+        row["cancel_requested"],
+    )
+    return judge(run, dispatch_ids, alone)
+
+
+def _verdict(row: Any, epoch: int, runner_id: UUID) -> str:
+    if row is None:
+        return "CLOSED"
+    if row["epoch"] != epoch or row["claimed_by"] != runner_id:
+        return "CLOSED"  # rule checkpoint_for_holder_only: the open claim's holder alone
+    # rule barrier_at_least: at OR ABOVE, for a later claim may have marked the partition already
+    return "PASSED" if row["fence_epoch"] >= epoch else "NOT_YET"

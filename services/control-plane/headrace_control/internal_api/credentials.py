@@ -1,0 +1,20 @@
+"""The port to the tenants' credentials, as claims need them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+
+class RunCredentials(Protocol):
+    """Opens what one run needs. Values are plain JSON for the runner's memory; nobody writes them anywhere."""
+
+    async def current(
+        self, tenant_id: UUID, connection_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Mapping[str, Any]]:
+        """The credentials of these connections; one that is gone is left out."""
+
+    async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
+        """A newer access token than `seen_version`: one refresh for all who ask at once."""
+
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
+        """The values of these secrets by name; one that is gone is left out."""

@@ -1,0 +1,146 @@
+"""What a claim entitles to: version, input, checkpoint, and the credentials of this one run.
+
+Credentials are read as the run's tenant, through its row-level security, for the connections and secrets
+that the version names and no others.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.queries import load
+
+from headrace_control.internal_api.credentials import RunCredentials
+
+_sql = load("headrace_control.internal_api")
+
+VERSIONS_KEPT = 500
+# Step outputs in one answer to a claim.
+ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A published version: immutable, so it may be kept."""
+
+    tenant_id: UUID
+    digest: str
+    resolved: dict[str, Any]
+    connections: tuple[UUID, ...]
+    secrets: Mapping[str, str]  # env name -> name of the tenant's secret
+
+
+class Handover:
+    def __init__(self, pool: Pool, credentials: RunCredentials) -> None:
+        self._pool, self._credentials = pool, credentials
+        self._versions: OrderedDict[UUID, _Version] = OrderedDict()
+
+    async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """The first of these runs whose checkpoints fit into one answer, one at least."""
+        resumed = [row["id"] for row in rows if row["fence_epoch"] > 0]
+        if not resumed:
+            return rows
+        async with transaction(self._pool) as db:
+            sizes = {row["run_id"]: row["bytes"] for row in await db.fetch(_sql.checkpoint_sizes, resumed)}
+        fitting: list[Any] = []
+        total = 0
+        for row in rows:
+            total += sizes.get(row["id"], 0)
+            if fitting and total > ANSWER_BYTES:
+                break
+            fitting.append(row)
+        return fitting
+
+    async def of(
+        self, rows: Sequence[Any], have: Sequence[str]
+    ) -> tuple[dict[UUID, dict[str, Any]], dict[str, Any]]:
+        """For claimed runs: what each gets, and the version documents that are not among the digests in `have`."""
+        if not rows:
+            return {}, {}
+        versions = await self._read_versions({row["version_id"] for row in rows})
+        resumed = [row["id"] for row in rows if row["fence_epoch"] > 0]
+        steps = await self._read_steps(resumed) if resumed else {}
+        given: dict[UUID, dict[str, Any]] = {}
+        for row in rows:
+            version = versions[row["version_id"]]
+            given[row["id"]] = {
+                "tenant_id": row["tenant_id"],
+                "version_id": row["version_id"],
+                "digest": version.digest,
+                "input": row["input"],
+                # rule claim_tells_cancel
+                "cancel": row["cancel_requested"],
+                "created_at": row["created_at"],
+                "started_at": row["started_at"],
+                "steps": steps.get(row["id"], []),
+                "connections": {},
+                "secrets": {},
+            }
+        await self._add_credentials(rows, versions, given)
+        known = set(have)
+        documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
+        return given, documents
+
+    async def _add_credentials(
+        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+    ) -> None:
+        connections: dict[UUID, set[UUID]] = defaultdict(set)
+        names: dict[UUID, set[str]] = defaultdict(set)
+        for row in rows:
+            version = versions[row["version_id"]]
+            connections[row["tenant_id"]].update(version.connections)
+            names[row["tenant_id"]].update(version.secrets.values())
+        for tenant_id in connections.keys() | names.keys():
+            found = await self._credentials.current(tenant_id, sorted(connections[tenant_id]))
+            values = await self._credentials.secrets(tenant_id, sorted(names[tenant_id]))
+            for row in rows:
+                if row["tenant_id"] != tenant_id:
+                    continue
+                version = versions[row["version_id"]]
+                given[row["id"]]["connections"] = {
+                    str(i): found[i] for i in version.connections if i in found
+                }
+                given[row["id"]]["secrets"] = {
+                    env: values[name] for env, name in version.secrets.items() if name in values
+                }
+
+    async def _read_versions(self, ids: set[UUID]) -> dict[UUID, _Version]:
+        missing = [i for i in ids if i not in self._versions]
+        if missing:
+            async with transaction(self._pool) as db:
+                for row in await db.fetch(_sql.versions, missing):
+                    resolved = row["resolved"]
+                    self._versions[row["id"]] = _Version(
+                        row["tenant_id"],
+                        row["digest"],
+                        resolved,
+                        tuple(UUID(i) for i in resolved.get("connections", {}).values()),
+                        _secret_names(resolved),
+                    )
+        found = {i: self._versions[i] for i in ids}
+        for i in ids:
+            self._versions.move_to_end(i)
+        while len(self._versions) > VERSIONS_KEPT:
+            self._versions.popitem(last=False)
+        return found
+
+    async def _read_steps(self, run_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+        steps: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
+        async with transaction(self._pool) as db:
+            for row in await db.fetch(_sql.checkpoint, run_ids):
+                step = dict(row)
+                steps[step.pop("run_id")].append(step)
+        return steps
+
+
+def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:
+    """The env names of a version that stand for secrets: `{secret: name}`."""
+    env = resolved.get("document", {}).get("env") or {}
+    return {
+        name: value["secret"]
+        for name, value in env.items()
+        if isinstance(value, dict) and set(value) == {"secret"}
+    }

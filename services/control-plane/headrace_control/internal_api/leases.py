@@ -1,0 +1,57 @@
+"""Leases: one renewal per runner process, naming the runs that it holds."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from headrace.errors import NotFound
+from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.queries import load
+
+from headrace_control.internal_api.credentials import RunCredentials
+from headrace_control.internal_api.models import HeartbeatBody, ReleaseBody, TokenBody
+
+_sql = load("headrace_control.internal_api")
+
+
+class Leases:
+    def __init__(
+        self, pool: Pool, credentials: RunCredentials, lease: timedelta, released: Callable[[], None]
+    ) -> None:
+        self._pool, self._credentials = pool, credentials
+        self._lease, self._released = lease, released
+
+    async def heartbeat(self, body: HeartbeatBody) -> dict[str, Any]:
+        """Renew; tells which of the named runs were asked to cancel, and which are another's by now."""
+        async with transaction(self._pool) as db:
+            await db.execute(
+                _sql.renew_lease, body.runner_id, self._lease, body.held, body.calls_settled, body.capacity
+            )
+            news = await db.fetch(_sql.held_news, body.held, body.runner_id) if body.held else []
+            now = await db.fetchval(_sql.now)
+        return {
+            "now": now,
+            "lease_seconds": self._lease.total_seconds(),
+            "canceled": [row["id"] for row in news if row["claimed_by"] == body.runner_id],
+            "lost": [row["id"] for row in news if row["claimed_by"] != body.runner_id],
+        }
+
+    async def release(self, body: ReleaseBody) -> None:
+        """The runner leaves: its claims lapse now, and the sweeper comes at once."""
+        async with transaction(self._pool) as db:
+            await db.execute(_sql.give_up_lease, body.runner_id)
+        self._released()
+
+    async def token(self, body: TokenBody) -> dict[str, Any]:
+        """A newer access token of a connection that the run's version names, for the holder of the run's open
+        claim alone. Raises `NotFound` otherwise."""
+        async with transaction(self._pool) as db:
+            row = await db.fetchrow(
+                _sql.open_claim, body.run_id, body.epoch, body.runner_id, str(body.connection_id)
+            )
+        if row is None:
+            raise NotFound("claim")
+        current = await self._credentials.current(row["tenant_id"], [body.connection_id])
+        if body.connection_id not in current:
+            raise NotFound("connection")
+        return dict(await self._credentials.refresh(row["tenant_id"], body.connection_id, body.seen_version))

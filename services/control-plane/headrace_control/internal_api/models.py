@@ -1,0 +1,76 @@
+"""The bodies of the internal API's requests. Answers are built in `claims` and `leases`."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_BATCH = 500
+MAX_HELD = 10_000
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    runner_id: UUID
+
+
+class JobRef(BaseModel):
+    """A job as it came from the bus."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    run_id: UUID
+    dispatch_id: UUID
+
+
+class ClaimsBody(_Body):
+    """A batch of jobs to claim.
+
+    `call` numbers the runner's claim calls from 1 upward. `have` lists digests of version documents that the
+    runner already holds; the others come with the answer. `alone`: this process carries one run and no other,
+    so it may have one that is suspected of ending its runners.
+    """
+
+    call: int = Field(ge=1)
+    capacity: int = Field(ge=0)
+    jobs: Annotated[list[JobRef], Field(max_length=MAX_BATCH)]
+    have: Annotated[list[str], Field(max_length=MAX_HELD)] = []
+    alone: bool = False
+
+
+class RunEpoch(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    run_id: UUID
+    epoch: int = Field(ge=1)
+
+
+class CheckpointsBody(_Body):
+    """Take-overs whose `claimed` mark was confirmed; answered when a mark is applied, or after `wait` seconds."""
+
+    runs: Annotated[list[RunEpoch], Field(max_length=MAX_BATCH)]
+    have: Annotated[list[str], Field(max_length=MAX_HELD)] = []
+    wait: float = Field(default=5.0, ge=0, le=20)
+
+
+class HeartbeatBody(_Body):
+    """`held`: every run whose claim the runner knows of. `calls_settled`: the highest claim call such that it
+    and all before it were answered or given up."""
+
+    calls_settled: int = Field(ge=0)
+    capacity: int = Field(ge=0)
+    held: Annotated[list[UUID], Field(max_length=MAX_HELD)]
+
+
+class ReleaseBody(_Body):
+    """The runner leaves."""
+
+
+class TokenBody(_Body):
+    """The access token `seen_version` of a connection was refused or has expired."""
+
+    run_id: UUID
+    epoch: int = Field(ge=1)
+    connection_id: UUID
+    seen_version: int = Field(ge=0)

@@ -1,0 +1,101 @@
+-- name: renew_lease
+-- One renewal per runner process: it names the runs that it holds, and says up to which of its claim calls
+-- it knows the answer. A claim that is not named although its call is settled has lapsed: its answer was
+-- lost, or its holder has left it.
+INSERT INTO runners (id, lease_until, held, calls_settled, capacity)
+VALUES ($1, headrace_now() + $2::interval, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE
+SET lease_until = excluded.lease_until, capacity = excluded.capacity,
+    held = excluded.held, calls_settled = excluded.calls_settled
+-- An older renewal that was held up on its way names runs of the past.
+WHERE runners.calls_settled <= excluded.calls_settled
+
+-- name: keep_lease
+-- A claim call shows that the runner lives; what it holds is not touched. A row that is made anew counts the calls
+-- before this one as settled: what they claimed was given up with the row before.
+INSERT INTO runners (id, lease_until, capacity, calls_settled)
+VALUES ($1, headrace_now() + $2::interval, $3, $4::bigint - 1)
+ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
+
+-- name: give_up_lease
+-- Without a row the runner's claims lapse now, and are known not to have ended it (see `claim`).
+DELETE FROM runners WHERE id = $1
+
+-- name: lock_for_claim
+-- rule claim_in_one_transaction: every statement that stands for a step of the protocol locks the run's row
+-- first; what the claim checks and what it writes are one transaction. Ordered, so that batches that share
+-- runs do not deadlock.
+SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested, fence_epoch,
+       fruitless_claims, input, created_at, started_at
+FROM runs
+WHERE id = ANY($1::uuid[])
+ORDER BY id
+FOR UPDATE
+
+-- name: live_claims
+-- Of the locked runs, those whose claim is live. A statement of its own, after the lock: joined to the one
+-- above it would judge the row that was waited for by the lease of the holder before.
+SELECT r.id
+FROM runs r
+JOIN runners holder ON holder.id = r.claimed_by
+WHERE r.id = ANY($1::uuid[]) AND holder.lease_until > headrace_now()
+  AND (r.id = ANY(holder.held) OR r.claimed_in_call > holder.calls_settled)
+
+-- name: claim
+UPDATE runs
+SET epoch = epoch + 1, claimed_by = $2, claimed_in_call = $3, claimed_at = headrace_now(),
+    status = 'RUNNING', wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
+    -- Only a holder whose lease ran out tells against its run; one that left in order has no row.
+    fruitless_claims = fruitless_claims
+        + CASE WHEN EXISTS (SELECT 1 FROM runners holder WHERE holder.id = runs.claimed_by) THEN 1 ELSE 0 END
+WHERE id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING')
+RETURNING id, epoch, started_at
+
+-- name: set_aside
+-- Claimed again and again without progress: whatever this run does to its runners, it stops doing it now.
+-- The claim stays open, so that whoever claims next passes the barrier like any take-over.
+UPDATE runs SET status = 'WAITING', wait_reason = 'DEAD_LETTER' WHERE id = $1
+
+-- name: drop_dispatch
+DELETE FROM dispatches WHERE run_id = $1
+
+-- name: add_dead_letter
+INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body) VALUES ($1, $2, $3, 'claim', $4, '{}')
+
+-- name: notify_runs
+SELECT pg_notify($1, $2)
+
+-- name: holders
+-- For the barrier: the fence, and who holds the open claim.
+SELECT id, tenant_id, version_id, epoch, claimed_by, fence_epoch, cancel_requested, fruitless_claims, input,
+       created_at, started_at, headrace_now() AS now
+FROM runs WHERE id = ANY($1::uuid[])
+
+-- name: checkpoint_sizes
+SELECT run_id, sum(octet_length(output::text)) AS bytes
+FROM step_runs WHERE run_id = ANY($1::uuid[]) AND output IS NOT NULL
+GROUP BY run_id
+
+-- name: checkpoint
+SELECT run_id, key, status, attempts, output, error, in_flight, retry_at
+FROM step_runs WHERE run_id = ANY($1::uuid[])
+
+-- name: versions
+SELECT id, tenant_id, digest, resolved FROM workflow_versions
+WHERE id = ANY($1::uuid[]) AND status <> 'DRAFT'
+
+-- name: held_news
+-- What a runner has to know of the runs that it names: a cancel, or that the claim is no longer its own.
+SELECT id, cancel_requested, claimed_by FROM runs
+WHERE id = ANY($1::uuid[]) AND (cancel_requested OR claimed_by IS DISTINCT FROM $2)
+
+-- name: now
+SELECT headrace_now() AS now
+
+-- name: open_claim
+-- The tenant, for the holder of the run's open claim, and for a connection that the run's version names.
+SELECT r.tenant_id
+FROM runs r
+JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+WHERE r.id = $1 AND r.epoch = $2 AND r.claimed_by = $3
+  AND EXISTS (SELECT 1 FROM jsonb_each_text(v.resolved -> 'connections') AS named WHERE named.value = $4)

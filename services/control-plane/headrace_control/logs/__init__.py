@@ -1,0 +1,1 @@
+"""The logs of a tenant's runs: search them, follow them."""

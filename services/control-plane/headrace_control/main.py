@@ -1,0 +1,125 @@
+"""The control plane's composition root."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from headrace.bus.open import open_bus
+from headrace.logstore.open import open_log_store
+from headrace.postgres.listen import Listener
+from headrace.postgres.migrate import migrate
+from headrace.postgres.pool import API, WORKER, open_pool
+from headrace.process import configure_logging, read_settings, run, until
+from prometheus_client import CollectorRegistry
+
+from headrace_control.app import create_app
+from headrace_control.compose import compose
+from headrace_control.dispatch.backlog import Backlog
+from headrace_control.dispatch.relay import Relay
+from headrace_control.dispatch.sweeper import Sweeper
+from headrace_control.graphql.view import MAX_BODY
+from headrace_control.internal_api.app import create_internal_app
+from headrace_control.internal_api.barrier import Barrier
+from headrace_control.internal_api.claims import Claims
+from headrace_control.internal_api.handover import Handover
+from headrace_control.internal_api.leases import Leases
+from headrace_control.settings import ControlPlaneSettings
+from headrace_control.upkeep import keep_up
+
+_log = structlog.get_logger(__name__)
+
+# A relay that stalls inside its transaction would hold up every other; the server ends it.
+_STALLED = "30s"
+
+
+async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
+    """Serve and dispatch until `stopping` is set."""
+    applied = await migrate(settings.database_url, "headrace_control.migrations")
+    if applied:
+        _log.info("migrated", migrations=applied)
+    api_pool = await open_pool(settings.database_url, API, max_size=settings.pool_size)
+    worker_pool = await open_pool(
+        settings.database_url,
+        WORKER,
+        max_size=settings.pool_size,
+        idle_in_transaction_session_timeout=_STALLED,
+    )
+    bus = await open_bus(settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace)
+    store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
+    listener = Listener(settings.database_url)
+    registry = CollectorRegistry()
+    composed = compose(settings, api_pool, listener, store)
+    sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
+    relay = Relay(worker_pool, bus, listener, settings.relay_window)
+    handover = Handover(worker_pool, composed.credentials)
+    claims = Claims(worker_pool, handover, Barrier(listener), settings.lease)
+    leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
+
+    async def postgres_answers() -> None:
+        await api_pool.fetchval("SELECT 1")
+
+    checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
+    public = create_app(composed.services, composed.authenticator, checks, registry)
+    internal = create_internal_app(claims, leases, settings.runner_token.get_secret_value())
+    servers = [
+        _server(public, settings.listen_host, settings.listen_port, settings.drain_seconds),
+        _server(internal, settings.internal_host, settings.internal_port, settings.drain_seconds),
+    ]
+    await listener.start()
+    workers = [
+        asyncio.create_task(work)
+        for work in (
+            relay.run(),
+            sweeper.run(),
+            Backlog(worker_pool, bus, registry).run(),
+            keep_up(worker_pool, store),
+            *(server.serve() for server in servers),
+        )
+    ]
+    try:
+        await until(stopping, *workers)
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.wait(workers[-len(servers) :], timeout=settings.drain_seconds + 2)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await composed.close()
+        await listener.close()
+        await bus.close()
+        await store.close()
+        await api_pool.close()
+        await worker_pool.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `run`: two servers share the process, and neither owns it."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+
+def _server(app: FastAPI, host: str, port: int, grace: float) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws_max_size=MAX_BODY,
+            timeout_graceful_shutdown=max(int(grace), 1),
+        )
+    )
+
+
+def main() -> None:
+    settings = read_settings(ControlPlaneSettings)
+    configure_logging("control-plane", settings.log_level)
+    run(lambda stopping: serve(settings, stopping))

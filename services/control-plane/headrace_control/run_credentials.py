@@ -1,0 +1,27 @@
+"""What the internal API hands to runners: credentials and secrets as plain JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from headrace_control.connections.credentials import Credentials
+from headrace_control.secrets.service import SecretService
+
+
+class OpenedForRuns:
+    """The internal API's `RunCredentials`, over the services of connections and secrets."""
+
+    def __init__(self, credentials: Credentials, secrets: SecretService) -> None:
+        self._credentials, self._secrets = credentials, secrets
+
+    async def current(
+        self, tenant_id: UUID, connection_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Mapping[str, Any]]:
+        found = await self._credentials.current(tenant_id, connection_ids)
+        return {one: credential.as_json() for one, credential in found.items()}
+
+    async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
+        return (await self._credentials.refresh(tenant_id, connection_id, seen_version)).as_json()
+
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
+        return await self._secrets.values(tenant_id, names)

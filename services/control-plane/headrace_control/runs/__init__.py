@@ -1,0 +1,1 @@
+"""Runs: start, read, cancel, and watch them change."""

@@ -1,0 +1,183 @@
+"""Runs, steps, attempts and events in GraphQL."""
+
+from datetime import datetime
+
+import strawberry
+from headrace.json_types import JsonObject
+from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus
+
+from headrace_control.graphql.context import Info
+from headrace_control.graphql.fields import field
+from headrace_control.graphql.pages import Page, page
+from headrace_control.graphql.scalars import JSON
+from headrace_control.pages import DEFAULT_PAGE, PageOf
+from headrace_control.runs import model
+from headrace_control.workflows.graphql_types import WorkflowType, WorkflowVersionType
+
+strawberry.enum(RunStatus, description="What a run is doing. SUCCESS, FAILED and CANCELED are its ends.")
+strawberry.enum(StepStatus, description="What a step of a run is doing.")
+strawberry.enum(ParkReason, name="WaitReason", description="Why a run is WAITING.")
+strawberry.enum(EventKind, description="What an event says.")
+strawberry.enum(model.AttemptOutcome, description="How an attempt ended; UNKNOWN: sent, and not answered.")
+
+
+@strawberry.type(name="RunError", description="Why something failed, without secrets or data.")
+class RunErrorType:
+    code: str = strawberry.field(description="Stable; programs decide by it.")
+    message: str
+
+    @classmethod
+    def of(cls, error: JsonObject | None) -> "RunErrorType | None":
+        if error is None:
+            return None
+        return cls(code=str(error.get("code", "UNKNOWN")), message=str(error.get("message", "")))
+
+
+@strawberry.type(name="Attempt", description="One request of one step.")
+class AttemptType:
+    number: int = strawberry.field(description="1 for the first.")
+    outcome: model.AttemptOutcome
+    http_status: int | None
+    error: RunErrorType | None
+    address: str | None = strawberry.field(description="The address that was dialled.")
+    started_at: datetime
+    duration_ms: int
+
+    @classmethod
+    def of(cls, attempt: model.Attempt) -> "AttemptType":
+        return cls(
+            number=attempt.number,
+            outcome=attempt.outcome,
+            http_status=attempt.http_status,
+            error=RunErrorType.of(attempt.error),
+            address=attempt.address,
+            started_at=attempt.started_at,
+            duration_ms=attempt.duration_ms,
+        )
+
+
+@strawberry.type(name="StepRun", description="One step of one run.")
+class StepRunType:
+    step: strawberry.Private[model.StepRun]
+    key: str
+    status: StepStatus
+    attempt_count: int = strawberry.field(description="Attempts that ended.")
+    error: RunErrorType | None
+    retry_at: datetime | None = strawberry.field(description="When the next attempt is due.")
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, step: model.StepRun) -> "StepRunType":
+        return cls(
+            step=step,
+            key=step.key,
+            status=step.status,
+            attempt_count=step.attempts,
+            error=RunErrorType.of(step.error),
+            retry_at=step.retry_at,
+            started_at=step.started_at,
+            finished_at=step.finished_at,
+        )
+
+    @field
+    async def input(self, info: Info) -> JSON | None:
+        """What the step was given, redacted."""
+        found = await info.context.loaders.runs.step_payload.load((self.step.run_id, self.key))
+        return JSON(found.input) if found and found.input is not None else None
+
+    @field
+    async def output(self, info: Info) -> JSON | None:
+        """What the step made, redacted."""
+        found = await info.context.loaders.runs.step_payload.load((self.step.run_id, self.key))
+        return JSON(found.output) if found and found.output is not None else None
+
+    @field
+    async def attempts(self, info: Info) -> list[AttemptType]:
+        """Every attempt, the first one first; at most 50."""
+        found = await info.context.loaders.runs.attempts.load((self.step.run_id, self.key))
+        return [AttemptType.of(attempt) for attempt in found or ()]
+
+
+@strawberry.type(name="Event", description="One applied fact about a run.")
+class EventType:
+    epoch: int = strawberry.field(description="Of the claim whose holder wrote it.")
+    seq: int = strawberry.field(description="Its place within the epoch.")
+    kind: EventKind
+    step: str | None
+    at: datetime
+    data: JSON
+
+    @classmethod
+    def of(cls, event: model.RunEvent) -> "EventType":
+        return cls(
+            epoch=event.epoch,
+            seq=event.seq,
+            kind=event.kind,
+            step=event.step,
+            at=event.at,
+            data=JSON(event.data),
+        )
+
+
+@strawberry.type(name="Run", description="One execution of a workflow version.")
+class RunType:
+    run: strawberry.Private[model.Run]
+    id: strawberry.ID
+    status: RunStatus
+    wait_reason: ParkReason | None
+    error: RunErrorType | None
+    cancel_requested: bool = strawberry.field(description="Somebody asked for its end.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, run: model.Run) -> "RunType":
+        return cls(
+            run=run,
+            id=strawberry.ID(str(run.id)),
+            status=run.status,
+            wait_reason=run.wait_reason,
+            error=RunErrorType.of(run.error),
+            cancel_requested=run.cancel_requested,
+            created_at=run.created_at,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+        )
+
+    @field
+    async def workflow(self, info: Info) -> WorkflowType:
+        """The workflow that runs."""
+        return WorkflowType.of(await info.context.loaders.workflows.workflow(self.run.workflow_id))
+
+    @field
+    async def version(self, info: Info) -> WorkflowVersionType:
+        """The version that runs; it never changes."""
+        return WorkflowVersionType.of(await info.context.loaders.workflows.version(self.run.version_id))
+
+    @field
+    async def input(self, info: Info) -> JSON | None:
+        """What the run was started with."""
+        found = await info.context.loaders.runs.payload.load(self.run.id)
+        return JSON(found.input) if found and found.input is not None else None
+
+    @field
+    async def result(self, info: Info) -> JSON | None:
+        """What the run made, once it has ended in SUCCESS."""
+        found = await info.context.loaders.runs.payload.load(self.run.id)
+        return JSON(found.result) if found and found.result is not None else None
+
+    @field
+    async def steps(self, info: Info) -> list[StepRunType]:
+        """The steps in the order of the version; those not begun are QUEUED."""
+        whose = model.StepsOf(self.run.id, self.run.version_id, self.run.ended)
+        return [StepRunType.of(step) for step in await info.context.loaders.runs.steps.load(whose) or ()]
+
+    @field
+    async def events(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Page[EventType]:
+        """What happened, oldest first."""
+        found = await info.context.loaders.runs.events.load((self.run.id, first, after))
+        return page(found or PageOf((), None, False), EventType.of)

@@ -1,0 +1,129 @@
+"""Runs and what belongs to them, as they are read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.state import ENDED_RUN, EventKind, ParkReason, RunStatus, StepStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run without its input and result, which may be large and are read when they are asked for.
+
+    `fence` and `epoch` are the protocol's; here they only tell one state of the run from the next.
+    """
+
+    id: UUID
+    workflow_id: UUID
+    version_id: UUID
+    status: RunStatus
+    wait_reason: ParkReason | None
+    error: JsonObject | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    fence: tuple[int, int]
+    epoch: int
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED_RUN
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The large part of a run."""
+
+    input: Json
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """One step of one run, without its input and output. `attempts` counts those that ended."""
+
+    run_id: UUID
+    key: str
+    status: StepStatus
+    attempts: int = 0
+    error: JsonObject | None = None
+    retry_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepsOf:
+    """Whose steps are asked for."""
+
+    run_id: UUID
+    version_id: UUID
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepPayload:
+    """The large part of a step run."""
+
+    input: Json
+    output: Json
+
+
+class AttemptOutcome(StrEnum):
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request of one step; `address` is what was dialled."""
+
+    number: int
+    outcome: AttemptOutcome
+    http_status: int | None
+    error: JsonObject | None
+    address: str | None
+    started_at: datetime
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """One applied fact about a run; (epoch, seq) is its place."""
+
+    epoch: int
+    seq: int
+    kind: EventKind
+    step: str | None
+    at: datetime
+    data: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs; None and () do not narrow. `created_after` <= created < `created_before`, to the millisecond."""
+
+    workflow: str | None = None
+    statuses: Sequence[RunStatus] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """A wish to start a run. `version` None is the newest published one.
+
+    `key` makes it idempotent: the same key with the same wish answers the same run, for as long as the key
+    is kept.
+    """
+
+    workflow: str
+    input: Json
+    version: int | None = None
+    key: str | None = None

@@ -1,0 +1,170 @@
+-- name: known_keys
+SELECT k.key, k.run_id, k.digest FROM start_keys k
+WHERE k.tenant_id = $1 AND k.key = ANY($2::text[])
+
+-- name: startable
+-- For each wished (workflow, version), once: the version that would run, by name and number, or the newest
+-- published one where no number is given. `now` is this transaction's, which new runs will carry.
+SELECT wish.n, w.id AS workflow_id, v.id AS version_id, v.status, headrace_now() AS now
+FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS wish (workflow, version, n)
+LEFT JOIN workflows w ON w.tenant_id = $1 AND w.name = wish.workflow
+LEFT JOIN LATERAL (
+    SELECT id, status FROM workflow_versions
+    WHERE tenant_id = $1 AND workflow_id = w.id
+      AND CASE WHEN wish.version IS NULL THEN status = 'PUBLISHED' ELSE version = wish.version END
+    ORDER BY version DESC
+    LIMIT 1
+) v ON true
+
+-- name: parameters
+SELECT id, resolved -> 'document' -> 'parameters' AS parameters
+FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: start
+-- Start keys, runs and dispatches in one statement. A key that another transaction has taken meanwhile keeps
+-- its item out, and the caller looks up whose run it is. Keys in order, so that batches do not deadlock.
+WITH item AS (
+    SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[])
+        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, n)
+),
+keyed AS (
+    INSERT INTO start_keys (tenant_id, key, run_id, digest)
+    SELECT $1, key, id, digest FROM item WHERE key IS NOT NULL ORDER BY key, n
+    ON CONFLICT (tenant_id, key) DO NOTHING
+    RETURNING run_id
+),
+begun AS (
+    INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by)
+    SELECT id, $1, workflow_id, version_id, input::jsonb, dispatch_id, $9
+    FROM item WHERE key IS NULL OR id IN (SELECT run_id FROM keyed)
+    RETURNING id, dispatch_id
+),
+sent AS (
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+    SELECT dispatch_id, $1, id, headrace_now() FROM begun
+    RETURNING run_id
+)
+SELECT run_id AS id, pg_notify($10, '') FROM sent
+
+-- name: runs_by_id
+SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
+       finished_at, fence_epoch, fence_seq, epoch
+FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: in_index_order
+-- For `newest` and `newest_of_workflow`: their inner lists are read off an index that has their order.
+SELECT set_config('enable_sort', 'off', true)
+
+-- name: newest
+-- Pages are cut by id alone (UUIDv7: its time comes first), so a page stays the same while runs arrive. One
+-- range of runs_by_status for each wanted status, merged: neither a rare status nor a tenant that was quiet for
+-- long is looked for through other rows. The planner can not know how rare or how quiet, and is led: an order
+-- by a RANGE of statuses is one that this index alone gives (one by a single status would be dropped as
+-- needless, and the primary key be read to its end), and it may not sort instead.
+SELECT r.*
+FROM unnest($5::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
+           finished_at, fence_epoch, fence_seq, epoch
+    FROM runs
+    WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
+    ORDER BY status, id DESC
+    LIMIT $4
+) r
+ORDER BY r.id DESC
+LIMIT $4
+
+-- name: newest_of_workflow
+-- As above, from runs_by_workflow.
+SELECT r.*
+FROM workflows w
+CROSS JOIN unnest($5::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
+           finished_at, fence_epoch, fence_seq, epoch
+    FROM runs
+    WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
+      AND id >= $2 AND id < $3
+    ORDER BY workflow_id, status, id DESC
+    LIMIT $4
+) r
+WHERE w.tenant_id = $1 AND w.name = $6
+ORDER BY r.id DESC
+LIMIT $4
+
+-- name: size_of_payloads
+SELECT coalesce(sum(octet_length(input::text) + coalesce(octet_length(result::text), 0)), 0)::bigint
+FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: payloads
+SELECT id, input, result FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: step_keys
+-- The steps that a version has, in the order in which its designer wrote them.
+SELECT id, jsonb_path_query_array(resolved, '$.document.steps[*].key') AS keys
+FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: steps
+SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at
+FROM step_runs WHERE tenant_id = $1 AND run_id = ANY($2::uuid[])
+
+-- name: size_of_step_payloads
+SELECT coalesce(sum(coalesce(octet_length(s.input::text), 0) + coalesce(octet_length(s.output::text), 0)), 0)::bigint
+FROM step_runs s JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, key) USING (run_id, key)
+WHERE s.tenant_id = $1
+
+-- name: step_payloads
+SELECT s.run_id, s.key, s.input, s.output
+FROM step_runs s JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, key) USING (run_id, key)
+WHERE s.tenant_id = $1
+
+-- name: attempts
+SELECT a.run_id, a.step, a.number, a.outcome, a.http_status, a.error, a.address, a.started_at, a.duration_ms
+FROM attempts a JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, step) USING (run_id, step)
+WHERE a.tenant_id = $1
+ORDER BY a.run_id, a.step, a.number
+
+-- name: size_of_events
+SELECT coalesce(sum(octet_length(e.data::text)), 0)::bigint
+FROM unnest($2::uuid[], $3::int[], $4::int[]) AS wanted (run_id, epoch, seq)
+CROSS JOIN LATERAL (
+    SELECT data FROM events
+    WHERE tenant_id = $1 AND run_id = wanted.run_id AND (epoch, seq) > (wanted.epoch, wanted.seq)
+    ORDER BY epoch, seq
+    LIMIT $5
+) e
+
+-- name: events
+-- A page of each wanted run's events, from its own place on, all in one round trip.
+SELECT wanted.n, e.*
+FROM unnest($2::uuid[], $3::int[], $4::int[]) WITH ORDINALITY AS wanted (run_id, epoch, seq, n)
+CROSS JOIN LATERAL (
+    SELECT epoch, seq, kind, step, at, data FROM events
+    WHERE tenant_id = $1 AND run_id = wanted.run_id AND (epoch, seq) > (wanted.epoch, wanted.seq)
+    ORDER BY epoch, seq
+    LIMIT $5
+) e
+ORDER BY wanted.n, e.epoch, e.seq
+
+-- name: lock
+-- Cancels, signals, claims and the reporter all lock the run's row first.
+SELECT id, status, wait_reason, dispatch_id FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+
+-- name: request_cancel
+-- rule cancel_is_a_request: a cancel sets a flag and wakes a waiting run; only an event ends a run. A run set
+-- aside as a dead letter is given its chances to be claimed again, or nobody could cancel it.
+UPDATE runs
+SET cancel_requested = true,
+    fruitless_claims = CASE WHEN wait_reason = 'DEAD_LETTER' THEN 0 ELSE fruitless_claims END
+WHERE tenant_id = $1 AND id = $2
+
+-- name: wake
+-- rule cancel_is_a_request: the run's CURRENT dispatch becomes due now, under the same id. One that was sent
+-- is on its way already, and its claim will tell of the cancel.
+INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+VALUES ($1, $2, $3, headrace_now())
+ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
+WHERE dispatches.sent_at IS NULL
+
+-- name: notify
+SELECT pg_notify($1, $2)

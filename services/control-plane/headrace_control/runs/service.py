@@ -1,0 +1,168 @@
+"""Runs as callers see them: start, read, cancel, watch."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from uuid import UUID
+
+from headrace.errors import Conflict, HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.postgres.pool import Pool, tenant_transaction
+from headrace.workflow.state import ENDED_RUN, RunStatus, StepStatus
+
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.runs import repository
+from headrace_control.runs.changes import RunChanges
+from headrace_control.runs.model import (
+    Attempt,
+    Payload,
+    Run,
+    RunEvent,
+    RunFilter,
+    RunStart,
+    StepPayload,
+    StepRun,
+    StepsOf,
+)
+from headrace_control.runs.parameters import Parameters
+from headrace_control.runs.repository import StepId
+from headrace_control.runs.starts import MAX_STARTS, start_runs
+
+_RUNS = Cursor("runs")
+_EVENTS = Cursor("events")
+
+# A watcher that no notification woke looks by itself.
+REREAD_SECONDS = 5.0
+# How many steps are shown at once, over all runs of a page.
+MAX_STEPS = 5000
+
+
+class RunService:
+    """Runs of the caller's tenant, over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool, changes: RunChanges) -> None:
+        self._pool, self._changes = pool, changes
+        self._parameters = Parameters()
+
+    async def start(self, caller: Caller, start: RunStart) -> Run:
+        """Start one run. Raises `InvalidInput`, `NotFound`, `Conflict`; see `RunStart` for what is idempotent."""
+        (answer,) = await self.start_all(caller, [start])
+        if isinstance(answer, HeadraceError):
+            raise answer
+        return answer
+
+    async def start_all(self, caller: Caller, starts: Sequence[RunStart]) -> Sequence[Run | HeadraceError]:
+        """Start up to `MAX_STARTS` runs in one transaction; each start is answered on its own, in order."""
+        caller.require(Permission.START_RUNS)
+        if len(starts) > MAX_STARTS:
+            raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await start_runs(db, caller.tenant_id, caller.api_key_id, starts, self._parameters)
+
+    async def cancel(self, caller: Caller, run_id: UUID) -> Run:
+        """Ask for the run's end; a runner ends it. Asking again changes nothing.
+
+        Raises `NotFound`, and `Conflict` when the run has ended.
+        """
+        caller.require(Permission.CONTROL_RUNS)
+        tenant_id = caller.tenant_id
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            locked = await repository.lock(db, tenant_id, run_id)
+            if locked is None:
+                raise NotFound("run")
+            status, dispatch_id = locked
+            if status in ENDED_RUN:
+                raise Conflict(f"the run has ended ({status})")
+            # rule cancel_is_a_request: a flag and a wake; the status is left to the run's events
+            await repository.request_cancel(db, tenant_id, run_id)
+            if status is RunStatus.WAITING:
+                await repository.wake(db, tenant_id, run_id, dispatch_id)
+            return (await repository.runs_by_id(db, tenant_id, [run_id]))[run_id]
+
+    async def get(self, caller: Caller, run_id: UUID) -> Run:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.runs_by_id(db, caller.tenant_id, [run_id])
+        if run_id not in found:
+            raise NotFound("run")
+        return found[run_id]
+
+    async def page(self, caller: Caller, wanted: RunFilter, first: int, after: str | None) -> PageOf[Run]:
+        """Runs, newest first. A page stays the same while new runs arrive."""
+        caller.require(Permission.READ)
+        limit, before = page_size(first), _RUNS.read_id(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.newest(db, caller.tenant_id, wanted, limit + 1, before)
+        return page_of(found, limit, lambda run: _RUNS.write(run.id))
+
+    async def watch(self, caller: Caller, run_id: UUID) -> AsyncGenerator[Run, None]:
+        """The run now, and again after each change, until it has ended. Raises `NotFound`.
+
+        A slow reader gets the newest state and none of those in between.
+        """
+        with self._changes.watch(run_id) as watch:
+            run = await self.get(caller, run_id)
+            yield run
+            while not run.ended:
+                await watch.changed(REREAD_SECONDS)
+                fresh = await self.get(caller, run_id)
+                if fresh != run:
+                    run = fresh
+                    yield run
+
+    # What lists refer to, read for many at once.
+
+    async def payloads(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.payloads(db, caller.tenant_id, ids)
+
+    async def steps(self, caller: Caller, runs: Sequence[StepsOf]) -> Mapping[StepsOf, Sequence[StepRun]]:
+        """Each run's steps in the order of its version. One that has not begun is QUEUED; once its run has
+        ended it never will, and is left out."""
+        caller.require(Permission.READ)
+        versions = list({run.version_id for run in runs})
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            keys = await repository.step_keys(db, caller.tenant_id, versions)
+            # Known from the versions alone: a run has no other steps than its version.
+            if sum(len(keys.get(run.version_id, ())) for run in runs) > MAX_STEPS:
+                raise LimitExceeded(f"these runs have more than {MAX_STEPS} steps; ask for fewer runs")
+            begun = await repository.steps(db, caller.tenant_id, [run.run_id for run in runs])
+        return {run: _in_order(run, keys.get(run.version_id, ()), begun.get(run.run_id, {})) for run in runs}
+
+    async def step_payloads(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, StepPayload]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.step_payloads(db, caller.tenant_id, ids)
+
+    async def attempts(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, Sequence[Attempt]]:
+        """Each step's attempts, the first one first."""
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.attempts(db, caller.tenant_id, ids)
+
+    async def events(
+        self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
+    ) -> Sequence[PageOf[RunEvent]]:
+        """For each (run, cursor) in turn: a page of the run's events, oldest first."""
+        caller.require(Permission.READ)
+        limit = page_size(first)
+        places = [(run_id, *_event_place(after)) for run_id, after in pages]
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.events(db, caller.tenant_id, places, limit + 1)
+        return [page_of(events, limit, lambda e: _EVENTS.write(e.epoch, e.seq)) for events in found]
+
+
+def _in_order(run: StepsOf, keys: Sequence[str], begun: Mapping[str, StepRun]) -> Sequence[StepRun]:
+    places = {key: place for place, key in enumerate(keys)}
+    ahead = () if run.ended else [key for key in keys if key not in begun]
+    steps = (*begun.values(), *(StepRun(run.run_id, key, StepStatus.QUEUED) for key in ahead))
+    return sorted(steps, key=lambda step: (places.get(step.key, len(places)), step.key))
+
+
+def _event_place(after: str | None) -> tuple[int, int]:
+    key = _EVENTS.read(after, parts=2)
+    if key is None:
+        return 0, 0
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in key):
+        raise InvalidInput([Problem("after", "not a cursor of this list", "use a page's endCursor")])
+    return int(key[0]), int(key[1])

@@ -1,0 +1,217 @@
+"""Starting runs: many wishes in one transaction, each answered on its own.
+
+A start is two statements, or three with an idempotency key, however many runs it starts: what would run, and
+the insertion of keys, runs and dispatches.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, Problem
+from headrace.ids import new_id
+from headrace.json_types import Json
+from headrace.postgres.listen import DISPATCH_CHANNEL
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+from headrace.workflow.json_rules import check_json, digest_of, is_storable
+from headrace.workflow.state import RunStatus
+
+from headrace_control.runs import repository
+from headrace_control.runs.model import Run, RunStart
+from headrace_control.runs.parameters import Parameters
+
+_sql = load("headrace_control.runs")
+
+MAX_STARTS = 1000
+MAX_INPUT_BYTES = 256 * 1024
+MAX_KEY = 200
+
+Answer = Run | HeadraceError
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A start that is well-formed by itself. `digest` is of all that makes two starts the same."""
+
+    n: int
+    start: RunStart
+    encoded: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Startable:
+    workflow_id: UUID
+    version_id: UUID
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    wish: _Wish
+    run: Run
+    dispatch_id: UUID
+
+
+async def start_runs(
+    db: Db, tenant_id: UUID, created_by: UUID, starts: Sequence[RunStart], parameters: Parameters
+) -> Sequence[Answer]:
+    """The run or the error of each start, in their order; `db` is inside a tenant's transaction.
+
+    `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
+    what is missing or in the way. Runs are minted in order, with this transaction's time in their ids.
+    """
+    answers: dict[int, Answer] = {}
+    wishes = [w for n, start in enumerate(starts) if (w := _wish(n, start, answers))]
+    await _answer_known_keys(db, tenant_id, wishes, answers)
+    open_wishes = [wish for wish in wishes if wish.n not in answers]
+    startables = await _startables(db, tenant_id, open_wishes, answers)
+    rules = await parameters.of(db, tenant_id, {s.version_id for s in startables.values()})
+    new: list[_New] = []
+    for wish in open_wishes:
+        startable = startables.get((wish.start.workflow, wish.start.version))
+        if wish.n in answers or startable is None:
+            continue
+        problems = rules[startable.version_id].problems(wish.start.input)
+        if problems:
+            answers[wish.n] = InvalidInput(problems)
+        else:
+            new.append(_New(wish, _fresh(startable), new_id()))
+    await _insert(db, tenant_id, created_by, new, answers)
+    return [answers[n] for n in range(len(starts))]
+
+
+def _wish(n: int, start: RunStart, answers: dict[int, Answer]) -> _Wish | None:
+    problems = [*_input_problems(start.input), *_key_problems(start.key)]
+    encoded = "" if problems else orjson.dumps(start.input).decode()
+    if len(encoded.encode()) > MAX_INPUT_BYTES:
+        mend = "Pass large data by reference, such as an id or a URL."
+        problems.append(Problem("input", f"above {MAX_INPUT_BYTES // 1024} KB of JSON", mend, "TOO_LARGE"))
+    if problems:
+        answers[n] = InvalidInput(problems)
+        return None
+    # The version as wished, not as found: a retry after a new version was published is still the same start.
+    digest = digest_of([start.workflow, start.version, start.input]) if start.key is not None else ""
+    return _Wish(n, start, encoded, digest)
+
+
+def _input_problems(value: Json) -> list[Problem]:
+    if not isinstance(value, dict):
+        return [Problem("input", "an object is needed", "Write names and values in it.")]
+    return check_json(value, "input")
+
+
+def _key_problems(key: str | None) -> list[Problem]:
+    if key is None or (0 < len(key) <= MAX_KEY and is_storable(key)):
+        return []
+    return [Problem("idempotencyKey", "no such key can be kept", f"Use 1 to {MAX_KEY} characters, no NUL.")]
+
+
+async def _answer_known_keys(
+    db: Db, tenant_id: UUID, wishes: Sequence[_Wish], answers: dict[int, Answer]
+) -> None:
+    """Starts whose key was used before: the run that it started, or a conflict."""
+    keyed = [wish for wish in wishes if wish.start.key is not None]
+    if not keyed:
+        return
+    found = await db.fetch(_sql.known_keys, tenant_id, sorted({str(w.start.key) for w in keyed}))
+    known: Mapping[str, Any] = {row["key"]: row for row in found}
+    if not known:
+        return
+    runs = await repository.runs_by_id(db, tenant_id, [row["run_id"] for row in found])
+    for wish in keyed:
+        row = known.get(str(wish.start.key))
+        if row is None:
+            continue
+        if row["digest"] != wish.digest:
+            answers[wish.n] = Conflict("the idempotency key was used for another workflow, version or input")
+        else:
+            answers[wish.n] = runs.get(row["run_id"]) or NotFound("run")
+
+
+async def _startables(
+    db: Db, tenant_id: UUID, wishes: Sequence[_Wish], answers: dict[int, Answer]
+) -> Mapping[tuple[str, int | None], _Startable]:
+    """What would run for each (workflow, version); starts for which nothing would are answered."""
+    places = {(wish.start.workflow, wish.start.version): None for wish in wishes}
+    if not places:
+        return {}
+    wanted = list(places)
+    rows = await db.fetch(_sql.startable, tenant_id, [name for name, _ in wanted], [v for _, v in wanted])
+    found: dict[tuple[str, int | None], _Startable] = {}
+    refused: dict[tuple[str, int | None], HeadraceError] = {}
+    for row in rows:
+        place = wanted[row["n"] - 1]
+        refusal = _refusal(row, place[1])
+        if refusal is None:
+            found[place] = _Startable(row["workflow_id"], row["version_id"], row["now"])
+        else:
+            refused[place] = refusal
+    for wish in wishes:
+        if refusal := refused.get((wish.start.workflow, wish.start.version)):
+            answers[wish.n] = refusal
+    return found
+
+
+def _refusal(row: Any, version: int | None) -> HeadraceError | None:
+    if row["workflow_id"] is None:
+        return NotFound("workflow")
+    match row["status"]:
+        case "PUBLISHED":
+            return None
+        case None if version is None:
+            return Conflict("the workflow has no published version")
+        case None:
+            return NotFound("workflow version")
+        case "DRAFT":
+            return Conflict("the version is a draft; publish it first")
+        case _:
+            return Conflict("the version is deprecated; start a published one")
+
+
+def _fresh(startable: _Startable) -> Run:
+    return Run(
+        # The database's time in the id: then `created_at` and the order of ids agree.
+        id=new_id(startable.now),
+        workflow_id=startable.workflow_id,
+        version_id=startable.version_id,
+        status=RunStatus.QUEUED,
+        wait_reason=None,
+        error=None,
+        cancel_requested=False,
+        created_at=startable.now,
+        started_at=None,
+        finished_at=None,
+        fence=(0, 0),
+        epoch=0,
+    )
+
+
+async def _insert(
+    db: Db, tenant_id: UUID, created_by: UUID, new: Sequence[_New], answers: dict[int, Answer]
+) -> None:
+    if not new:
+        return
+    rows = await db.fetch(
+        _sql.start,
+        tenant_id,
+        [one.run.id for one in new],
+        [one.dispatch_id for one in new],
+        [one.run.workflow_id for one in new],
+        [one.run.version_id for one in new],
+        [one.wish.encoded for one in new],
+        [one.wish.start.key for one in new],
+        [one.wish.digest for one in new],
+        created_by,
+        DISPATCH_CHANNEL,
+    )
+    begun = {row["id"] for row in rows}
+    for one in new:
+        if one.run.id in begun:
+            answers[one.wish.n] = one.run
+    # Someone else's start with the same key was committed in between, or stands earlier in this batch.
+    await _answer_known_keys(db, tenant_id, [one.wish for one in new if one.run.id not in begun], answers)

@@ -1,0 +1,1 @@
+"""Secrets that workflows name in their env."""

@@ -1,0 +1,72 @@
+"""Secrets in GraphQL: names, never values."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from headrace_control.apps.graphql import Deleted
+from headrace_control.graphql.context import Info
+from headrace_control.graphql.failures import Failed
+from headrace_control.graphql.fields import mutation, query
+from headrace_control.graphql.pages import Page, page
+from headrace_control.pages import DEFAULT_PAGE
+from headrace_control.secrets import model
+
+
+@strawberry.type(name="Secret", description="A secret that workflows name in their env.")
+class SecretType:
+    id: strawberry.ID
+    name: str
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, secret: model.Secret) -> "SecretType":
+        return cls(
+            id=strawberry.ID(str(secret.id)),
+            name=secret.name,
+            created_at=secret.created_at,
+            updated_at=secret.updated_at,
+        )
+
+
+@strawberry.type(name="KeyRotation", description="Where a data key's rotation stands.")
+class KeyRotationType:
+    resealed: int = strawberry.field(description="Values sealed anew by this call.")
+    remaining: int = strawberry.field(description="Values still under an older key; 0 when it is done.")
+
+
+SetSecretPayload = Annotated[SecretType | Failed, strawberry.union("SetSecretPayload")]
+DeleteSecretPayload = Annotated[Deleted | Failed, strawberry.union("DeleteSecretPayload")]
+RotateDataKeyPayload = Annotated[KeyRotationType | Failed, strawberry.union("RotateDataKeyPayload")]
+
+
+@strawberry.type
+class SecretQuery:
+    @query
+    async def secrets(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Page[SecretType]:
+        """The tenant's secrets, by name."""
+        found = await info.context.services.secrets.list(info.context.caller, first, after)
+        return page(found, SecretType.of)
+
+
+@strawberry.type
+class SecretMutation:
+    @mutation
+    async def set_secret(self, info: Info, name: str, value: str) -> SetSecretPayload:
+        """Create a secret, or replace its value. Values are encrypted and can not be read again."""
+        return SecretType.of(await info.context.services.secrets.put(info.context.caller, name, value))
+
+    @mutation
+    async def delete_secret(self, info: Info, name: str) -> DeleteSecretPayload:
+        """Delete a secret. Refused while a published version uses it."""
+        return Deleted(name=(await info.context.services.secrets.delete(info.context.caller, name)).name)
+
+    @mutation
+    async def rotate_data_key(self, info: Info, resume: bool = False) -> RotateDataKeyPayload:
+        """Seal the tenant's secrets under a fresh data key; `resume` goes on with a rotation that was cut off."""
+        done = await info.context.services.key_rotation.rotate(info.context.caller, resume=resume)
+        return KeyRotationType(resealed=done.resealed, remaining=done.remaining)

@@ -1,0 +1,34 @@
+-- name: reserve_secret
+-- The id is needed to seal the value, which is bound to it; so the row's id is settled first.
+SELECT id FROM secrets WHERE tenant_id = $1 AND name = $2 FOR UPDATE
+
+-- name: put_secret
+INSERT INTO secrets (tenant_id, id, name, key_id, sealed) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, id)
+DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, updated_at = headrace_now()
+RETURNING id, name, created_at, updated_at
+
+-- name: secret_named
+SELECT id, name, created_at, updated_at FROM secrets WHERE tenant_id = $1 AND name = $2
+
+-- name: secrets_after
+SELECT id, name, created_at, updated_at FROM secrets
+WHERE tenant_id = $1 AND name > $2
+ORDER BY name
+LIMIT $3
+
+-- name: sealed_values
+SELECT id, name, key_id, sealed FROM secrets WHERE tenant_id = $1 AND name = ANY($2::text[])
+
+-- name: versions_using
+SELECT w.name, v.version
+FROM workflow_versions v
+JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
+WHERE v.tenant_id = $1 AND v.status = 'PUBLISHED'
+  AND EXISTS (SELECT 1 FROM jsonb_each(v.resolved -> 'document' -> 'env') e
+              WHERE jsonb_typeof(e.value) = 'object' AND e.value ->> 'secret' = $2)
+ORDER BY w.name, v.version
+LIMIT 5
+
+-- name: delete_secret
+DELETE FROM secrets WHERE tenant_id = $1 AND id = $2

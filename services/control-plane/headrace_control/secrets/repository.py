@@ -1,0 +1,58 @@
+"""Secrets in Postgres, sealed."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_control.secrets.model import Secret
+from headrace_control.vault.envelope import Place
+from headrace_control.vault.vault import Sealed
+
+_sql = load("headrace_control.secrets")
+
+
+async def lock_secret(db: Db, tenant_id: UUID, name: str) -> UUID | None:
+    """The secret's id, and nobody else changes it until the transaction ends; None when there is none."""
+    found: UUID | None = await db.fetchval(_sql.reserve_secret, tenant_id, name)
+    return found
+
+
+async def put_secret(db: Db, tenant_id: UUID, name: str, sealed: Sealed) -> Secret:
+    """Raises `Conflict` when the name was taken by another at the same moment."""
+    row: Any = await db.fetchrow(
+        _sql.put_secret, tenant_id, sealed.place.owner_id, name, sealed.key_id, sealed.sealed
+    )
+    return Secret(**row)
+
+
+async def find_secret(db: Db, tenant_id: UUID, name: str) -> Secret | None:
+    row = await db.fetchrow(_sql.secret_named, tenant_id, name)
+    return Secret(**row) if row else None
+
+
+async def list_secrets(db: Db, tenant_id: UUID, after: str | None, limit: int) -> Sequence[Secret]:
+    """By name."""
+    return [Secret(**row) for row in await db.fetch(_sql.secrets_after, tenant_id, after or "", limit)]
+
+
+async def sealed_values(db: Db, tenant_id: UUID, names: Sequence[str]) -> dict[str, Sealed]:
+    """By name; names that do not exist are left out."""
+    rows = await db.fetch(_sql.sealed_values, tenant_id, names)
+    return {row["name"]: Sealed(place_of(tenant_id, row["id"]), row["key_id"], row["sealed"]) for row in rows}
+
+
+async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:
+    """Some of the published versions that use it, as `workflow version`."""
+    rows = await db.fetch(_sql.versions_using, tenant_id, name)
+    return [f"{row['name']} {row['version']}" for row in rows]
+
+
+async def delete_secret(db: Db, tenant_id: UUID, secret_id: UUID) -> None:
+    await db.execute(_sql.delete_secret, tenant_id, secret_id)
+
+
+def place_of(tenant_id: UUID, secret_id: UUID) -> Place:
+    return Place(tenant_id, "secret", secret_id, "value")

@@ -1,0 +1,78 @@
+"""Secrets for `env` references: written and deleted by people, read by runs alone."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from headrace.errors import Conflict, InvalidInput, NotFound, Problem
+from headrace.ids import new_id
+from headrace.postgres.pool import Pool, tenant_transaction
+
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.names import name_problems
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.secrets import repository
+from headrace_control.secrets.model import Secret
+from headrace_control.vault.vault import Vault
+
+_log = structlog.get_logger(__name__)
+_SECRETS = Cursor("secrets")
+
+MAX_VALUE = 65_536
+
+
+class SecretService:
+    """Secrets, over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool, self._vault = pool, vault
+
+    async def put(self, caller: Caller, name: str, value: str) -> Secret:
+        """Make the secret hold `value`; runs claimed from now on see it."""
+        caller.require(Permission.MANAGE_CONNECTIONS)
+        problems = name_problems(name)
+        if not 0 < len(value) <= MAX_VALUE:
+            words = f"a text of 1 to {MAX_VALUE} characters is needed"
+            problems.append(Problem("value", words, "Give the secret's value."))
+        if problems:
+            raise InvalidInput(problems)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            secret_id = await repository.lock_secret(db, caller.tenant_id, name) or new_id()
+            place = repository.place_of(caller.tenant_id, secret_id)
+            (sealed,) = await self._vault.seal(db, caller.tenant_id, {place: value})
+            return await repository.put_secret(db, caller.tenant_id, name, sealed)
+
+    async def delete(self, caller: Caller, name: str) -> Secret:
+        """Raises `NotFound`, and `Conflict` while a published version uses it."""
+        caller.require(Permission.MANAGE_CONNECTIONS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            secret = await repository.find_secret(db, caller.tenant_id, name)
+            if secret is None:
+                raise NotFound("secret")
+            if using := await repository.versions_using(db, caller.tenant_id, name):
+                raise Conflict(
+                    f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
+                )
+            await repository.delete_secret(db, caller.tenant_id, secret.id)
+            return secret
+
+    async def list(self, caller: Caller, first: int, after: str | None) -> PageOf[Secret]:
+        """By name."""
+        caller.require(Permission.READ)
+        limit, name = page_size(first), _SECRETS.read_text(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.list_secrets(db, caller.tenant_id, name, limit + 1)
+        return page_of(found, limit, lambda secret: _SECRETS.write(secret.name))
+
+    async def values(self, tenant_id: UUID, names: Sequence[str]) -> dict[str, str]:
+        """For claims: values by name; one that is gone, or does not open, is left out."""
+        if not names:
+            return {}
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            sealed = await repository.sealed_values(db, tenant_id, names)
+            opened = await self._vault.unseal(db, tenant_id, list(sealed.values()))
+        values = {name: opened[one.place] for name, one in sealed.items() if one.place in opened}
+        if len(values) < len(sealed):
+            _log.error("a secret does not open", tenant_id=str(tenant_id))
+        return values

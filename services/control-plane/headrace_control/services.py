@@ -1,0 +1,30 @@
+"""What the GraphQL API stands on: one service for each noun, composed by `main`."""
+
+from dataclasses import dataclass
+
+from headrace_control.apps.action_service import ActionService
+from headrace_control.apps.service import AppService
+from headrace_control.connections.service import ConnectionService
+from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.logs.service import LogService
+from headrace_control.runs.service import RunService
+from headrace_control.secrets.service import SecretService
+from headrace_control.tenants.service import TenantService
+from headrace_control.vault.rotation import KeyRotation
+from headrace_control.workflows.service import WorkflowService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Reached by resolvers as `info.context.services`."""
+
+    tenants: TenantService
+    apps: AppService
+    actions: ActionService
+    connections: ConnectionService
+    trials: ConnectionTrial
+    secrets: SecretService
+    key_rotation: KeyRotation
+    workflows: WorkflowService
+    runs: RunService
+    logs: LogService

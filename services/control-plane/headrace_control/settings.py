@@ -1,0 +1,54 @@
+"""The control plane's settings, read once from HEADRACE_* by `main`."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ControlPlaneSettings(BaseSettings):
+    """Every setting is an environment variable: HEADRACE_DATABASE_URL for `database_url`, and so on.
+
+    `key_file` or `key` holds the key that wraps the tenants' data keys: 32 bytes, in base64 or hexadecimal.
+    `partitions` is fixed for a deployment's life. `relay_window` is how many jobs stand ready in the broker
+    at most. `bus_namespace` shares a broker among deployments. Times are in seconds unless named otherwise.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", hide_input_in_errors=True)
+
+    database_url: str
+    bus_url: str
+    log_store_url: str
+    bus_namespace: str = ""
+    listen_host: str = "127.0.0.1"
+    listen_port: int = Field(default=8080, ge=0, le=65535)
+    internal_host: str = "127.0.0.1"
+    internal_port: int = Field(default=8081, ge=0, le=65535)
+    runner_token: SecretStr = Field(min_length=16)
+    key_file: Path | None = None
+    key: SecretStr | None = None
+    egress_policy_file: Path | None = None
+    partitions: int = Field(default=4, ge=1, le=256)
+    relay_window: int = Field(default=200, ge=1)
+    lease_seconds: float = Field(default=10, gt=0)
+    unclaimed_after_seconds: float = Field(default=60, gt=0)
+    log_retention_days: float = Field(default=30, gt=0)
+    pool_size: int = Field(default=10, ge=2)
+    drain_seconds: float = Field(default=10, ge=0)
+    log_level: str = "INFO"
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def log_retention(self) -> timedelta:
+        return timedelta(days=self.log_retention_days)
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key_file is None) == (self.key is None):
+            raise ValueError("set one of HEADRACE_KEY_FILE and HEADRACE_KEY")
+        return self

@@ -1,0 +1,46 @@
+"""Tenants and API keys, as services answer them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from headrace_control.auth.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    id: UUID
+    name: str
+    platform: bool
+    max_runs_in_flight: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key after it was shown: everything but the key."""
+
+    id: UUID
+    name: str
+    role: Role
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key at the one moment when it can be read. `text` goes to its owner and nowhere else."""
+
+    api_key: ApiKey
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """A tenant just created, with the first key of its admin."""
+
+    tenant: Tenant
+    key: IssuedKey

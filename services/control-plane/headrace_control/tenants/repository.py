@@ -1,0 +1,61 @@
+"""Tenants and API keys in Postgres."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headrace.ids import new_id
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_control.auth.keys import NewKey
+from headrace_control.auth.roles import Role
+from headrace_control.tenants.model import ApiKey, Tenant
+
+_sql = load("headrace_control.tenants")
+
+
+async def insert_tenant(db: Db, tenant_id: UUID, name: str, platform: bool = False) -> Tenant | None:
+    """None when the name is taken."""
+    row = await db.fetchrow(_sql.insert_tenant, tenant_id, name, platform)
+    return _tenant(row) if row else None
+
+
+async def find_tenant(db: Db, tenant_id: UUID) -> Tenant | None:
+    row = await db.fetchrow(_sql.find_tenant, tenant_id)
+    return _tenant(row) if row else None
+
+
+async def lock_bootstrap(db: Db) -> Tenant | None:
+    """The platform tenant, if there is one; other bootstraps are kept out until the transaction ends."""
+    await db.execute(_sql.one_bootstrap_at_a_time)
+    row = await db.fetchrow(_sql.platform_tenants)
+    return _tenant(row) if row else None
+
+
+async def insert_api_key(
+    db: Db, tenant_id: UUID, name: str, role: Role, key: NewKey, expires_at: datetime | None = None
+) -> ApiKey:
+    row = await db.fetchrow(
+        _sql.insert_api_key, tenant_id, new_id(), name, role, key.prefix, key.hash, expires_at
+    )
+    return _api_key(row)
+
+
+async def revoke_api_key(db: Db, tenant_id: UUID, key_id: UUID) -> ApiKey | None:
+    row = await db.fetchrow(_sql.revoke_api_key, tenant_id, key_id)
+    return _api_key(row) if row else None
+
+
+async def list_api_keys(db: Db, tenant_id: UUID, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+    """Newest first."""
+    return [_api_key(row) for row in await db.fetch(_sql.list_api_keys, tenant_id, before, limit)]
+
+
+def _tenant(row: Any) -> Tenant:
+    return Tenant(**row)
+
+
+def _api_key(row: Any) -> ApiKey:
+    return ApiKey(**{**row, "role": Role(row["role"])})

@@ -1,0 +1,105 @@
+"""Who the tenants are, and which keys act for them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from headrace.errors import Conflict, InvalidInput, NotFound, Problem
+from headrace.ids import new_id
+from headrace.postgres.pool import Db, Pool, tenant_transaction, transaction
+from headrace.workflow.names import NameRule
+
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.keys import mint_key
+from headrace_control.auth.permissions import Permission
+from headrace_control.auth.roles import Role
+from headrace_control.names import check_name
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.tenants import repository
+from headrace_control.tenants.model import ApiKey, IssuedKey, NewTenant, Tenant
+
+_KEYS = Cursor("apiKeys")
+_TENANT_NAME = NameRule(
+    "tenant name",
+    "[a-z0-9][a-z0-9-]{0,62}",
+    "Use lower case letters, digits and `-`, 63 at most, starting with a letter or digit.",
+)
+_FIRST_KEY = "first admin"
+
+
+class TenantService:
+    """Tenants and API keys, over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def current(self, caller: Caller) -> Tenant:
+        """The caller's own tenant."""
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            tenant = await repository.find_tenant(db, caller.tenant_id)
+        if tenant is None:
+            raise NotFound("tenant")
+        return tenant
+
+    async def create(self, caller: Caller, name: str) -> NewTenant:
+        """A new tenant and its first ADMIN key, readable this once. Raises `InvalidInput`, `Conflict`."""
+        caller.require(Permission.MANAGE_TENANTS)
+        check_name(name, rule=_TENANT_NAME)
+        tenant_id = new_id()
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            tenant = await repository.insert_tenant(db, tenant_id, name)
+            if tenant is None:
+                raise Conflict("a tenant of this name is already there")
+            return NewTenant(tenant, await _issue(db, tenant_id, _FIRST_KEY, Role.ADMIN))
+
+    async def create_api_key(
+        self, caller: Caller, name: str, role: Role, expires_at: datetime | None = None
+    ) -> IssuedKey:
+        """A new key of the caller's tenant, readable this once. `expires_at` is aware."""
+        caller.require(Permission.MANAGE_KEYS)
+        if not 0 < len(name.strip()) <= 100:
+            raise InvalidInput([Problem("name", "empty or too long", "use 1 to 100 characters")])
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await _issue(db, caller.tenant_id, name.strip(), role, expires_at)
+
+    async def revoke_api_key(self, caller: Caller, key_id: UUID) -> ApiKey:
+        """End a key, from the next request on. Idempotent. Raises `NotFound`."""
+        caller.require(Permission.MANAGE_KEYS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            key = await repository.revoke_api_key(db, caller.tenant_id, key_id)
+        if key is None:
+            raise NotFound("API key")
+        return key
+
+    async def api_keys(self, caller: Caller, first: int, after: str | None) -> PageOf[ApiKey]:
+        """The tenant's keys, newest first."""
+        caller.require(Permission.MANAGE_KEYS)
+        limit, before = page_size(first), _KEYS.read_id(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.list_api_keys(db, caller.tenant_id, before, limit + 1)
+        return page_of(found, limit, lambda key: _KEYS.write(key.id))
+
+
+async def bootstrap(owner: Pool, tenant_name: str, *, new_key: bool = False) -> NewTenant:
+    """The platform tenant with an ADMIN key, readable this once.
+
+    `owner` is a pool of the login that migrates. When there is a platform tenant already, raises `Conflict`
+    unless `new_key` asks for a further key of it. Safe to call from many processes at once.
+    """
+    check_name(tenant_name, "tenant", _TENANT_NAME)
+    async with transaction(owner) as db:
+        tenant = await repository.lock_bootstrap(db)
+        if tenant is not None and not new_key:
+            raise Conflict("there is a platform tenant already; ask for a new key to get one more")
+        if tenant is None:
+            tenant = await repository.insert_tenant(db, new_id(), tenant_name, platform=True)
+        if tenant is None:
+            raise Conflict("a tenant of this name is already there, and it is no platform tenant")
+        return NewTenant(tenant, await _issue(db, tenant.id, _FIRST_KEY, Role.ADMIN))
+
+
+async def _issue(
+    db: Db, tenant_id: UUID, name: str, role: Role, expires_at: datetime | None = None
+) -> IssuedKey:
+    key = mint_key()
+    return IssuedKey(await repository.insert_api_key(db, tenant_id, name, role, key, expires_at), key.text)

@@ -1,0 +1,46 @@
+"""What nobody foresaw: logged where it happened, answered without its words."""
+
+import traceback
+import uuid
+
+import structlog
+from headrace.errors import HeadraceError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headrace_control.http_errors import error_response
+
+_log = structlog.get_logger(__name__)
+
+
+def report_unexpected(error: BaseException) -> str:
+    """Log the error's type and frames, and give the correlation id to answer with.
+
+    Its message stays out of the log: exceptions of libraries quote data.
+    """
+    correlation_id = uuid.uuid4().hex
+    frames = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)[-12:]]
+    _log.error("unexpected error", error=type(error).__name__, at=frames, correlation_id=correlation_id)
+    return correlation_id
+
+
+class AnswerUnexpected:
+    """ASGI middleware: an exception that nothing handled is answered as INTERNAL with a correlation id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def watch(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            correlation_id = report_unexpected(error)
+            if scope["type"] == "http" and not began:
+                words = f"something went wrong on our side (correlation id {correlation_id})"
+                await error_response(HeadraceError(words))(scope, receive, send)

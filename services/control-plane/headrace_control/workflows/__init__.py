@@ -1,0 +1,1 @@
+"""Workflows and their versions: draft, validate, publish, compare, deprecate."""

@@ -1,0 +1,84 @@
+"""What a tenant has that a document may refer to, read for one document in four queries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+from headrace.workflow.actions import parse_action
+from headrace.workflow.checks.subject import BUILT_IN_TYPES
+from headrace.workflow.document import ActionDefinition, Document, PinnedAction
+from headrace.workflow.validate import Catalog
+
+_sql = load("headrace_control.workflows")
+
+# How many names of a kind are read to suggest one of them.
+SUGGESTED = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the tenant has, as far as one document is concerned: to check it, and to pin it."""
+
+    catalog: Catalog
+    actions: Mapping[str, PinnedAction]
+    connections: Mapping[str, UUID]
+
+
+async def read_holdings(
+    db: Db, tenant_id: UUID, document: Document, step_types: frozenset[str] = BUILT_IN_TYPES
+) -> Holdings:
+    """Each action at its newest revision."""
+    refs = {step.action for step in document.steps if step.action}
+    refs |= {step.compensate.action for step in document.steps if step.compensate}
+    wanted = [ref.partition("/") for ref in sorted(refs)]
+    found = await db.fetch(
+        _sql.pinnable_actions, tenant_id, [app for app, _, _ in wanted], [name for _, _, name in wanted]
+    )
+    actions = {f"{row['app']}/{row['name']}": _pinned(row) for row in found}
+    # Names for suggestions: only when something is missing.
+    names = await db.fetch(_sql.action_names, tenant_id, SUGGESTED) if len(actions) < len(refs) else []
+    connections = await db.fetch(
+        _sql.connections, tenant_id, [s.connection for s in document.steps if s.connection], SUGGESTED
+    )
+    secrets = await db.fetch(_sql.secret_names, tenant_id, list(document.secrets.values()), SUGGESTED)
+    catalog = Catalog(
+        actions=_Actions(actions, [row["ref"] for row in names]),
+        connections={row["name"]: row["app"] for row in connections},
+        secrets=frozenset(row["name"] for row in secrets),
+        step_types=step_types,
+    )
+    return Holdings(catalog, actions, {row["name"]: row["id"] for row in connections})
+
+
+class _Actions(Mapping[str, ActionDefinition]):
+    """The definitions that a document wants, among the names of all that there are.
+
+    Names are listed for suggestions without their definitions being read.
+    """
+
+    def __init__(self, pinned: Mapping[str, PinnedAction], names: Sequence[str]) -> None:
+        self._pinned, self._names = pinned, sorted({*pinned, *names})
+
+    def __getitem__(self, ref: str) -> ActionDefinition:
+        return self._pinned[ref].definition
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, ref: object) -> bool:
+        return ref in self._pinned
+
+
+def _pinned(row: Any) -> PinnedAction:
+    return PinnedAction(
+        revision_id=str(row["revision_id"]),
+        revision=row["revision"],
+        base_url=row["base_url"],
+        definition=parse_action(row["definition"], row["app"]),
+    )

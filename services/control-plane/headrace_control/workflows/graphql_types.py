@@ -1,0 +1,124 @@
+"""Workflows, versions and their differences in GraphQL."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from headrace_control.graphql.context import Info
+from headrace_control.graphql.fields import field
+from headrace_control.graphql.pages import Page, page
+from headrace_control.graphql.scalars import JSON
+from headrace_control.pages import DEFAULT_PAGE, PageOf
+from headrace_control.workflows import model
+
+strawberry.enum(
+    model.VersionStatus,
+    description="DRAFT can be edited. PUBLISHED is immutable and can be started. DEPRECATED can not be started.",
+)
+strawberry.enum(model.ChangeKind, description="What became of a place between two versions.")
+
+
+@strawberry.type(name="WorkflowVersion", description="One version of a workflow; immutable once published.")
+class WorkflowVersionType:
+    version: strawberry.Private[model.WorkflowVersion]
+    id: strawberry.ID
+    number: int = strawberry.field(description="Of a draft: what it would be published as.")
+    status: model.VersionStatus
+    digest: str | None = strawberry.field(description="SHA-256 of what runners get; none for a draft.")
+    note: str
+    created_at: datetime
+    created_by: strawberry.ID | None = strawberry.field(description="The API key that wrote it.")
+    published_at: datetime | None
+
+    @classmethod
+    def of(cls, version: model.WorkflowVersion) -> "WorkflowVersionType":
+        return cls(
+            version=version,
+            id=strawberry.ID(str(version.id)),
+            number=version.number,
+            status=version.status,
+            digest=version.digest,
+            note=version.note,
+            created_at=version.created_at,
+            created_by=strawberry.ID(str(version.created_by)) if version.created_by else None,
+            published_at=version.published_at,
+        )
+
+    @field
+    async def workflow(self, info: Info) -> Annotated["WorkflowType", strawberry.lazy(__name__)]:
+        """The workflow that this is a version of."""
+        return WorkflowType.of(await info.context.loaders.workflows.workflow(self.version.workflow_id))
+
+    @field
+    async def document(self, info: Info) -> JSON | None:
+        """The document as JSON."""
+        found = await info.context.loaders.workflows.documents.load(self.version.id)
+        return JSON(found.document) if found else None
+
+    @field
+    async def source(self, info: Info) -> str | None:
+        """The text as it was written, when it came as a text."""
+        found = await info.context.loaders.workflows.documents.load(self.version.id)
+        return found.source if found else None
+
+    @field
+    async def resolved(self, info: Info) -> JSON | None:
+        """What runners get, with action revisions pinned; none for a draft."""
+        found = await info.context.loaders.workflows.documents.load(self.version.id)
+        return JSON(found.resolved) if found and found.resolved is not None else None
+
+
+@strawberry.type(name="Workflow", description="A workflow and its versions.")
+class WorkflowType:
+    workflow: strawberry.Private[model.Workflow]
+    id: strawberry.ID
+    name: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, workflow: model.Workflow) -> "WorkflowType":
+        return cls(
+            workflow=workflow,
+            id=strawberry.ID(str(workflow.id)),
+            name=workflow.name,
+            created_at=workflow.created_at,
+        )
+
+    @field
+    async def versions(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Page[WorkflowVersionType]:
+        """Its versions, newest first, with the draft on top."""
+        found = await info.context.loaders.workflows.versions.load((self.workflow.id, first, after))
+        return page(found or PageOf((), None, False), WorkflowVersionType.of)
+
+    @field
+    async def published(self, info: Info) -> WorkflowVersionType | None:
+        """The newest published version: what a start without a version runs."""
+        found = await info.context.loaders.workflows.newest_published.load(self.workflow.id)
+        return WorkflowVersionType.of(found) if found else None
+
+    @field
+    async def draft(self, info: Info) -> WorkflowVersionType | None:
+        """The open draft."""
+        found = await info.context.loaders.workflows.draft.load(self.workflow.id)
+        return WorkflowVersionType.of(found) if found else None
+
+
+@strawberry.type(name="Change", description="One difference between two versions.")
+class ChangeType:
+    path: str = strawberry.field(description="The place; steps by key, as `steps.refund.input.amount`.")
+    kind: model.ChangeKind
+    before: JSON | None
+    after: JSON | None
+
+    @classmethod
+    def of(cls, change: model.Change) -> "ChangeType":
+        return cls(path=change.path, kind=change.kind, before=JSON(change.before), after=JSON(change.after))
+
+
+@strawberry.type(name="VersionDiff", description="What is different between two versions.")
+class VersionDiffType:
+    changes: list[ChangeType]
+    truncated: bool = strawberry.field(description="There are more changes than are listed.")

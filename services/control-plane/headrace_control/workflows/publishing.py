@@ -1,0 +1,65 @@
+"""Whether a document can be published, and what runners get of it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from headrace.errors import InvalidInput
+from headrace.ids import new_id
+from headrace.json_types import Json, JsonObject
+from headrace.postgres.pool import Pool, tenant_transaction
+from headrace.workflow.document import Document, Version
+from headrace.workflow.parse import read_document
+from headrace.workflow.validate import beside, validate_document
+from headrace.workflow.version import digest, dump_version
+
+from headrace_control.workflows.catalog import Holdings, read_holdings
+from headrace_control.workflows.step_types import installed_step_types
+
+
+@dataclass(frozen=True, slots=True)
+class Publishable:
+    """A document that was found in order, with its action revisions pinned and its connections named by id."""
+
+    workflow: str
+    version_id: UUID
+    document: Json
+    resolved: JsonObject
+    digest: str
+
+
+async def check(pool: Pool, tenant_id: UUID, data: Json) -> tuple[Document, Holdings]:
+    """The document in `data`, and what the tenant has for it. Raises `InvalidInput` with every problem, of its
+    shape and of its content."""
+    document, shape = await asyncio.to_thread(read_document, data)
+    if document is None:
+        raise InvalidInput(shape)
+    step_types = await asyncio.to_thread(installed_step_types)
+    async with tenant_transaction(pool, tenant_id) as db:
+        holdings = await read_holdings(db, tenant_id, document, step_types)
+    # Off the event loop, and outside the transaction: a large document takes its time.
+    content = await asyncio.to_thread(validate_document, document, holdings.catalog)
+    if problems := [*shape, *beside(content, shape)]:
+        raise InvalidInput(problems)
+    return document, holdings
+
+
+async def prepare(pool: Pool, tenant_id: UUID, data: Json, version_id: UUID | None = None) -> Publishable:
+    """What publishing `data` as `version_id` (a new one if none is given) would store. Raises `InvalidInput`."""
+    document, holdings = await check(pool, tenant_id, data)
+    version_id = version_id or new_id()
+    version = Version(
+        id=str(version_id),
+        digest="",
+        document=document,
+        actions=holdings.actions,
+        connections=_used(document, holdings.connections),
+    )
+    version = replace(version, digest=digest(dump_version(version)))
+    return Publishable(document.workflow, version_id, data, dump_version(version), version.digest)
+
+
+def _used(document: Document, connections: Mapping[str, UUID]) -> dict[str, str]:
+    used = {step.connection for step in document.steps if step.connection}
+    return {name: str(connections[name]) for name in sorted(used)}

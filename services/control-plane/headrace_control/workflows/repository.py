@@ -1,0 +1,142 @@
+"""The SQL of workflows and versions. Every function works inside the caller's transaction and tenant."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from headrace.ids import new_id
+from headrace.json_types import Json
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_control.answer_size import check_size
+from headrace_control.workflows.model import (
+    VersionDocuments,
+    VersionStatus,
+    Workflow,
+    WorkflowVersion,
+)
+from headrace_control.workflows.publishing import Publishable
+
+_sql = load("headrace_control.workflows")
+
+
+async def workflow_named(db: Db, tenant_id: UUID, name: str) -> Workflow | None:
+    row = await db.fetchrow(_sql.workflow_named, tenant_id, name)
+    return Workflow(**row) if row else None
+
+
+async def workflows_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Workflow]:
+    return {row["id"]: Workflow(**row) for row in await db.fetch(_sql.workflows_by_id, tenant_id, ids)}
+
+
+async def workflows_after(db: Db, tenant_id: UUID, name: str, limit: int) -> Sequence[Workflow]:
+    """In the order of their names, beginning above `name`."""
+    return [Workflow(**row) for row in await db.fetch(_sql.workflows_after, tenant_id, name, limit)]
+
+
+async def lock_workflow(db: Db, tenant_id: UUID, name: str) -> Workflow:
+    """The workflow, made when it is new; its versions are numbered by nobody else until the transaction ends."""
+    (row,) = await db.fetch(_sql.lock_workflow, tenant_id, new_id(), name)
+    return Workflow(**row)
+
+
+async def lock_workflow_of_version(db: Db, tenant_id: UUID, version_id: UUID) -> Workflow | None:
+    row = await db.fetchrow(_sql.lock_workflow_of_version, tenant_id, version_id)
+    return Workflow(**row) if row else None
+
+
+async def versions_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
+    return {row["id"]: _version(row) for row in await db.fetch(_sql.versions_by_id, tenant_id, ids)}
+
+
+async def version_numbered(db: Db, tenant_id: UUID, workflow: str, number: int) -> WorkflowVersion | None:
+    row = await db.fetchrow(_sql.version_numbered, tenant_id, workflow, number)
+    return _version(row) if row else None
+
+
+async def versions_below(
+    db: Db, tenant_id: UUID, places: Sequence[tuple[UUID, int]], limit: int
+) -> Sequence[Sequence[WorkflowVersion]]:
+    """For each (workflow, number) in turn: at most `limit` versions below the number, newest first."""
+    found: list[list[WorkflowVersion]] = [[] for _ in places]
+    columns = [list(column) for column in zip(*places, strict=True)]
+    for row in await db.fetch(_sql.versions_below, tenant_id, *columns, limit):
+        fields = dict(row)
+        found[fields.pop("n") - 1].append(_version(fields))
+    return found
+
+
+async def newest_of_status(
+    db: Db, tenant_id: UUID, workflow_ids: Sequence[UUID], status: VersionStatus
+) -> Mapping[UUID, WorkflowVersion]:
+    """By workflow; a workflow without a version of this status is left out."""
+    rows = await db.fetch(_sql.newest_of_status, tenant_id, workflow_ids, status)
+    return {row["workflow_id"]: _version(row) for row in rows}
+
+
+async def documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
+    await check_size(db, len(ids), _sql.size_of_documents, tenant_id, ids)
+    rows = await db.fetch(_sql.documents, tenant_id, ids)
+    return {row["id"]: VersionDocuments(row["document"], row["source"], row["resolved"]) for row in rows}
+
+
+async def save_draft(
+    db: Db,
+    tenant_id: UUID,
+    workflow_id: UUID,
+    document: Json,
+    source: str | None,
+    note: str | None,
+    created_by: UUID,
+) -> WorkflowVersion:
+    """The workflow's draft, edited in place or made. Under the workflow's lock."""
+    written = (tenant_id, workflow_id, document, source, note, created_by)
+    row = await db.fetchrow(_sql.edit_draft, *written)
+    return _version(row or await db.fetchrow(_sql.insert_draft, *written, new_id()))
+
+
+async def delete_draft(db: Db, tenant_id: UUID, version_id: UUID) -> None:
+    await db.execute(_sql.delete_draft, tenant_id, version_id)
+
+
+async def publish_draft(db: Db, tenant_id: UUID, ready: Publishable) -> WorkflowVersion:
+    """Under the workflow's lock, of a version that is a draft."""
+    row = await db.fetchrow(_sql.publish_draft, tenant_id, ready.version_id, ready.resolved, ready.digest)
+    return _version(row)
+
+
+async def insert_published(
+    db: Db,
+    tenant_id: UUID,
+    workflow_id: UUID,
+    ready: Publishable,
+    source: str | None,
+    note: str | None,
+    created_by: UUID,
+) -> WorkflowVersion:
+    """A new published version beside the draft, if there is one. Under the workflow's lock."""
+    await db.execute(_sql.move_draft_up, tenant_id, workflow_id)
+    row = await db.fetchrow(
+        _sql.insert_published,
+        tenant_id,
+        workflow_id,
+        ready.document,
+        source,
+        note,
+        created_by,
+        ready.version_id,
+        ready.resolved,
+        ready.digest,
+    )
+    return _version(row)
+
+
+async def deprecate(db: Db, tenant_id: UUID, version_id: UUID) -> WorkflowVersion | None:
+    """None when the version is not published."""
+    row = await db.fetchrow(_sql.deprecate, tenant_id, version_id)
+    return _version(row) if row else None
+
+
+def _version(row: Any) -> WorkflowVersion:
+    return WorkflowVersion(**{**row, "status": VersionStatus(row["status"])})

@@ -1,0 +1,253 @@
+"""Workflows as designers see them: draft, validate, publish, compare, deprecate."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from headrace.errors import Conflict, InvalidInput, NotFound, Problem
+from headrace.json_types import Json, JsonObject
+from headrace.postgres.pool import Pool, tenant_transaction
+from headrace.workflow.json_rules import check_json
+from headrace.workflow.names import NAME
+
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.workflows import repository
+from headrace_control.workflows.diff import VersionDiff, diff_versions
+from headrace_control.workflows.model import (
+    VersionDocuments,
+    VersionStatus,
+    Workflow,
+    WorkflowVersion,
+)
+from headrace_control.workflows.publishing import check, prepare
+from headrace_control.workflows.text import read_document
+
+_WORKFLOWS = Cursor("workflows")
+_VERSIONS = Cursor("workflowVersions")
+_NEWEST = 2**31 - 1
+
+MAX_NOTE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SavedDraft:
+    """The draft, and what still stands in the way of its publication."""
+
+    version: WorkflowVersion
+    problems: Sequence[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """`created` is false when the newest published version said the same already, and is answered."""
+
+    version: WorkflowVersion
+    created: bool
+
+
+class WorkflowService:
+    """Workflows of the caller's tenant, over a pool of the role headrace_api.
+
+    Documents come as a JSON value or as a text of YAML or JSON.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def validate(self, caller: Caller, given: object) -> Sequence[Problem]:
+        """Everything that stands in the way of publishing `given`; nothing is written."""
+        caller.require(Permission.DESIGN)
+        try:
+            data, _ = read_document(given)
+            await check(self._pool, caller.tenant_id, data)
+        except InvalidInput as error:
+            return error.problems
+        return ()
+
+    async def save_draft(self, caller: Caller, given: object, note: str | None = None) -> SavedDraft:
+        """Write the workflow's open draft, in place if there is one. The last one to save wins.
+
+        A draft may have any problem but those that keep it from being stored under its name.
+        """
+        caller.require(Permission.DESIGN)
+        data, source = read_document(given)
+        name, document = _storable(data, note)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            workflow = await repository.lock_workflow(db, caller.tenant_id, name)
+            version = await repository.save_draft(
+                db, caller.tenant_id, workflow.id, document, source, note, caller.api_key_id
+            )
+        try:
+            await check(self._pool, caller.tenant_id, document)
+        except InvalidInput as error:
+            return SavedDraft(version, error.problems)
+        return SavedDraft(version, ())
+
+    async def discard_draft(self, caller: Caller, version_id: UUID) -> WorkflowVersion:
+        """Throw a draft away. Raises `NotFound`, and `Conflict` for a version that is no draft."""
+        caller.require(Permission.DESIGN)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            await repository.lock_workflow_of_version(db, caller.tenant_id, version_id)
+            version = _found(await repository.versions_by_id(db, caller.tenant_id, [version_id]), version_id)
+            if version.status is not VersionStatus.DRAFT:
+                raise Conflict("the version is published and stays; deprecate it instead")
+            await repository.delete_draft(db, caller.tenant_id, version_id)
+        return version
+
+    async def publish_version(self, caller: Caller, version_id: UUID) -> Published:
+        """Publish a draft as it stands. A version that is published already is answered as it is.
+
+        Raises `InvalidInput` with every problem, `NotFound`, and `Conflict` for a deprecated version, or a
+        draft that was saved again meanwhile.
+        """
+        caller.require(Permission.DESIGN)
+        tenant_id = caller.tenant_id
+        written = (await self.documents(caller, [version_id])).get(version_id)
+        if written is None:
+            raise NotFound("workflow version")
+        # A version with a resolved document is no draft, and is looked at under the lock.
+        ready = (
+            None if written.resolved else await prepare(self._pool, tenant_id, written.document, version_id)
+        )
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            await repository.lock_workflow_of_version(db, tenant_id, version_id)
+            version = _found(await repository.versions_by_id(db, tenant_id, [version_id]), version_id)
+            match version.status:
+                case VersionStatus.PUBLISHED:
+                    return Published(version, created=False)
+                case VersionStatus.DEPRECATED:
+                    raise Conflict("the version is deprecated")
+            documents = await repository.documents(db, tenant_id, [version_id])
+            if ready is None or documents[version_id] != written:
+                raise Conflict("the draft was saved again meanwhile; look at it and publish once more")
+            return Published(await repository.publish_draft(db, tenant_id, ready), created=True)
+
+    async def publish(self, caller: Caller, given: object, note: str | None = None) -> Published:
+        """Publish a document in one go, beside the open draft if there is one, which is left alone.
+
+        Idempotent: when the newest published version has the same digest, it is answered. The digest covers
+        the pinned action revisions and connections too, so a new revision makes a new version. Raises
+        `InvalidInput` with every problem.
+        """
+        caller.require(Permission.DESIGN)
+        tenant_id = caller.tenant_id
+        data, source = read_document(given)
+        _check_note(note)
+        ready = await prepare(self._pool, tenant_id, data)
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            workflow = await repository.lock_workflow(db, tenant_id, ready.workflow)
+            newest = await repository.newest_of_status(db, tenant_id, [workflow.id], VersionStatus.PUBLISHED)
+            if workflow.id in newest and newest[workflow.id].digest == ready.digest:
+                return Published(newest[workflow.id], created=False)
+            return Published(
+                await repository.insert_published(
+                    db, tenant_id, workflow.id, ready, source, note, caller.api_key_id
+                ),
+                created=True,
+            )
+
+    async def deprecate(self, caller: Caller, version_id: UUID) -> WorkflowVersion:
+        """No new runs of this version start; those that run go on. Idempotent."""
+        caller.require(Permission.DESIGN)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            changed = await repository.deprecate(db, caller.tenant_id, version_id)
+            if changed is not None:
+                return changed
+            version = _found(await repository.versions_by_id(db, caller.tenant_id, [version_id]), version_id)
+        if version.status is VersionStatus.DRAFT:
+            raise Conflict("the version is a draft; discard it instead")
+        return version
+
+    async def diff(self, caller: Caller, before: UUID, after: UUID) -> VersionDiff:
+        """What is different between two versions, of one workflow or of two."""
+        found = await self.documents(caller, [before, after])
+        if before not in found or after not in found:
+            raise NotFound("workflow version")
+        return await asyncio.to_thread(diff_versions, found[before], found[after])
+
+    async def workflow(self, caller: Caller, name: str) -> Workflow:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            workflow = await repository.workflow_named(db, caller.tenant_id, name)
+        if workflow is None:
+            raise NotFound("workflow")
+        return workflow
+
+    async def version(self, caller: Caller, workflow: str, number: int) -> WorkflowVersion:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            version = await repository.version_numbered(db, caller.tenant_id, workflow, number)
+        if version is None:
+            raise NotFound("workflow version")
+        return version
+
+    async def page(self, caller: Caller, first: int, after: str | None) -> PageOf[Workflow]:
+        """By name."""
+        caller.require(Permission.READ)
+        limit, name = page_size(first), _WORKFLOWS.read_text(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.workflows_after(db, caller.tenant_id, name or "", limit + 1)
+        return page_of(found, limit, lambda workflow: _WORKFLOWS.write(workflow.name))
+
+    # What lists refer to, read for many at once.
+
+    async def versions(
+        self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
+    ) -> Sequence[PageOf[WorkflowVersion]]:
+        """For each (workflow, cursor) in turn: a page of its versions, newest first."""
+        caller.require(Permission.READ)
+        limit = page_size(first)
+        places = [(workflow_id, _VERSIONS.read_number(after) or _NEWEST) for workflow_id, after in pages]
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.versions_below(db, caller.tenant_id, places, limit + 1)
+        return [page_of(versions, limit, lambda v: _VERSIONS.write(v.number)) for versions in found]
+
+    async def workflows_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Workflow]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.workflows_by_id(db, caller.tenant_id, ids)
+
+    async def versions_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.versions_by_id(db, caller.tenant_id, ids)
+
+    async def newest_of_status(
+        self, caller: Caller, workflow_ids: Sequence[UUID], status: VersionStatus
+    ) -> Mapping[UUID, WorkflowVersion]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.newest_of_status(db, caller.tenant_id, workflow_ids, status)
+
+    async def documents(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.documents(db, caller.tenant_id, ids)
+
+
+def _found(versions: Mapping[UUID, WorkflowVersion], version_id: UUID) -> WorkflowVersion:
+    if version_id not in versions:
+        raise NotFound("workflow version")
+    return versions[version_id]
+
+
+def _storable(data: Json, note: str | None) -> tuple[str, JsonObject]:
+    """The name and the document of a draft. Raises `InvalidInput` for what can not be stored."""
+    problems = check_json(data)
+    if problems:
+        raise InvalidInput(problems)
+    _check_note(note)
+    if not isinstance(data, dict):
+        raise InvalidInput([Problem("", "a document is an object", "Write `workflow`, `steps` and so on.")])
+    name = data.get("workflow")
+    if not isinstance(name, str) or not NAME.allows(name):
+        raise InvalidInput([Problem("workflow", f"this is no {NAME.what}", NAME.words)])
+    return name, data
+
+
+def _check_note(note: str | None) -> None:
+    if note is not None and len(note) > MAX_NOTE:
+        raise InvalidInput([Problem("note", f"longer than {MAX_NOTE} characters", "Shorten it.")])
