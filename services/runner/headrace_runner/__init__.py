@@ -1,0 +1,1 @@
+"""The runner: claims runs, executes their steps, reports."""

@@ -1,0 +1,5 @@
+"""python -m headrace_runner"""
+
+from headrace_runner.main import main
+
+main()

@@ -1,0 +1,212 @@
+"""Claiming: many jobs in one call, take-overs through the barrier."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from headrace.errors import HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.messages import Job
+from headrace.workflow.decide import initial
+from headrace.workflow.document import Version
+from headrace.workflow.graph import Graph
+from headrace.workflow.state import Failure, RunState, StepState, StepStatus
+from headrace.workflow.version import load_version
+
+from headrace_runner.control_plane import ControlPlane
+from headrace_runner.lease import HeldRun, Lease
+
+_log = structlog.get_logger(__name__)
+
+MAX_BATCH = 200
+VERSIONS_KEPT = 200
+BARRIER_WAIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    version: Version
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A granted claim, before its checkpoint is known."""
+
+    tenant_id: UUID
+    run_id: UUID
+    epoch: int
+    takeover: bool
+    held: HeldRun
+    given: Mapping[str, Any] | None = field(repr=False, default=None)
+    version: LoadedVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """No claim: the control plane suspects the run of ending its runners, and gives it only to a process that
+    carries nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """All that a runner needs to advance a run. Credentials live here, in memory, and nowhere else."""
+
+    tenant_id: UUID
+    run_id: UUID
+    epoch: int
+    version: Version
+    graph: Graph
+    input: Any
+    state: RunState
+    started_at: datetime
+    connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+class Claimer:
+    """Claims jobs in batches: what arrives while one call is under way goes with the next.
+
+    One call at a time, numbered, so that the lease can say which are settled. `alone`: this process carries one
+    run and no other.
+    """
+
+    def __init__(self, control_plane: ControlPlane, lease: Lease, capacity: int, *, alone: bool) -> None:
+        self._control_plane, self._lease = control_plane, lease
+        self._capacity, self._alone = capacity, alone
+        self._waiting: list[tuple[Job, asyncio.Future[Claim | Suspect | None]]] = []
+        self._arrived = asyncio.Event()
+        self._call = 0
+        self._versions: OrderedDict[str, LoadedVersion] = OrderedDict()
+
+    async def claim(self, job: Job) -> Claim | Suspect | None:
+        """The claim, or why there is none: None when it is refused. Raises `Unavailable` when no answer came:
+        the claim, if it was granted, is not named and lapses."""
+        future: asyncio.Future[Claim | Suspect | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, future))
+        self._arrived.set()
+        return await future
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        while True:
+            await self._arrived.wait()
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            if not self._waiting:
+                self._arrived.clear()
+            await self._send(batch)
+
+    async def _send(self, batch: list[tuple[Job, asyncio.Future[Claim | Suspect | None]]]) -> None:
+        self._call += 1
+        jobs = [{"run_id": job.run_id, "dispatch_id": job.dispatch_id} for job, _ in batch]
+        sent = time.monotonic()
+        try:
+            answer = await self._control_plane.claims(
+                self._call, self._capacity, jobs, list(self._versions), self._alone
+            )
+            self._keep(answer["versions"], answer["claims"])
+            granted = {c["run_id"]: c for c in answer["claims"] if c["outcome"] in ("GRANTED", "TAKEOVER")}
+            suspects = {c["run_id"] for c in answer["claims"] if c["outcome"] == "ALONE"}
+        except HeadraceError as error:
+            self._lease.calls_settled = self._call
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        # From here to the settling nothing else runs: a heartbeat sees both or neither.
+        claims = {run_id: self._claim(given) for run_id, given in granted.items()}
+        self._lease.calls_settled = self._call
+        self._lease.kept_alive(sent, answer["lease_seconds"], datetime.fromisoformat(answer["now"]))
+        for job, future in batch:
+            claim = claims.pop(str(job.run_id), None)
+            if future.done():  # its consumer was closed meanwhile
+                if claim:
+                    self._lease.leave(claim.held)
+            else:
+                future.set_result(Suspect() if str(job.run_id) in suspects else claim)
+
+    def _claim(self, given: Mapping[str, Any]) -> Claim:
+        run_id = UUID(given["run_id"])
+        takeover = given["outcome"] == "TAKEOVER"
+        held = self._lease.hold(run_id)
+        tenant_id, epoch = UUID(given["tenant_id"]), given["epoch"]
+        if takeover:
+            return Claim(tenant_id, run_id, epoch, takeover, held)
+        return Claim(tenant_id, run_id, epoch, takeover, held, given, self._versions.get(given["digest"]))
+
+    async def checkpoint(self, claim: Claim) -> ClaimedRun | None:
+        """What the claim entitles to, after the barrier if it is a take-over (rule barrier_on_takeover).
+
+        None: the claim is closed. The caller has published the `claimed` mark and seen it confirmed.
+        """
+        if claim.given is not None:
+            return _run(claim, claim.given, claim.version)
+        while not claim.held.lost:
+            try:
+                answer = await self._control_plane.checkpoints(
+                    [{"run_id": claim.run_id, "epoch": claim.epoch}],
+                    list(self._versions),
+                    BARRIER_WAIT_SECONDS,
+                )
+            except Unavailable as error:
+                _log.warning("barrier waits", reason=error.message)
+                await asyncio.sleep(1.0)
+                continue
+            self._keep(answer["versions"], answer["runs"])
+            (given,) = answer["runs"]
+            match given["outcome"]:
+                case "PASSED":
+                    return _run(claim, given, self._versions.get(given["digest"]))
+                case "CLOSED":
+                    return None
+        return None
+
+    def _keep(self, versions: Mapping[str, Any], needed: Iterable[Mapping[str, Any]]) -> None:
+        """Keep the versions of an answer, and those that it counts on: they are the last to go."""
+        for digest, resolved in versions.items():
+            try:
+                version = load_version(resolved)
+                self._versions[digest] = LoadedVersion(version, Graph.of(version.document))
+            except InvalidInput as error:  # its own runs can not go on; those beside it can
+                _log.error("version can not be loaded", digest=digest, problem=error.message)
+        for given in needed:
+            if given.get("digest") in self._versions:
+                self._versions.move_to_end(given["digest"])
+        while len(self._versions) > VERSIONS_KEPT:
+            self._versions.popitem(last=False)
+
+
+def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -> ClaimedRun:
+    if loaded is None:
+        raise NotFound("workflow version")
+    steps = {step["key"]: _step(step) for step in given["steps"]}
+    state = initial(cancel=given["cancel"])
+    return ClaimedRun(
+        claim.tenant_id,
+        claim.run_id,
+        claim.epoch,
+        loaded.version,
+        loaded.graph,
+        given["input"],
+        RunState(state.status, steps, None, None, state.cancel),
+        datetime.fromisoformat(given["started_at"]),
+        given["connections"],
+        given["secrets"],
+    )
+
+
+def _step(row: Mapping[str, Any]) -> StepState:
+    retry_at = row["retry_at"]
+    return StepState(
+        StepStatus(row["status"]),
+        row["attempts"],
+        row["output"],
+        Failure.from_json(row["error"]),
+        datetime.fromisoformat(retry_at) if retry_at else None,
+        row["in_flight"],
+    )

@@ -1,0 +1,88 @@
+"""The client of the control plane's internal API."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+from headrace.errors import NotFound, Unauthenticated, Unavailable
+
+CONNECT_SECONDS = 3.0
+
+
+class ControlPlane:
+    """One runner's calls. Every one raises `Unavailable` when no answer came; then it may have been done."""
+
+    def __init__(
+        self, base_url: str, token: str, runner_id: UUID, transport: httpx.AsyncBaseTransport
+    ) -> None:
+        self._runner_id = runner_id
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"authorization": f"Bearer {token}"},
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    async def claims(
+        self, call: int, capacity: int, jobs: Sequence[Mapping[str, Any]], have: Sequence[str], alone: bool
+    ) -> dict[str, Any]:
+        return await self._post(
+            "/internal/claims", 10.0, call=call, capacity=capacity, jobs=jobs, have=have, alone=alone
+        )
+
+    async def checkpoints(
+        self, runs: Sequence[Mapping[str, Any]], have: Sequence[str], wait: float
+    ) -> dict[str, Any]:
+        return await self._post("/internal/checkpoints", wait + 10.0, runs=runs, have=have, wait=wait)
+
+    async def heartbeat(
+        self, calls_settled: int, capacity: int, held: Sequence[UUID], timeout: float
+    ) -> dict[str, Any]:
+        return await self._post(
+            "/internal/heartbeats", timeout, calls_settled=calls_settled, capacity=capacity, held=held
+        )
+
+    async def release(self) -> None:
+        await self._post("/internal/releases", 5.0)
+
+    async def token(self, run_id: UUID, epoch: int, connection_id: str, seen_version: int) -> dict[str, Any]:
+        """Raises `NotFound` when the claim is closed or the connection gone."""
+        return await self._post(
+            "/internal/tokens",
+            60.0,
+            run_id=run_id,
+            epoch=epoch,
+            connection_id=connection_id,
+            seen_version=seen_version,
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _post(self, path: str, timeout: float, **body: Any) -> dict[str, Any]:
+        content = orjson.dumps({"runner_id": self._runner_id, **body})
+        try:
+            response = await self._http.post(
+                path,
+                content=content,
+                headers={"content-type": "application/json"},
+                timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the control plane does not answer ({type(error).__name__})") from error
+        match response.status_code:
+            case 200:
+                try:
+                    answer: dict[str, Any] = orjson.loads(response.content)
+                except orjson.JSONDecodeError:
+                    raise Unavailable("what answers is not the control plane") from None
+                return answer
+            case 401:
+                raise Unauthenticated("the control plane refuses the runner token")
+            case 404:
+                raise NotFound("claim or connection")
+            case status:
+                raise Unavailable(f"the control plane answered {status}")

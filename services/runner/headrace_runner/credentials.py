@@ -1,0 +1,94 @@
+"""The credentials of one run, in memory, for as long as its claim lives."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from headrace.errors import HeadraceError
+from headrace.outbound.auth import Credential
+from headrace.workflow.document import AuthKind
+from headrace.workflow.state import Failure
+
+from headrace_runner.control_plane import ControlPlane
+
+# A token that ends this soon is not started with.
+MARGIN = timedelta(seconds=15)
+
+
+class RunCredentials:
+    """Gives credentials by connection id; asks the control plane for newer access tokens.
+
+    The control plane refreshes in one place, so a rotating refresh token survives a whole fleet; here too one
+    request per connection is under way at a time. `learnt` is told every new secret, for redaction.
+    """
+
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        run_id: UUID,
+        epoch: int,
+        given: Mapping[str, Mapping[str, Any]],
+        learnt: Callable[[Credential], None],
+    ) -> None:
+        self._control_plane, self._run_id, self._epoch = control_plane, run_id, epoch
+        self._credentials = {i: (load_credential(c), c.get("base_url")) for i, c in given.items()}
+        self._learnt = learnt
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def all(self) -> list[Credential]:
+        return [credential for credential, _ in self._credentials.values()]
+
+    def base_url(self, connection_id: str) -> str | None:
+        """The connection's own base URL, where it has one."""
+        found = self._credentials.get(connection_id)
+        return found[1] if found else None
+
+    async def current(self, connection_id: str, now: datetime) -> Credential | Failure:
+        """The credential to start a call with, refreshed first when it has no token that lasts."""
+        found = self._credentials.get(connection_id)
+        if found is None:
+            return Failure("CONNECTION_MISSING", "the connection does not exist any more")
+        credential = found[0]
+        if credential.kind is AuthKind.OAUTH2 and not _lasts(credential, now):
+            return await self.refresh(connection_id, credential.version)
+        return credential
+
+    async def refresh(self, connection_id: str, seen_version: int) -> Credential | Failure:
+        """A credential newer than `seen_version`, or why there is none."""
+        async with self._locks.setdefault(connection_id, asyncio.Lock()):
+            credential, base_url = self._credentials[connection_id]
+            if credential.version > seen_version:
+                return credential
+            try:
+                given = await self._control_plane.token(
+                    self._run_id, self._epoch, connection_id, seen_version
+                )
+            except HeadraceError as error:
+                return Failure("TOKEN_UNAVAILABLE", f"no access token: {error.message}")
+            if given.get("error"):
+                return Failure("TOKEN_REFUSED", str(given["error"]))
+            fresh = load_credential(given)
+            self._credentials[connection_id] = (fresh, base_url)
+            self._learnt(fresh)
+            return fresh
+
+
+def load_credential(given: Mapping[str, Any]) -> Credential:
+    """A credential as the internal API hands it out."""
+    expires_at = given.get("expires_at")
+    return Credential(
+        AuthKind(given["kind"]),
+        dict(given["fields"]),
+        frozenset(given["hosts"]),
+        str(given["connection_id"]),
+        int(given.get("version", 0)),
+        datetime.fromisoformat(expires_at) if expires_at else None,
+    )
+
+
+def _lasts(credential: Credential, now: datetime) -> bool:
+    if not credential.fields.get("access_token"):
+        return False
+    return credential.expires_at is None or credential.expires_at > now + MARGIN

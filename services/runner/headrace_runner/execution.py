@@ -1,0 +1,166 @@
+"""One step's execution: prepare, then attempt after attempt, each announced and each answered for."""
+
+import asyncio
+from datetime import timedelta
+from typing import Protocol
+
+from headrace.json_types import Json, JsonObject
+from headrace.messages import LogLevel
+from headrace.redaction import Redactor, truncate
+from headrace.workflow.state import EventKind, Failure, RunState, StepStatus
+
+from headrace_runner.lease import HeldRun
+from headrace_runner.parts import EngineParts
+from headrace_runner.reporting import RunReport
+from headrace_runner.steps.protocol import (
+    Failed,
+    InDoubt,
+    Outcome,
+    Prepared,
+    StepContext,
+    Succeeded,
+)
+
+# How much of a step's input is kept to be shown.
+RECORD_LIMIT = 16_384
+
+
+class Advancing(Protocol):
+    """The run that a step belongs to, as its engine has it in hand."""
+
+    parts: EngineParts
+    held: HeldRun
+    report: RunReport
+    redactor: Redactor
+    state: RunState
+
+    def emit(self, kind: EventKind, step: str | None, data: JsonObject) -> None: ...
+
+    def keep(self, output: Json) -> bool: ...
+
+
+class StepExecution:
+    """Runs as a task of its engine; ends with the step ended, in doubt, or waiting for a later attempt."""
+
+    def __init__(self, run: Advancing, context: StepContext) -> None:
+        self._run, self._context = run, context
+        self._key = context.step.key
+        self._number = run.state.step(self._key).attempts
+
+    async def run(self) -> None:
+        handler = self._run.parts.handlers.get(self._context.step.type)
+        if handler is None:
+            self._fail(Failure("UNKNOWN_STEP_TYPE", "this runner has no such step type"))
+            return
+        # One at a time: expressions are evaluated here, and between two of them the lease has its turn.
+        async with self._run.parts.preparing:
+            prepared = handler.prepare(self._context)
+            await asyncio.sleep(0)
+        if isinstance(prepared, Failure):
+            self._fail(prepared)
+            return
+        while True:
+            self._number += 1
+            if not await self._announce(prepared):
+                return
+            started = self._run.parts.clock.now()
+            outcome = await handler.attempt(self._context, prepared)
+            took = self._run.parts.clock.now() - started
+            attempt: JsonObject = {
+                "number": self._number,
+                "startedAt": started.isoformat(),
+                "durationMs": int(took / timedelta(milliseconds=1)),
+                **outcome.detail,
+            }
+            delay = self._after(outcome, attempt)
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
+            if self._run.held.cancel_requested or self._run.parts.draining.is_set():
+                return  # the engine decides anew: no attempt more, or one on another runner
+
+    async def _announce(self, prepared: Prepared) -> bool:
+        """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost."""
+        data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
+        if self._number == 1:
+            data["input"] = truncate(self._run.redactor.value(prepared.record), RECORD_LIMIT)
+        self._run.emit(EventKind.STARTED, self._key, data)
+        if prepared.side_effect:
+            # Everything written so far, the results of the steps before among it, is confirmed before the
+            # next call; and rule intent_before_unsafe_call: so is the `started` of one that can not be
+            # repeated.
+            await self._run.report.confirmed()
+            return await self._run.parts.lease.may_call(self._run.held)  # rule call_needs_lease
+        return True
+
+    def _after(self, outcome: Outcome, attempt: JsonObject) -> float | None:
+        """Write what came of the attempt; the seconds to the next one here, or None when it is over here."""
+        match outcome:
+            case Succeeded(output):
+                self._complete(StepStatus.SUCCESS, attempt, output)
+                self._context.log(
+                    LogLevel.INFO,
+                    f"step {self._key} succeeded",
+                    step=self._key,
+                    attempt=self._number,
+                    **outcome.detail,
+                )
+            case InDoubt(failure):
+                self._complete(StepStatus.UNKNOWN, attempt, None, failure)
+                self._context.log(
+                    LogLevel.ERROR,
+                    f"step {self._key} is in doubt: {failure.message}",
+                    step=self._key,
+                    attempt=self._number,
+                    code=failure.code,
+                )
+            case Failed(failure):
+                delay = outcome.next_delay(self._number)
+                self._context.log(
+                    LogLevel.ERROR if delay is None else LogLevel.WARN,
+                    f"step {self._key} attempt {self._number} failed: {failure.message}",
+                    step=self._key,
+                    attempt=self._number,
+                    code=failure.code,
+                    **outcome.detail,
+                )
+                if delay is None:
+                    self._complete(StepStatus.FAILED, attempt, outcome.output, failure)
+                    return None
+                return self._again(delay, failure, attempt)
+        return None
+
+    def _again(self, delay: float, failure: Failure, attempt: JsonObject) -> float | None:
+        """A short delay is waited for here; for a long one the step waits, and the run parks."""
+        data: JsonObject = {"attempt": {**attempt, "outcome": "FAILED"}, "error": failure.as_json()}
+        parts = self._run.parts
+        if delay <= parts.park_retries_after and not parts.draining.is_set() and not self._run.state.cancel:
+            self._run.emit(EventKind.ATTEMPTED, self._key, data)
+            return delay
+        data["retryAt"] = (parts.clock.now() + timedelta(seconds=delay)).isoformat()
+        self._run.emit(EventKind.ATTEMPTED, self._key, data)
+        return None
+
+    def _fail(self, failure: Failure) -> None:
+        self._run.emit(
+            EventKind.COMPLETED, self._key, {"status": StepStatus.FAILED, "error": failure.as_json()}
+        )
+        self._context.log(
+            LogLevel.ERROR, f"step {self._key} failed: {failure.message}", step=self._key, code=failure.code
+        )
+
+    def _complete(
+        self, status: StepStatus, attempt: JsonObject, output: Json, failure: Failure | None = None
+    ) -> None:
+        if output is not None and not self._run.keep(output):
+            too_large = Failure(
+                "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
+            )
+            status = StepStatus.FAILED if status is StepStatus.SUCCESS else status
+            output, failure = None, failure or too_large
+        data: JsonObject = {"status": status, "attempt": {**attempt, "outcome": status}}
+        if output is not None:
+            data["output"] = output
+        if failure:
+            data["error"] = failure.as_json()
+        self._run.emit(EventKind.COMPLETED, self._key, data)

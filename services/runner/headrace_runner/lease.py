@@ -1,0 +1,141 @@
+"""The runner's lease: one renewal per process, naming the runs that it holds."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from headrace.errors import HeadraceError, Unavailable
+
+from headrace_runner.clock import Clock
+from headrace_runner.control_plane import ControlPlane
+
+_log = structlog.get_logger(__name__)
+
+# At most; a shorter lease is renewed three times in its life.
+RENEW_SECONDS = 3.0
+# A run that was left stays named for as long as its last events may need to be applied: a claim that lapses
+# sooner would be swept for nothing.
+LINGER_SECONDS = 6.0
+
+
+class HeldRun:
+    """One claim that this runner knows of, and what the control plane says about it."""
+
+    def __init__(self, run_id: UUID) -> None:
+        self.run_id = run_id
+        self.cancel_requested = False
+        self.lost = False
+        self._listener: Callable[[], None] | None = None
+
+    def on_news(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when `cancel_requested` or `lost` has become true."""
+        self._listener = listener
+        if self.cancel_requested or self.lost:
+            listener()
+
+    def tell(self, *, canceled: bool = False, lost: bool = False) -> None:
+        self.cancel_requested |= canceled
+        self.lost |= lost
+        if self._listener:
+            self._listener()
+
+
+class Lease:
+    """Keeps the lease, and knows by this machine's own clock whether it is live.
+
+    The clock starts when a renewal is SENT, so it never says "live" for longer than the database does.
+    """
+
+    def __init__(self, control_plane: ControlPlane, clock: Clock, capacity: int) -> None:
+        self._control_plane, self._clock, self._capacity = control_plane, clock, capacity
+        self._held: dict[UUID, HeldRun] = {}
+        self._left: dict[UUID, float] = {}
+        self._until = 0.0
+        self._every = RENEW_SECONDS
+        self._renewed = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.calls_settled = 0
+
+    @property
+    def held(self) -> int:
+        return len(self._held)
+
+    def live(self) -> bool:
+        return time.monotonic() < self._until
+
+    def kept_alive(self, sent: float, lease_seconds: float, now: datetime) -> None:
+        """A claim call was sent at `sent` (monotonic) and answered. It keeps a live lease, and does not revive
+        one that has run out: only a renewal tells which runs are another's by now."""
+        self._clock.set(now)
+        if self.live():
+            self._until = max(self._until, sent + lease_seconds)
+
+    def hold(self, run_id: UUID) -> HeldRun:
+        """Name the run from now on. In the same breath as its claim call is settled."""
+        self._left.pop(run_id, None)
+        if old := self._held.get(run_id):
+            old.tell(lost=True)  # an epoch of the past, of which no renewal would tell any more
+        held = self._held[run_id] = HeldRun(run_id)
+        return held
+
+    def leave(self, held: HeldRun) -> None:
+        """The claim is over for this runner."""
+        if self._held.get(held.run_id) is held:
+            del self._held[held.run_id]
+            if not held.lost:
+                self._left[held.run_id] = time.monotonic()
+
+    async def may_call(self, held: HeldRun) -> bool:
+        """Whether a call of this run may start; waits for a renewal if the lease is not live.
+
+        rule call_needs_lease: a runner starts no call unless its own clock says that the lease is live. A
+        renewal after a stall may bring the news that the run is another's: then the lease is of no use to it.
+        Nor does one start once a cancel is known (rule claim_tells_cancel).
+        """
+        while not self.live() and not held.lost:
+            self._hurry.set()
+            await self._renewed.wait()
+        return not held.lost and not held.cancel_requested
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            try:
+                await self.renew()
+                wait = self._every
+            except Unavailable as error:
+                _log.warning("lease not renewed", reason=error.message)
+                wait = min(0.5, self._every)
+            except HeadraceError as error:
+                _log.error("lease refused", code=error.code)
+                wait = self._every
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._hurry.wait()
+            if self._hurry.is_set() and wait < self._every:
+                await asyncio.sleep(wait)  # whoever hurries us does not make an outage shorter
+            self._hurry.clear()
+
+    async def renew(self) -> None:
+        now = time.monotonic()
+        self._left = {i: at for i, at in self._left.items() if now - at < LINGER_SECONDS}
+        # Both are read in one breath: a claim answered from here on has a higher call number.
+        named, settled = dict(self._held), self.calls_settled
+        names = [*named, *self._left]
+        answer = await self._control_plane.heartbeat(settled, self._capacity, names, timeout=RENEW_SECONDS)
+        # The news are of the claims that were named: a run may have parked and come back meanwhile.
+        for run_id in answer["lost"]:
+            if held := named.get(UUID(run_id)):
+                held.tell(lost=True)
+        for run_id in answer["canceled"]:
+            if held := named.get(UUID(run_id)):
+                held.tell(canceled=True)
+        self._clock.set(datetime.fromisoformat(answer["now"]))
+        self._until = max(self._until, now + answer["lease_seconds"])
+        self._every = min(RENEW_SECONDS, answer["lease_seconds"] / 3)
+        renewed, self._renewed = self._renewed, asyncio.Event()
+        renewed.set()

@@ -1,0 +1,139 @@
+"""The runner's composition root."""
+
+import asyncio
+import contextlib
+from typing import TypeAlias
+
+import structlog
+from headrace.bus.open import open_bus
+from headrace.bus.port import JOBS, Bus, Delivery
+from headrace.errors import HeadraceError, Unavailable
+from headrace.health import Check, HealthServer
+from headrace.ids import new_id
+from headrace.outbound.client import OutboundClient
+from headrace.outbound.policy_file import load_policy
+from headrace.outbound.pools import OutboundPools
+from headrace.outbound.transport import trusted_transport
+from headrace.process import configure_logging, read_settings, run, until
+from headrace.workflow.expressions.render import Templates
+from headrace.workflow.schemas import Schemas
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from headrace_runner.claims import Claimer
+from headrace_runner.clock import Clock
+from headrace_runner.control_plane import ControlPlane
+from headrace_runner.isolation import Isolation
+from headrace_runner.lease import Lease
+from headrace_runner.parts import EngineParts
+from headrace_runner.reporting import Reporting
+from headrace_runner.settings import RunnerSettings
+from headrace_runner.steps.protocol import StepServices
+from headrace_runner.steps.registry import load_handlers
+from headrace_runner.worker import Worker
+
+_log = structlog.get_logger(__name__)
+
+Tasks: TypeAlias = "list[asyncio.Task[None]]"
+
+
+async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Delivery | None = None) -> None:
+    """Advance runs until `stopping` is set; then finish or hand back what is in hand, and leave.
+
+    With `only`, that is the one job: nothing else is taken, and when it is done the runner leaves by itself.
+    """
+    runner_id = new_id()
+    structlog.contextvars.bind_contextvars(runner_id=str(runner_id))
+    bus = await open_bus(settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace)
+    control_plane = ControlPlane(
+        settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, trusted_transport()
+    )
+    clock = Clock()
+    lease = Lease(control_plane, clock, settings.capacity)
+    reporting = Reporting(bus, runner_id, settings.partitions)
+    claimer = Claimer(control_plane, lease, settings.capacity, alone=only is not None)
+    pools = OutboundPools(load_policy(settings.egress_policy_file))
+    templates = Templates()
+    parts = EngineParts(
+        handlers=load_handlers(StepServices(OutboundClient(pools, now=clock.now), templates, Schemas())),
+        templates=templates,
+        lease=lease,
+        clock=clock,
+        time_slice=settings.time_slice,
+        park_retries_after=settings.park_retries_after_seconds,
+        draining=asyncio.Event(),
+    )
+    worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining))
+    tasks = [asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run())]
+    health = await _start_health(settings, bus.ping, lease, reporting)
+    # A runner that ends because something in it broke does not give its lease up: that tells against its runs.
+    in_order = False
+    try:
+        if only is None:
+            await _serve_all(settings, bus, worker, stopping, tasks)
+        else:
+            await _serve_one(settings, only, worker, stopping, tasks)
+        await reporting.drained(3.0)
+        in_order = True
+    finally:
+        for task in tasks:
+            task.cancel()
+        if in_order:
+            with contextlib.suppress(HeadraceError):
+                await control_plane.release()
+        await health.close()
+        await bus.close()
+        await pools.aclose()
+        await control_plane.close()
+
+
+async def _serve_all(
+    settings: RunnerSettings, bus: Bus, worker: Worker, stopping: asyncio.Event, tasks: Tasks
+) -> None:
+    jobs = await bus.consume(JOBS, worker.handle, settings.capacity)
+    _log.info("running", capacity=settings.capacity)
+    await until(stopping, *tasks)
+    worker.drain()
+    await jobs.close(settings.drain_seconds)
+
+
+async def _serve_one(
+    settings: RunnerSettings, only: Delivery, worker: Worker, stopping: asyncio.Event, tasks: Tasks
+) -> None:
+    work = asyncio.create_task(worker.handle(only))
+    await until(stopping, work, *tasks)
+    worker.drain()
+    await asyncio.wait({work}, timeout=settings.drain_seconds)
+    work.cancel()
+
+
+async def _start_health(
+    settings: RunnerSettings, bus_answers: Check, lease: Lease, reporting: Reporting
+) -> HealthServer:
+    registry = CollectorRegistry()
+    Gauge("headrace_runs_held", "Runs that this runner holds.", registry=registry).set_function(
+        lambda: lease.held
+    )
+    Gauge("headrace_runner_capacity", "Runs that this runner can hold.", registry=registry).set(
+        settings.capacity
+    )
+    Gauge("headrace_log_records_dropped", "Log records given up.", registry=registry).set_function(
+        lambda: reporting.logs_dropped
+    )
+
+    async def lease_is_live() -> None:
+        if not lease.live():
+            raise Unavailable("the lease is not live")
+
+    checks = {"bus": bus_answers, "control_plane": lease_is_live}
+    health = HealthServer(
+        settings.health_host, settings.health_port or 0, checks, lambda: generate_latest(registry)
+    )
+    if settings.health_port is not None:
+        await health.start()
+    return health
+
+
+def main() -> None:
+    settings = read_settings(RunnerSettings)
+    configure_logging("runner", settings.log_level)
+    run(lambda stopping: serve(settings, stopping))

@@ -1,0 +1,28 @@
+"""What every engine of a runner shares."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from headrace.workflow.expressions.render import Templates
+
+from headrace_runner.clock import Clock
+from headrace_runner.lease import Lease
+from headrace_runner.steps.protocol import StepHandler
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """`time_slice`: how long a run may be held before it is handed back. `park_retries_after`: the longest
+    delay, in seconds, that is waited for here. `draining` is set when the runner is to leave. `preparing` is held
+    while a step is prepared."""
+
+    handlers: Mapping[str, StepHandler]
+    templates: Templates
+    lease: Lease
+    clock: Clock
+    time_slice: timedelta
+    park_retries_after: float
+    draining: asyncio.Event
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -1,0 +1,167 @@
+"""Reporting: events of many runs in one message, one flush in flight, every one confirmed by the bus."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from headrace.bus.port import LOGS, MAX_MESSAGE_BYTES, Bus, Outgoing, events_queue
+from headrace.errors import BusUnavailable, MessageTooLarge
+from headrace.json_types import JsonObject
+from headrace.messages import Event, LogRecord, encode_events, encode_logs, partition_of
+from headrace.workflow.state import EventKind
+
+_log = structlog.get_logger(__name__)
+
+# What one message holds at most: bounds what one transaction of the reporter has in hand. A single entry that is
+# larger goes alone, up to the bound on an event.
+ENTRIES_PER_MESSAGE = 200
+BYTES_PER_MESSAGE = 512 * 1024
+MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
+# Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
+LOGS_WAITING = 20_000
+
+
+class RunReport:
+    """The events of one claim: the one writer of its run. `seq` counts from 1."""
+
+    def __init__(self, reporting: "Reporting", tenant_id: UUID, run_id: UUID, epoch: int) -> None:
+        self._reporting = reporting
+        self._tenant_id, self._run_id, self._epoch = tenant_id, run_id, epoch
+        self._seq = 0
+        self._last: asyncio.Future[None] | None = None
+
+    def emit(
+        self, kind: EventKind, at: datetime, step: str | None = None, data: JsonObject | None = None
+    ) -> None:
+        """Write an event; it is on its way, and not yet confirmed. `data` is already redacted.
+
+        Raises `TypeError` for data that is not JSON and `MessageTooLarge`; then nothing was written.
+        """
+        event = Event(self._tenant_id, self._run_id, self._epoch, self._seq + 1, kind, at, step, data or {})
+        self._last = self._reporting.add(event)
+        self._seq += 1
+
+    async def confirmed(self) -> None:
+        """Return when the bus has confirmed everything written so far."""
+        if self._last is not None:
+            await asyncio.shield(self._last)
+
+
+class Reporting:
+    """Flushes events, and beside them log records. `run` works until cancelled."""
+
+    def __init__(self, bus: Bus, runner_id: UUID, partitions: int) -> None:
+        self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
+        self._events: list[tuple[int, bytes]] = []  # partition, and the event as it will be sent
+        self._flush: asyncio.Future[None] | None = None
+        self._has_events = asyncio.Event()
+        self._logs: list[bytes] = []
+        self._has_logs = asyncio.Event()
+        self._publishing = 0
+        self.logs_dropped = 0
+
+    def open(self, tenant_id: UUID, run_id: UUID, epoch: int) -> RunReport:
+        return RunReport(self, tenant_id, run_id, epoch)
+
+    def add(self, event: Event) -> asyncio.Future[None]:
+        """Take an event for the next flush; the future is done when the bus has confirmed that flush.
+
+        It is encoded here, so that what can not be sent fails its own run and not the flush of all.
+        """
+        body = event.encode()
+        if len(body) > MAX_EVENT_BYTES:
+            raise MessageTooLarge("an event is too large to be sent")
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().create_future()
+        self._events.append((partition_of(event.run_id, self._partitions), body))
+        self._has_events.set()
+        return self._flush
+
+    def log(self, record: LogRecord) -> None:
+        """Take a log record. Records are confirmed too, but no run waits for them; one that can not be sent is
+        dropped and counted."""
+        try:
+            body = record.encode()
+        except TypeError:
+            self.logs_dropped += 1
+            return
+        if len(self._logs) >= LOGS_WAITING:
+            del self._logs[0]
+            self.logs_dropped += 1
+        self._logs.append(body)
+        self._has_logs.set()
+
+    async def run(self) -> None:
+        await asyncio.gather(self._flush_events(), self._flush_logs())
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until nothing is left to flush, at most `seconds`."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._events or self._logs or self._publishing:
+            if asyncio.get_running_loop().time() >= deadline:
+                return
+            await asyncio.sleep(0.02)
+
+    async def _flush_events(self) -> None:
+        while True:
+            await self._has_events.wait()
+            events, self._events = self._events, []
+            flush, self._flush = self._flush, None
+            self._has_events.clear()
+            await self._publish(self._event_messages(events))
+            if flush is not None:
+                flush.set_result(None)
+
+    async def _flush_logs(self) -> None:
+        while True:
+            await self._has_logs.wait()
+            (records, *_) = _parts(self._logs)
+            del self._logs[: len(records)]
+            if not self._logs:
+                self._has_logs.clear()
+            await self._publish([Outgoing(LOGS, encode_logs(records))])
+
+    def _event_messages(self, events: list[tuple[int, bytes]]) -> list[Outgoing]:
+        """One message per partition, more where they grow large; each run's events stay in their order."""
+        by_partition: dict[int, list[bytes]] = defaultdict(list)
+        for partition, body in events:
+            by_partition[partition].append(body)
+        return [
+            Outgoing(events_queue(partition), encode_events(self._runner_id, part))
+            for partition, bodies in by_partition.items()
+            for part in _parts(bodies)
+        ]
+
+    async def _publish(self, messages: list[Outgoing]) -> None:
+        """rule republish_the_same: what was not confirmed may have arrived; it is published again, same seq
+        and content, and nothing else of these runs is decided before."""
+        pause = 0.2
+        self._publishing += 1
+        try:
+            while True:
+                try:
+                    await self._bus.publish(messages)
+                    return
+                except BusUnavailable as error:
+                    _log.warning("bus did not confirm", reason=error.message)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 5.0)
+        finally:
+            self._publishing -= 1
+
+
+def _parts(bodies: list[bytes]) -> Iterator[list[bytes]]:
+    """The bodies in their order, in parts that are each within the bounds of a message, or alone in theirs."""
+    part: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if part and (len(part) >= ENTRIES_PER_MESSAGE or size + len(body) > BYTES_PER_MESSAGE):
+            yield part
+            part, size = [], 0
+        part.append(body)
+        size += len(body)
+    if part:
+        yield part

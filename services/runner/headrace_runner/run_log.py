@@ -1,0 +1,45 @@
+"""The log records of one run, redacted before they leave the runner."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from headrace.ids import new_id
+from headrace.messages import LogLevel, LogRecord
+from headrace.redaction import Redactor, truncate
+
+from headrace_runner.clock import Clock
+from headrace_runner.reporting import Reporting
+
+MESSAGE_LIMIT = 8_192
+CONTEXT_LIMIT = 4_096
+
+
+class RunLog:
+    def __init__(
+        self,
+        reporting: Reporting,
+        clock: Clock,
+        tenant_id: UUID,
+        run_id: UUID,
+        redactor: Callable[[], Redactor],
+    ) -> None:
+        self._reporting, self._clock = reporting, clock
+        self._tenant_id, self._run_id, self._redactor = tenant_id, run_id, redactor
+
+    def write(
+        self,
+        level: LogLevel,
+        message: str,
+        step: str | None = None,
+        attempt: int | None = None,
+        **context: Any,
+    ) -> None:
+        """Write one record; long values are truncated, with their true length noted."""
+        redactor = self._redactor()
+        at = self._clock.now()
+        text = truncate(redactor.text(message), MESSAGE_LIMIT)
+        small = {name: truncate(redactor.anything(value), CONTEXT_LIMIT) for name, value in context.items()}
+        self._reporting.log(
+            LogRecord(new_id(at), self._tenant_id, self._run_id, at, level, str(text), step, attempt, small)
+        )

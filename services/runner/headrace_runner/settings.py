@@ -1,0 +1,35 @@
+"""The runner's settings, read once from HEADRACE_* by `main`."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RunnerSettings(BaseSettings):
+    """`capacity` is how many runs this process carries at once. `control_plane_url` is the internal API's.
+
+    A run that is held for `time_slice_minutes` parks at its next step boundary, due at once: a broker takes a
+    delivery back that is held for too long.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", hide_input_in_errors=True)
+
+    bus_url: str
+    control_plane_url: str = "http://127.0.0.1:8081"
+    runner_token: SecretStr
+    bus_namespace: str = ""
+    partitions: int = Field(default=4, ge=1, le=256)
+    capacity: int = Field(default=200, ge=1, le=5000)
+    egress_policy_file: Path | None = None
+    drain_seconds: float = Field(default=20, ge=0)
+    time_slice_minutes: float = Field(default=15, gt=0, le=25)
+    park_retries_after_seconds: float = Field(default=5, ge=0)
+    health_host: str = "127.0.0.1"
+    health_port: int | None = None
+    log_level: str = "INFO"
+
+    @property
+    def time_slice(self) -> timedelta:
+        return timedelta(minutes=self.time_slice_minutes)

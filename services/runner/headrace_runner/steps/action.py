@@ -1,0 +1,238 @@
+"""`action`: one HTTP call of an app, built from a pinned action revision and the step's input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from headrace.errors import HeadraceError
+from headrace.json_types import Json, JsonObject
+from headrace.messages import LogLevel
+from headrace.outbound.auth import Credential
+from headrace.outbound.call import CallFailure, CallResult, OutboundCall
+from headrace.workflow.assign import RequestParts, assign_input, values_of
+from headrace.workflow.document import ActionDefinition, OnMismatch, PinnedAction, RetryPolicy
+from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.extraction import extract
+from headrace.workflow.state import Failure
+
+from headrace_runner.requests import build_request
+from headrace_runner.retry import in_doubt, may_repeat, next_delay
+from headrace_runner.steps.protocol import (
+    Failed,
+    InDoubt,
+    Outcome,
+    Prepared,
+    StepContext,
+    StepServices,
+    Succeeded,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    action: ActionDefinition
+    call: OutboundCall = field(repr=False)
+    connection_id: str | None
+    retry: RetryPolicy
+    repeatable: bool
+
+
+class ActionStep:
+    def __init__(self, services: StepServices) -> None:
+        self._outbound, self._templates, self._schemas = (
+            services.outbound,
+            services.templates,
+            services.schemas,
+        )
+        self._random = Random()  # noqa: S311 - jitter, not secrets
+
+    # -- before the call -----------------------------------------------------------------------------------
+
+    def prepare(self, context: StepContext) -> Prepared | Failure:
+        pinned = context.run.version.actions.get(context.step.action or "")
+        if pinned is None:
+            return Failure("ACTION_MISSING", "the version does not pin this step's action")
+        action = pinned.definition
+        try:
+            written = values_of(context.step)
+            rendered = {
+                name: self._templates.render(value, context.secret_scope, f"{context.place}.{name}")
+                for name, value in written.items()
+            }
+            template = self._template_headers(context, action, rendered.get("input"))
+            parts = assign_input(action, **rendered)
+        except ExpressionError as error:
+            return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+        except HeadraceError as error:
+            return Failure(error.code, f"{context.place}: {error.message}")
+        if problem := self._misfit(context, action, parts, template):
+            return problem
+        call = build_request(
+            action,
+            self._base_url(context, pinned),
+            parts,
+            template_headers=template,
+            idempotency_key=context.idempotency_key,
+            timeout_ms=context.step.timeout_ms,
+        )
+        if isinstance(call, Failure):
+            return Failure(call.code, f"{context.place}: {call.message}")
+        repeatable = may_repeat(action)
+        retry = context.step.retry or action.retry
+        work = _Work(action, call, self._connection_id(context), retry, repeatable)
+        return Prepared(_record(rendered), side_effect=True, unsafe=not repeatable, retry=retry, work=work)
+
+    def _template_headers(
+        self, context: StepContext, action: ActionDefinition, rendered_input: Json
+    ) -> Mapping[str, Json]:
+        """The action's own headers. Their expressions see the step's input as `input`, and `run`."""
+        if not action.headers_template:
+            return {}
+        scope = replace(context.secret_scope, input=rendered_input, env={}, steps={})
+        value = self._templates.render(dict(action.headers_template), scope, "headersTemplate")
+        return value if isinstance(value, dict) else {}
+
+    def _misfit(
+        self,
+        context: StepContext,
+        action: ActionDefinition,
+        parts: RequestParts,
+        template: Mapping[str, Json],
+    ) -> Failure | None:
+        """The first part of the input that does not fit the action's schema; no call is made then."""
+        schemas = (
+            ("path", action.path_schema, parts.path),
+            ("query", action.query_schema, parts.query),
+            ("headers", action.headers_schema, {**template, **parts.headers}),
+            ("body", action.body_schema, parts.body),
+        )
+        for name, schema, value in schemas:
+            if schema is None or (value is None and not schema.get("required")):
+                continue  # no body at all fits a schema that asks for nothing
+            problems = self._schemas.validator(schema).validate(value, name)
+            if problems:
+                listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
+                return Failure("INPUT_MISMATCH", f"{context.place}: {listed}")
+        return None
+
+    def _connection_id(self, context: StepContext) -> str | None:
+        name = context.step.connection
+        return context.run.version.connections.get(name) if name else None
+
+    def _base_url(self, context: StepContext, pinned: PinnedAction) -> str:
+        connection_id = self._connection_id(context)
+        own = context.credentials.base_url(connection_id) if connection_id else None
+        return own or pinned.base_url
+
+    # -- the call ------------------------------------------------------------------------------------------
+
+    async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
+        work: _Work = prepared.work
+        credential: Credential | None = None
+        if work.connection_id:
+            found = await context.credentials.current(work.connection_id, context.now())
+            if isinstance(found, Failure):
+                return self._without_token(work, found)
+            credential = found
+            if not await context.may_call():  # the credential may have taken its time
+                return Failed(
+                    Failure("NOT_CALLED", "the claim was lost, or the run canceled, before the call")
+                )
+        left = context.timeout_seconds()
+        call = replace(work.call, timeout=min(work.call.timeout, left)) if left else work.call
+
+        no_token: Failure | None = None
+
+        async def refresh(used: Credential) -> Credential | None:
+            nonlocal no_token
+            newer = await context.credentials.refresh(used.connection_id, used.version)
+            if not await context.may_call():
+                return None
+            if isinstance(newer, Failure):
+                no_token = newer
+                return None
+            return newer
+
+        answer = await self._outbound.send(
+            call,
+            tenant_id=context.run.tenant_id,
+            credential=credential,
+            refresh=refresh,
+            redactor=context.redactor(),
+        )
+        match answer:
+            case CallResult():
+                return self._succeeded(context, work, answer)
+            case CallFailure(status=401) if no_token is not None:
+                # Why there is no newer token says more than that the target wants one.
+                return self._without_token(work, no_token, answer)
+            case CallFailure():
+                return self._failed(work, answer)
+
+    def _succeeded(self, context: StepContext, work: _Work, answer: CallResult) -> Outcome:
+        detail = _detail(answer)
+        for note in answer.notes:
+            context.log(LogLevel.WARN, f"step {context.step.key}: {note}", step=context.step.key)
+        problems = (
+            self._schemas.validator(work.action.output_schema).validate(answer.body, "body")
+            if work.action.output_schema
+            else []
+        )
+        if problems:
+            listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
+            policy = context.step.on_output_mismatch or work.action.on_output_mismatch
+            if policy is OnMismatch.FAIL:
+                return Failed(Failure("OUTPUT_MISMATCH", listed), output=answer.output, detail=detail)
+            context.log(
+                LogLevel.WARN,
+                f"step {context.step.key}: the response does not fit the output schema: {listed}",
+                step=context.step.key,
+            )
+        output: Json = answer.output
+        if context.step.output is not None:
+            try:
+                output = extract(answer.output, context.step.output)
+            except HeadraceError as error:
+                return Failed(Failure("EXTRACTION_FAILED", error.message), detail=detail)
+        return Succeeded(output, detail)
+
+    def _failed(self, work: _Work, answer: CallFailure) -> Outcome:
+        detail = _detail(answer)
+        failure = Failure(answer.code, answer.message)
+        if in_doubt(answer, repeatable=work.repeatable):
+            return InDoubt(failure, detail)
+        return Failed(
+            failure,
+            next_delay=lambda attempt: next_delay(
+                work.retry, attempt, answer, self._random, repeatable=work.repeatable
+            ),
+            output=answer.response,
+            detail=detail,
+        )
+
+    def _without_token(self, work: _Work, failure: Failure, answer: CallFailure | None = None) -> Failed:
+        """A refusal is for good; an outage of the token endpoint is tried again like a failed connection."""
+        output, detail = (answer.response, _detail(answer)) if answer else (None, {})
+        if failure.code != "TOKEN_UNAVAILABLE":
+            return Failed(failure, output=output, detail=detail)
+        unsent = CallFailure("CONNECT_FAILED", failure.message, sent=False)
+        return Failed(
+            failure,
+            next_delay=lambda attempt: next_delay(work.retry, attempt, unsent, self._random, repeatable=True),
+            output=output,
+            detail=detail,
+        )
+
+
+def _detail(answer: CallResult | CallFailure) -> JsonObject:
+    detail: JsonObject = {}
+    if answer.status is not None:
+        detail["httpStatus"] = answer.status
+    if answer.dialled:
+        detail["address"] = answer.dialled
+    return detail
+
+
+def _record(rendered: Mapping[str, Json]) -> Json:
+    """A step's input as it is shown: flat, where nothing but `input` was written."""
+    return rendered["input"] if set(rendered) == {"input"} else dict(rendered)

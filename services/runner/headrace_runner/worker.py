@@ -1,0 +1,124 @@
+"""The worker: takes a job, claims its run, advances it, and returns, which acknowledges the job.
+
+This is the life of a run on a runner, in the order of the design: consume, claim, barrier, engine, report,
+ack.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from headrace.bus.port import Delivery, Reject
+from headrace.errors import HeadraceError, MalformedMessage, Unavailable
+from headrace.messages import Job
+from headrace.outbound.auth import Credential
+from headrace.redaction import Redactor
+from headrace.workflow.state import EventKind
+
+from headrace_runner.claims import Claim, ClaimedRun, Claimer, Suspect
+from headrace_runner.control_plane import ControlPlane
+from headrace_runner.credentials import RunCredentials
+from headrace_runner.engine import Engine
+from headrace_runner.isolation import Isolation
+from headrace_runner.lease import Lease
+from headrace_runner.parts import EngineParts
+from headrace_runner.reporting import Reporting, RunReport
+from headrace_runner.run_log import RunLog
+
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        claimer: Claimer,
+        lease: Lease,
+        reporting: Reporting,
+        parts: EngineParts,
+        isolation: Isolation,
+    ) -> None:
+        self._control_plane, self._claimer, self._lease = control_plane, claimer, lease
+        self._reporting, self._parts, self._isolation = reporting, parts, isolation
+        self._engines: set[Engine] = set()
+        self.runs_advanced = 0
+
+    async def handle(self, delivery: Delivery) -> None:
+        """One job. Returning acknowledges it: the run ended, parked, was refused, or is another's by now."""
+        try:
+            job = Job.decode(delivery.body)
+        except MalformedMessage as error:
+            raise Reject(error.message) from None
+        claim = await self._claim(job)
+        if claim is None:
+            return
+        if isinstance(claim, Suspect):
+            await self._isolation.advance(job)
+            return
+        try:
+            await self._advance(claim)
+        finally:
+            self._lease.leave(claim.held)
+        self.runs_advanced += 1
+
+    def drain(self) -> None:
+        """Hand back at the next step boundary what is in hand."""
+        self._parts.draining.set()
+        for engine in self._engines:
+            engine.wake()
+
+    async def _claim(self, job: Job) -> Claim | Suspect | None:
+        """An outage of the control plane is waited out with the job in hand: it is not the job's fault.
+
+        Raises `Unavailable` when the runner leaves meanwhile; the bus hands the job to another.
+        """
+        pause = 0.2
+        while not self._parts.draining.is_set():
+            try:
+                return await self._claimer.claim(job)
+            except Unavailable as error:
+                _log.warning("claim waits", reason=error.message)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+        raise Unavailable("the runner is leaving")
+
+    async def _advance(self, claim: Claim) -> None:
+        report = self._reporting.open(claim.tenant_id, claim.run_id, claim.epoch)
+        if claim.takeover:
+            # rule barrier_on_takeover: our mark goes through the partition behind everything that the last
+            # holder got into it; once it is applied, the checkpoint is whole.
+            report.emit(EventKind.CLAIMED, self._parts.clock.now())
+            await report.confirmed()
+        try:
+            run = await self._claimer.checkpoint(claim)
+        except HeadraceError as error:
+            _log.error("run can not be loaded", run_id=str(claim.run_id), code=error.code)
+            return
+        if run is not None:
+            await self._run(claim, run, report)
+
+    async def _run(self, claim: Claim, run: ClaimedRun, report: RunReport) -> None:
+        engine: Engine
+
+        def learnt(credential: Credential) -> None:
+            engine.redactor = engine.redactor.with_more(credential.secrets())
+
+        credentials = RunCredentials(self._control_plane, run.run_id, run.epoch, run.connections, learnt)
+        redactor = Redactor([*run.secrets.values(), *_secrets(credentials)])
+        log = RunLog(
+            self._reporting, self._parts.clock, run.tenant_id, run.run_id, _redactor_of(lambda: engine)
+        )
+        engine = Engine(self._parts, run, claim.held, report, log, credentials, redactor)
+        self._engines.add(engine)
+        try:
+            await engine.advance()
+        finally:
+            self._engines.discard(engine)
+
+
+def _secrets(credentials: RunCredentials) -> list[str]:
+    return [secret for credential in credentials.all() for secret in credential.secrets()]
+
+
+def _redactor_of(engine: Callable[[], Engine]) -> Callable[[], Redactor]:
+    return lambda: engine().redactor
