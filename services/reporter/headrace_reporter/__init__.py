@@ -1,0 +1,1 @@
+"""The reporter: events to Postgres, log records to the log store."""

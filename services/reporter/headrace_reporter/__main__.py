@@ -1,0 +1,5 @@
+"""python -m headrace_reporter"""
+
+from headrace_reporter.main import main
+
+main()

@@ -1,0 +1,65 @@
+"""From the bus to the two stores. The two flows are separate: one store's outage does not hold back the other."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+
+import structlog
+from headrace.bus.port import Delivery, Reject
+from headrace.errors import LogStoreUnavailable, MalformedMessage
+from headrace.ids import new_id
+from headrace.logstore.port import LogStore
+from headrace.messages import Event, EventBatch, LogBatch
+from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.queries import load
+
+from headrace_reporter.apply import Applier
+
+_log = structlog.get_logger(__name__)
+_sql = load("headrace_reporter")
+
+
+class EventConsumer:
+    """Handles batches of one partition. An exception (Postgres is away) has the bus hand them over again."""
+
+    def __init__(self, pool: Pool, applier: Applier) -> None:
+        self._pool, self._applier = pool, applier
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        events: list[Event] = []
+        for delivery in deliveries:
+            try:
+                events.extend(EventBatch.decode(delivery.body).events)
+            except MalformedMessage as error:
+                await self._bury(delivery, error.message)
+        await self._applier.apply(events)
+
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
+        """A partition knows no dead letters of its own: what can not be read is kept in the table."""
+        _log.error("malformed message", queue=delivery.queue, reason=reason)
+        body = {"base64": base64.b64encode(delivery.body[:65_536]).decode(), "bytes": len(delivery.body)}
+        async with transaction(self._pool) as db:
+            await db.execute(_sql.add_dead_letter, new_id(), None, None, delivery.queue, reason, body)
+
+
+class LogConsumer:
+    """Handles batches of log records. An outage of the store is waited out, in place: it is nobody's fault,
+    so it must not count as a failed delivery."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+
+    async def handle(self, delivery: Delivery) -> None:
+        try:
+            batch = LogBatch.decode(delivery.body)
+        except MalformedMessage as error:
+            raise Reject(error.message) from None
+        pause = 0.5
+        while True:
+            try:
+                await self._store.append(batch.records)
+                return
+            except LogStoreUnavailable:
+                _log.warning("log store is away", waiting_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)

@@ -1,0 +1,57 @@
+"""The reporter's composition root."""
+
+import asyncio
+
+import structlog
+from headrace.bus.open import open_bus
+from headrace.bus.port import LOGS
+from headrace.health import HealthServer
+from headrace.ids import new_id
+from headrace.logstore.open import open_log_store
+from headrace.postgres.pool import WORKER, open_pool
+from headrace.process import configure_logging, read_settings, run, until
+from prometheus_client import REGISTRY, generate_latest
+
+from headrace_reporter.apply import Applier
+from headrace_reporter.consumer import EventConsumer, LogConsumer
+from headrace_reporter.partitions import Partitions
+from headrace_reporter.settings import ReporterSettings
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
+    """Report until `stopping` is set, then finish what is in hand and give up the partitions."""
+    pool = await open_pool(settings.database_url, WORKER, max_size=8)
+    bus = await open_bus(settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace)
+    store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
+    events = EventConsumer(pool, Applier(pool))
+    partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
+    logs = await bus.consume(LOGS, LogConsumer(store).handle, settings.log_consumers)
+
+    async def postgres_answers() -> None:
+        await pool.fetchval("SELECT 1")
+
+    checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
+    health = HealthServer(
+        settings.health_host, settings.health_port or 0, checks, lambda: generate_latest(REGISTRY)
+    )
+    if settings.health_port is not None:
+        await health.start()
+    worker = asyncio.create_task(partitions.run())
+    _log.info("reporting")
+    try:
+        await until(stopping, worker)
+    finally:
+        worker.cancel()
+        await asyncio.gather(partitions.close(settings.drain_seconds), logs.close(settings.drain_seconds))
+        await health.close()
+        await bus.close()
+        await store.close()
+        await pool.close()
+
+
+def main() -> None:
+    settings = read_settings(ReporterSettings)
+    configure_logging("reporter", settings.log_level)
+    run(lambda stopping: serve(settings, stopping))
