@@ -1,0 +1,1 @@
+"""The `headrace` command and the all-in-one `headrace dev`."""

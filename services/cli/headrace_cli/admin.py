@@ -1,0 +1,56 @@
+"""`headrace migrate` and `headrace bootstrap`: what an operator does to a database."""
+
+from typing import Annotated
+
+import typer
+from headrace.postgres.migrate import migrate as bring_up_to_date
+from headrace.postgres.pool import open_pool
+from headrace_control.tenants.service import bootstrap as make_platform_tenant
+from rich.markup import escape
+
+from headrace_cli.command import Session, command
+from headrace_cli.dev.deployment import MIGRATIONS
+
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        envvar="HEADRACE_DATABASE_URL",
+        show_envvar=True,
+        help="The database, as a login that may create roles and tables.",
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "migrate", connects=False)(migrate)
+    command(app, "bootstrap", connects=False)(bootstrap)
+
+
+async def migrate(session: Session, database_url: DatabaseUrl) -> None:
+    """Bring the database to the newest schema. Safe to repeat, and from many places at once."""
+    applied = await bring_up_to_date(database_url, MIGRATIONS)
+    session.output.result({"applied": applied})
+    for name in applied:
+        session.output.say(f"applied {escape(name)}")
+    if not applied:
+        session.output.say("nothing to do: the schema is the newest")
+
+
+async def bootstrap(
+    session: Session,
+    database_url: DatabaseUrl,
+    tenant: Annotated[str, typer.Option(help="The platform tenant's name.")] = "platform",
+    new_key: Annotated[bool, typer.Option("--new-key", help="Issue one more key if it is there.")] = False,
+) -> None:
+    """Make the platform tenant and its first ADMIN key, which is printed this once."""
+    owner = await open_pool(database_url)
+    try:
+        made = await make_platform_tenant(owner, tenant, new_key=new_key)
+    finally:
+        await owner.close()
+    session.output.result(
+        {"tenant": {"id": str(made.tenant.id), "name": made.tenant.name}, "apiKey": made.key.text}
+    )
+    if not session.output.machine:
+        session.output.say(f"tenant {escape(made.tenant.name)}; its ADMIN key, shown this once:")
+        session.output.people.print(made.key.text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,87 @@
+"""Does what a plan says, one step after another."""
+
+from typing import Any, assert_never
+
+from headrace.errors import InvalidInput
+
+from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.plan import Step, Verb, at_place, definition
+from headrace_cli.client import FAILURES, Client
+
+_CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { __typename ...Failures } }"
+_UPDATE_APP = """
+mutation($name: String!, $input: AppChanges!) {
+  done: updateApp(name: $name, input: $input) { __typename ...Failures }
+}"""
+_SAVE_ACTION = """
+mutation($app: String!, $name: String!, $definition: JSON!) {
+  done: saveAction(app: $app, name: $name, definition: $definition) { __typename ...Failures }
+}"""
+_CREATE_CONNECTION = """
+mutation($input: ConnectionInput!) { done: createConnection(input: $input) { __typename ...Failures } }"""
+_UPDATE_CONNECTION = """
+mutation($name: String!, $input: ConnectionChanges!) {
+  done: updateConnection(name: $name, input: $input) { __typename ...Failures }
+}"""
+_ROTATE = """
+mutation($name: String!, $secrets: JSON!) {
+  done: rotateConnectionSecret(name: $name, secrets: $secrets) { __typename ...Failures }
+}"""
+_PUT_VALUE = """
+mutation($name: String!, $value: String!) {
+  done: setSecret(name: $name, value: $value) { __typename ...Failures }
+}"""
+_PUBLISH = """
+mutation($document: JSON!) { done: publishWorkflow(document: $document) { __typename ...Failures } }"""
+
+
+async def carry_out(client: Client, step: Step) -> None:
+    """Make the tenant hold what is declared. Repeating it changes nothing more."""
+    if step.verb is Verb.UNCHANGED:
+        return
+    try:
+        for mutation, variables in _mutations(step):
+            await client.execute(mutation + FAILURES, variables)
+    except InvalidInput as error:
+        raise at_place(step.declared, error) from None
+
+
+def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
+    declared, new = step.declared, step.verb is Verb.CREATE
+    fields, name = declared.fields, declared.name
+    match declared.kind:
+        case Kind.APP:
+            if new:
+                return [(_CREATE_APP, {"input": fields})]
+            changes = {key: value for key, value in fields.items() if key != "name"}
+            return [(_UPDATE_APP, {"name": name, "input": changes})]
+        case Kind.ACTION:
+            app, _, own = name.partition("/")
+            return [(_SAVE_ACTION, {"app": app, "name": own, "definition": definition(declared)})]
+        case Kind.CONNECTION:
+            return [(_CREATE_CONNECTION, {"input": fields})] if new else _connection_changes(step)
+        case Kind.SECRET:
+            return [(_PUT_VALUE, {"name": name, "value": fields.get("value")})]
+        case Kind.WORKFLOW:
+            return [(_PUBLISH, {"document": _document(declared)})]
+        case _:
+            assert_never(declared.kind)
+
+
+def _connection_changes(step: Step) -> list[tuple[str, dict[str, Any]]]:
+    fields, name = step.declared.fields, step.declared.name
+    secrets = fields.get("secrets")
+    given = secrets if isinstance(secrets, dict) else {}
+    written = {key: value for key, value in given.items() if f"secrets.{key}" in step.differences}
+    found: list[tuple[str, dict[str, Any]]] = []
+    if {"baseUrl", "config"} & set(step.differences):
+        changes = {"baseUrl": fields.get("baseUrl"), "config": fields.get("config") or {}}
+        found.append((_UPDATE_CONNECTION, {"name": name, "input": changes}))
+    if written:
+        found.append((_ROTATE, {"name": name, "secrets": written}))
+    return found
+
+
+def _document(declared: Declared) -> Any:
+    """The text as it was written, comments and all, where the file holds a workflow and nothing else."""
+    return declared.source if declared.source is not None else declared.fields

@@ -1,0 +1,216 @@
+"""What applying would change: each declared thing compared with what the tenant has."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, assert_never
+
+from headrace.errors import InvalidInput, NotFound, Problem
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.actions import dump_action, parse_action
+from headrace.workflow.dump import dump_document
+from headrace.workflow.parse import parse_document
+from headrace.workflow.reading import Reading
+from headrace_control.apps.auth_scheme import dump_scheme, read_scheme
+
+from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.client import Client
+
+_APP = "query App($name: String!) { app(name: $name) { title baseUrl auth } }"
+_ACTION = """
+query Action($app: String!, $name: String!) {
+  action(app: $app, name: $name) { app { baseUrl } latest { id definition } }
+}"""
+_CONNECTION = """
+query Connection($name: String!) {
+  connection(name: $name) { app { name } baseUrl config secretFields }
+}"""
+_SECRETS = """
+query Secrets($after: String) {
+  secrets(first: 200, after: $after) { items { name } pageInfo { hasNextPage endCursor } }
+}"""
+_WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { document resolved } } }"
+
+# What a document may hold. An action's and a workflow's own reader knows better.
+_KEYS = {
+    Kind.APP: frozenset({"name", "title", "baseUrl", "auth"}),
+    Kind.CONNECTION: frozenset({"name", "app", "baseUrl", "config", "secrets"}),
+    Kind.SECRET: frozenset({"name", "value"}),
+}
+
+
+class Verb(StrEnum):
+    CREATE = "create"
+    CHANGE = "change"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One declared thing and what is to be done with it; `differences` names the places that differ."""
+
+    declared: Declared
+    verb: Verb
+    differences: Sequence[str] = ()
+
+
+async def make_plan(
+    client: Client, declared: Sequence[Declared], *, rotate_secrets: bool = False
+) -> list[Step]:
+    """A step for each document, in the order to apply. `InvalidInput` when one is malformed.
+
+    Secret values can not be read back, so those that are there count as unchanged unless `rotate_secrets`.
+    """
+    _check_keys(declared)
+    planner = _Planner(client, rotate_secrets)
+    return [await planner.step(one) for one in declared]
+
+
+class _Planner:
+    def __init__(self, client: Client, rotate_secrets: bool) -> None:
+        self._client = client
+        self._rotate_secrets = rotate_secrets
+        # Workflows pin actions: one that is going to change makes them change.
+        self._changed: set[tuple[Kind, str]] = set()
+
+    async def step(self, declared: Declared) -> Step:
+        there, differences = await self._differences(declared)
+        verb = (Verb.CHANGE if differences else Verb.UNCHANGED) if there else Verb.CREATE
+        if verb is not Verb.UNCHANGED:
+            self._changed.add((declared.kind, declared.name))
+        return Step(declared, verb, sorted(differences) if there else ())
+
+    async def _differences(self, declared: Declared) -> tuple[bool, Sequence[str]]:
+        """Whether the thing is there, and the places in which it differs."""
+        match declared.kind:
+            case Kind.APP:
+                return await self._app(declared)
+            case Kind.ACTION:
+                return await self._action(declared)
+            case Kind.CONNECTION:
+                return await self._connection(declared)
+            case Kind.SECRET:
+                return await self._secret(declared), ("value",) if self._rotate_secrets else ()
+            case Kind.WORKFLOW:
+                return await self._workflow(declared)
+            case _:
+                assert_never(declared.kind)
+
+    async def _app(self, declared: Declared) -> tuple[bool, Sequence[str]]:
+        wanted = {"title": "", **declared.fields, "auth": _scheme(declared)}
+        del wanted["name"]
+        current = (await self._client.execute(_APP, {"name": declared.name}))["app"]
+        return _compared(wanted, current)
+
+    async def _action(self, declared: Declared) -> tuple[bool, Sequence[str]]:
+        app, _, name = declared.name.partition("/")
+        with _placed(declared):
+            wanted = dump_action(parse_action(definition(declared), app))
+        current = (await self._client.execute(_ACTION, {"app": app, "name": name}))["action"]
+        return _compared(wanted, current and current["latest"]["definition"])
+
+    async def _connection(self, declared: Declared) -> tuple[bool, Sequence[str]]:
+        current = (await self._client.execute(_CONNECTION, {"name": declared.name}))["connection"]
+        if current is None:
+            return False, ()
+        if current["app"]["name"] != declared.fields.get("app"):
+            mend = "give the connection another name"
+            raise InvalidInput([Problem(f"{declared.place}.app", "a connection stays with its app", mend)])
+        wanted = {"baseUrl": declared.fields.get("baseUrl"), "config": declared.fields.get("config") or {}}
+        _, differences = _compared(wanted, {name: current[name] for name in wanted})
+        secrets = [f"secrets.{name}" for name in secrets_to_write(declared, current, self._rotate_secrets)]
+        return True, [*differences, *secrets]
+
+    async def _secret(self, declared: Declared) -> bool:
+        after = None
+        while True:
+            page = (await self._client.execute(_SECRETS, {"after": after}))["secrets"]
+            if any(secret["name"] == declared.name for secret in page["items"]):
+                return True
+            if not page["pageInfo"]["hasNextPage"]:
+                return False
+            after = page["pageInfo"]["endCursor"]
+
+    async def _workflow(self, declared: Declared) -> tuple[bool, Sequence[str]]:
+        with _placed(declared):
+            wanted = dump_document(parse_document(declared.fields))
+        try:
+            current = (await self._client.execute(_WORKFLOW, {"name": declared.name}))["workflow"]
+        except NotFound:
+            return False, ()
+        if current["published"] is None:
+            return False, ()
+        _, differences = _compared(wanted, dump_document(parse_document(current["published"]["document"])))
+        pinned = current["published"]["resolved"]["actions"]
+        stale = [ref for ref in pinned if await self._is_stale(ref, pinned[ref])]
+        return True, [*differences, *(f"actions.{ref}" for ref in stale)]
+
+    async def _is_stale(self, ref: str, pinned: Mapping[str, Any]) -> bool:
+        """Whether publishing anew would pin something else for this action."""
+        app, _, name = ref.partition("/")
+        if {(Kind.ACTION, ref), (Kind.APP, app)} & self._changed:
+            return True
+        current = (await self._client.execute(_ACTION, {"app": app, "name": name}))["action"]
+        if current is None:
+            return True
+        return bool(
+            current["latest"]["id"] != pinned["revisionId"] or current["app"]["baseUrl"] != pinned["baseUrl"]
+        )
+
+
+def definition(declared: Declared) -> JsonObject:
+    """An action's definition: its document without the app that it belongs to."""
+    return {name: value for name, value in declared.fields.items() if name != "app"}
+
+
+def secrets_to_write(declared: Declared, current: Mapping[str, Any] | None, rotate: bool) -> JsonObject:
+    """The secret fields of a connection that are not there, or all of them to `rotate`."""
+    secrets = declared.fields.get("secrets")
+    if not isinstance(secrets, dict):
+        return {}
+    there = () if current is None or rotate else current["secretFields"]
+    return {name: value for name, value in secrets.items() if name not in there}
+
+
+def _compared(wanted: Mapping[str, Json], there: Mapping[str, Any] | None) -> tuple[bool, Sequence[str]]:
+    if there is None:
+        return False, ()
+    return True, [name for name in {*wanted, *there} if wanted.get(name) != there.get(name)]
+
+
+def _scheme(declared: Declared) -> Json:
+    """The app's auth with every default written, as the API answers it."""
+    reading = Reading()
+    scheme = read_scheme(reading, declared.fields.get("auth"), "auth")
+    with _placed(declared):
+        reading.finish()
+    return dump_scheme(scheme) if scheme else None
+
+
+@contextlib.contextmanager
+def _placed(declared: Declared) -> Iterator[None]:
+    """Problems found inside are told with the place of the document before their own."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise at_place(declared, error) from None
+
+
+def at_place(declared: Declared, error: InvalidInput) -> InvalidInput:
+    """The same problems, each with the place of the document before its own."""
+    return InvalidInput(
+        [Problem(f"{declared.place}: {p.path}".rstrip(": "), p.message, p.mend) for p in error.problems]
+    )
+
+
+def _check_keys(declared: Sequence[Declared]) -> None:
+    problems = [
+        Problem(f"{one.place}.{name}", f"a {one.kind} has no such key", f"one of {', '.join(sorted(known))}")
+        for one in declared
+        if (known := _KEYS.get(one.kind)) is not None
+        for name in one.fields
+        if name not in known
+    ]
+    if problems:
+        raise InvalidInput(problems)

@@ -1,0 +1,216 @@
+"""A small client of the GraphQL API: queries over HTTP, subscriptions over a websocket.
+
+The websocket speaks graphql-transport-ws (https://github.com/enisdenjo/graphql-ws, PROTOCOL.md).
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from ipaddress import ip_address
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from headrace.errors import (
+    BusUnavailable,
+    Conflict,
+    DatabaseUnavailable,
+    Forbidden,
+    HeadraceError,
+    InvalidInput,
+    LimitExceeded,
+    LogStoreUnavailable,
+    NotFound,
+    Problem,
+    Unauthenticated,
+    Unavailable,
+)
+from headrace.json_types import Json
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.typing import Subprotocol
+
+from headrace_cli.profile import Profile
+
+# What a mutation asks of the members of its payload that say why it did not do its work.
+FAILURES = """
+fragment Failures on Failure {
+  code message ... on InvalidInput { problems { path message mend } }
+}
+"""
+
+_PATH = "/graphql"
+_SECONDS = 30.0
+# How graphql-transport-ws closes a socket whose connection_init it refuses.
+_REFUSED = frozenset({4401, 4403})
+_MAX_FRAME = 4 * 1024 * 1024
+
+
+class Client:
+    """One deployment, one key. Raises errors of the `headrace.errors` tree, whatever went wrong."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._http = httpx.AsyncClient(
+            base_url=profile.url,
+            headers={"authorization": f"Bearer {profile.api_key}"},
+            timeout=_SECONDS,
+            # A proxy is for what lies outside; a deployment on this machine is reached directly.
+            trust_env=not _is_local(profile.url),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    @property
+    def url(self) -> str:
+        return self._profile.url
+
+    async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The `data` of a query or mutation. A payload that is a typed error is raised, too."""
+        body = {"query": document, "variables": dict(variables or {})}
+        try:
+            response = await self._http.post(_PATH, json=body)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self.url} can not be reached ({type(error).__name__})") from error
+        return _data(response.status_code, response.content)
+
+    async def subscribe(
+        self, document: str, variables: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """What a subscription sends, until the server completes it. `Unavailable` when the line breaks."""
+        address = "ws" + self.url.removeprefix("http") + _PATH
+        try:
+            async with connect(
+                address,
+                subprotocols=[Subprotocol("graphql-transport-ws")],
+                max_size=_MAX_FRAME,
+                proxy=None if _is_local(self.url) else True,
+                additional_headers={"authorization": f"Bearer {self._profile.api_key}"},
+            ) as socket:
+                # The key goes by both ways: browsers can not set headers, and servers may read either.
+                await _send(
+                    socket,
+                    {
+                        "type": "connection_init",
+                        "payload": {"authorization": f"Bearer {self._profile.api_key}"},
+                    },
+                )
+                async for frame in socket:
+                    message = orjson.loads(frame)
+                    match message.get("type"):
+                        case "connection_ack":
+                            payload = {"query": document, "variables": dict(variables or {})}
+                            await _send(socket, {"id": "1", "type": "subscribe", "payload": payload})
+                        case "ping":
+                            await _send(socket, {"type": "pong"})
+                        case "next":
+                            yield _unwrap(message["payload"])
+                        case "error":
+                            raise _graphql_error(message["payload"])
+                        case "complete":
+                            return
+                        case _:
+                            pass
+        except ConnectionClosed as error:
+            if error.rcvd is not None and error.rcvd.code in _REFUSED:
+                raise Unauthenticated("the deployment does not know this key") from error
+            raise Unavailable(f"{self.url} broke the subscription off ({type(error).__name__})") from error
+        except (OSError, WebSocketException) as error:
+            raise Unavailable(f"{self.url} broke the subscription off ({type(error).__name__})") from error
+
+
+async def _send(socket: Any, message: Mapping[str, Any]) -> None:
+    await socket.send(orjson.dumps(message).decode())
+
+
+def _data(status: int, content: bytes) -> dict[str, Any]:
+    if status in (502, 503, 504):
+        raise Unavailable(f"the deployment answered {status}")
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        answer = None
+    if isinstance(answer, dict) and ("data" in answer or "errors" in answer):
+        return _unwrap(answer)
+    if status in (401, 403):
+        raise Unauthenticated("the deployment does not know this key")
+    raise Unavailable(f"what answered {status} is no Headrace")
+
+
+def _unwrap(answer: dict[str, Any]) -> dict[str, Any]:
+    if errors := answer.get("errors"):
+        raise _graphql_error(errors)
+    data = answer.get("data")
+    if not isinstance(data, dict):
+        raise Unavailable("the deployment answered without data")
+    for value in data.values():
+        if isinstance(value, dict) and (error := _payload_error(value)):
+            raise error
+    return data
+
+
+def _payload_error(value: dict[str, Any]) -> HeadraceError | None:
+    """The error that a member of a payload union stands for; None when it is a result."""
+    code = str(value.get("code", ""))
+    if value.get("__typename") not in _FAILURE_TYPES:
+        return None
+    return _error(code, str(value.get("message", "")), value.get("problems"))
+
+
+def _problem(value: Json) -> Problem:
+    fields = value if isinstance(value, dict) else {}
+    return Problem(*(str(fields.get(name) or "") for name in ("path", "message", "mend")))
+
+
+_FAILURE_TYPES = frozenset(
+    {"InvalidInput", "NotFound", "Conflict", "Forbidden", "LimitExceeded", "Unavailable"}
+)
+_BY_CODE: Mapping[str, type[HeadraceError]] = {
+    error.code: error
+    for error in (
+        BusUnavailable,
+        Conflict,
+        DatabaseUnavailable,
+        Forbidden,
+        LimitExceeded,
+        LogStoreUnavailable,
+        Unauthenticated,
+        Unavailable,
+    )
+}
+
+
+def _error(code: str, message: str, problems: Json) -> HeadraceError:
+    if code == NotFound.code:
+        return NotFound(message.removesuffix(" not found"))
+    if code == InvalidInput.code and isinstance(problems, list) and problems:
+        return InvalidInput([_problem(p) for p in problems])
+    if code in _BY_CODE:
+        return _BY_CODE[code](message)
+    if code in (InvalidInput.code, "BAD_QUERY"):
+        return InvalidInput([Problem("", message, "")])
+    return HeadraceError(message)
+
+
+def _graphql_error(errors: Json) -> HeadraceError:
+    """The first of an answer's `errors`, as an error of our tree; its place stands before its message."""
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict):
+        return HeadraceError("the deployment answered with an error")
+    extensions = first.get("extensions")
+    known = extensions if isinstance(extensions, dict) else {}
+    code, message = str(known.get("code", "")), str(first.get("message", ""))
+    if code in ("", HeadraceError.code) and (correlation := known.get("correlationId")):
+        message = f"{message} (correlation id {correlation})"
+    return _error(code, message, known.get("problems"))
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

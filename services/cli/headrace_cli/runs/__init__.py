@@ -1,0 +1,1 @@
+"""`headrace run`: start, watch, read and cancel runs."""

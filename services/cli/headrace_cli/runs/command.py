@@ -1,0 +1,184 @@
+"""`headrace run start | get | list | cancel | watch`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from headrace.errors import InvalidInput, Problem
+from headrace.workflow.state import RunStatus
+
+from headrace_cli.client import FAILURES, Client
+from headrace_cli.command import ExpectationFailed, Session, command
+from headrace_cli.output import cells, status, table
+from headrace_cli.runs.view import RUN_FIELDS, RunView
+from headrace_cli.runs.watch import get as get_run
+from headrace_cli.runs.watch import picture, watch
+
+_START = (
+    """
+mutation Start($workflow: String!, $input: JSON, $version: Int, $key: String) {
+  startRun(workflow: $workflow, input: $input, version: $version, idempotencyKey: $key) {
+    __typename ... on Run { ...RunFields } ...Failures
+  }
+}"""
+    + RUN_FIELDS
+    + FAILURES
+)
+_CANCEL = (
+    "mutation Cancel($id: ID!) { cancelRun(id: $id) { __typename ... on Run { ...RunFields } ...Failures } }"
+    + RUN_FIELDS
+    + FAILURES
+)
+_WHOLE = (
+    """
+query Whole($id: ID!) {
+  run(id: $id) {
+    ...RunFields input result version { number }
+    steps { key input output attempts { number outcome httpStatus address startedAt durationMs
+      error { code message } } }
+  }
+}"""
+    + RUN_FIELDS
+)
+_LIST = (
+    """
+query List($filter: RunFilter, $first: Int!, $after: String) {
+  runs(filter: $filter, first: $first, after: $after) {
+    items { ...RunFields } pageInfo { hasNextPage endCursor }
+  }
+}"""
+    + RUN_FIELDS
+)
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    group = typer.Typer(help="Start, watch, read and cancel runs.", no_args_is_help=True)
+    app.add_typer(group, name="run")
+    command(group, "start")(start)
+    command(group, "watch")(watch_run)
+    command(group, "get")(get)
+    command(group, "list")(list_runs)
+    command(group, "cancel")(cancel)
+
+
+async def start(
+    session: Session,
+    workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
+    input_: Annotated[
+        str, typer.Option("--input", "-i", help="The run's input: JSON, or @FILE with JSON.")
+    ] = "{}",
+    version: Annotated[
+        int | None, typer.Option(help="A version other than the newest published one.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="An idempotency key: the same one, the same run.")] = None,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Show the steps until it has ended.")] = False,
+) -> None:
+    """Start a run. With --watch, exit 1 when it does not end in SUCCESS."""
+    variables = {"workflow": workflow, "input": _input(input_), "version": version, "key": key}
+    async with session.client() as client:
+        started = (await client.execute(_START, variables))["startRun"]
+        if follow:
+            await _watched(client, started["id"], session)
+        else:
+            session.output.result(_plain(started))
+            session.output.say(f"run {started['id']}  {status(str(started['status']))}")
+
+
+async def watch_run(session: Session, run: RunId) -> None:
+    """Show a run's steps until it has ended; exit 1 when it does not end in SUCCESS."""
+    async with session.client() as client:
+        await _watched(client, run, session)
+
+
+async def get(session: Session, run: RunId) -> None:
+    """Show a run: its steps, attempts, input and result."""
+    async with session.client() as client:
+        found = (await client.execute(_WHOLE, {"id": run}))["run"]
+    session.output.result(found)
+    session.output.people.print(picture(RunView.of(found)))
+    shown = table("step", "attempt", "outcome", "http", "took", "address", "error")
+    for step in found["steps"]:
+        for attempt in step["attempts"]:
+            _attempt_row(shown, step["key"], attempt)
+    session.output.show(shown)
+    for name in ("input", "result", "error"):
+        if found.get(name) is not None:
+            session.output.people.print(f"[bold]{name}[/]")
+            session.output.people.print_json(data=found[name])
+
+
+async def list_runs(
+    session: Session,
+    workflow: Annotated[str | None, typer.Option(help="Of this workflow alone.")] = None,
+    statuses: Annotated[
+        list[RunStatus] | None, typer.Option("--status", help="In this status; may be given again.")
+    ] = None,
+    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+) -> None:
+    """List runs, newest first."""
+    wanted: dict[str, Any] = {
+        "workflow": workflow,
+        "status": [s.value for s in statuses] if statuses else None,
+    }
+    async with session.client() as client:
+        found = (await client.execute(_LIST, {"filter": wanted, "first": first, "after": after}))["runs"]
+    session.output.result(found)
+    shown = table("run", "workflow", "status", "steps", "attempts", "took", "error")
+    for run in map(RunView.of, found["items"]):
+        took = None if run.seconds is None else f"{run.seconds:.2f} s"
+        steps = f"{run.done}/{len(run.steps)}"
+        error = run.error.code if run.error else ""
+        shown.add_row(
+            *cells(run.id, run.workflow), status(run.status), *cells(steps, run.attempts, took, error)
+        )
+    session.output.show(shown)
+    if found["pageInfo"]["hasNextPage"]:
+        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+
+
+async def cancel(session: Session, run: RunId) -> None:
+    """Ask for the end of a run."""
+    async with session.client() as client:
+        canceled = (await client.execute(_CANCEL, {"id": run}))["cancelRun"]
+    session.output.result(_plain(canceled))
+    session.output.say(f"run {run}: asked to end; it is {status(canceled['status'])} now")
+
+
+async def _watched(client: Client, run_id: str, session: Session) -> None:
+    await watch(client, run_id, session.output)
+    # What the subscription sent last may be older than the end's last details.
+    ended = await get_run(client, run_id)
+    session.output.result(ended)
+    run = RunView.of(ended)
+    if run.status is not RunStatus.SUCCESS:
+        reason = f" ({run.error.code}: {run.error.message})" if run.error else ""
+        raise ExpectationFailed(f"the run ended {run.status}{reason}")
+
+
+def _attempt_row(shown: Any, step: str, attempt: Any) -> None:
+    error = f"{attempt['error']['code']}: {attempt['error']['message']}" if attempt["error"] else ""
+    took = f"{attempt['durationMs']} ms"
+    shown.add_row(
+        *cells(step, attempt["number"]),
+        status(attempt["outcome"]),
+        *cells(attempt["httpStatus"], took, attempt["address"], error),
+    )
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: inner for key, inner in value.items() if key != "__typename"}
+
+
+def _input(text: str) -> Any:
+    """JSON as it stands, or the content of the file after `@`."""
+    try:
+        return orjson.loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+    except OSError as error:
+        reason, mend = f"the file can not be read ({type(error).__name__})", "check the name after @"
+    except orjson.JSONDecodeError as error:
+        reason, mend = f"not JSON (line {error.lineno}, column {error.colno})", "write JSON, or @FILE"
+    raise InvalidInput([Problem("--input", reason, mend)])
