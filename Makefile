@@ -1,0 +1,49 @@
+PY := .venv/bin/python
+BIN := .venv/bin
+PACKAGES := libs/common services/control-plane services/runner services/reporter services/cli
+SOURCES := libs services tests docs/demo deploy
+
+.PHONY: help install demo dev test check bench contracts format
+help:
+	@echo "make demo       run the demo: storefront, workflows, a table, a log search"
+	@echo "make dev        the whole of Headrace on this machine, until Ctrl-C"
+	@echo "make test       the tests; those that lack a server skip and say how to get it"
+	@echo "make check      lint, types, import rules, generated files"
+	@echo "make contracts  write contracts/ anew from the code"
+	@echo "make bench      measure chain3 against a bare loop"
+
+# Installed once, and again when a package's dependencies or the constraints change.
+install: .venv/.installed
+.venv/.installed: constraints.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "== installing Headrace into .venv"
+	@test -x $(PY) || python3 -m venv .venv
+	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
+	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -c constraints.txt \
+	  $(foreach p,$(PACKAGES),-e $(p)) -r requirements-dev.txt
+	@touch $@
+
+demo: install
+	@$(BIN)/headrace demo
+
+dev: install
+	@$(BIN)/headrace dev
+
+test: install
+	@$(PY) -m pytest
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy libs/common/headrace services/control-plane/headrace_control services/runner/headrace_runner \
+	  services/reporter/headrace_reporter services/cli/headrace_cli
+	@$(BIN)/lint-imports
+	@$(PY) -m headrace_cli.contracts --check
+
+contracts: install
+	@$(PY) -m headrace_cli.contracts
+
+bench: install
+	@$(PY) -m pytest -m bench tests/bench -s
+
+format: install
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

@@ -1,0 +1,72 @@
+// Command ferretdb serves the MongoDB wire protocol from a SQLite folder, for tests and for trying the
+// production profile on a machine without MongoDB or Docker.
+//
+// It prints its address (mongodb://127.0.0.1:PORT/) on standard output once it listens, and stops on SIGTERM,
+// on SIGINT, and when its standard input ends, so that it does not outlive the process that started it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/FerretDB/FerretDB/ferretdb"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("ferretdb: ")
+
+	listen := flag.String("listen", "127.0.0.1:0", "loopback `address` to listen on; port 0 takes a spare one")
+	data := flag.String("data", "", "`folder` for the data; made when missing")
+	flag.Parse()
+
+	if *data == "" {
+		log.Fatal("-data is required")
+	}
+	if err := run(*listen, *data); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(listen, data string) error {
+	folder, err := filepath.Abs(data)
+	if err != nil {
+		return err
+	}
+	if err = os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+
+	// An embedded server starts no telemetry reporter and asks for no update.
+	server, err := ferretdb.New(&ferretdb.Config{
+		Listener:  ferretdb.ListenerConfig{TCP: listen},
+		Handler:   "sqlite",
+		SQLiteURL: (&url.URL{Scheme: "file", Path: folder + "/"}).String(),
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	fmt.Println(server.MongoDBURI())
+
+	return <-done
+}
