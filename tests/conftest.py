@@ -1,0 +1,61 @@
+"""Fixtures that every suite shares: a real Postgres, and a fresh migrated database per test."""
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from databases import fresh_database, with_database
+from headrace.postgres.migrate import migrate
+
+pytest_plugins = [
+    "fixtures_rabbitmq",
+    "fixtures_bus",
+    "fixtures_mongodb",
+    "fixtures_claims",
+    "fixtures_fleet",
+    "fixtures_oauth2",
+]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The DSN of a real Postgres: HEADRACE_TEST_POSTGRES_URL, else the server from the wheel."""
+    if given := os.environ.get("HEADRACE_TEST_POSTGRES_URL"):
+        yield given
+        return
+    from headrace_cli.embedded_postgres import running_postgres
+
+    # Not below pytest's own folder: for root the server runs as another user, and the next pytest that starts
+    # on this machine takes everybody else's access to that folder away.
+    with (
+        tempfile.TemporaryDirectory(prefix="headrace-postgres-") as folder,
+        running_postgres(Path(folder)) as dsn,
+    ):
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    """The name of a database with the newest schema, to be cloned."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+
+    async def make() -> None:
+        connection = await asyncpg.connect(postgres)
+        await connection.execute(f'CREATE DATABASE "{name}"')
+        await connection.close()
+        await migrate(with_database(postgres, name), "headrace_control.migrations")
+
+    asyncio.run(make())
+    return name
+
+
+@pytest.fixture
+async def database(postgres: str, template: str) -> AsyncIterator[str]:
+    """The DSN of a fresh, migrated database of this test alone."""
+    async with fresh_database(postgres, template) as dsn:
+        yield dsn

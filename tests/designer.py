@@ -1,0 +1,109 @@
+"""What a designer and an operator do, over GraphQL, in few words."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fleet import Fleet
+
+ENDED = {"SUCCESS", "FAILED", "CANCELED"}
+
+_RUN = """
+query ($id: ID!) { run(id: $id) {
+  id status waitReason result error { code message }
+  steps { key status attemptCount input output error { code message }
+          attempts { number outcome httpStatus error { code message } address } }
+} }
+"""
+
+
+_FAILED = """
+fragment Failed on Failure { code message ... on InvalidInput { problems { path message mend } } }
+"""
+
+
+class Designer:
+    """Acts for the tenant of `key` (the fleet's first admin by default)."""
+
+    def __init__(self, fleet: Fleet, key: str | None = None) -> None:
+        self._fleet, self._key = fleet, key
+
+    async def do(self, query: str, **variables: Any) -> Any:
+        return await self._fleet.graphql(query, self._key, **variables)
+
+    async def mutate(self, query: str, **variables: Any) -> Any:
+        """The payload of a mutation with one field; an expected failure fails the test."""
+        (payload,) = (await self.do(query + _FAILED, **variables)).values()
+        assert "code" not in payload, payload
+        return payload
+
+    async def app(self, name: str, base_url: str, auth: Mapping[str, Any] | None = None) -> None:
+        await self.mutate(
+            """mutation ($input: AppInput!) { createApp(input: $input) {
+                 ok: __typename ...Failed } }""",
+            input={"name": name, "baseUrl": base_url, "auth": auth or {"kind": "NONE"}},
+        )
+
+    async def action(self, app: str, name: str, method: str, endpoint: str, **definition: Any) -> None:
+        await self.mutate(
+            """mutation ($app: String!, $name: String!, $definition: JSON!) {
+                 saveAction(app: $app, name: $name, definition: $definition) {
+                   ok: __typename ...Failed } }""",
+            app=app,
+            name=name,
+            definition={"method": method, "endpointTemplate": endpoint, **definition},
+        )
+
+    async def connection(self, app: str, name: str, secrets: Mapping[str, str], config: Any = None) -> None:
+        await self.mutate(
+            """mutation ($input: ConnectionInput!) { createConnection(input: $input) {
+                 ok: __typename ...Failed } }""",
+            input={"app": app, "name": name, "secrets": secrets, "config": config},
+        )
+
+    async def secret(self, name: str, value: str) -> None:
+        await self.mutate(
+            """mutation ($name: String!, $value: String!) { setSecret(name: $name, value: $value) {
+                 ok: __typename ...Failed } }""",
+            name=name,
+            value=value,
+        )
+
+    async def publish(self, document: Mapping[str, Any]) -> None:
+        await self.mutate(
+            """mutation ($document: JSON!) { publishWorkflow(document: $document) {
+                 ok: __typename ...Failed } }""",
+            document=document,
+        )
+
+    async def start(self, workflow: str, **given: Any) -> str:
+        payload = await self.mutate(
+            """mutation ($workflow: String!, $input: JSON, $key: String) {
+                 startRun(workflow: $workflow, input: $input, idempotencyKey: $key) {
+                   ok: __typename ... on Run { id } ...Failed } }""",
+            workflow=workflow,
+            input=given,
+        )
+        return str(payload["id"])
+
+    async def run(self, run_id: str) -> Any:
+        return (await self.do(_RUN, id=run_id))["run"]
+
+    async def ended(self, run_id: str, seconds: float = 60, wanted: set[str] | None = None) -> Any:
+        """The run, once it has ended (or has one of the `wanted` statuses)."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    run = await self.run(run_id)
+                    if run["status"] in (wanted or ENDED):
+                        return run
+                    await asyncio.sleep(0.1)  # asked from outside, as a user without a subscription would
+        except TimeoutError:
+            raise AssertionError(
+                f"not ended: {await self.run(run_id)}\n{self._fleet.process_logs()}"
+            ) from None
+
+
+def step(run: Any, key: str) -> Any:
+    (found,) = [s for s in run["steps"] if s["key"] == key]
+    return found

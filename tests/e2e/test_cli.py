@@ -1,0 +1,420 @@
+"""The command as a person uses it: real processes, a deployment by `headrace dev`, the demo's storefront."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, TextIO
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+DEMO = Path(__file__).parents[2] / "docs" / "demo"
+HEADRACE = [sys.executable, "-m", "headrace_cli.main"]
+CREDENTIALS = [
+    "SHOP_API_KEY",
+    "WAREHOUSE_API_KEY",
+    "CUSTOMERS_USER",
+    "CUSTOMERS_PASSWORD",
+    "PAYMENTS_CLIENT_ID",
+    "PAYMENTS_CLIENT_SECRET",
+    "LEDGER_CLIENT_ID",
+    "LEDGER_CLIENT_SECRET",
+    "LEDGER_REFRESH_TOKEN",
+    "NOTIFY_TOKEN",
+    "SENDER_PIN",
+]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running deployment and storefront, and the command pointed at them."""
+
+    folder: Path
+    storefront: str
+    dev: subprocess.Popen[str]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def __call__(self, *arguments: str, **environment: str) -> Done:
+        done = subprocess.run(
+            [*HEADRACE, *arguments],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def url(self) -> str:
+        profiles = tomllib.loads((self.folder / ".headrace" / "profiles.toml").read_text())
+        return str(profiles["default"]["url"])
+
+    @property
+    def api_key(self) -> str:
+        profiles = tomllib.loads((self.folder / ".headrace" / "profiles.toml").read_text())
+        return str(profiles["default"]["api_key"])
+
+    def journal(self, **wanted: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = httpx.get(f"{self.storefront}/journal", params=wanted).json()[
+            "entries"
+        ]
+        return entries
+
+
+def spare_ports(count: int) -> list[str]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [str(probe.getsockname()[1]) for probe in probes]
+
+
+def launched(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[str], TextIO]:
+    process = subprocess.Popen(
+        arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout
+    return process, process.stdout
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """Ask the process to end; its exit code."""
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(60)
+    if process.stdout:
+        process.stdout.close()
+    return code
+
+
+def dev(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """A deployment that is ready, on spare ports, its data in `folder`/.headrace."""
+    port, internal = spare_ports(2)
+    command = [*HEADRACE, "dev", "--json", "--port", port, "--internal-port", internal, *arguments]
+    process, output = launched(command, folder, environment)
+    assert json.loads(output.readline())["url"].endswith(port)
+    return process
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    bare = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    secret = {f"STOREFRONT_{name}": f"made-up-{name.lower()}" for name in CREDENTIALS}
+    storefront, output = launched([sys.executable, "-m", "storefront", "--port", "0"], DEMO, bare | secret)
+    url = json.loads(output.readline())["url"]
+    running = dev(folder, bare, "--allow", url.removeprefix("http://"))
+    yield Site(folder, url, running, {**bare, **secret, "STOREFRONT_URL": url})
+    assert ended(running) == 0
+    ended(storefront)
+
+
+@pytest.fixture(scope="module")
+def applied(site: Site) -> Site:
+    """The site with the demo's files applied."""
+    done = site("apply", "-f", str(DEMO / "apps"), "-f", str(DEMO / "workflows"), "--yes", "--json")
+    assert done.code == 0, done.err
+    assert done.json["applied"]
+    return site
+
+
+def start(site: Site, order: int, *more: str) -> Done:
+    given = json.dumps({"orderId": str(order), "reason": "a test"})
+    return site("run", "start", "refund-order", "--input", given, "--json", *more)
+
+
+def verbs(done: Done) -> dict[str, str]:
+    return {f"{step['kind']} {step['name']}": step["verb"] for step in done.json["steps"]}
+
+
+def test_applying_again_changes_nothing(applied: Site) -> None:
+    done = applied("apply", "-f", str(DEMO), "--yes", "--json")
+    assert done.code == 0, done.err
+    assert set(verbs(done).values()) == {"unchanged"}
+    assert not done.json["applied"]
+
+
+def test_a_dry_run_shows_what_would_change_and_changes_nothing(applied: Site, tmp_path: Path) -> None:
+    for file in (DEMO / "apps").glob("*.yaml"):
+        shutil.copy(file, tmp_path)
+    shutil.copytree(DEMO / "workflows", tmp_path / "workflows")
+    shop = tmp_path / "shop.yaml"
+    shop.write_text(shop.read_text().replace("timeoutMs: 5000", "timeoutMs: 4000"))
+    plan = applied("apply", "-f", str(tmp_path), "--dry-run", "--json")
+    changed = {name: verb for name, verb in verbs(plan).items() if verb != "unchanged"}
+    # The workflows pin the action's revision, so they have to be published anew.
+    assert changed == {
+        "Action shop/get-order": "change",
+        "Workflow refund-order": "change",
+        "Workflow thank-customer": "change",
+    }
+    (action,) = (step for step in plan.json["steps"] if step["name"] == "shop/get-order")
+    assert action["differences"] == ["timeoutMs"]
+    assert verbs(applied("apply", "-f", str(tmp_path), "--dry-run", "--json")) == verbs(plan)
+
+
+def test_secrets_are_written_once_and_again_only_when_asked(applied: Site) -> None:
+    files = ["apply", "-f", str(DEMO / "apps" / "notifications.yaml"), "--json"]
+    rotated = applied(*files, "--yes", "--rotate-secrets")
+    differences = {step["name"]: step["differences"] for step in rotated.json["steps"]}
+    assert differences["sender-pin"] == ["value"]
+    assert differences["notifications-main"] == ["secrets.X-Notify-Token"]
+    assert "made-up-notify_token" not in rotated.out + rotated.err
+    assert set(verbs(applied(*files, "--dry-run")).values()) == {"unchanged"}
+
+
+def test_nothing_is_applied_unasked(applied: Site, tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_text(
+        "kind: App\nname: unwanted\nbaseUrl: https://example.test\nauth: {kind: NONE}\n"
+    )
+    done = applied("apply", "-f", str(tmp_path))
+    assert done.code == 2
+    assert "--yes" in done.err
+    assert verbs(applied("apply", "-f", str(tmp_path), "--dry-run", "--json")) == {"App unwanted": "create"}
+
+
+def test_a_workflow_s_problems_are_told_with_file_and_path(applied: Site, tmp_path: Path) -> None:
+    document = yaml.safe_load((DEMO / "workflows" / "thank-customer.yaml").read_text())
+    document["workflow"] = "broken"
+    document["steps"][0]["action"] = "shop/get-ordr"
+    document["steps"][1]["connection"] = "nobody"
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(document))
+    done = applied("apply", "-f", str(tmp_path), "--yes", "--json")
+    assert done.code == 2
+    problems = json.loads(done.out[done.out.index("{\n") :])["error"]["problems"]
+    assert {p["path"].rpartition(": ")[2] for p in problems} >= {"steps[0].action", "steps[1].connection"}
+    assert all("broken.yaml" in p["path"] and p["mend"] for p in problems)
+
+
+def test_a_run_is_watched_to_its_end_and_its_calls_happened_once(applied: Site) -> None:
+    done = start(applied, 1002, "--watch")
+    assert done.code == 0, done.err
+    run = done.json
+    assert run["status"] == "SUCCESS"
+    steps = {step["key"]: step for step in run["steps"]}
+    assert steps["check_return"]["attemptCount"] == 3
+    assert steps["explain"]["status"] == "SKIPPED"
+    assert [e["status"] for e in applied.journal(operation="get_return", order="1002")] == [503, 503, 200]
+    assert [e["status"] for e in applied.journal(operation="create_refund", order="1002")] == [201]
+    assert "refund" in done.err  # people see the steps meanwhile
+    shown = applied("run", "get", run["id"])
+    assert "503" in shown.out
+    assert applied("run", "get", run["id"], "--json").json["result"]["condition"] == "intact"
+
+
+def test_a_run_that_fails_exits_1_and_is_found_in_the_logs(applied: Site) -> None:
+    done = start(applied, 1008, "--watch")
+    assert done.code == 1
+    run = json.loads(done.out[: done.out.index("\n}\n") + 3])
+    assert run["error"]["code"] == "HTTP_422"
+    assert "HTTP_422" in done.err
+    deadline = time.monotonic() + 20
+    found: list[Any] = []
+    while not found and time.monotonic() < deadline:
+        page = applied("logs", "refund", "422", "--level", "ERROR", "--run", run["id"], "--json")
+        found = page.json["items"]
+    assert {record["step"] for record in found} >= {"refund"}
+    assert applied("logs", "refund", "422", "--run", run["id"], "--until", "1d", "--json").json["items"] == []
+    listed = applied("run", "list", "--status", "FAILED", "--workflow", "refund-order", "--json").json[
+        "items"
+    ]
+    assert run["id"] in {item["id"] for item in listed}
+
+
+def test_the_same_key_is_the_same_run(applied: Site) -> None:
+    first, second = (start(applied, 1003, "--key", "once").json["id"] for _ in range(2))
+    assert first == second
+    conflict = start(applied, 1004, "--key", "once")
+    assert (conflict.code, conflict.json["error"]["code"]) == (2, "CONFLICT")
+
+
+def test_input_comes_from_a_file_too(applied: Site, tmp_path: Path) -> None:
+    file = tmp_path / "input.json"
+    file.write_text('{"orderId": "1001"}')
+    done = applied("run", "start", "thank-customer", "--input", f"@{file}", "--watch", "--json")
+    assert done.json["status"] == "SUCCESS", done.err
+
+
+def test_watching_goes_on_where_websockets_do_not_pass(applied: Site) -> None:
+    class Forwarder(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name: self.headers[name] for name in ("authorization", "content-type")}
+            answer = httpx.post(f"{applied.url}/graphql", content=body, headers=headers)
+            self.send_response(answer.status_code)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forwarder) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        done = applied(
+            "run",
+            "start",
+            "thank-customer",
+            "--input",
+            '{"orderId": "1011"}',
+            "--watch",
+            "--json",
+            HEADRACE_URL=f"http://127.0.0.1:{server.server_address[1]}",
+            HEADRACE_API_KEY=applied.api_key,
+        )
+        server.shutdown()
+    assert (done.code, done.json["status"]) == (0, "SUCCESS"), done.err
+
+
+def test_logs_are_followed(applied: Site) -> None:
+    process, output = launched(
+        [*HEADRACE, "logs", "--follow", "--since", "1s", "--level", "INFO", "--json"],
+        applied.folder,
+        applied.environment,
+    )
+    try:
+        run_id = start(applied, 1006).json["id"]
+        for line in output:
+            if json.loads(line)["runId"] == run_id:
+                break
+        else:
+            pytest.fail("the follower ended without the run's record")
+    finally:
+        ended(process)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "word"),
+    [
+        (["run", "start", "nobody-wrote-this"], {}, 3, "NOT_FOUND"),
+        (["run", "get", "not-an-id"], {}, 3, "NOT_FOUND"),
+        (["run", "list"], {"HEADRACE_API_KEY": "hr_wrong"}, 3, "UNAUTHENTICATED"),
+        (["logs", "--follow"], {"HEADRACE_API_KEY": "hr_wrong"}, 3, "UNAUTHENTICATED"),
+        (
+            ["run", "list"],
+            {"HEADRACE_URL": "http://127.0.0.1:1", "HEADRACE_API_KEY": "hr_any"},
+            4,
+            "UNAVAILABLE",
+        ),
+        (
+            ["logs", "--follow"],
+            {"HEADRACE_URL": "http://127.0.0.1:1", "HEADRACE_API_KEY": "hr_any"},
+            4,
+            "UNAVAILABLE",
+        ),
+        (["run", "start", "refund-order", "--input", "{"], {}, 2, "--input"),
+        (["run", "start", "refund-order", "--input", '{"orderId": 7}'], {}, 2, "input.orderId"),
+        (["logs", "--since", "yesterday"], {}, 2, "--since"),
+        (["apply", "-f", "missing.yaml"], {}, 2, "missing.yaml"),
+        (["run", "list", "--after", "no-cursor"], {}, 2, "after"),
+        (["run", "list", "--profile", "nobody"], {}, 2, "profile"),
+        (["run", "list", "--first", "0"], {}, 2, "--first"),
+    ],
+)
+def test_what_goes_wrong_is_told_in_words_and_by_the_exit_code(
+    applied: Site, arguments: list[str], environment: dict[str, str], code: int, word: str
+) -> None:
+    done = applied(*arguments, **environment)
+    assert done.code == code, done.err
+    assert word in done.err
+
+
+def test_errors_are_json_for_machines(applied: Site) -> None:
+    done = applied("run", "start", "refund-order", "--input", "{}", "--json")
+    assert done.code == 2
+    error = done.json["error"]
+    assert error["code"] == "INVALID_INPUT"
+    assert {p["path"] for p in error["problems"]} == {"input.orderId", "input.reason"}
+
+
+def test_an_ended_run_can_not_be_canceled(applied: Site) -> None:
+    run_id = start(applied, 1010, "--watch").json["id"]
+    done = applied("run", "cancel", run_id, "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "CONFLICT")
+
+
+def test_doctor_sees_the_deployment(site: Site) -> None:
+    findings = {finding["what"]: finding for finding in site("doctor", "--json").json}
+    assert findings["a deployment"]["verdict"] == "OK"
+    assert findings["Postgres (wheel)"]["verdict"] == "OK"
+    assert all(f["mend"] for f in findings.values() if f["verdict"] != "OK")
+
+
+def test_a_second_dev_on_the_same_folder_is_refused(site: Site) -> None:
+    port, internal = spare_ports(2)
+    done = site("dev", "--port", port, "--internal-port", internal)
+    assert done.code == 2
+    assert "runs on" in done.err
+
+
+def test_what_crashes_is_back_and_runs_go_on(applied: Site) -> None:
+    (runner,) = (
+        child
+        for child in psutil.Process(applied.dev.pid).children()
+        if "headrace_runner" in " ".join(child.cmdline())
+    )
+    runner.kill()
+    assert start(applied, 1014, "--watch").json["status"] == "SUCCESS"
+
+
+def test_dev_leaves_no_process_and_keeps_its_data(tmp_path: Path) -> None:
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    key = None
+    for _ in range(2):
+        process = dev(tmp_path, bare)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        postgres = int((tmp_path / ".headrace" / "postgres" / "postmaster.pid").read_text().split()[0])
+        family.append(psutil.Process(postgres))
+        assert ended(process) == 0
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert alive == []
+        profile = (tmp_path / ".headrace" / "profiles.toml").read_text()
+        assert key in (None, profile.rpartition("api_key")[2])
+        key = profile.rpartition("api_key")[2]
+    for name in ("master.key", "runner.token", "profiles.toml"):
+        assert (tmp_path / ".headrace" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [*HEADRACE, "demo", "--json"], env=bare, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert len(outcome["runs"]) == 25
+    assert outcome["unmet"] == []
+    assert {run["status"] for run in outcome["runs"]} == {"SUCCESS", "FAILED"}
+    assert "422" in done.stderr
+    assert "headrace logs" in done.stderr
+    assert list(tmp_path.glob("headrace-demo-*")) == []

@@ -1,0 +1,103 @@
+"""A run that ends whichever process advances it: it is tried alone, then set aside; its neighbours finish."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from fixtures_fleet import PARTITIONS
+from fleet import Backends, Fleet
+from headrace_control.internal_api.claims import MAX_FRUITLESS_CLAIMS, SUSPECT_AFTER
+from target import Target
+
+from tests.faults.test_kills import prepare
+
+PLUGIN = """
+import os
+
+from headrace.workflow.document import RetryPolicy
+from headrace_runner.steps.protocol import Prepared
+
+
+class Kill:
+    def __init__(self, services):
+        pass
+
+    def prepare(self, context):
+        return Prepared(None, side_effect=False, unsafe=False, retry=RetryPolicy(), work=None)
+
+    async def attempt(self, context, prepared):
+        os._exit(70)
+"""
+
+
+def install(folder: Path) -> Path:
+    """The step type `acme.kill`, as an installer leaves it."""
+    (folder / "acme_kill.py").write_text(PLUGIN)
+    metadata = folder / "acme_kill-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kill\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[headrace.steps]\nacme.kill = acme_kill:Kill\n")
+    return folder
+
+
+@asynccontextmanager
+async def restarted(fleet: Fleet) -> AsyncIterator[list[int]]:
+    """One runner, started again whenever it dies, as a supervisor would; the exit statuses so far."""
+    deaths: list[int] = []
+
+    async def keep() -> None:
+        while True:
+            deaths.append(await (await fleet.runner()).process.wait())
+
+    keeping = asyncio.create_task(keep())
+    yield deaths
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_poisonous_run_is_set_aside_and_a_long_call_beside_it_is_not(
+    backends: Backends, target: Target, tmp_path: Path
+) -> None:
+    settings = {
+        "HEADRACE_PARTITIONS": str(PARTITIONS),
+        "HEADRACE_LEASE_SECONDS": "2",
+        "HEADRACE_DRAIN_SECONDS": "5",
+        "PYTHONPATH": str(install(tmp_path)),
+    }
+    async with Fleet(backends, tmp_path, settings) as fleet:
+        await asyncio.gather(fleet.control_plane(), fleet.reporter())
+        designer = await prepare(fleet, target)
+        await designer.publish({"workflow": "poison", "steps": [{"key": "kill", "type": "acme.kill"}]})
+        target.hold("/two")
+        async with restarted(fleet) as deaths:
+            # In a long call all the time: it makes no more progress than the poisonous run beside it.
+            neighbour = await designer.start("three")
+            await target.called("/two")
+            poison = await designer.start("poison")
+            run = await designer.ended(poison, seconds=90, wanted={"WAITING"})
+            assert run["waitReason"] == "DEAD_LETTER"
+            # It took runners down until it was a suspect; then only what it was alone in.
+            assert deaths == [70] * (SUSPECT_AFTER + 1)
+            assert await letters(backends) == [
+                f"claimed {MAX_FRUITLESS_CLAIMS + 1} times in a row without progress"
+            ]
+            assert (await designer.run(neighbour))["status"] == "RUNNING"
+            # Asked to leave, the runner takes along the process in which the neighbour is tried.
+            calls = len(target.of("/two"))
+            assert await fleet.services[-1].stop() == 0
+            await target.called("/two", times=calls + 1)
+            target.release("/two")
+            others = [await designer.start("three") for _ in range(5)]
+            for run_id in (neighbour, *others):
+                assert (await designer.ended(run_id))["status"] == "SUCCESS"
+        assert len(target.of("/one")) == len(target.of("/three")) == 6
+        assert {call.key for call in target.of("/two")} == {f"{i}-two" for i in (neighbour, *others)}
+
+
+async def letters(backends: Backends) -> list[str]:
+    connection = await asyncpg.connect(backends.database_url)
+    rows = await connection.fetch("SELECT reason FROM dead_letters ORDER BY created_at")
+    await connection.close()
+    return [row["reason"] for row in rows]

@@ -1,0 +1,146 @@
+"""The internal API on a real database, in process, and what a test of claims says to it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from headrace.ids import new_id
+from headrace.postgres.listen import Listener
+from headrace.postgres.pool import WORKER, open_pool
+from headrace_control.dispatch.sweeper import Sweeper
+from headrace_control.internal_api.app import create_internal_app
+from headrace_control.internal_api.barrier import Barrier
+from headrace_control.internal_api.claims import Claims
+from headrace_control.internal_api.handover import Handover
+from headrace_control.internal_api.leases import Leases
+from headrace_reporter.apply import Applier
+
+TOKEN = "a-runner-token-of-this-test"
+LEASE = timedelta(seconds=0.6)
+
+
+class NoCredentials:
+    """The versions of these tests name no connection and no secret."""
+
+    async def current(
+        self, tenant_id: UUID, connection_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Mapping[str, Any]]:
+        assert not connection_ids
+        return {}
+
+    async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
+        raise AssertionError
+
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
+        assert not names
+        return {}
+
+
+class World:
+    def __init__(self, admin: asyncpg.Connection, pool: asyncpg.Pool, http: httpx.AsyncClient) -> None:
+        self.admin, self.pool, self.http = admin, pool, http
+        self.applier = Applier(pool)
+        self.sweeper = Sweeper(pool, timedelta(minutes=1))
+        self.versions: dict[UUID, tuple[UUID, UUID]] = {}
+
+    async def tenant(self, name: str, in_flight: int = 500) -> UUID:
+        tenant, workflow, version = new_id(), new_id(), new_id()
+        await self.admin.execute(
+            "INSERT INTO tenants (id, name, max_runs_in_flight) VALUES ($1, $2, $3)", tenant, name, in_flight
+        )
+        await self.admin.execute(
+            "INSERT INTO workflows (tenant_id, id, name) VALUES ($1, $2, 'w')", tenant, workflow
+        )
+        await self.admin.execute(
+            """INSERT INTO workflow_versions (tenant_id, id, workflow_id, version, status, document, resolved,
+               digest, published_at) VALUES ($1, $2, $3, 1, 'PUBLISHED', '{}', '{"document": {}}', $4, now())""",
+            tenant,
+            version,
+            workflow,
+            f"digest-of-{name}",
+        )
+        self.versions[tenant] = (workflow, version)
+        return tenant
+
+    async def queued(self, tenant: UUID, sent: bool = True) -> tuple[UUID, UUID]:
+        """A queued run and its dispatch."""
+        run, dispatch = new_id(), new_id()
+        await self.admin.execute(
+            """INSERT INTO runs (id, tenant_id, workflow_id, version_id, dispatch_id, input)
+               VALUES ($1, $2, $3, $4, $5, '{"n": 1}')""",
+            run,
+            tenant,
+            *self.versions[tenant],
+            dispatch,
+        )
+        await self.admin.execute(
+            """INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at)
+               VALUES ($1, $2, $3, now(), CASE WHEN $4 THEN now() END)""",
+            dispatch,
+            tenant,
+            run,
+            sent,
+        )
+        return run, dispatch
+
+    async def post(self, path: str, **body: Any) -> Any:
+        response = await self.http.post(f"/internal/{path}", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def claim(
+        self,
+        runner: UUID,
+        *jobs: tuple[UUID, UUID],
+        call: int = 1,
+        have: Sequence[str] = (),
+        alone: bool = False,
+    ) -> Any:
+        return await self.post(
+            "claims",
+            runner_id=str(runner),
+            call=call,
+            capacity=10,
+            jobs=[{"run_id": str(run), "dispatch_id": str(dispatch)} for run, dispatch in jobs],
+            have=list(have),
+            alone=alone,
+        )
+
+    async def beat(self, runner: UUID, *held: UUID, settled: int = 1) -> Any:
+        return await self.post(
+            "heartbeats",
+            runner_id=str(runner),
+            calls_settled=settled,
+            capacity=10,
+            held=[str(i) for i in held],
+        )
+
+    async def outcome(self, runner: UUID, job: tuple[UUID, UUID], call: int = 1, alone: bool = False) -> str:
+        return str((await self.claim(runner, job, call=call, alone=alone))["claims"][0]["outcome"])
+
+    async def lease_is_over(self, runner: UUID) -> None:
+        await self.admin.execute("UPDATE runners SET lease_until = now() WHERE id = $1", runner)
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[World]:
+    pool = await open_pool(database, WORKER)
+    listener = Listener(database)
+    credentials = NoCredentials()
+    claims = Claims(pool, Handover(pool, credentials), Barrier(listener), timedelta(seconds=10))
+    leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
+    await listener.start()
+    app = create_internal_app(claims, leases, TOKEN)
+    admin = await asyncpg.connect(database)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://internal", headers=headers
+    ) as http:
+        yield World(admin, pool, http)
+    await listener.close()
+    await admin.close()
+    await pool.close()

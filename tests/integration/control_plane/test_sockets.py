@@ -1,0 +1,132 @@
+"""Websockets: opened by a key, bounded like everything else, and closed when the key has ended."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+import uvicorn
+from headrace_control.app import create_app
+from headrace_control.auth.roles import Role
+from headrace_control.compose import Composed
+from headrace_control.graphql.schema import create_schema
+from headrace_control.graphql.view import GraphQLView
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from tests.integration.control_plane.conftest import Client
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """The application behind a real socket; yields its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
+        task = asyncio.create_task(server._serve(sockets=[listening]))
+        # Who connects before the server is up waits in the socket's backlog.
+        yield f"ws://127.0.0.1:{listening.getsockname()[1]}/graphql"
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def address(composed: Composed) -> AsyncIterator[str]:
+    app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    async with serving(app) as address:
+        yield address
+
+
+async def revoke(admin: Client, role: Role) -> None:
+    """End the tenant's key of this role."""
+    keys = (await admin("{ apiKeys { items { id role } } }"))["apiKeys"]["items"]
+    key_id = next(key["id"] for key in keys if key["role"] == role)
+    await admin("mutation($id: ID!) { revokeApiKey(id: $id) { ... on ApiKey { id } } }", id=key_id)
+
+
+def opened(address: str, **headers: str) -> Any:
+    return connect(
+        address,
+        subprotocols=[Subprotocol("graphql-transport-ws")],
+        additional_headers=headers,
+        proxy=None,
+    )
+
+
+async def ask(ws: Any, query: str) -> Any:
+    await ws.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}).decode())
+    return orjson.loads(await ws.recv())
+
+
+async def test_a_socket_is_opened_by_a_key_in_the_payload_or_the_header(address: str, admin: Client) -> None:
+    authorization = f"Bearer {admin.key}"
+    for headers, payload in (({}, {"authorization": authorization}), ({"authorization": authorization}, {})):
+        async with opened(address, **headers) as ws:
+            await ws.send(orjson.dumps({"type": "connection_init", "payload": payload}).decode())
+            assert orjson.loads(await ws.recv())["type"] == "connection_ack"
+            message = await ask(ws, "{ tenant { name } }")
+            assert message["payload"]["data"] == {"tenant": {"name": "acme"}}
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"authorization": "Bearer hr_x"}, {"authorization": 1}])
+async def test_a_socket_without_a_key_is_closed(address: str, payload: Any) -> None:
+    message: dict[str, Any] = {"type": "connection_init"}
+    if payload is not None:
+        message["payload"] = payload
+    async with opened(address) as ws:
+        await ws.send(orjson.dumps(message).decode())
+        with pytest.raises(ConnectionClosed) as closed:
+            await ws.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403
+
+
+async def test_an_operation_before_the_key_closes_the_socket(address: str) -> None:
+    async with opened(address) as ws:
+        with pytest.raises(ConnectionClosed) as closed:
+            await ask(ws, "{ tenant { name } }")
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
+async def test_the_limits_and_the_shape_of_errors_hold_on_a_socket(address: str, admin: Client) -> None:
+    async with opened(address, authorization=f"Bearer {admin.key}") as ws:
+        await ws.send('{"type": "connection_init"}')
+        await ws.recv()
+        bomb = "{ ...a0 }" + "".join(
+            f"fragment a{i} on Query {{ ...a{i + 1} ...a{i + 1} }}" for i in range(30)
+        )
+        message = await ask(ws, bomb + "fragment a30 on Query { tenant { name } }")
+        assert message["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+        message = await ask(ws, "{ nonsense }")
+        assert message["payload"][0]["extensions"]["code"] == "BAD_QUERY"
+        assert message["payload"][0]["extensions"]["correlationId"]
+
+
+async def test_a_revoked_key_starts_nothing_on_an_open_socket(address: str, admin: Client) -> None:
+    viewer = await admin.with_role(Role.VIEWER)
+    async with opened(address, authorization=f"Bearer {viewer.key}") as ws:
+        await ws.send('{"type": "connection_init"}')
+        await ws.recv()
+        await revoke(admin, Role.VIEWER)
+        message = await ask(ws, "{ tenant { name } }")
+        assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_socket_whose_key_has_ended_is_closed(composed: Composed, admin: Client) -> None:
+    viewer = await admin.with_role(Role.VIEWER)
+    view = GraphQLView(create_schema(), composed.services, composed.authenticator, recheck_seconds=0.05)
+    app = Starlette(routes=view.routes("/graphql"))
+    async with serving(app) as address, opened(address, authorization=f"Bearer {viewer.key}") as ws:
+        await ws.send('{"type": "connection_init"}')
+        await ws.recv()
+        await revoke(admin, Role.VIEWER)
+        with pytest.raises(ConnectionClosed) as closed:
+            await ws.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403

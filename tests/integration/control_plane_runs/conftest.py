@@ -1,0 +1,134 @@
+"""The whole public application over a real database, asked over HTTP and websockets on loopback."""
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+import uvicorn
+from headrace.logstore.open import open_log_store
+from headrace.logstore.port import LogStore
+from headrace.postgres.listen import Listener
+from headrace.postgres.pool import API, WORKER, open_pool
+from headrace_control.app import create_app
+from headrace_control.compose import compose
+from headrace_control.settings import ControlPlaneSettings
+from headrace_control.tenants.service import bootstrap
+from headrace_reporter.apply import Applier
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from tests.integration.control_plane_runs.acting import Client, Fleet, design, new_tenant
+
+
+@pytest.fixture
+async def log_store(database: str) -> AsyncIterator[LogStore]:
+    store = await open_log_store(database, retention=timedelta(days=1))
+    yield store
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def keys() -> dict[str, str]:
+    """The API keys of the tenants in the template, by tenant."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def template(template: str, postgres: str, keys: dict[str, str]) -> str:
+    """A database with the newest schema and two tenants, each with apps, actions, connections and a secret."""
+    name = f"{template}_designed"
+
+    async def make() -> None:
+        admin = await asyncpg.connect(postgres)
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await admin.close()
+        dsn = with_database(postgres, name)
+        store = await open_log_store(dsn, retention=timedelta(days=1))
+        async with serving(dsn, store) as http, await open_pool(dsn) as owner:
+            platform = Client(http, (await bootstrap(owner, "platform")).key.text)
+            for tenant in ("acme", "stranger"):
+                client = await new_tenant(platform, tenant)
+                await design(client)
+                keys[tenant] = client.key
+        await store.close()
+
+    asyncio.run(make())
+    return name
+
+
+@pytest.fixture
+async def http(database: str, log_store: LogStore) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(database, log_store) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def serving(database: str, log_store: LogStore) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, which listens on loopback."""
+    pool, listener = await open_pool(database, API, max_size=25), Listener(database)
+    composed = compose(_settings(database), pool, listener, log_store)
+    app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    await listener.start()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio")
+        )
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+            yield client
+        server.should_exit = True
+        await running
+    await composed.close()
+    await listener.close()
+    await pool.close()
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+def _settings(database: str) -> ControlPlaneSettings:
+    return ControlPlaneSettings(
+        database_url=database,
+        bus_url=database,
+        log_store_url=database,
+        runner_token=SecretStr(secrets.token_hex(16)),
+        key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode()),
+    )
+
+
+@pytest.fixture
+async def admin(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """The database's owner, for what no API does."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def fleet(database: str, admin: asyncpg.Connection) -> AsyncIterator[Fleet]:
+    pool = await open_pool(database, WORKER)
+    yield Fleet(admin, Applier(pool))
+    await pool.close()
+
+
+@pytest.fixture
+def acme(http: httpx.AsyncClient, keys: dict[str, str]) -> Client:
+    """The admin of a tenant that has what the document `orders` refers to."""
+    return Client(http, keys["acme"])
+
+
+@pytest.fixture
+def stranger(http: httpx.AsyncClient, keys: dict[str, str]) -> Client:
+    """The admin of another such tenant."""
+    return Client(http, keys["stranger"])

@@ -1,0 +1,86 @@
+"""Lists of runs read what they show, however many runs there are and however rare what is asked for."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from headrace.ids import new_id
+from headrace.postgres.pool import API, open_pool, tenant_transaction
+from headrace.postgres.queries import load
+from headrace.workflow.state import RunStatus
+
+_sql = load("headrace_control.runs")
+
+LIMIT = 51
+RUNS = 20_000
+
+
+@pytest.fixture
+async def tenant(admin: asyncpg.Connection) -> UUID:
+    """One of two tenants with the same workflow; it has been quiet for long, and rarely failed."""
+    quiet: UUID
+    quiet, busy = (row["id"] for row in await admin.fetch("SELECT id FROM tenants ORDER BY name LIMIT 2"))
+    begin, rows = datetime.now(UTC) - timedelta(minutes=RUNS), []
+    versions: dict[UUID, tuple[UUID, UUID]] = {}
+    for tenant in (quiet, busy):
+        workflow, version = versions[tenant] = new_id(), new_id()
+        await admin.execute(
+            "INSERT INTO workflows (tenant_id, id, name) VALUES ($1, $2, 'w')", tenant, workflow
+        )
+        await admin.execute(
+            """INSERT INTO workflow_versions (tenant_id, id, workflow_id, version, status, document, resolved,
+               digest, published_at) VALUES ($1, $2, $3, 1, 'PUBLISHED', '{}', '{}', 'd', now())""",
+            tenant,
+            version,
+            workflow,
+        )
+    for n in range(RUNS):
+        tenant = quiet if n < RUNS / 2 else busy
+        status, at = "SUCCESS" if n % 1000 else "FAILED", begin + timedelta(minutes=n)
+        rows.append((new_id(at), tenant, *versions[tenant], status, at, at, new_id()))
+    columns = [
+        "id",
+        "tenant_id",
+        "workflow_id",
+        "version_id",
+        "status",
+        "created_at",
+        "finished_at",
+        "dispatch_id",
+    ]
+    await admin.copy_records_to_table("runs", records=rows, columns=columns)
+    await admin.execute("ANALYZE")
+    return quiet
+
+
+async def test_a_list_reads_what_it_shows(database: str, tenant: UUID) -> None:
+    window = (tenant, UUID(int=0), UUID(int=2**128 - 1), LIMIT)
+    async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
+        await db.execute(_sql.in_index_order)
+        for statement, more in ((_sql.newest, ()), (_sql.newest_of_workflow, ("w",))):
+            for statuses, many in (([*RunStatus], LIMIT), (["FAILED", "QUEUED"], 10), (["SUCCESS"], LIMIT)):
+                for _ in range(6):  # then Postgres may go over to one plan for all values
+                    found = await db.fetch(statement, *window, statuses, *more)
+                assert len(found) == many
+                explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+                plan = await db.fetchval(explain, *window, statuses, *more)
+                # A partition is opened by reading its first row.
+                assert rows_read(plan[0]["Plan"]) <= len(statuses) * (LIMIT + 5)
+
+
+def rows_read(plan: Any) -> float:
+    """How many rows of runs a plan has read, those that it dropped included."""
+    return sum(
+        float(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * float(node["Actual Loops"])
+        for node in nodes(plan)
+        if node.get("Relation Name", "").startswith("runs_")
+    )
+
+
+def nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)

@@ -1,0 +1,132 @@
+"""Claims beside trouble: runs set aside, a full disk, a locked row, copies of jobs, cancels that come late."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from fixtures_claims import World
+from headrace.errors import NotFound
+from headrace.ids import new_id
+from headrace.messages import Event
+from headrace.workflow.state import EventKind
+from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.models import TokenBody
+
+UNSTORABLE = {"status": "SUCCESS", "output": {"x": "\0"}}
+
+
+async def event(
+    world: World, tenant: UUID, run: UUID, seq: int, kind: str, step: str | None = None, **data: Any
+) -> Event:
+    now = await world.admin.fetchval("SELECT now()")
+    return Event(tenant, run, 1, seq, EventKind(kind), now, step, data)
+
+
+async def test_what_follows_a_lost_event_stays_behind_the_fence(world: World) -> None:
+    tenant = await world.tenant("one")
+    run, dispatch = await world.queued(tenant)
+    holder = new_id()
+    await world.claim(holder, (run, dispatch))
+    await world.applier.apply([await event(world, tenant, run, 1, "completed", "a", **UNSTORABLE)])
+    assert (await world.beat(holder, run))["lost"] == [str(run)]
+    # Its holder has not heard yet, and parks: a resumed run would do step a again.
+    now = (await world.admin.fetchval("SELECT now()")).isoformat()
+    parked = await event(world, tenant, run, 2, "parked", reason="HANDED_BACK", resumeAt=now)
+    await world.applier.apply([parked])
+    row = await world.admin.fetchrow("SELECT status, wait_reason, dispatch_id FROM runs WHERE id = $1", run)
+    assert tuple(row) == ("WAITING", "DEAD_LETTER", dispatch)
+    assert await world.outcome(new_id(), (run, dispatch)) == "REFUSED"
+
+
+async def test_trouble_of_postgres_is_not_a_runs_fault(world: World) -> None:
+    tenant = await world.tenant("one")
+    job = await world.queued(tenant)
+    await world.claim(new_id(), job)
+    await world.admin.execute(
+        """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+           CREATE TRIGGER full_disk BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION full_disk()"""
+    )
+    done = await event(world, tenant, job[0], 1, "completed", "a", status="SUCCESS")
+    with pytest.raises(asyncpg.DiskFullError):
+        await world.applier.apply([done])
+    assert await world.admin.fetchval("SELECT wait_reason FROM runs WHERE id = $1", job[0]) is None
+    await world.admin.execute("DROP TRIGGER full_disk ON events")
+    await world.applier.apply([done])
+    assert await world.admin.fetchval("SELECT status FROM step_runs") == "SUCCESS"
+
+
+async def test_a_renewal_does_not_wait_behind_a_claim_that_waits(world: World, database: str) -> None:
+    job = await world.queued(await world.tenant("one"))
+    runner = new_id()
+    await world.beat(runner, settled=0)
+    busy = world.admin.transaction()
+    await busy.start()
+    await world.admin.execute("SELECT 1 FROM runs WHERE id = $1 FOR UPDATE", job[0])
+    claim = asyncio.create_task(world.claim(runner, job))
+    watcher = await asyncpg.connect(database)
+    while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        await asyncio.sleep(0.01)
+    await watcher.close()
+    async with asyncio.timeout(10):
+        await world.beat(runner, settled=0)
+    await busy.rollback()
+    assert (await claim)["claims"][0]["outcome"] == "GRANTED"
+
+
+async def test_a_cancel_is_heard_before_a_run_is_set_aside(world: World) -> None:
+    job = await world.queued(await world.tenant("one"))
+    first = new_id()
+    await world.claim(first, job)
+    await world.admin.execute("UPDATE runs SET fruitless_claims = 5, cancel_requested = true")
+    await world.lease_is_over(first)
+    assert await world.outcome(new_id(), job) == "TAKEOVER"
+
+
+async def test_a_stale_copy_beside_the_job_costs_nothing(world: World) -> None:
+    run, dispatch = await world.queued(await world.tenant("one"))
+    answer = await world.claim(new_id(), (run, dispatch), (run, new_id()))
+    assert [c["outcome"] for c in answer["claims"]] == ["GRANTED"]
+
+
+async def test_a_token_is_for_connections_that_the_version_names(world: World) -> None:
+    job = await world.queued(await world.tenant("one"))
+    runner = new_id()
+    await world.claim(runner, job)
+    asked: list[UUID] = []
+
+    class Asked:
+        async def current(self, _tenant: UUID, ids: list[UUID]) -> dict[UUID, Any]:
+            return {i: {} for i in ids}
+
+        async def refresh(self, _tenant: UUID, connection_id: UUID, _seen: int) -> dict[str, Any]:
+            asked.append(connection_id)
+            return {}
+
+        async def secrets(self, _tenant: UUID, _names: list[str]) -> dict[str, str]:
+            return {}
+
+    leases = Leases(world.pool, Asked(), timedelta(seconds=10), lambda: None)
+    body = TokenBody(runner_id=runner, run_id=job[0], epoch=1, connection_id=new_id(), seen_version=0)
+    with pytest.raises(NotFound):
+        await leases.token(body)
+    assert asked == []
+
+
+async def test_more_than_an_answer_holds_is_fetched_run_by_run(world: World) -> None:
+    tenant = await world.tenant("one")
+    jobs = [await world.queued(tenant) for _ in range(3)]
+    await world.admin.execute("UPDATE runs SET fence_epoch = 1, epoch = 1")
+    for run, _ in jobs:
+        await world.admin.execute(
+            """INSERT INTO step_runs (tenant_id, run_id, key, status, output)
+               SELECT $1, $2, 's' || n, 'SUCCESS', to_jsonb(repeat('x', 1000000)) FROM generate_series(1, 10) AS n""",
+            tenant,
+            run,
+        )
+    answer = await world.claim(new_id(), *jobs)
+    assert [c["outcome"] for c in answer["claims"]] == ["GRANTED", "TAKEOVER", "TAKEOVER"]
+    assert [len(c.get("steps", [])) for c in answer["claims"]] == [10, 0, 0]

@@ -1,0 +1,100 @@
+"""The embedded server: it starts, keeps its data, is closed to others, and goes with who started it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import psutil
+import pytest
+from headrace.errors import DatabaseUnavailable
+from headrace_cli.embedded_postgres import running_postgres
+
+
+def pid_of(folder: Path) -> int:
+    return int((folder / "postmaster.pid").read_text().split()[0])
+
+
+async def test_data_outlives_the_server_and_the_server_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with running_postgres(folder) as dsn:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("CREATE TABLE kept (word text)")
+        await connection.execute("INSERT INTO kept VALUES ('äöü')")
+        await connection.close()
+        server = psutil.Process(pid_of(folder))
+    assert not server.is_running()
+    with running_postgres(folder) as dsn:
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT upper(word) FROM kept") == "ÄÖÜ"
+        # Connected still: a server that waits for its clients would not end.
+    connection.terminate()
+
+
+async def test_two_servers_run_beside_each_other(tmp_path: Path) -> None:
+    with running_postgres(tmp_path / "a") as a, running_postgres(tmp_path / "b") as b:
+        for dsn, value in ((a, 1), (b, 2)):
+            connection = await asyncpg.connect(dsn)
+            await connection.execute(f"CREATE TABLE mine AS SELECT {value} AS value")
+            await connection.close()
+
+
+def test_it_is_closed_to_others_and_to_the_network(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with running_postgres(folder) as dsn:
+        sockets = Path(unquote(urlsplit(dsn).query.removeprefix("host=")))
+        assert sockets.stat().st_mode & 0o077 == 0
+        server = psutil.Process(pid_of(folder))
+        assert [c for c in server.net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
+        assert server.uids().real != 0
+
+
+async def test_a_folder_with_a_name_too_long_for_a_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("long and spaced " * 8)
+    with running_postgres(folder) as dsn:
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+        sockets = Path(unquote(urlsplit(dsn).query.removeprefix("host=")))
+    assert not sockets.exists()
+
+
+def test_a_cluster_left_half_made_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "base").mkdir(parents=True)
+    with running_postgres(folder):
+        assert (folder / "PG_VERSION").exists()
+
+
+def test_what_does_not_start_says_where_to_look(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with running_postgres(folder):
+        pass
+    (folder / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(DatabaseUnavailable, match="log"), running_postgres(folder):
+        pass
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from headrace_cli.embedded_postgres import running_postgres
+with running_postgres(Path(sys.argv[1])):
+    print("up", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word to orphans is Linux's")
+def test_it_ends_with_who_started_it_and_starts_again_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout
+        assert owner.stdout.readline() == b"up\n"
+        orphan = psutil.Process(pid_of(folder))
+        os.kill(owner.pid, signal.SIGKILL)
+    with running_postgres(folder):
+        assert pid_of(folder) != orphan.pid

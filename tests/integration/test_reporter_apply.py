@@ -1,0 +1,198 @@
+"""Events applied to Postgres: once, in order, fenced, and never at a neighbour's cost."""
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from headrace.ids import new_id
+from headrace.messages import Event
+from headrace.postgres.pool import WORKER, open_pool
+from headrace.workflow.state import EventKind
+from headrace_reporter.apply import Applier
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+ATTEMPT = {
+    "number": 1,
+    "outcome": "SUCCESS",
+    "startedAt": NOW.isoformat(),
+    "durationMs": 3,
+    "httpStatus": 200,
+}
+
+
+class World:
+    """One tenant with a published version, and its runs."""
+
+    def __init__(self, admin: asyncpg.Connection, applier: Applier) -> None:
+        self.admin, self.applier = admin, applier
+        self.tenant, self.workflow, self.version = new_id(), new_id(), new_id()
+
+    async def prepare(self) -> None:
+        await self.admin.execute("INSERT INTO tenants (id, name) VALUES ($1, 'acme')", self.tenant)
+        await self.admin.execute(
+            "INSERT INTO workflows (tenant_id, id, name) VALUES ($1, $2, 'w')", self.tenant, self.workflow
+        )
+        await self.admin.execute(
+            """INSERT INTO workflow_versions (tenant_id, id, workflow_id, version, status, document, resolved,
+               digest, published_at) VALUES ($1, $2, $3, 1, 'PUBLISHED', '{}', '{}', 'd', now())""",
+            self.tenant,
+            self.version,
+            self.workflow,
+        )
+
+    async def claimed_run(self, epoch: int = 1) -> UUID:
+        """A run whose open claim has `epoch`."""
+        run, dispatch = new_id(), new_id()
+        await self.admin.execute(
+            """INSERT INTO runs (id, tenant_id, workflow_id, version_id, status, dispatch_id, epoch, claimed_by,
+               started_at) VALUES ($1, $2, $3, $4, 'RUNNING', $5, $6, $7, now())""",
+            run,
+            self.tenant,
+            self.workflow,
+            self.version,
+            dispatch,
+            epoch,
+            new_id(),
+        )
+        await self.admin.execute(
+            "INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at) VALUES ($1, $2, $3, now(), now())",
+            dispatch,
+            self.tenant,
+            run,
+        )
+        return run
+
+    def event(
+        self, run: UUID, epoch: int, seq: int, kind: str, step: str | None = None, **data: Any
+    ) -> Event:
+        return Event(self.tenant, run, epoch, seq, EventKind(kind), NOW, step, data)
+
+    def history(self, run: UUID, epoch: int = 1) -> list[Event]:
+        """A whole run of two steps."""
+        done = {"status": "SUCCESS", "output": {"n": [1, 2]}, "attempt": ATTEMPT}
+        return [
+            self.event(run, epoch, 1, "started", "a", input={"x": 1}),
+            self.event(run, epoch, 2, "completed", "a", **done),
+            self.event(run, epoch, 3, "started", "b"),
+            self.event(run, epoch, 4, "completed", "b", **done),
+            self.event(run, epoch, 5, "finished", status="SUCCESS", result=[["all"], "good"]),
+        ]
+
+    async def snapshot(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything that an event could change."""
+        tables = ("runs", "step_runs", "attempts", "events", "dispatches", "dead_letters")
+        return {
+            table: sorted(map(tuple, await self.admin.fetch(f"SELECT t::text FROM {table} t")))
+            for table in tables
+        }
+
+    async def status(self, run: UUID) -> str:
+        return str(await self.admin.fetchval("SELECT status FROM runs WHERE id = $1", run))
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[World]:
+    admin = await asyncpg.connect(database)
+    pool = await open_pool(database, WORKER)
+    world = World(admin, Applier(pool))
+    await world.prepare()
+    yield world
+    await pool.close()
+    await admin.close()
+
+
+async def test_a_run_is_written_down(world: World) -> None:
+    run = await world.claimed_run()
+    await world.applier.apply(world.history(run))
+    row = await world.admin.fetchrow("SELECT * FROM runs WHERE id = $1", run)
+    assert (row["status"], row["claimed_by"], row["fence_seq"]) == ("SUCCESS", None, 5)
+    assert row["result"] == '[["all"], "good"]'
+    steps = await world.admin.fetch("SELECT key, status, attempts, output FROM step_runs ORDER BY key")
+    assert [tuple(s) for s in steps] == [
+        ("a", "SUCCESS", 1, '{"n": [1, 2]}'),
+        ("b", "SUCCESS", 1, '{"n": [1, 2]}'),
+    ]
+    assert await world.admin.fetchval("SELECT count(*) FROM dispatches") == 0
+
+
+async def test_the_same_batch_twice_changes_nothing(world: World) -> None:
+    run = await world.claimed_run()
+    await world.applier.apply(world.history(run)[:3])
+    before = await world.snapshot()
+    await world.applier.apply(world.history(run)[:3])
+    assert await world.snapshot() == before
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_duplicates_in_any_order_after_the_end_change_nothing(world: World, seed: int) -> None:
+    run = await world.claimed_run()
+    history = world.history(run)
+    await world.applier.apply(history)
+    before = await world.snapshot()
+    again = history * 2
+    random.Random(seed).shuffle(again)
+    await world.applier.apply(again)
+    assert await world.snapshot() == before
+
+
+async def test_events_of_a_stale_epoch_change_nothing(world: World) -> None:
+    run = await world.claimed_run(epoch=2)
+    await world.applier.apply([world.event(run, 2, 1, "claimed")])
+    before = await world.snapshot()
+    await world.applier.apply(world.history(run, epoch=1))
+    assert await world.snapshot() == before
+
+
+async def test_an_earlier_epochs_events_ahead_of_the_mark_are_applied(world: World) -> None:
+    run = await world.claimed_run(epoch=2)  # epoch 2 was claimed, its mark is not in the partition yet
+    await world.applier.apply([*world.history(run, epoch=1)[:2], world.event(run, 2, 1, "claimed")])
+    assert await world.admin.fetchval("SELECT status FROM step_runs WHERE key = 'a'") == "SUCCESS"
+
+
+async def test_parking_mints_the_next_dispatch(world: World) -> None:
+    run = await world.claimed_run()
+    old = await world.admin.fetchval("SELECT dispatch_id FROM runs WHERE id = $1", run)
+    await world.applier.apply(
+        [world.event(run, 1, 1, "parked", reason="RETRY", resumeAt="2031-01-01T00:00:00+00:00")]
+    )
+    row = await world.admin.fetchrow("SELECT * FROM runs WHERE id = $1", run)
+    assert (row["status"], row["wait_reason"], row["claimed_by"]) == ("WAITING", "RETRY", None)
+    dispatch = await world.admin.fetchrow("SELECT * FROM dispatches WHERE run_id = $1", run)
+    assert dispatch["id"] == row["dispatch_id"] != old
+    assert (dispatch["due_at"].year, dispatch["sent_at"]) == (2031, None)
+
+
+async def test_a_park_sees_a_cancel_that_came_early(world: World) -> None:
+    run = await world.claimed_run()
+    await world.admin.execute("UPDATE runs SET cancel_requested = true WHERE id = $1", run)
+    await world.applier.apply([world.event(run, 1, 1, "parked", reason="IN_DOUBT")])
+    assert await world.admin.fetchval("SELECT due_at <= now() FROM dispatches WHERE run_id = $1", run)
+
+
+async def test_a_run_that_can_not_be_applied_is_set_aside_alone(world: World) -> None:
+    good, bad = await world.claimed_run(), await world.claimed_run()
+    broken = world.event(bad, 1, 1, "completed", "a", status="NOT_A_STATUS")
+    await world.applier.apply([broken, *world.history(good)])
+    assert await world.status(good) == "SUCCESS"
+    assert await world.status(bad) == "WAITING"
+    letter = await world.admin.fetchrow("SELECT run_id, reason FROM dead_letters")
+    assert letter["run_id"] == bad
+    # A batch that Postgres refuses (an integer out of range) is no different.
+    other = await world.claimed_run()
+    huge = {"status": "SUCCESS", "attempt": {**ATTEMPT, "durationMs": 2**40}}
+    await world.applier.apply([world.event(other, 1, 1, "completed", "a", **huge)])
+    assert await world.status(other) == "WAITING"
+
+
+async def test_events_of_an_unknown_run_or_another_tenant_are_harmless(world: World) -> None:
+    run = await world.claimed_run()
+    stranger = Event(new_id(), run, 1, 1, EventKind.FINISHED, NOW, None, {"status": "SUCCESS"})
+    before = await world.status(run)
+    await world.applier.apply([world.event(new_id(), 1, 1, "claimed")])
+    await world.applier.apply([stranger, world.event(run, 7, 1, "canceled")])
+    assert await world.status(run) == before
+    assert await world.admin.fetchval("SELECT count(*) FROM events") == 0

@@ -1,0 +1,101 @@
+"""Declaring a command: shared flags, exit codes for every error of the tree, no traceback."""
+
+from collections.abc import Iterator
+
+import pytest
+import typer
+from headrace import errors
+from headrace_cli.command import ExpectationFailed, Session, command, exit_code
+from headrace_cli.main import app
+from typer.testing import CliRunner
+
+EXPECTED = {
+    errors.HeadraceError: 4,
+    errors.InvalidInput: 2,
+    errors.NotFound: 3,
+    errors.Conflict: 2,
+    errors.Unauthenticated: 3,
+    errors.Forbidden: 3,
+    errors.LimitExceeded: 2,
+    errors.MessageTooLarge: 2,
+    errors.Unavailable: 4,
+    errors.BusUnavailable: 4,
+    errors.DatabaseUnavailable: 4,
+    errors.LogStoreUnavailable: 4,
+    errors.MalformedMessage: 2,
+    ExpectationFailed: 1,
+}
+
+
+def tree(root: type[errors.HeadraceError]) -> Iterator[type[errors.HeadraceError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from tree(kind)
+
+
+def test_every_error_of_the_tree_has_an_exit_code() -> None:
+    own = {
+        kind
+        for kind in tree(errors.HeadraceError)
+        if kind.__module__.startswith(("headrace.errors", "headrace_cli"))
+    }
+    assert own == set(EXPECTED)
+    for kind, code in EXPECTED.items():
+        error = kind([errors.Problem("a", "b", "c")]) if kind is errors.InvalidInput else kind("words")  # type: ignore[arg-type]
+        assert exit_code(error) == code, kind
+
+
+async def fails(session: Session, how: str) -> None:
+    """Fail."""
+    if how == "conflict":
+        raise errors.Conflict("it is [there] already")
+    session.output.result({"how": how})
+
+
+@pytest.fixture
+def declared() -> typer.Typer:
+    made = typer.Typer()
+    command(made, "fails", connects=False)(fails)
+    command(made, "other")(fails)
+    return made
+
+
+def test_an_error_is_a_sentence_and_a_code(declared: typer.Typer) -> None:
+    done = CliRunner().invoke(declared, ["fails", "conflict"])
+    assert done.exit_code == 2
+    assert "it is [there] already" in done.stderr
+    assert done.stdout == ""
+
+
+def test_with_json_the_outcome_stands_alone_on_standard_output(declared: typer.Typer) -> None:
+    done = CliRunner().invoke(declared, ["fails", "well", "--json"])
+    assert (done.exit_code, done.stdout) == (0, '{\n  "how": "well"\n}\n')
+    assert CliRunner().invoke(declared, ["fails", "well"]).stdout == ""
+
+
+def test_only_commands_that_connect_have_the_flags_for_it(declared: typer.Typer) -> None:
+    assert CliRunner().invoke(declared, ["other", "well", "--url", "http://x"]).exit_code == 0
+    assert CliRunner().invoke(declared, ["fails", "well", "--url", "http://x"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "dev",
+        "demo",
+        "apply",
+        "run start",
+        "run watch",
+        "run get",
+        "run list",
+        "run cancel",
+        "logs",
+        "migrate",
+        "bootstrap",
+        "doctor",
+    ],
+)
+def test_every_command_explains_itself_and_speaks_json(words: str) -> None:
+    done = CliRunner().invoke(app, [*words.split(), "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    assert "--json" in done.stdout

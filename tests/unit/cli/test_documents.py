@@ -1,0 +1,118 @@
+"""Reading what `apply` gets: every kind, secrets from outside, and every problem at once with its place."""
+
+from pathlib import Path
+
+import pytest
+from headrace.errors import InvalidInput, Problem
+from headrace_cli.apply.documents import Declared, Kind, read
+
+APP = "kind: App\nname: shop\nbaseUrl: ${SHOP_URL}\nauth: {kind: API_KEY}\n"
+CONNECTION = "kind: Connection\nname: shop-main\napp: shop\nsecrets: {key: '${SHOP_KEY}'}\n"
+ACTION = "kind: Action\napp: shop\nname: get-order\nmethod: GET\nendpointTemplate: /orders/${id}\n"
+WORKFLOW = "workflow: refund\nsteps: [{key: a, type: transform, input: '${NOT_A_VARIABLE}'}]\n"
+NAMES = {"SHOP_URL": "http://127.0.0.1:1", "SHOP_KEY": "k-123"}
+
+
+def put(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def problems(*paths: Path, environment: dict[str, str] | None = None) -> list[Problem]:
+    with pytest.raises(InvalidInput) as caught:
+        read(paths, environment or {})
+    return list(caught.value.problems)
+
+
+def by_kind(found: list[Declared]) -> dict[Kind, Declared]:
+    return {declared.kind: declared for declared in found}
+
+
+def test_a_folder_is_read_in_the_order_to_apply(tmp_path: Path) -> None:
+    put(tmp_path, a_workflow=WORKFLOW, b_connection=CONNECTION, c_action=ACTION, d_app=APP)
+    found = read([tmp_path], NAMES)
+    assert [(d.kind, d.name) for d in found] == [
+        (Kind.APP, "shop"),
+        (Kind.ACTION, "shop/get-order"),
+        (Kind.CONNECTION, "shop-main"),
+        (Kind.WORKFLOW, "refund"),
+    ]
+
+
+def test_several_documents_in_a_file_and_none_that_is_empty(tmp_path: Path) -> None:
+    put(tmp_path, all=f"---\n{APP}---\n---\n{CONNECTION}")
+    assert [d.name for d in read([tmp_path / "all.yaml"], NAMES)] == ["shop", "shop-main"]
+
+
+def test_variables_stand_in_apps_connections_and_secrets_alone(tmp_path: Path) -> None:
+    put(tmp_path, all=f"{APP}---\n{CONNECTION}---\n{ACTION}---\n{WORKFLOW}")
+    found = by_kind(read([tmp_path], NAMES))
+    assert found[Kind.APP].fields["baseUrl"] == "http://127.0.0.1:1"
+    assert found[Kind.CONNECTION].fields["secrets"] == {"key": "k-123"}
+    assert found[Kind.ACTION].fields["endpointTemplate"] == "/orders/${id}"
+    assert "${NOT_A_VARIABLE}" in str(found[Kind.WORKFLOW].fields)
+
+
+def test_a_secret_may_come_from_a_file_beside_the_document(tmp_path: Path) -> None:
+    (tmp_path / "pin.txt").write_text("a pin\n")
+    put(tmp_path, secret="kind: Secret\nname: pin\nvalue: {file: pin.txt}\n")
+    assert read([tmp_path / "secret.yaml"], {})[0].fields["value"] == "a pin"
+
+
+def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        a=f"{APP}---\n{CONNECTION}",
+        b="kind: Gadget\nname: x\n",
+        c="- a list\n",
+        d="kind: Action\nname: without-app\n",
+        e="a: [b\n",
+        f="kind: Secret\nname: s\nvalue: {file: nowhere}\n",
+        g="kind: App\nname: shop2\n---\nkind: App\nname: twice\nname: again\n",
+    )
+    found = {p.path.removeprefix(f"{tmp_path}/"): p for p in problems(tmp_path)}
+    assert set(found) == {
+        "a.yaml[0].baseUrl",
+        "a.yaml[1].secrets.key",
+        "b.yaml.kind",
+        "c.yaml",
+        "d.yaml",
+        "e.yaml",
+        "f.yaml.value",
+        "g.yaml[1]",
+    }
+    assert "SHOP_KEY" in found["a.yaml[1].secrets.key"].mend
+    assert "App" in found["b.yaml.kind"].mend
+    assert "line 4" in found["g.yaml[1]"].message
+    assert all(p.mend for p in found.values())
+
+
+def test_what_is_declared_twice_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, a=ACTION, b=ACTION)
+    (problem,) = problems(tmp_path)
+    assert "b.yaml" in problem.path
+    assert "a.yaml" in problem.mend
+
+
+def test_nothing_to_apply_is_said(tmp_path: Path) -> None:
+    assert [p.message for p in problems(tmp_path)] == ["nothing to apply"]
+    (tmp_path / "notes.txt").write_text("x")
+    assert [p.message for p in problems(tmp_path / "notes.txt")] == ["not a YAML or JSON file"]
+    assert "FileNotFoundError" in problems(tmp_path / "missing.yaml")[0].message
+
+
+def test_words_that_older_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> None:
+    put(tmp_path, app="kind: App\nname: shop\ntitle: no\nsince: 2026-01-01\nauth: {on: off}\n")
+    assert read([tmp_path], {})[0].fields == {
+        "name": "shop",
+        "title": "no",
+        "since": "2026-01-01",
+        "auth": {"on": "off"},
+    }
+
+
+def test_a_plain_workflow_keeps_its_text(tmp_path: Path) -> None:
+    put(tmp_path, plain=f"# why\n{WORKFLOW}", marked=f"kind: Workflow\n{WORKFLOW.replace('refund', 'other')}")
+    sources = {d.name: d.source for d in read([tmp_path], {})}
+    assert sources == {"refund": f"# why\n{WORKFLOW}".strip(), "other": None}

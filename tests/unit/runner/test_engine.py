@@ -1,0 +1,203 @@
+"""The engine with handlers that do as they are told: what it writes, and when it goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from headrace.workflow.document import Document, Edge, OnError, RetryPolicy, Step
+from headrace.workflow.parse import parse_document
+from headrace.workflow.state import Failure
+from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, Prepared, StepContext, Succeeded
+from headrace_runner.steps.transform import TransformStep
+
+from tests.unit.runner.engines import Advanced, Told, advanced, step_services
+
+OOPS = Failure("OOPS", "it failed")
+
+
+class Scripted:
+    """A handler whose attempts are given beforehand, each a function of nothing."""
+
+    def __init__(self, *attempts: Callable[[], Awaitable[Outcome]], unsafe: bool = False) -> None:
+        self._attempts = list(attempts)
+        self._unsafe = unsafe
+        self.made = 0
+
+    def script(self, attempt: Callable[[], Awaitable[Outcome]]) -> None:
+        """One attempt more."""
+        self._attempts.append(attempt)
+
+    def prepare(self, context: StepContext) -> Prepared | Failure:
+        return Prepared(None, side_effect=False, unsafe=self._unsafe, retry=RetryPolicy(), work=None)
+
+    async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
+        self.made += 1
+        return await self._attempts[self.made - 1]()
+
+
+def giving(outcome: Outcome) -> Callable[[], Awaitable[Outcome]]:
+    async def attempt() -> Outcome:
+        return outcome
+
+    return attempt
+
+
+def again_after(seconds: float) -> Outcome:
+    return Failed(OOPS, next_delay=lambda _: seconds)
+
+
+@asynccontextmanager
+async def run_of(*steps: Step, edges: tuple[Edge, ...] = (), **handlers: Scripted) -> AsyncIterator[Advanced]:
+    document = Document("w", steps, edges, timeout_ms=None)
+    async with step_services() as services, advanced(services, handlers, document, {}) as run:
+        yield run
+
+
+def told(events: list[Told]) -> list[str]:
+    return [f"{kind} {step}" if step else kind for kind, step, _ in events]
+
+
+async def test_a_short_retry_is_waited_for_here() -> None:
+    handler = Scripted(giving(again_after(0)), giving(Succeeded({"n": 1})))
+    async with run_of(Step("a", "x"), x=handler) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "attempted a", "started a", "completed a", "finished"]
+    assert events[-1][2] == {"status": "SUCCESS", "result": None}
+
+
+async def test_a_long_retry_parks_the_run_until_it_is_due() -> None:
+    async with run_of(Step("a", "x"), x=Scripted(giving(again_after(60)))) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "attempted a", "parked"]
+    attempted, parked = events[1][2], events[2][2]
+    assert isinstance(attempted, dict)
+    assert parked == {"reason": "RETRY", "resumeAt": attempted["retryAt"]}
+
+
+async def test_a_cancel_while_a_retry_waits_starts_no_attempt_more() -> None:
+    """rule claim_tells_cancel: a runner that knows of a cancel starts no call."""
+    handler = Scripted()
+    async with run_of(Step("a", "x"), x=handler) as run:
+
+        async def canceled_meanwhile() -> Outcome:
+            asyncio.get_running_loop().call_later(0.01, lambda: run.held.tell(canceled=True))
+            return again_after(0.1)
+
+        handler.script(canceled_meanwhile)
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "attempted a", "canceled"]
+    assert handler.made == 1
+
+
+async def test_a_drain_while_a_retry_waits_hands_the_run_back() -> None:
+    handler = Scripted()
+    async with run_of(Step("a", "x"), x=handler) as run:
+
+        async def draining_meanwhile() -> Outcome:
+            asyncio.get_running_loop().call_later(0.01, run.drain)
+            return again_after(0.1)
+
+        handler.script(draining_meanwhile)
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "attempted a", "parked"]
+    parked = events[-1][2]
+    assert isinstance(parked, dict)
+    assert parked["reason"] == "HANDED_BACK"
+    assert handler.made == 1
+
+
+async def test_what_was_sent_and_not_answered_waits_for_a_person() -> None:
+    other = Scripted(giving(Succeeded(None)))
+    async with run_of(
+        Step("a", "x"),
+        Step("b", "y"),
+        edges=(Edge("a", "b"),),
+        x=Scripted(giving(InDoubt(OOPS)), unsafe=True),
+        y=other,
+    ) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "completed a", "parked"]
+    completed, parked = events[1][2], events[2][2]
+    assert isinstance(completed, dict)
+    assert completed["status"] == "UNKNOWN"
+    assert parked == {"reason": "IN_DOUBT"}
+    assert other.made == 0
+
+
+async def test_a_handler_that_raises_ends_its_step_and_quotes_nothing() -> None:
+    async def raises() -> Outcome:
+        raise RuntimeError("with data of the tenant's")
+
+    async with run_of(Step("a", "x"), x=Scripted(raises)) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "completed a", "finished"]
+    assert "STEP_CRASHED" in str(events[-1][2])
+    assert "tenant" not in str(events)
+
+
+async def test_steps_that_need_each_other_not_go_side_by_side() -> None:
+    meeting = asyncio.Barrier(2)
+
+    async def meets() -> Outcome:
+        await meeting.wait()
+        return Succeeded(None)
+
+    async with run_of(
+        Step("a", "x"),
+        Step("b", "y"),
+        Step("c", "z"),
+        edges=(Edge("a", "c"), Edge("b", "c")),
+        x=Scripted(meets),
+        y=Scripted(meets),
+        z=Scripted(giving(Succeeded(None))),
+    ) as run:
+        events = await run.to_its_end()
+    assert told(events)[-3:] == ["started c", "completed c", "finished"]
+
+
+async def test_a_failure_that_is_passed_over_lets_the_run_go_on() -> None:
+    async with run_of(
+        Step("a", "x", on_error=OnError.CONTINUE),
+        Step("b", "y"),
+        edges=(Edge("a", "b"),),
+        x=Scripted(giving(Failed(OOPS))),
+        y=Scripted(giving(Succeeded(None))),
+    ) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "completed a", "started b", "completed b", "finished"]
+    assert events[-1][2] == {"status": "SUCCESS", "result": None}
+
+
+async def test_a_lost_claim_is_left_without_a_word() -> None:
+    handler = Scripted()
+    async with run_of(Step("a", "x"), x=handler) as run:
+
+        async def lost_meanwhile() -> Outcome:
+            run.held.tell(lost=True)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        handler.script(lost_meanwhile)
+        events = await run.to_its_end()
+    assert "completed a" not in told(events)
+    assert "finished" not in told(events)
+
+
+async def test_outputs_that_are_too_large_fail_their_step_alone() -> None:
+    many = {f"o{n}": "$.n" for n in range(12)}
+    steps = [
+        {
+            "key": "big",
+            "type": "transform",
+            "input": {"n": "{{ input.x }}"},
+            "output": many,
+            "onError": "continue",
+        },
+        {"key": "small", "type": "transform", "input": {"code": "{{ steps.big.error.code }}"}},
+    ]
+    document = parse_document({"workflow": "w", "steps": steps, "result": "{{ steps.small.output.code }}"})
+    async with step_services() as services:
+        handlers = {"transform": TransformStep(services)}
+        async with advanced(services, handlers, document, {"x": "y" * 200_000}) as run:
+            told = await run.to_its_end()
+    assert told[-1] == ("finished", None, {"status": "SUCCESS", "result": "OUTPUT_TOO_LARGE"})

@@ -1,0 +1,335 @@
+"""Calls are built from actions and rendered values, or refused with the place that is wrong."""
+
+import email
+import email.policy
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from headrace.json_types import Json, JsonObject
+from headrace.outbound.call import OutboundCall
+from headrace.outbound.target import parse_target
+from headrace.workflow.assign import RequestParts
+from headrace.workflow.document import ActionDefinition, BodyType, Idempotency, IdempotencyMode
+from headrace.workflow.state import Failure
+from headrace_runner.requests import build_request
+from hypothesis import given
+from hypothesis import strategies as st
+
+ACTION = ActionDefinition("shop", "act", "POST", "/items")
+BASE = "https://api.example.com/v1"
+
+
+def build(
+    action: ActionDefinition = ACTION,
+    base_url: str = BASE,
+    *,
+    path: JsonObject | None = None,
+    query: JsonObject | None = None,
+    headers: JsonObject | None = None,
+    body: Json = None,
+    template: Mapping[str, Json] | None = None,
+    key: str = "",
+) -> OutboundCall:
+    parts = RequestParts(path or {}, query or {}, headers or {}, body)
+    call = build_request(action, base_url, parts, template_headers=template, idempotency_key=key)
+    assert isinstance(call, OutboundCall), call
+    return call
+
+
+def refused(
+    action: ActionDefinition = ACTION,
+    base_url: str = BASE,
+    *,
+    path: JsonObject | None = None,
+    query: JsonObject | None = None,
+    headers: JsonObject | None = None,
+    body: Json = None,
+    template: Mapping[str, Json] | None = None,
+) -> str:
+    """The place that is named."""
+    parts = RequestParts(path or {}, query or {}, headers or {}, body)
+    failure = build_request(action, base_url, parts, template_headers=template)
+    assert isinstance(failure, Failure), failure
+    assert failure.code == "INVALID_REQUEST"
+    assert "canary" not in failure.message
+    return failure.message.partition(":")[0]
+
+
+def item(template: str = "/items/{id}") -> ActionDefinition:
+    return replace(ACTION, endpoint_template=template)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("plain-1._~", "plain-1._~"),
+        ("a/b", "a%2Fb"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("../x", "..%2Fx"),
+        ("%2e%2e", "%252e%252e"),
+        ("ü ß", "%C3%BC%20%C3%9F"),
+        ("a\\b", "a%5Cb"),
+        ("@:;,&=+$!*'()", "%40%3A%3B%2C%26%3D%2B%24%21%2A%27%28%29"),
+        ("a\r\n\0", "a%0D%0A%00"),
+        (7, "7"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("...", "..."),
+    ],
+)
+def test_path_parameters_are_encoded_whole(value: Json, written: str) -> None:
+    assert build(item(), path={"id": value}).url == f"{BASE}/items/{written}"
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", None, [], ["a"], {}, {"a": 1}, "\ud800", float("nan")])
+def test_path_parameters_that_would_change_the_path_are_refused(value: Json) -> None:
+    assert refused(item(), path={"id": value}) == "path.id"
+
+
+def test_path_parameters_and_template_agree() -> None:
+    assert refused(item()) == "path.id"
+    assert refused(item(), path={"id": 1, "other": "canary"}) == "path.other"
+    url = build(item("/{a}/x-{b}.json/{a}"), path={"a": "1/2", "b": "é"}).url
+    assert url == f"{BASE}/1%2F2/x-%C3%A9.json/1%2F2"
+
+
+@given(st.text(min_size=1))
+def test_no_path_parameter_leaves_its_segment(value: str) -> None:
+    parts = RequestParts(path={"id": value})
+    call = build_request(item("/items/{id}/end"), BASE, parts)
+    if isinstance(call, Failure):
+        assert value in (".", "..")
+    else:
+        target = parse_target(call.url)
+        assert target.host == "api.example.com"
+        assert target.path.startswith("/v1/items/")
+        assert target.path.endswith("/end")
+        assert target.path.count("/") == 4
+        assert unquote(target.path.split("/")[3]) == value
+
+
+@pytest.mark.parametrize(
+    ("base", "template", "url"),
+    [
+        ("https://h.example", "/a", "https://h.example/a"),
+        ("https://h.example/", "/a", "https://h.example/a"),
+        ("https://h.example/v1", "/a", "https://h.example/v1/a"),
+        ("https://h.example/v1/", "a/", "https://h.example/v1/a/"),
+        ("https://h.example/a/%2e%2e/b", "/c//d", "https://h.example/a/%2e%2e/b/c//d"),
+        ("https://h.example/v1?key=1", "/a?b=2", "https://h.example/v1/a?key=1&b=2"),
+        ("https://h.example/v1", "", "https://h.example/v1"),
+        ("https://h.example", "//evil.example/a", "https://h.example/evil.example/a"),
+        ("https://h.example", "@evil.example", "https://h.example/@evil.example"),
+        ("https://h.example", "/a#b", "https://h.example/a"),
+    ],
+)
+def test_base_url_and_template_are_joined_as_text(base: str, template: str, url: str) -> None:
+    assert build(item(template), base).url == url
+
+
+@pytest.mark.parametrize("base", ["", "api.example.com", "ftp://h.example", "https://u:canary@h.example"])
+def test_a_base_url_that_can_not_be_called_is_refused(base: str) -> None:
+    assert refused(base_url=base) == "url"
+
+
+def test_query() -> None:
+    call = build(
+        query={
+            "a b": "ü&=+ /?#",
+            "list": [1, "two", None, True],
+            "none": None,
+            "empty": "",
+            "no": [],
+            "yes": False,
+            "n": 1.0,
+            "big": 10**30,
+        }
+    )
+    assert urlsplit(call.url).query == (
+        "a%20b=%C3%BC%26%3D%2B%20%2F%3F%23&list=1&list=two&list=true&empty=&yes=false&n=1.0&big=1" + "0" * 30
+    )
+
+
+@given(st.dictionaries(st.text(min_size=1), st.lists(st.text())))
+def test_a_query_is_read_back_as_it_was_given(query: dict[str, list[str]]) -> None:
+    call = build(query={name: list(values) for name, values in query.items()})
+    read = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)
+    assert read == [(name, value) for name, values in query.items() for value in values]
+
+
+@pytest.mark.parametrize("value", [{"a": "canary"}, [["canary"]], [{}], "\udfff", float("inf")])
+def test_a_query_that_can_not_be_written_is_refused(value: Json) -> None:
+    assert refused(query={"q": value}) == "query.q"
+
+
+def test_headers() -> None:
+    call = build(
+        template={"X-One": "template", "X-Two": "t", "X-Gone": "t"},
+        headers={"x-one": "step", "X-Gone": None, "X-Number": 5, "X-Flag": False, "X-Space": " a\tb "},
+        body={"a": 1},
+    )
+    assert call.headers == (
+        ("Content-Type", "application/json"),
+        ("x-one", "step"),
+        ("X-Two", "t"),
+        ("X-Number", "5"),
+        ("X-Flag", "false"),
+        ("X-Space", "a\tb"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("X-A", "canary\r\nX-B: 1", "headers.X-A"),
+        ("X-A", "canary\n", "headers.X-A"),
+        ("X-A", "canary\0", "headers.X-A"),
+        ("X-A", "canary\x7f", "headers.X-A"),
+        ("X-A", "canary é", "headers.X-A"),
+        ("X-A", ["canary"], "headers.X-A"),
+        ("X-A", {"canary": 1}, "headers.X-A"),
+        ("X A", "1", "headers"),
+        ("", "1", "headers"),
+        ("X:canary", "1", "headers"),
+        ("X\r\ncanary", "1", "headers"),
+        ("Host", "canary", "headers.Host"),
+        ("transfer-encoding", "chunked", "headers.transfer-encoding"),
+        ("Content-Length", "5", "headers.Content-Length"),
+        ("CONNECTION", "close", "headers.CONNECTION"),
+        ("Upgrade", "h2c", "headers.Upgrade"),
+        ("TE", "trailers", "headers.TE"),
+        ("Expect", "100-continue", "headers.Expect"),
+        ("Proxy-Authorization", "x", "headers.Proxy-Authorization"),
+    ],
+)
+def test_headers_that_can_not_be_sent_are_refused(name: str, value: Json, place: str) -> None:
+    assert refused(headers={name: value}) == place
+    assert refused(template={name: value}) == place
+
+
+def test_the_idempotency_key_is_written_for_mode_key_alone_and_wins() -> None:
+    keyed = replace(ACTION, idempotency=Idempotency(IdempotencyMode.KEY, "X-Request-Id"))
+    assert dict(build(keyed, key="k-1", headers={"x-request-id": "own"}).headers) == {"X-Request-Id": "k-1"}
+    assert build(key="k-1").headers == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"a": [1, None, "é\0"]}, [], {}, "text", 0, False, 10**30, {"\u2028": 1e300}],
+)
+def test_json_bodies(body: Json) -> None:
+    call = build(body=body)
+    assert json.loads(call.body) == body
+    assert call.headers == (("Content-Type", "application/json"),)
+
+
+def test_no_body_is_no_type_either() -> None:
+    for kind in BodyType:
+        call = build(replace(ACTION, body_type=kind))
+        assert (call.body, call.headers) == (b"", ())
+
+
+def test_a_step_may_say_its_own_json_type_but_not_a_forms() -> None:
+    own: JsonObject = {"content-type": "application/vnd.api+json"}
+    assert build(body={}, headers=own).headers == (("content-type", "application/vnd.api+json"),)
+    form = build(replace(ACTION, body_type=BodyType.FORM), body={"a": 1}, headers=own)
+    assert form.headers == (("Content-Type", "application/x-www-form-urlencoded"),)
+
+
+@pytest.mark.parametrize("body", ["\ud800", {"\ud800": 1}, [10**30, "\udfff"]])
+def test_json_that_can_not_be_written_is_refused(body: Json) -> None:
+    assert refused(body=body) == "body"
+
+
+def test_forms() -> None:
+    body: Json = {"a b": "ü&=+ ", "list": [1, None, True], "none": None, "empty": ""}
+    call = build(replace(ACTION, body_type=BodyType.FORM), body=body)
+    assert call.body == b"a+b=%C3%BC%26%3D%2B+&list=1&list=true&empty="
+
+
+@pytest.mark.parametrize("body", [{"a": {"b": "canary"}}, {"a": [["canary"]]}, {"a": "\ud800"}])
+def test_forms_that_can_not_be_written_are_refused(body: Json) -> None:
+    assert refused(replace(ACTION, body_type=BodyType.FORM), body=body) == "body.a"
+
+
+@pytest.mark.parametrize("kind", [BodyType.FORM, BodyType.MULTIPART])
+@pytest.mark.parametrize("body", ["canary", ["canary"], 5, False])
+def test_fields_need_an_object(kind: BodyType, body: Json) -> None:
+    assert refused(replace(ACTION, body_type=kind), body=body) == "body"
+
+
+def test_multipart() -> None:
+    action = replace(ACTION, body_type=BodyType.MULTIPART)
+    body: Json = {
+        'na"me\r\n': "vä\r\nlue",
+        "list": [1, False],
+        "none": None,
+        "doc": {"filename": 'ü"\r\n.txt', "contentType": "text/plain", "text": "é"},
+        "raw": {"base64": "AAH/"},
+        "two": [{"text": "x"}, {"text": "y"}],
+    }
+    call = build(action, body=body)
+    assert call == build(action, body=body)  # the same for every attempt
+    [(name, content_type)] = call.headers
+    assert name == "Content-Type"
+    message = email.message_from_bytes(
+        f"Content-Type: {content_type}\r\n\r\n".encode() + call.body, policy=email.policy.HTTP
+    )
+    parts = list(message.iter_parts())  # type: ignore[attr-defined]
+    assert [part.get_payload(decode=True) for part in parts] == [
+        "vä\r\nlue".encode(),
+        b"1",
+        b"false",
+        "é".encode(),
+        b"\x00\x01\xff",
+        b"x",
+        b"y",
+    ]
+    assert b'name="na%22me%0D%0A"\r\n' in call.body
+    assert 'name="doc"; filename="ü%22%0D%0A.txt"\r\nContent-Type: text/plain\r\n'.encode() in call.body
+    assert b'name="raw"; filename="file"\r\nContent-Type: application/octet-stream\r\n' in call.body
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ({"filename": "canary"}, "body.f"),
+        ({"text": "a", "base64": "YQ=="}, "body.f"),
+        ({"text": "a", "size": 5}, "body.f"),
+        ({"base64": "canary!"}, "body.f.base64"),
+        ({"base64": 5}, "body.f.base64"),
+        ({"text": ["canary"]}, "body.f.text"),
+        ({"text": "a", "contentType": "text/plain\r\nX-Canary: 1"}, "body.f.contentType"),
+        ({"text": "a", "filename": {}}, "body.f.filename"),
+    ],
+)
+def test_files_that_can_not_be_written_are_refused(value: Json, place: str) -> None:
+    assert refused(replace(ACTION, body_type=BodyType.MULTIPART), body={"f": value}) == place
+
+
+def test_text_and_none() -> None:
+    text = replace(ACTION, body_type=BodyType.TEXT)
+    call = build(text, body="é\n")
+    assert (call.body, call.headers) == ("é\n".encode(), (("Content-Type", "text/plain; charset=utf-8"),))
+    assert build(text, body=5).body == b"5"
+    assert refused(text, body={"canary": 1}) == "body"
+    assert refused(replace(ACTION, body_type=BodyType.NONE), body="canary") == "body"
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "", "GET /x", "get", "G\r\nET"])
+def test_methods_that_can_not_be_called_are_refused(method: str) -> None:
+    assert refused(replace(ACTION, method=method)) == "method"
+
+
+def test_time_limits() -> None:
+    def timeout(action_ms: int, step_ms: int | None = None) -> float:
+        call = build_request(replace(ACTION, timeout_ms=action_ms), BASE, RequestParts(), timeout_ms=step_ms)
+        assert isinstance(call, OutboundCall)
+        return call.timeout
+
+    assert timeout(1500) == 1.5
+    assert timeout(1500, 200) == 0.2
+    assert timeout(10**9) == 600
