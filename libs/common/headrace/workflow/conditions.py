@@ -7,10 +7,10 @@ Unlike kinds (text against number, boolean against number) are unequal and have 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from headrace.json_types import Json
-from headrace.workflow.document import Condition
+from headrace.workflow.document import AllOf, AnyOf, Condition, Expression, Not, When
 from headrace.workflow.values import contains, order, same
 
 ROOTS = frozenset({"output", "status", "error"})
@@ -33,11 +33,35 @@ class Operator:
     needs_value: bool = True
 
 
-def holds(condition: Condition, upstream: Mapping[str, object]) -> bool:
-    """Whether `condition` is true of `upstream`, the `{output, status, error}` of the edge's first step.
+Evaluate: TypeAlias = Callable[[str, Mapping[str, object]], bool]
 
-    An operator that is not in `OPERATORS` never holds; `validate` refuses it before that.
+
+def _no_expressions(text: str, upstream: Mapping[str, object]) -> bool:
+    raise LookupError("expressions are not evaluated here")
+
+
+def holds(when: When, upstream: Mapping[str, object], evaluate: Evaluate = _no_expressions) -> bool:
+    """Whether `when` is true of `upstream`, the `{output, status, error}` of a step.
+
+    `evaluate(text, upstream)` answers for expressions; what it raises passes through.
     """
+    match when:
+        case Condition():
+            return _true_of(when, upstream)
+        case AllOf(parts):
+            return all(holds(part, upstream, evaluate) for part in parts)
+        case AnyOf(parts):
+            return any(holds(part, upstream, evaluate) for part in parts)
+        case Not(part):
+            return not holds(part, upstream, evaluate)
+        case Expression(text):
+            return evaluate(text, upstream)
+        case _:
+            assert_never(when)
+
+
+def _true_of(condition: Condition, upstream: Mapping[str, object]) -> bool:
+    """An operator that is not in `OPERATORS` never holds; `validate` refuses it before that."""
     operator = OPERATORS.get(condition.operator)
     return operator is not None and operator.test(find(upstream, condition.field), condition.value)
 

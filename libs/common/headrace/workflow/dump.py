@@ -4,7 +4,18 @@ The exact inverse of `parse_document`; what was not written, or stands for its d
 """
 
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.document import Condition, Document, Edge, OnError, Step
+from headrace.workflow.document import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Document,
+    Edge,
+    Expression,
+    Not,
+    OnError,
+    Step,
+    When,
+)
 from headrace.workflow.parse import ACTION_TYPE
 from headrace.workflow.retry import dump_retry
 
@@ -58,9 +69,23 @@ def _edge(edge: Edge) -> Json:
         {
             "from": edge.from_step,
             "to": edge.to_step,
-            "when": None if edge.when is None else _condition(edge.when),
+            "when": None if edge.when is None else _when(edge.when),
         }
     )
+
+
+def _when(when: When) -> Json:
+    match when:
+        case AllOf(parts):
+            return {"all": [_when(part) for part in parts]}
+        case AnyOf(parts):
+            return {"any": [_when(part) for part in parts]}
+        case Not(part):
+            return {"not": _when(part)}
+        case Expression(text):
+            return text
+        case Condition():
+            return _condition(when)
 
 
 def _condition(condition: Condition) -> Json:

@@ -22,7 +22,7 @@ def check_edges(subject: Subject) -> None:
         if repr(edge) in seen:
             add(path, "this edge is there twice", "Take one of the two away.", "DUPLICATE_EDGE")
         seen.add(repr(edge))
-        if edge.when is not None:
+        if isinstance(edge.when, Condition):
             _check_condition(subject, edge, edge.when, f"{path}.when")
     for cycle in find_cycles(document):
         names = " -> ".join([*cycle[:20], cycle[0]])
