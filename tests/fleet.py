@@ -120,8 +120,8 @@ class Fleet:
             *(self.runner() for _ in range(runners)), *(self.reporter() for _ in range(reporters))
         )
 
-    async def control_plane(self) -> Service:
-        return await self._start("headrace_control", self.http_port)
+    async def control_plane(self, **settings: str) -> Service:
+        return await self._start("headrace_control", self.http_port, settings)
 
     async def another_control_plane(self) -> str:
         """A replica beside the first; the address of its internal API, for a runner's settings."""
@@ -179,8 +179,22 @@ class Fleet:
         return "\n".join(service.log.read_text(errors="replace") for service in self.services)
 
 
-async def database(dsn: str) -> asyncpg.Connection:
-    return await asyncpg.connect(dsn)
+async def heartbeat_heard(dsn: str, seconds: float = 30) -> None:
+    """Wait until the one runner has the answer to a heartbeat that was sent from now on."""
+    db = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(seconds):
+            # One may be under way now, and what the second is answered is known once the third is sent.
+            for _ in range(3):
+                before = await _leases(db)
+                while await _leases(db) == before:
+                    await asyncio.sleep(0.05)  # nothing tells of a lease
+    finally:
+        await db.close()
+
+
+async def _leases(db: asyncpg.Connection) -> list[Any]:
+    return list(await db.fetch("SELECT id, lease_until FROM runners"))
 
 
 def free_port() -> int:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from designer import Designer, step
-from fleet import Fleet
+from fleet import Fleet, heartbeat_heard
 from target import Target
 
 CHAIN = {
@@ -104,7 +104,6 @@ async def test_retries_failures_and_conditions(fleet: Fleet, target: Target) -> 
 
 
 async def test_a_long_retry_parks_and_comes_back(fleet: Fleet, target: Target) -> None:
-    fleet.settings = {}
     await fleet.control_plane()
     await asyncio.gather(fleet.reporter(), fleet.runner(HEADRACE_PARK_RETRIES_AFTER_SECONDS="0"))
     designer = Designer(fleet)
@@ -123,7 +122,7 @@ async def test_a_long_retry_parks_and_comes_back(fleet: Fleet, target: Target) -
 
 
 async def test_a_cancel_reaches_a_running_and_a_waiting_run(fleet: Fleet, target: Target) -> None:
-    await fleet.control_plane()
+    await fleet.control_plane(HEADRACE_LEASE_SECONDS="3")  # renewed every second
     await asyncio.gather(fleet.reporter(), fleet.runner(HEADRACE_PARK_RETRIES_AFTER_SECONDS="0"))
     designer = Designer(fleet)
     await shop(designer, target, retry={"strategy": "FIXED", "maxAttempts": 2, "initialDelayMs": 10_000})
@@ -139,7 +138,8 @@ async def test_a_cancel_reaches_a_running_and_a_waiting_run(fleet: Fleet, target
             "mutation ($id: ID!) { cancelRun(id: $id) { ok: __typename ...Failed } }", id=run_id
         )
     assert (await designer.ended(waiting))["status"] == "CANCELED"
-    await asyncio.sleep(3.5)  # one heartbeat: the runner has heard of the cancel before its call is answered
+    # The runner has heard of the cancel before its call is answered.
+    await heartbeat_heard(fleet.backends.database_url)
     target.release("/items/held")
     assert (await designer.ended(running))["status"] == "CANCELED"
     assert len(target.of("/items")) == 1

@@ -79,7 +79,8 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def events(*given: Any, **changes: Any) -> bytes:
-    return orjson.dumps({"v": 1, "runner_id": str(new_id()), "events": list(given), **changes})
+    # Not orjson: it reads 1024 levels and writes 254.
+    return json.dumps({"v": 1, "runner_id": str(new_id()), "events": list(given), **changes}).encode()
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -131,8 +132,6 @@ BAD_EVENTS = [
     events(event(data=[1])),
     events(event(step={"a": 1})),
     events(event(run_id="\0")),
-    # orjson reads 1024 levels and writes 254.
-    events(event()).replace(b'"data":{}', b'"data":{"d":' + b"[" * 600 + b"]" * 600 + b"}"),
     events(event(), runner_id=7),
     orjson.dumps({"v": 1, "runner_id": str(new_id()), "events": {"a": 1}}),
     orjson.dumps({"v": 1, "runner_id": str(new_id())}),
@@ -196,6 +195,9 @@ async def test_jobs_that_mean_nothing_are_let_go(world: World) -> None:
 # What an event may say about a run that is under way, in its shape, and that no runner of ours says.
 ATTEMPT = {"number": 1, "outcome": "SUCCESS", "startedAt": AT, "durationMs": 1}
 UNSTORABLE: dict[str, dict[str, Any]] = {
+    "data nested deeper than it can be written": {
+        "data": json.loads('{"input":' + "[" * 600 + "]" * 600 + "}")
+    },
     "a NUL in its data": {"data": {"input": "a\0b"}},
     "a NUL in a name": {"data": {"a\0b": 1}},
     "a NUL in its step": {"step": "a\0b"},

@@ -1,5 +1,6 @@
 """Events applied to Postgres: once, in order, fenced, and never at a neighbour's cost."""
 
+import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -196,3 +197,15 @@ async def test_events_of_an_unknown_run_or_another_tenant_are_harmless(world: Wo
     await world.applier.apply([stranger, world.event(run, 7, 1, "canceled")])
     assert await world.status(run) == before
     assert await world.admin.fetchval("SELECT count(*) FROM events") == 0
+
+
+async def test_events_nested_too_deeply_to_be_written_are_kept_cut(world: World) -> None:
+    good, bad = await world.claimed_run(), await world.claimed_run()
+    deep = json.loads("[" * 600 + "]" * 600)  # what orjson reads; it writes 254
+    await world.applier.apply(
+        [world.event(bad, 1, 1, "started", "a", input=deep, said="beside"), *world.history(good)]
+    )
+    assert (await world.status(good), await world.status(bad)) == ("SUCCESS", "WAITING")
+    (kept,) = json.loads(await world.admin.fetchval("SELECT body FROM dead_letters"))["events"]
+    assert (kept["run_id"], kept["step"], kept["data"]["said"]) == (str(bad), "a", "beside")
+    assert "nested too deeply" in json.dumps(kept["data"]["input"])

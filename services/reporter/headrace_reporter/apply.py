@@ -44,6 +44,9 @@ _BAD_EVENT = (
     asyncpg.ProgramLimitExceededError,
 )
 
+# Levels of JSON that a dead letter keeps of an event that is nested too deeply to be written.
+_KEPT_DEPTH = 200
+
 
 class Applier:
     """Applies events; safe to be given the same ones again, stale ones, or both."""
@@ -225,12 +228,27 @@ async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
 
 def _kept(events: Sequence[Event]) -> JsonObject:
     """Events as a dead letter holds them, in base64 where jsonb would refuse them for the very reason why they
-    could not be applied."""
-    text = orjson.dumps({"events": [e.as_json() for e in events]}, default=str)
+    could not be applied, and cut where they are nested too deeply to be written at all."""
+    whole = {"events": [e.as_json() for e in events]}
+    try:
+        text = orjson.dumps(whole, default=str)
+    except orjson.JSONEncodeError:  # JSON can be read that is nested deeper than it can be written
+        text = orjson.dumps(_shallow(whole, _KEPT_DEPTH), default=str)
     if b"\\u0000" in text:
         return {"base64": base64.b64encode(text).decode(), "bytes": len(text)}
     kept: JsonObject = orjson.loads(text)
     return kept
+
+
+def _shallow(value: Any, depth: int) -> Any:
+    """`value` with what lies deeper than `depth` left out."""
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        return "(nested too deeply to be kept)"
+    if isinstance(value, dict):
+        return {key: _shallow(item, depth - 1) for key, item in value.items()}
+    return [_shallow(item, depth - 1) for item in value]
 
 
 async def _notify(db: Db, channel: str, ids: Sequence[UUID]) -> None:
