@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from headrace_cli.profile import Choice, resolve
 # What a command's exit says, for scripts.
 OK, FAILED, INVALID, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_NO_READER = 141  # 128 + SIGPIPE
 
 
 class ExpectationFailed(HeadraceError):
@@ -82,8 +84,8 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
     """Add an async function to `app` under `name`.
 
     It gets a `Session` first, then what its own signature declares. `--json` is added to every command, and
-    the flags that choose a deployment to those that `connects`. A `HeadraceError` ends the process with its
-    code and no traceback.
+    the flags that choose a deployment to those that `connects`. A `HeadraceError`, and a refusal of the
+    operating system, ends the process with its code and no traceback.
     """
 
     def declare(function: Run) -> Run:
@@ -95,9 +97,18 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
             flags = {p.name: given.pop(p.name) for p in extra[:-1]}
             try:
                 asyncio.run(_await(function(Session(output, Choice(**flags)), **given)))
+                sys.stdout.flush()
             except HeadraceError as error:
                 output.error(error)
                 raise typer.Exit(exit_code(error)) from None
+            except BrokenPipeError:
+                # Whoever read our output has seen enough; nor is there anyone for what is still buffered.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(_NO_READER) from None
+            except OSError as error:
+                refusal = _refused(error)
+                output.error(refusal)
+                raise typer.Exit(exit_code(refusal)) from None
             except (KeyboardInterrupt, asyncio.CancelledError):
                 raise typer.Exit(_INTERRUPTED) from None
 
@@ -109,6 +120,12 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
         return function
 
     return declare
+
+
+def _refused(error: OSError) -> HeadraceError:
+    """What the operating system refuses, in its own words: a full disk, a folder that is closed to us."""
+    place = f": {error.filename}" if error.filename else ""
+    return Unavailable(f"the system says {error.strerror or type(error).__name__}{place}")
 
 
 async def _await(work: Awaitable[None]) -> None:

@@ -44,8 +44,11 @@ def running_postgres(folder: Path) -> Iterator[str]:
     """
     folder = folder.absolute()
     programs = _programs()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    account = _account([folder, programs])
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        account = _account([folder, programs])
+    except OSError as error:
+        raise DatabaseUnavailable(f"{folder} can not hold a database ({error.strerror})") from None
     with _socket_folder(folder, account) as sockets:
         if account:
             os.chown(folder, account.pw_uid, account.pw_gid)

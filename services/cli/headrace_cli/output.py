@@ -85,8 +85,14 @@ def cells(*values: Any) -> Sequence[str]:
     return ["-" if value is None else escape(str(value)) for value in values]
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the process by itself, in the middle of what the command is doing.
+        raise BrokenPipeError
+
+
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr)
+    console = _Console(stderr=stderr)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
     return console

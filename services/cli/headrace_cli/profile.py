@@ -6,7 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 from headrace.errors import InvalidInput, Problem
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -47,7 +49,11 @@ def resolve(choice: Choice, environment: Mapping[str, str]) -> Profile:
             "no API key was given",
             "set HEADRACE_API_KEY, pass --api-key, or run where `headrace dev` was started",
         )
-    if not url.startswith(("http://", "https://")):
+    if not key.isascii() or not key.isprintable():
+        raise _problem(
+            "apiKey", "the API key has characters that no key has", "paste it anew, and nothing else"
+        )
+    if not _is_http(url):
         raise _problem("url", "not an http or https URL", "write it as http://host:port")
     return Profile(url, key)
 
@@ -78,14 +84,19 @@ def write(file: Path, name: str, profile: Profile) -> None:
 
 
 def _read(file: Path, name: str | None) -> dict[str, str]:
-    state = file.stat()
+    try:
+        state, text = file.stat(), file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _problem("profileFile", f"can not be read ({error.strerror})", f"look into {file}") from None
+    except UnicodeDecodeError:
+        raise _problem("profileFile", "the file is not TOML", f"look into {file}") from None
     if state.st_uid != os.getuid() or state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise _problem(
             "profileFile", "the file may be read by others, or is another user's", f"chmod 600 {file}"
         )
     try:
-        profiles = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        profiles = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
         raise _problem("profileFile", "the file is not TOML", f"look into {file}") from None
     profile = profiles.get(name or "default")
     if profile is None and name is None:
@@ -93,6 +104,15 @@ def _read(file: Path, name: str | None) -> dict[str, str]:
     if not isinstance(profile, dict):
         raise _problem("profile", "no such profile in the file", f"add [{name}] to {file}")
     return {key: value for key, value in profile.items() if isinstance(value, str)}
+
+
+def _is_http(url: str) -> bool:
+    try:
+        httpx.URL(url)
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 def _problem(path: str, message: str, mend: str) -> InvalidInput:

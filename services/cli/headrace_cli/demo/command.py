@@ -68,7 +68,7 @@ async def demo(
     Everything runs in a folder of its own, on free ports, and is gone afterwards. Exit 0 when each run ended as
     it should and the storefront saw the calls that it should.
     """
-    output, files = session.output, folder or demo_folder()
+    output, files = session.output, demo_folder(folder)
     log = ServiceLog(output, verbose)
     began = time.monotonic()
     with cancelled_by_signals(), tempfile.TemporaryDirectory(prefix="headrace-demo-") as place:

@@ -1,5 +1,6 @@
 """The storefront that the demo calls: its process, its throwaway credentials, its journal."""
 
+import asyncio
 import json
 import secrets
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from headrace.errors import InvalidInput, Problem
+from headrace.errors import InvalidInput, Problem, Unavailable
 
 from headrace_cli.dev.deployment import clean_environment
 from headrace_cli.dev.supervisor import Service, Supervisor
@@ -28,6 +29,7 @@ _CREDENTIALS = (
     "NOTIFY_TOKEN",
     "SENDER_PIN",
 )
+_FILES = ("orders.json", "apps", "workflows", "storefront/__main__.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,13 @@ class Storefront:
             return answer
 
 
-def demo_folder() -> Path:
-    """The folder docs/demo of the repository that this command was installed from."""
-    folder = Path(__file__).parents[4] / "docs" / "demo"
-    if not (folder / "orders.json").is_file():
-        raise InvalidInput(
-            [
-                Problem(
-                    "folder",
-                    "the demo's files are not here",
-                    "run it from a clone, or pass --folder docs/demo",
-                )
-            ]
-        )
+def demo_folder(asked: Path | None) -> Path:
+    """The folder with the demo's files: the one `asked` for, else docs/demo of the repository that this command
+    was installed from. `InvalidInput` when they are not there."""
+    folder = asked or Path(__file__).parents[4] / "docs" / "demo"
+    if missing := [name for name in _FILES if not (folder / name).exists()]:
+        message = f"the demo's files are not there: {', '.join(missing)}"
+        raise InvalidInput([Problem("--folder", message, "run it from a clone, or pass --folder docs/demo")])
     return folder
 
 
@@ -70,5 +66,8 @@ async def started(supervisor: Supervisor, folder: Path) -> Storefront:
     made = {f"STOREFRONT_{name}": secrets.token_urlsafe(18) for name in _CREDENTIALS}
     arguments = [sys.executable, "-m", "storefront", "--port", "0"]
     kept = await supervisor.start(Service("storefront", arguments, clean_environment() | made, folder))
-    url = json.loads(await kept.first_line)["url"]
+    await asyncio.wait([kept.first_line, supervisor.gave_up], return_when=asyncio.FIRST_COMPLETED)
+    if not kept.first_line.done():
+        raise Unavailable("the storefront does not start; see the lines above")
+    url = json.loads(kept.first_line.result())["url"]
     return Storefront(url, {**made, "STOREFRONT_URL": url})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from headrace.errors import Unavailable
+from headrace.errors import InvalidInput, Problem, Unavailable
 from rich.markup import escape
 
 from headrace_cli.command import Session, command
@@ -23,8 +23,10 @@ def add_to(app: typer.Typer) -> None:
 async def dev(
     session: Session,
     data: Annotated[Path, typer.Option(help="Where data and secrets are kept.")] = Path(".headrace"),
-    port: Annotated[int, typer.Option(help="GraphQL, on 127.0.0.1.")] = 8080,
-    internal_port: Annotated[int, typer.Option(help="The runners' own port, on 127.0.0.1.")] = 8081,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="GraphQL, on 127.0.0.1.")] = 8080,
+    internal_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The runners' own port, on 127.0.0.1.")
+    ] = 8081,
     runners: Annotated[int, typer.Option(min=1, max=16, help="How many runner processes.")] = 1,
     allow: Annotated[
         list[str] | None,
@@ -34,6 +36,9 @@ async def dev(
 ) -> None:
     """Run the whole of Headrace on this machine, until Ctrl-C."""
     output = session.output
+    if port == internal_port:
+        mend = "pass another --internal-port; the runners' port is not for others"
+        raise InvalidInput([Problem("--internal-port", f"{port} is --port too", mend)])
     folder = DataFolder(data)
     log = ServiceLog(output, verbose)
     output.say(f"Starting Postgres, the control plane, the reporter and {runners} runner(s) ...")

@@ -31,9 +31,15 @@ class DataFolder:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Make the folder and hold it. `Conflict` when another process does."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as lock:
+        """Make the folder and hold it. `Conflict` when another process does, `InvalidInput` when it is no folder
+        that this user may write."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            held = (self.path / "lock").open("w")
+        except OSError as error:
+            message = f"{self.path} is no folder that can be written ({error.strerror})"
+            raise InvalidInput([Problem("--data", message, "pass another --data")]) from None
+        with held as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
