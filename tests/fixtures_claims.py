@@ -110,13 +110,16 @@ class World:
             alone=alone,
         )
 
-    async def beat(self, runner: UUID, *held: UUID, settled: int = 1) -> Any:
+    async def beat(
+        self, runner: UUID, *held: UUID, settled: int = 1, inbox_seen: Mapping[UUID, int] | None = None
+    ) -> Any:
         return await self.post(
             "heartbeats",
             runner_id=str(runner),
             calls_settled=settled,
             capacity=10,
             held=[str(i) for i in held],
+            inbox_seen={str(i): seq for i, seq in (inbox_seen or {}).items()},
         )
 
     async def outcome(self, runner: UUID, job: tuple[UUID, UUID], call: int = 1, alone: bool = False) -> str:

@@ -62,7 +62,8 @@ def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool) -> Outcom
         return Outcome.REFUSED  # rule claim_needs_current_dispatch
     if run.claim_live:
         return Outcome.REFUSED  # rule claim_waits_for_lease: a redelivery proves nothing
-    if not run.cancel_requested:  # a cancel is heard whatever the run has done: it starts no call
+    # A cancel is heard whatever the run has done, for it starts no call. Undoing does.
+    if not run.cancel_requested or run.status is RunStatus.COMPENSATING:
         if run.dead_letter:
             return Outcome.REFUSED  # an old copy of its job; it waits for a person
         if run.claim_open and run.fruitless_claims >= MAX_FRUITLESS_CLAIMS:

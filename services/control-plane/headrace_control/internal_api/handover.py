@@ -14,6 +14,7 @@ from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.internal_api.credentials import RunCredentials
+from headrace_control.internal_api.inbox import unused
 
 _sql = load("headrace_control.internal_api")
 
@@ -40,7 +41,7 @@ class Handover:
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The first of these runs whose checkpoints fit into one answer, one at least."""
-        resumed = [row["id"] for row in rows if row["fence_epoch"] > 0]
+        resumed = [row["id"] for row in rows if row["fence_epoch"] > 0 or row["inbox_seq"] > 0]
         if not resumed:
             return rows
         async with transaction(self._pool) as db:
@@ -63,6 +64,7 @@ class Handover:
         versions = await self._read_versions({row["version_id"] for row in rows})
         resumed = [row["id"] for row in rows if row["fence_epoch"] > 0]
         steps = await self._read_steps(resumed) if resumed else {}
+        messages = await self._read_inbox([row for row in rows if row["inbox_seq"] > 0])
         given: dict[UUID, dict[str, Any]] = {}
         for row in rows:
             version = versions[row["version_id"]]
@@ -73,6 +75,12 @@ class Handover:
                 "input": row["input"],
                 # rule claim_tells_cancel
                 "cancel": row["cancel_requested"],
+                "pause": row["pause_requested"],
+                "compensating": row["compensating"],
+                "inbox_seq": row["inbox_seq"],
+                "inbox": messages.get(row["id"], []),
+                "depth": row["depth"],
+                "undoes": row["undoes_run_id"],
                 "created_at": row["created_at"],
                 "started_at": row["started_at"],
                 "steps": steps.get(row["id"], []),
@@ -134,6 +142,16 @@ class Handover:
                 step = dict(row)
                 steps[step.pop("run_id")].append(step)
         return steps
+
+    async def _read_inbox(self, rows: Sequence[Any]) -> Mapping[UUID, list[dict[str, Any]]]:
+        if not rows:
+            return {}
+        async with transaction(self._pool) as db:
+            found = await unused(db, {row["id"]: 0 for row in rows}, most=None)
+        # What came since the row was read is above its `inbox_seq`: a heartbeat brings it.
+        return {
+            row["id"]: [m for m in found.get(row["id"], []) if m["seq"] <= row["inbox_seq"]] for row in rows
+        }
 
 
 def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:

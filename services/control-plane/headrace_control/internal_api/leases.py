@@ -9,6 +9,7 @@ from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.internal_api.credentials import RunCredentials
+from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.models import HeartbeatBody, ReleaseBody, TokenBody
 
 _sql = load("headrace_control.internal_api")
@@ -22,17 +23,23 @@ class Leases:
         self._lease, self._released = lease, released
 
     async def heartbeat(self, body: HeartbeatBody) -> dict[str, Any]:
-        """Renew; tells which of the named runs were asked to cancel, and which are another's by now."""
+        """Renew; tells which of the named runs were asked to cancel or to pause, which are another's by now, and
+        what was said to those that are still the runner's."""
+        seen = [body.inbox_seen.get(run_id, 0) for run_id in body.held]
         async with transaction(self._pool) as db:
             await db.execute(
                 _sql.renew_lease, body.runner_id, self._lease, body.held, body.calls_settled, body.capacity
             )
-            news = await db.fetch(_sql.held_news, body.held, body.runner_id) if body.held else []
+            news = await db.fetch(_sql.held_news, body.held, body.runner_id, seen) if body.held else []
+            own = [row for row in news if row["claimed_by"] == body.runner_id]
+            messages = await unused(db, {row["id"]: row["seen"] for row in own if row["has_messages"]})
             now = await db.fetchval(_sql.now)
         return {
             "now": now,
             "lease_seconds": self._lease.total_seconds(),
-            "canceled": [row["id"] for row in news if row["claimed_by"] == body.runner_id],
+            "canceled": [row["id"] for row in own if row["cancel_requested"]],
+            "paused": [row["id"] for row in own if row["pause_requested"]],
+            "inbox": {str(run_id): found for run_id, found in messages.items()},
             "lost": [row["id"] for row in news if row["claimed_by"] != body.runner_id],
         }
 

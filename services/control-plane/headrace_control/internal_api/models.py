@@ -56,11 +56,13 @@ class CheckpointsBody(_Body):
 
 class HeartbeatBody(_Body):
     """`held`: every run whose claim the runner knows of. `calls_settled`: the highest claim call such that it
-    and all before it were answered or given up."""
+    and all before it were answered or given up. `inbox_seen`: up to which message each of these runs is known to the
+    runner; 0 for one that is not named."""
 
     calls_settled: int = Field(ge=0)
     capacity: int = Field(ge=0)
     held: Annotated[list[UUID], Field(max_length=MAX_HELD)]
+    inbox_seen: Annotated[dict[UUID, Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=MAX_HELD)] = {}
 
 
 class ReleaseBody(_Body):

@@ -25,8 +25,9 @@ DELETE FROM runners WHERE id = $1
 -- rule claim_in_one_transaction: every statement that stands for a step of the protocol locks the run's row
 -- first; what the claim checks and what it writes are one transaction. Ordered, so that batches that share
 -- runs do not deadlock.
-SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested, fence_epoch,
-       fruitless_claims, input, created_at, started_at
+SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested,
+       pause_requested, fence_epoch, fruitless_claims, input, created_at, started_at, inbox_seq, compensating, depth,
+       undoes_run_id
 FROM runs
 WHERE id = ANY($1::uuid[])
 ORDER BY id
@@ -44,17 +45,21 @@ WHERE r.id = ANY($1::uuid[]) AND holder.lease_until > headrace_now()
 -- name: claim
 UPDATE runs
 SET epoch = epoch + 1, claimed_by = $2, claimed_in_call = $3, claimed_at = headrace_now(),
-    status = 'RUNNING', wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
+    -- What is being undone is never done again.
+    status = CASE WHEN compensating IS NULL THEN 'RUNNING' ELSE 'COMPENSATING' END,
+    wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
     -- Only a holder whose lease ran out tells against its run; one that left in order has no row.
     fruitless_claims = fruitless_claims
         + CASE WHEN EXISTS (SELECT 1 FROM runners holder WHERE holder.id = runs.claimed_by) THEN 1 ELSE 0 END
-WHERE id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING')
+WHERE id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 RETURNING id, epoch, started_at
 
 -- name: set_aside
 -- Claimed again and again without progress: whatever this run does to its runners, it stops doing it now.
 -- The claim stays open, so that whoever claims next passes the barrier like any take-over.
-UPDATE runs SET status = 'WAITING', wait_reason = 'DEAD_LETTER' WHERE id = $1
+UPDATE runs
+SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' END, wait_reason = 'DEAD_LETTER'
+WHERE id = $1
 
 -- name: drop_dispatch
 DELETE FROM dispatches WHERE run_id = $1
@@ -67,27 +72,44 @@ SELECT pg_notify($1, $2)
 
 -- name: holders
 -- For the barrier: the fence, and who holds the open claim.
-SELECT id, tenant_id, version_id, epoch, claimed_by, fence_epoch, cancel_requested, fruitless_claims, input,
-       created_at, started_at, headrace_now() AS now
+SELECT id, tenant_id, version_id, epoch, claimed_by, fence_epoch, cancel_requested, pause_requested, fruitless_claims,
+       input, created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, headrace_now() AS now
 FROM runs WHERE id = ANY($1::uuid[])
 
 -- name: checkpoint_sizes
-SELECT run_id, sum(octet_length(output::text)) AS bytes
-FROM step_runs WHERE run_id = ANY($1::uuid[]) AND output IS NOT NULL
+SELECT run_id, sum(bytes) AS bytes
+FROM (
+    SELECT run_id, octet_length(output::text) AS bytes
+    FROM step_runs WHERE run_id = ANY($1::uuid[]) AND output IS NOT NULL
+    UNION ALL
+    SELECT run_id, octet_length(data::text) FROM inbox WHERE run_id = ANY($1::uuid[]) AND NOT used
+) large
 GROUP BY run_id
 
 -- name: checkpoint
-SELECT run_id, key, status, attempts, output, error, in_flight, retry_at
+SELECT run_id, key, status, attempts, output, error, in_flight, retry_at, wait, round, items, done_epoch, done_seq
 FROM step_runs WHERE run_id = ANY($1::uuid[])
 
 -- name: versions
 SELECT id, tenant_id, digest, resolved FROM workflow_versions
 WHERE id = ANY($1::uuid[]) AND status <> 'DRAFT'
 
+-- name: inbox
+-- The messages that no event has used up, above what is known ($2) of each run, in their order. Cut off in between,
+-- what comes is still each run's oldest.
+SELECT i.run_id, i.seq, i.kind, i.step, i.name, i.data
+FROM unnest($1::uuid[], $2::int[]) AS wanted (run_id, seen)
+JOIN inbox i ON i.run_id = wanted.run_id AND i.seq > wanted.seen AND NOT i.used
+ORDER BY i.run_id, i.seq
+LIMIT $3
+
 -- name: held_news
--- What a runner has to know of the runs that it names: a cancel, or that the claim is no longer its own.
-SELECT id, cancel_requested, claimed_by FROM runs
-WHERE id = ANY($1::uuid[]) AND (cancel_requested OR claimed_by IS DISTINCT FROM $2)
+-- What a runner has to know of the runs that it names: a cancel, a pause, messages above those that it has seen ($3),
+-- or that the claim is no longer its own.
+SELECT r.id, r.cancel_requested, r.pause_requested, r.claimed_by, r.inbox_seq > held.seen AS has_messages, held.seen
+FROM unnest($1::uuid[], $3::int[]) AS held (id, seen)
+JOIN runs r ON r.id = held.id
+WHERE r.cancel_requested OR r.pause_requested OR r.inbox_seq > held.seen OR r.claimed_by IS DISTINCT FROM $2
 
 -- name: now
 SELECT headrace_now() AS now
