@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import yaml
-from headrace.workflow import parse
-from headrace.workflow.checks.subject import BUILT_IN_TYPES
-from headrace.workflow.conditions import OPERATORS
+from headrace.workflow import grammar
 from headrace.workflow.expressions.filters import FILTERS
 from headrace.workflow.expressions.tests import TESTS
+from headrace.workflow.grammar import BUILT_IN_TYPES
+from headrace.workflow.operators import OPERATORS
 from headrace.workflow.parse import parse_document
 from headrace.workflow.text import read_document_text
 from headrace.workflow.validate import Catalog, validate_document
@@ -38,8 +38,8 @@ def test_the_arguments_of_filters_are_those_they_take() -> None:
 
 
 def test_every_key_is_there() -> None:
-    assert first_column("key") == set(parse.DOCUMENT_KEYS)
-    assert first_column("key of a step") == set(parse.STEP_KEYS)
+    assert first_column("key") == set(grammar.DOCUMENT_KEYS)
+    assert first_column("key of a step") == set(grammar.STEP_KEYS)
 
 
 def test_the_example_is_a_document_that_can_be_published() -> None:

@@ -14,9 +14,9 @@ from headrace.workflow.document import (
     OnMismatch,
     RetryPolicy,
 )
+from headrace.workflow.grammar import MAX_TIMEOUT_MS
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
-from headrace.workflow.parse import MAX_TIMEOUT_MS
 from headrace.workflow.paths import at_name
 from headrace.workflow.reading import Fields, Reading
 from headrace.workflow.retry import dump_retry, read_retry

@@ -60,17 +60,32 @@ class AuthKind(StrEnum):
     CUSTOM_HEADER = "CUSTOM_HEADER"
 
 
+class ErrorClass(StrEnum):
+    """The kinds of failure that a retry policy can name.
+
+    RATE_LIMITED is a 429, SERVER_ERROR a 408, 425 or 5xx, TOKEN a token that could not be had or was refused.
+    """
+
+    TIMEOUT = "TIMEOUT"
+    CONNECTION = "CONNECTION"
+    RATE_LIMITED = "RATE_LIMITED"
+    SERVER_ERROR = "SERVER_ERROR"
+    TOKEN = "TOKEN"  # noqa: S105 - a word, no credential
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Attempts in all (1 to 50), and the wait before each further one, in milliseconds.
 
-    EXPONENTIAL waits a random time up to initial x 2^(n-1), capped ("full jitter").
+    EXPONENTIAL waits a random time up to initial x 2^(n-1), capped ("full jitter"). `on` says which failures are
+    worth another attempt; empty, all those that may pass by themselves.
     """
 
     strategy: RetryStrategy = RetryStrategy.NONE
     max_attempts: int = 1
     initial_delay_ms: int = 200
     max_delay_ms: int = 10_000
+    on: tuple[ErrorClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

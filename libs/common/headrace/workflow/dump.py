@@ -5,18 +5,29 @@ The exact inverse of `parse_document`; what was not written, or stands for its d
 
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.document import (
-    AllOf,
-    AnyOf,
-    Condition,
+    Concurrency,
     Document,
     Edge,
-    Expression,
-    Not,
+    EdgeOn,
+    Ending,
+    Join,
     OnError,
     Step,
-    When,
 )
-from headrace.workflow.parse import ACTION_TYPE
+from headrace.workflow.dump_parts import (
+    dump_approval,
+    dump_child,
+    dump_compensation,
+    dump_for_each,
+    dump_probe,
+    dump_repeat,
+    dump_signal,
+    dump_wait,
+    dump_when,
+    unless,
+    written,
+)
+from headrace.workflow.grammar import ACTION_TYPE, TRANSFORM_TYPE
 from headrace.workflow.retry import dump_retry
 
 
@@ -24,7 +35,8 @@ def dump_document(document: Document) -> JsonObject:
     """The document as JSON data that `parse_document` reads back as an equal document."""
     env: JsonObject = {**document.env}
     env.update((name, {"secret": secret}) for name, secret in document.secrets.items())
-    return _written(
+    undone: list[Json] = [*sorted(document.compensate_on)]
+    return written(
         {
             "workflow": document.workflow,
             "parameters": document.parameters,
@@ -33,17 +45,20 @@ def dump_document(document: Document) -> JsonObject:
             "edges": [_edge(edge) for edge in document.edges] or None,
             "result": document.result,
             "timeoutMs": document.timeout_ms,
+            "compensateOn": None if document.compensate_on == frozenset(Ending) else undone,
+            "concurrency": None if document.concurrency is None else _concurrency(document.concurrency),
+            "retries": {name: dump_retry(retry) for name, retry in document.retries.items()} or None,
+            "retryBudget": document.retry_budget,
         }
     )
 
 
 def _step(step: Step) -> Json:
-    undo = step.compensate
     mismatch = step.on_output_mismatch
-    data = _written(
+    data = written(
         {
             "key": step.key,
-            "type": None if step.type == ACTION_TYPE else step.type,
+            "type": unless(step.type, ACTION_TYPE),
             "action": step.action,
             "connection": step.connection,
             "input": step.input,
@@ -54,46 +69,41 @@ def _step(step: Step) -> Json:
             "output": None if step.output is None else dict(step.output),
             "retry": None if step.retry is None else dump_retry(step.retry),
             "timeoutMs": step.timeout_ms,
-            "onError": None if step.on_error is OnError.FAIL else step.on_error.value,
+            "onError": unless(step.on_error.value, OnError.FAIL.value),
             "onOutputMismatch": None if mismatch is None else mismatch.value,
-            "compensate": None if undo is None else {"action": undo.action, "input": undo.input},
+            "compensate": None if step.compensate is None else dump_compensation(step.compensate),
+            "probe": None if step.probe is None else dump_probe(step.probe),
+            "join": unless(step.join.value, Join.ALL.value),
+            "forEach": None if step.for_each is None else dump_for_each(step.for_each),
+            "repeat": None if step.repeat is None else dump_repeat(step.repeat),
+            "wait": None if step.wait is None else dump_wait(step.wait),
+            "approval": None if step.approval is None else dump_approval(step.approval),
+            "signal": None if step.signal is None else dump_signal(step.signal),
+            "workflow": None if step.child is None else dump_child(step.child),
         }
     )
-    if step.type == "transform":
+    if step.type == TRANSFORM_TYPE:
         data.setdefault("input", None)  # a transform must have one, and null is one
     return data
 
 
 def _edge(edge: Edge) -> Json:
-    return _written(
+    return written(
         {
             "from": edge.from_step,
             "to": edge.to_step,
-            "when": None if edge.when is None else _when(edge.when),
+            "when": None if edge.when is None else dump_when(edge.when),
+            "on": unless(edge.on.value, EdgeOn.SUCCESS.value),
         }
     )
 
 
-def _when(when: When) -> Json:
-    match when:
-        case AllOf(parts):
-            return {"all": [_when(part) for part in parts]}
-        case AnyOf(parts):
-            return {"any": [_when(part) for part in parts]}
-        case Not(part):
-            return {"not": _when(part)}
-        case Expression(text):
-            return text
-        case Condition():
-            return _condition(when)
-
-
-def _condition(condition: Condition) -> Json:
-    data: JsonObject = {"field": condition.field, "operator": condition.operator}
-    if condition.operator != "exists" or condition.value is not None:
-        data["value"] = condition.value
-    return data
-
-
-def _written(data: JsonObject) -> JsonObject:
-    return {name: value for name, value in data.items() if value is not None}
+def _concurrency(concurrency: Concurrency) -> Json:
+    plain = Concurrency()
+    return written(
+        {
+            "limit": unless(concurrency.limit, plain.limit),
+            "onLimit": unless(concurrency.on_limit.value, plain.on_limit.value),
+            "key": concurrency.key,
+        }
+    )

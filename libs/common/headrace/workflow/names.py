@@ -37,6 +37,11 @@ ENV_NAME = NameRule(
 OUTPUT_NAME = NameRule(
     "output name", "[A-Za-z_][A-Za-z0-9_]{0,62}", "Use letters, digits and `_`, 63 at most, no digit first."
 )
+FAILURE_CODE = NameRule(
+    "error code",
+    "[A-Z][A-Z0-9_]{0,62}",
+    "Use capitals, digits and `_`, 63 at most, a letter first, as in `ORDER_TOO_LARGE`.",
+)
 FIELD = NameRule(
     "field",
     r"(output|status|error)(\.[^. \t\r\n]{1,128}){0,15}",

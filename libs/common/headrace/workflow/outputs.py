@@ -1,7 +1,7 @@
 """What is known beforehand of a step's output: the names at its top."""
 
 from headrace.workflow.document import Step
-from headrace.workflow.parse import ACTION_TYPE, TRANSFORM_TYPE
+from headrace.workflow.grammar import ACTION_TYPE, TRANSFORM_TYPE
 
 # An action's output as it is when its step maps none.
 DEFAULT_OUTPUT = frozenset({"status", "headers", "body"})

@@ -97,6 +97,15 @@ class Fields:
             return None
         return value
 
+    def boolean(self, name: str) -> bool | None:
+        if name not in self.data:
+            return None
+        value = self.data[name]
+        if not isinstance(value, bool):
+            self.wrong(name, f"true or false is needed, not {kind_of(value)}", "Write it without quotes.")
+            return None
+        return value
+
     def choice(self, name: str, kind: type[E]) -> E | None:
         """One of the words of an enumeration."""
         words = [member.value for member in kind]
@@ -112,6 +121,38 @@ class Fields:
             self.wrong(name, "this word is not known here", f"Write one of {', '.join(words)}.")
             return None
         return value
+
+    def choices(self, name: str, kind: type[E]) -> tuple[E, ...] | None:
+        """Words of an enumeration, each at most once."""
+        if name not in self.data:
+            return None
+        words = [member.value for member in kind]
+        found: list[E] = []
+        for path, value in self.elements(name, len(words)):
+            if not isinstance(value, str) or value not in words:
+                self.reading.add(path, "this word is not known here", f"Write one of {', '.join(words)}.")
+            elif kind(value) in found:
+                self.reading.add(path, "this word is there twice", "Leave one of the two out.")
+            else:
+                found.append(kind(value))
+        return tuple(found)
+
+    def texts(self, name: str, most: int, longest: int) -> tuple[str, ...]:
+        """Texts of 1 to `longest` characters, each at most once; `most` of them."""
+        found: list[str] = []
+        for path, value in self.elements(name, most):
+            if not isinstance(value, str) or not 0 < len(value) <= longest:
+                mend = "Put it in quotes if it is one."
+                self.reading.add(path, f"a text of 1 to {longest} characters is needed", mend)
+            elif value in found:
+                self.reading.add(path, "this text is there twice", "Leave one of the two out.")
+            else:
+                found.append(value)
+        return tuple(found)
+
+    def inner(self, name: str, known: Sequence[str]) -> "Fields | None":
+        """The object under `name`; None when it is not written, and, with a problem, when it is none."""
+        return self.reading.fields(self.data[name], self.at(name), known) if name in self.data else None
 
     def object(self, name: str) -> JsonObject | None:
         if name not in self.data:
@@ -138,7 +179,12 @@ class Fields:
             self.wrong(name, f"a list is needed, not {kind_of(value)}", "Start each element with `- `.")
             return
         if len(value) > most:
-            self.wrong(name, f"there are more than {most} elements", "Split the workflow.", "TOO_MANY")
+            self.wrong(
+                name,
+                f"there are more than {most} elements",
+                "Leave some out, or split the workflow.",
+                "TOO_MANY",
+            )
             return
         for index, element in enumerate(value):
             yield at_index(self.at(name), index), element

@@ -1,10 +1,10 @@
 """Reading and writing the retry policy that steps and actions share."""
 
 from headrace.json_types import JsonObject
-from headrace.workflow.document import RetryPolicy, RetryStrategy
+from headrace.workflow.document import ErrorClass, RetryPolicy, RetryStrategy
 from headrace.workflow.reading import Fields
 
-KEYS = ("strategy", "maxAttempts", "initialDelayMs", "maxDelayMs")
+KEYS = ("strategy", "maxAttempts", "initialDelayMs", "maxDelayMs", "on")
 MAX_ATTEMPTS = 50
 MAX_DELAY_MS = 24 * 60 * 60 * 1000
 DEFAULT_ATTEMPTS = 3
@@ -25,6 +25,9 @@ def read_retry(owner: Fields, name: str = "retry") -> RetryPolicy | None:
     attempts = fields.integer("maxAttempts", 1, MAX_ATTEMPTS)
     initial = fields.integer("initialDelayMs", 0, MAX_DELAY_MS)
     longest = fields.integer("maxDelayMs", 0, MAX_DELAY_MS)
+    on = fields.choices("on", ErrorClass)
+    if fields.any("on") == []:
+        fields.wrong("on", "no failure is named", "Leave it out for the usual ones, or choose strategy NONE.")
     if strategy is None:
         return None
     if strategy is RetryStrategy.NONE and (attempts or 1) > 1:
@@ -35,13 +38,17 @@ def read_retry(owner: Fields, name: str = "retry") -> RetryPolicy | None:
         attempts or (1 if strategy is RetryStrategy.NONE else DEFAULT_ATTEMPTS),
         plain.initial_delay_ms if initial is None else initial,
         plain.max_delay_ms if longest is None else longest,
+        on or (),
     )
 
 
 def dump_retry(retry: RetryPolicy) -> JsonObject:
-    return {
+    data: JsonObject = {
         "strategy": retry.strategy.value,
         "maxAttempts": retry.max_attempts,
         "initialDelayMs": retry.initial_delay_ms,
         "maxDelayMs": retry.max_delay_ms,
     }
+    if retry.on:
+        data["on"] = [found.value for found in retry.on]
+    return data

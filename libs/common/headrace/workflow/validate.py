@@ -14,10 +14,10 @@ from headrace.workflow.checks.subject import Catalog, Subject
 from headrace.workflow.document import ActionDefinition, Document, Step
 from headrace.workflow.expressions import inspect
 from headrace.workflow.extraction import compile_path
+from headrace.workflow.grammar import ACTION_TYPE
 from headrace.workflow.graph import Graph
 from headrace.workflow.names import closest
 from headrace.workflow.outputs import unmapped_names
-from headrace.workflow.parse import ACTION_TYPE
 from headrace.workflow.paths import at_name
 from headrace.workflow.reading import Reading
 from headrace.workflow.schemas import Schemas, check_schema

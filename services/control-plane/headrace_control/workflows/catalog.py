@@ -8,8 +8,8 @@ from uuid import UUID
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.actions import parse_action
-from headrace.workflow.checks.subject import BUILT_IN_TYPES
 from headrace.workflow.document import ActionDefinition, Document, PinnedAction
+from headrace.workflow.grammar import BUILT_IN_TYPES
 from headrace.workflow.validate import Catalog
 
 _sql = load("headrace_control.workflows")

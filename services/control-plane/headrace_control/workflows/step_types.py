@@ -2,7 +2,7 @@
 
 from importlib.metadata import entry_points
 
-from headrace.workflow.checks.subject import BUILT_IN_TYPES
+from headrace.workflow.grammar import BUILT_IN_TYPES
 
 GROUP = "headrace.steps"
 

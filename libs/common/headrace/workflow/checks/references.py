@@ -5,9 +5,9 @@ from headrace.workflow.assign import values_of
 from headrace.workflow.checks.subject import Subject
 from headrace.workflow.expressions import References, texts_in
 from headrace.workflow.expressions.template import has_expression, inspect_template
+from headrace.workflow.grammar import ACTION_TYPE
 from headrace.workflow.names import closest
 from headrace.workflow.outputs import output_names
-from headrace.workflow.parse import ACTION_TYPE
 from headrace.workflow.paths import at_name
 
 # Keywords that let a schema take names that its own `properties` do not spell.

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headrace.workflow.document import ActionDefinition, Document, Step
+from headrace.workflow.grammar import BUILT_IN_TYPES
 from headrace.workflow.graph import Graph
 from headrace.workflow.paths import at_index
 from headrace.workflow.reading import Reading
-
-BUILT_IN_TYPES = frozenset({"action", "transform"})
 
 
 @dataclass(frozen=True, slots=True)

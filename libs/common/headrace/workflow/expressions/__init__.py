@@ -7,18 +7,22 @@ rule, the rules know JSON and nothing else, and each pays from a bounded budget 
 
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.render import Templates, check_expressions, inspect, texts_in
-from headrace.workflow.expressions.scope import Scope
+from headrace.workflow.expressions.scope import EVERYWHERE, Local, Scope
 from headrace.workflow.expressions.syntax import References
 from headrace.workflow.expressions.template import Template, compile_template
+from headrace.workflow.expressions.truth import evaluate_when
 
 __all__ = [
+    "EVERYWHERE",
     "ExpressionError",
+    "Local",
     "References",
     "Scope",
     "Template",
     "Templates",
     "check_expressions",
     "compile_template",
+    "evaluate_when",
     "inspect",
     "texts_in",
 ]

@@ -68,6 +68,8 @@ def _name(at: Evaluation, node: nodes.Name) -> Json:
             return scope.item
         case "index" if scope.loop:
             return scope.index
+        case "output" | "status" | "error" if scope.own is not None:
+            return scope.own.get(node.name)
         case _:
             raise Missing(f"`{node.name}` is not a name here", "Known are: input, env, steps, run.")
 
@@ -83,7 +85,7 @@ def _getitem(at: Evaluation, node: nodes.Getitem) -> Json:
 
 
 def _access(at: Evaluation, node: nodes.Getattr | nodes.Getitem, key: Json) -> Json:
-    if isinstance(node.node, nodes.Name) and node.node.name in ("env", "steps"):
+    if isinstance(node.node, nodes.Name) and node.node.name in ("env", "steps", "callbacks"):
         table: Mapping[str, Any] = getattr(at.scope, node.node.name)
         if not isinstance(key, str) or key not in table:
             raise Missing(f"`{spell(node)}` is not there", NOT_THERE)

@@ -11,7 +11,7 @@ from headrace.workflow.expressions.limits import (
     Budget,
     ExpressionError,
 )
-from headrace.workflow.expressions.scope import Scope
+from headrace.workflow.expressions.scope import EVERYWHERE, Local, Scope
 from headrace.workflow.expressions.syntax import References
 from headrace.workflow.expressions.template import (
     Template,
@@ -68,7 +68,7 @@ class Templates:
         if not has_expression(text):
             return text
         try:
-            template = self._template(text, evaluation.scope.loop)
+            template = self._template(text, evaluation.scope.local)
             if template.single is not None:
                 return evaluation.value(template.single)
             return _joined(template, evaluation)
@@ -77,11 +77,11 @@ class Templates:
         except RecursionError as error:
             raise ExpressionError("an expression is too deep", path=path) from error
 
-    def _template(self, text: str, loop: bool) -> Template:
-        key = f"{loop:d}{text}"
+    def _template(self, text: str, local: Local) -> Template:
+        key = f"{local.loop:d}{local.own:d}{text}"
         found = self._compiled.get(key)
         if found is None:
-            found = self._compiled[key] = compile_template(text, loop=loop)
+            found = self._compiled[key] = compile_template(text, local)
             if len(self._compiled) > self._size:
                 self._compiled.popitem(last=False)
         else:
@@ -101,21 +101,21 @@ def _joined(template: Template, evaluation: Evaluation) -> str:
     return "".join(parts)
 
 
-def inspect(value: Json, path: str = "", *, loop: bool = False) -> tuple[References, list[Problem]]:
+def inspect(value: Json, path: str = "", local: Local = EVERYWHERE) -> tuple[References, list[Problem]]:
     """What the expressions in `value` refer to, and everything wrong with them. Nothing is evaluated."""
     references = References()
     problems: list[Problem] = []
     for place, text in texts_in(value, path):
-        template, faults = inspect_template(text, loop=loop)
+        template, faults = inspect_template(text, local)
         problems += [Problem(place, fault.reason, fault.mend, "BAD_EXPRESSION") for fault in faults]
         if template is not None:
             references |= template.references
     return references, problems
 
 
-def check_expressions(value: Json, path: str = "", *, loop: bool = False) -> list[Problem]:
+def check_expressions(value: Json, path: str = "", local: Local = EVERYWHERE) -> list[Problem]:
     """Everything wrong with the expressions in `value`. Nothing is evaluated."""
-    return inspect(value, path, loop=loop)[1]
+    return inspect(value, path, local)[1]
 
 
 def texts_in(value: Json, path: str = "") -> list[tuple[str, str]]:

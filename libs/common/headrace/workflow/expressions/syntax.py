@@ -23,7 +23,7 @@ from headrace.workflow.expressions.limits import (
     MEND,
     ExpressionError,
 )
-from headrace.workflow.expressions.scope import LOOP_NAMES, NAMES, RUN_FIELDS, STEP_FIELDS
+from headrace.workflow.expressions.scope import RUN_FIELDS, STEP_FIELDS, Local
 from headrace.workflow.expressions.tests import TESTS
 from headrace.workflow.names import closest
 
@@ -34,13 +34,16 @@ PREFIXES = frozenset({"not", "-", "+"})
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What expressions name: steps, first names in steps' outputs, env names, first names of the input, loops."""
+    """What expressions name: steps, first names in steps' outputs, env names, first names of the input, loops, first
+    names in the output of the step that a condition asks about, and steps whose callback addresses are wanted."""
 
     steps: frozenset[str] = frozenset()
     outputs: frozenset[tuple[str, str]] = frozenset()
     env: frozenset[str] = frozenset()
     input: frozenset[str] = frozenset()
     loop: bool = False
+    own_output: frozenset[str] = frozenset()
+    callbacks: frozenset[str] = frozenset()
 
     def __or__(self, other: "References") -> "References":
         return References(
@@ -49,6 +52,8 @@ class References:
             self.env | other.env,
             self.input | other.input,
             self.loop or other.loop,
+            self.own_output | other.own_output,
+            self.callbacks | other.callbacks,
         )
 
 
@@ -80,9 +85,9 @@ def parse_expression(source: str) -> nodes.Expr:
     return tree
 
 
-def check_tree(tree: nodes.Expr, loop: bool) -> tuple[References, list[ExpressionError]]:
-    """What `tree` refers to, and everything in it that is not allowed. `loop` allows `item` and `index`."""
-    checker = _Checker(loop)
+def check_tree(tree: nodes.Expr, local: Local) -> tuple[References, list[ExpressionError]]:
+    """What `tree` refers to, and everything in it that is not allowed. `local` says which names are."""
+    checker = _Checker(local)
     checker.run(tree)
     found = References(
         frozenset(checker.steps),
@@ -90,6 +95,8 @@ def check_tree(tree: nodes.Expr, loop: bool) -> tuple[References, list[Expressio
         frozenset(checker.env),
         frozenset(checker.input),
         checker.uses_loop,
+        frozenset(checker.own_output),
+        frozenset(checker.callbacks),
     )
     return found, checker.faults
 
@@ -120,14 +127,16 @@ def _check_depth(tree: nodes.Node) -> None:
 class _Checker:
     """Walks a tree with a stack of its own and gathers references and faults."""
 
-    def __init__(self, loop: bool) -> None:
+    def __init__(self, local: Local) -> None:
         self.steps: set[str] = set()
         self.outputs: set[tuple[str, str]] = set()
         self.env: set[str] = set()
         self.input: set[str] = set()
         self.uses_loop = False
+        self.own_output: set[str] = set()
+        self.callbacks: set[str] = set()
         self.faults: list[ExpressionError] = []
-        self._names = NAMES | LOOP_NAMES if loop else NAMES
+        self._names = local.names
 
     def run(self, tree: nodes.Expr) -> None:
         waiting: list[nodes.Node] = [tree]
@@ -205,6 +214,14 @@ class _Checker:
                     self._fault("`env` needs a name", "Write `env.<NAME>`.")
                     return
                 self.env.add(first)
+            case "callbacks":
+                if first is None:
+                    self._fault("`callbacks` needs a step's key", "Write `callbacks.<key of a signal step>`.")
+                    return
+                self.callbacks.add(first)
+            case "output":
+                if first is not None:
+                    self.own_output.add(first)
             case "input":
                 if first is not None:
                     self.input.add(first)

@@ -9,6 +9,7 @@ from headrace.workflow.expressions.limits import (
     MAX_TEMPLATE_LENGTH,
     ExpressionError,
 )
+from headrace.workflow.expressions.scope import EVERYWHERE, Local
 from headrace.workflow.expressions.syntax import References, check_tree, parse_expression
 
 OPEN, CLOSE, STATEMENT = "{{", "}}", "{%"
@@ -29,15 +30,15 @@ def has_expression(text: str) -> bool:
     return OPEN in text or STATEMENT in text
 
 
-def compile_template(text: str, *, loop: bool = False) -> Template:
-    """The template that `text` spells; `loop` allows `item` and `index`. Raises `ExpressionError`."""
-    template, faults = inspect_template(text, loop=loop)
+def compile_template(text: str, local: Local = EVERYWHERE) -> Template:
+    """The template that `text` spells, with the names of `local` too. Raises `ExpressionError`."""
+    template, faults = inspect_template(text, local)
     if template is None:
         raise faults[0]
     return template
 
 
-def inspect_template(text: str, *, loop: bool = False) -> tuple[Template | None, list[ExpressionError]]:
+def inspect_template(text: str, local: Local = EVERYWHERE) -> tuple[Template | None, list[ExpressionError]]:
     """The template, or None and everything that is wrong with it."""
     faults: list[ExpressionError] = []
     references = References()
@@ -55,7 +56,7 @@ def inspect_template(text: str, *, loop: bool = False) -> tuple[Template | None,
         except ExpressionError as error:
             faults.append(error)
             continue
-        found, wrong = check_tree(tree, loop)
+        found, wrong = check_tree(tree, local)
         faults.extend(wrong)
         references |= found
         parts.append(tree)

@@ -1,0 +1,33 @@
+"""Regular expressions that tenants write, matched in linear time.
+
+The engine is the one that JSON Schema patterns use (`headrace.workflow.schemas`): the Rust `regex` crate, by way
+of jsonschema-rs. It has no look-around and no back-references, and so no pattern can stall a runner.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import jsonschema_rs
+
+from headrace.workflow.grammar import MAX_PATTERN
+
+MAX_MATCHED = 512 * 1024  # characters of a text; a longer one matches nothing
+_SIZE = 64 * 1024  # bytes of a compiled pattern
+_CACHE = 256 * 1024  # bytes that matching with it may keep
+
+
+@lru_cache(maxsize=256)
+def compile_pattern(pattern: str) -> Callable[[str], bool] | None:
+    """Whether a text holds a match of `pattern`, anywhere in it; None when the pattern can not be used."""
+    if len(pattern) > MAX_PATTERN:
+        return None
+    options = jsonschema_rs.RegexOptions(size_limit=_SIZE, dfa_size_limit=_CACHE)
+    try:
+        validator = jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=options)
+    except (jsonschema_rs.ValidationError, ValueError):
+        return None
+
+    def matches(text: str) -> bool:
+        return len(text) <= MAX_MATCHED and validator.is_valid(text)
+
+    return matches

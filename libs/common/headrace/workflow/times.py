@@ -1,0 +1,25 @@
+"""Times as they are written in JSON: RFC 3339, and dates alone."""
+
+import re
+from datetime import UTC, datetime
+
+# The whole text; also what the published JSON Schema could not say in words.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?",
+    re.ASCII,
+)
+WORDS = "Write a time such as `2026-05-01T09:00:00Z`."
+
+
+def read_time(text: str) -> datetime | None:
+    """The time that `text` spells, None when it spells none.
+
+    Without an offset it is in UTC, and a date alone is its midnight. Digits below a microsecond are dropped.
+    """
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        at = datetime.fromisoformat(text.upper().replace(" ", "T"))
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
