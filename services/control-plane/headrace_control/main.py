@@ -12,7 +12,7 @@ from headrace.logstore.open import open_log_store
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import API, WORKER, open_pool
-from headrace.process import configure_logging, read_settings, run, until
+from headrace.process import configure_logging, opening, read_settings, run, until
 from prometheus_client import CollectorRegistry
 
 from headrace_control.app import create_app
@@ -37,18 +37,23 @@ _STALLED = "30s"
 
 async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
     """Serve and dispatch until `stopping` is set."""
-    applied = await migrate(settings.database_url, "headrace_control.migrations")
-    if applied:
-        _log.info("migrated", migrations=applied)
-    api_pool = await open_pool(settings.database_url, API, max_size=settings.pool_size)
-    worker_pool = await open_pool(
-        settings.database_url,
-        WORKER,
-        max_size=settings.pool_size,
-        idle_in_transaction_session_timeout=_STALLED,
-    )
-    bus = await open_bus(settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace)
-    store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
+    with opening("log_store_url"):
+        store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
+    with opening("database_url"):
+        applied = await migrate(settings.database_url, "headrace_control.migrations")
+        if applied:
+            _log.info("migrated", migrations=applied)
+        api_pool = await open_pool(settings.database_url, API, max_size=settings.pool_size)
+        worker_pool = await open_pool(
+            settings.database_url,
+            WORKER,
+            max_size=settings.pool_size,
+            idle_in_transaction_session_timeout=_STALLED,
+        )
+    with opening("bus_url"):
+        bus = await open_bus(
+            settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
+        )
     listener = Listener(settings.database_url)
     registry = CollectorRegistry()
     composed = compose(settings, api_pool, listener, store)

@@ -9,7 +9,7 @@ from headrace.health import HealthServer
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
 from headrace.postgres.pool import WORKER, open_pool
-from headrace.process import configure_logging, read_settings, run, until
+from headrace.process import configure_logging, opening, read_settings, run, until
 from prometheus_client import REGISTRY, generate_latest
 
 from headrace_reporter.apply import Applier
@@ -22,9 +22,14 @@ _log = structlog.get_logger(__name__)
 
 async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     """Report until `stopping` is set, then finish what is in hand and give up the partitions."""
-    pool = await open_pool(settings.database_url, WORKER, max_size=8)
-    bus = await open_bus(settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace)
-    store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
+    with opening("log_store_url"):
+        store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
+    with opening("database_url"):
+        pool = await open_pool(settings.database_url, WORKER, max_size=8)
+    with opening("bus_url"):
+        bus = await open_bus(
+            settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
+        )
     events = EventConsumer(pool, Applier(pool))
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
     logs = await bus.consume(LOGS, LogConsumer(store).handle, settings.log_consumers)

@@ -14,7 +14,7 @@ from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy_file import load_policy
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.transport import trusted_transport
-from headrace.process import configure_logging, read_settings, run, until
+from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.schemas import Schemas
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -43,7 +43,12 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     """
     runner_id = new_id()
     structlog.contextvars.bind_contextvars(runner_id=str(runner_id))
-    bus = await open_bus(settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace)
+    with opening("egress_policy_file"):
+        policy = load_policy(settings.egress_policy_file)
+    with opening("bus_url"):
+        bus = await open_bus(
+            settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
+        )
     control_plane = ControlPlane(
         settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, trusted_transport()
     )
@@ -51,7 +56,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     lease = Lease(control_plane, clock, settings.capacity)
     reporting = Reporting(bus, runner_id, settings.partitions)
     claimer = Claimer(control_plane, lease, settings.capacity, alone=only is not None)
-    pools = OutboundPools(load_policy(settings.egress_policy_file))
+    pools = OutboundPools(policy)
     templates = Templates()
     parts = EngineParts(
         handlers=load_handlers(StepServices(OutboundClient(pools, now=clock.now), templates, Schemas())),

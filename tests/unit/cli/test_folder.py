@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from headrace.errors import Conflict, InvalidInput
 from headrace_cli.dev.folder import DataFolder
 
@@ -15,6 +16,42 @@ def test_a_lost_master_key_is_not_replaced_beside_sealed_data(tmp_path: Path) ->
     with pytest.raises(Conflict, match="is gone"), folder.opened():
         pass
     assert not folder.master_key.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("master.key", b"no key", "a key of 32 bytes"),
+        ("master.key", b"\xff\xfe", "can not be read"),
+        ("master.key", b"", "a key of 32 bytes"),
+        ("egress.yaml", b"allow: [", "neither YAML nor JSON"),
+        ("egress.yaml", b"allow: [foo:bar:baz]", "not a network"),
+        ("runner.token", b"\xff\xfe", "can not be read"),
+    ],
+)
+def test_a_file_that_is_spoilt_is_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with folder.opened():
+        folder.allow([])
+        folder.check()
+    (folder.path / name).write_bytes(content)
+    with folder.opened(), pytest.raises(Conflict, match=words) as told:
+        folder.check()
+    assert f"{folder.path / name}" in told.value.message
+
+
+def test_places_take_the_place_of_those_before_and_spare_tenants_own(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    own = {"0198aa00-0000-7000-8000-000000000000": {"allow": ["10.0.0.1"]}}
+    with folder.opened():
+        folder.allow([])
+        assert folder.allowed() == []
+        folder.egress_policy.write_text(yaml.safe_dump({"allow": ["10.0.0.0/8"], "tenants": own}))
+        folder.allow([])
+        assert folder.allowed() == ["10.0.0.0/8"]
+        folder.allow(["127.0.0.1:9000", "localhost"])
+        assert folder.allowed() == ["127.0.0.1:9000", "localhost"]
+    assert yaml.safe_load(folder.egress_policy.read_text())["tenants"] == own
 
 
 @pytest.mark.parametrize("place", ["foo:bar:baz", "", "10.0.0.0/33"])

@@ -103,6 +103,15 @@ async def test_what_crashes_at_once_again_and_again_is_given_up(tmp_path: Path) 
     await supervisor.stop()
 
 
+async def test_what_has_a_wrong_setting_is_not_started_again(tmp_path: Path) -> None:
+    heard = Heard()
+    supervisor = Supervisor(heard, tmp_path, IMPATIENT)
+    await supervisor.start(python("wrong", "print('once'); raise SystemExit(2)"))
+    assert await supervisor.gave_up == "wrong"
+    await supervisor.stop()
+    assert (heard.count("once"), heard.count("a setting is wrong")) == (1, 1)
+
+
 async def test_the_last_started_ends_first(tmp_path: Path) -> None:
     heard = Heard()
     supervisor = Supervisor(heard, tmp_path)

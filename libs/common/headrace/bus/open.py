@@ -27,12 +27,23 @@ async def open_bus(
     goes by the connection. Raises `BusUnavailable`, and `InvalidInput` for an address that is not a bus's.
     """
     names = Names(partitions, namespace)
-    scheme = urlsplit(url).scheme
-    match scheme:
+    match _scheme(url):
         case "amqp" | "amqps":
             return await RabbitmqBus.open(url, names, name=name, retry_pause=retry_pause)
         case "postgresql" | "postgres":
             return await PostgresBus.open(url, names, name=name, retry_pause=retry_pause, lease=lease)
-        case _:
-            mend = "use amqp, amqps or postgresql"
-            raise InvalidInput([Problem("bus_url", f"no bus speaks {scheme!r}", mend)])
+        case scheme:
+            raise _refused(f"no bus speaks {scheme!r}")
+
+
+def _scheme(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise _refused("not a URL that can be read") from None
+    return parts.scheme
+
+
+def _refused(message: str) -> InvalidInput:
+    return InvalidInput([Problem("bus_url", message, "write amqp, amqps or postgresql, ://host/ and so on")])

@@ -10,7 +10,7 @@ from importlib.resources import files
 import asyncpg
 
 from headrace.errors import Conflict
-from headrace.postgres.pool import translated
+from headrace.postgres.pool import connecting, translated
 
 _LOCK = 0x48454144  # "HEAD": one migration at a time per database
 
@@ -26,12 +26,13 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 async def migrate(dsn: str, package: str) -> list[str]:
     """Apply what is missing of the `.sql` files in `package`; the names applied, oldest first.
 
-    Needs a login that may create roles and tables. Safe to call from many processes at once.
+    Needs a login that may create roles and tables. Safe to call from many processes at once. Raises
+    `DatabaseUnavailable`.
     """
     scripts = {
         f.name: f.read_text(encoding="utf-8") for f in files(package).iterdir() if f.name.endswith(".sql")
     }
-    with translated():
+    with translated(), connecting():
         connection = await asyncpg.connect(dsn, timeout=10)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)

@@ -26,7 +26,7 @@ async def open_pool(
     settings = {"application_name": f"headrace:{role or 'owner'}", "timezone": "UTC", "jit": "off"}
     if role:
         settings["role"] = role
-    with translated():
+    with translated(), connecting():
         return await asyncpg.create_pool(
             dsn,
             min_size=min_size,
@@ -64,6 +64,15 @@ async def tenant_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
     async with transaction(pool) as db:
         await db.execute("SELECT set_config('headrace.tenant_id', $1, true)", str(tenant_id))
         yield db
+
+
+@contextlib.contextmanager
+def connecting() -> Any:
+    """Whatever Postgres refuses a new session for (a password, a database or a role that it does not know)."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise DatabaseUnavailable(f"Postgres refuses the session ({type(error).__name__})") from error
 
 
 @contextlib.contextmanager

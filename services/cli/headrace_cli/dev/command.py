@@ -30,7 +30,10 @@ async def dev(
     runners: Annotated[int, typer.Option(min=1, max=16, help="How many runner processes.")] = 1,
     allow: Annotated[
         list[str] | None,
-        typer.Option(help="A private place that calls may go to, as 127.0.0.1:8090. May be given again."),
+        typer.Option(
+            help="A private place that calls may go to, as 127.0.0.1:8090. May be given again. Kept in the data "
+            "folder's egress.yaml, in place of those kept there before."
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that services write.")] = False,
 ) -> None:
@@ -54,7 +57,15 @@ async def dev(
 
 
 def _welcome(output: Output, folder: DataFolder, running: Deployment) -> None:
-    output.line({"url": running.profile.url, "profileFile": str(folder.profiles)})
+    allowed = folder.allowed()
+    output.line(
+        {
+            "url": running.profile.url,
+            "profileFile": str(folder.profiles),
+            "egressPolicyFile": str(folder.egress_policy),
+            "allowed": allowed,
+        }
+    )
     if running.first_start:
         output.say(
             f"First start: made a tenant, its admin's key and a master key in {escape(str(folder.path))}"
@@ -62,4 +73,6 @@ def _welcome(output: Output, folder: DataFolder, running: Deployment) -> None:
     output.say(f"[green]Headrace is ready[/] at {running.profile.url}/graphql")
     output.say(f"  admin key  {escape(str(folder.profiles))} (commands run beside that folder find it)")
     output.say(f"  logs       {escape(str(folder.logs))}")
+    places = ", ".join(["the public net", *allowed] if allowed else ["the public net alone (see --allow)"])
+    output.say(f"  calls to   {escape(places)}; kept in {escape(str(folder.egress_policy))}")
     output.say("  end        Ctrl-C; the data stays")

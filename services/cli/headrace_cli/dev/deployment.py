@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
-from headrace.errors import Conflict, Unavailable
+from headrace.errors import Conflict, DatabaseUnavailable, Unavailable
 from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import open_pool
 from headrace_control.tenants.service import bootstrap
@@ -17,7 +17,7 @@ from headrace_control.tenants.service import bootstrap
 from headrace_cli import profile
 from headrace_cli.dev.folder import DataFolder
 from headrace_cli.dev.supervisor import Announce, Service, Supervisor
-from headrace_cli.embedded_postgres import running_postgres
+from headrace_cli.embedded_postgres import EmbeddedPostgres, embedded_postgres
 from headrace_cli.profile import Profile
 
 HOST = "127.0.0.1"
@@ -73,11 +73,15 @@ async def deployed(
         _check_free(port)
     with folder.opened():
         folder.allow(allow)
+        folder.check()
         async with contextlib.AsyncExitStack() as stack:
-            dsn = stack.enter_context(running_postgres(folder.postgres))
+            postgres = stack.enter_context(embedded_postgres(folder.postgres))
+            dsn = postgres.dsn
             await migrate(dsn, MIGRATIONS)
             first_start = await _ensure_admin(dsn, folder, shape)
             supervisor = Supervisor(announce, folder.logs)
+            keeping = asyncio.create_task(_keep(postgres, supervisor, announce))
+            stack.push_async_callback(_cancelled, keeping)
             stack.push_async_callback(supervisor.stop)
             control_plane, *others = _services(dsn, folder, shape)
             await supervisor.start(control_plane)
@@ -86,6 +90,20 @@ async def deployed(
             for service in others:
                 await supervisor.start(service)
             yield Deployment(folder, supervisor, access, first_start)
+
+
+async def _keep(postgres: EmbeddedPostgres, supervisor: Supervisor, announce: Announce) -> None:
+    """Have Postgres started again whenever it ends by itself; the services wait meanwhile."""
+    try:
+        await postgres.keep(lambda line: announce("postgres", line))
+    except DatabaseUnavailable as error:
+        announce("postgres", error.message)
+        supervisor.give_up("postgres")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _ensure_admin(dsn: str, folder: DataFolder, shape: Shape) -> bool:

@@ -7,10 +7,13 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from headrace.errors import Conflict, InvalidInput, Problem
 from headrace.outbound.policy import Opening
+from headrace.outbound.policy_file import load_policy
+from headrace_control.vault.keys import open_key_file
 
 
 class DataFolder:
@@ -55,6 +58,25 @@ class DataFolder:
             _secret(self._runner_token, secrets.token_urlsafe(32))
             yield
 
+    def check(self) -> None:
+        """Raises `Conflict` for a master key, a token or an egress policy that can not be read."""
+        with self._readable(self.master_key):
+            open_key_file(self.master_key)
+        with self._readable(self.egress_policy):
+            load_policy(self.egress_policy)
+        with self._readable(self._runner_token):
+            _ = self.runner_token
+
+    @contextlib.contextmanager
+    def _readable(self, file: Path) -> Iterator[None]:
+        try:
+            yield
+        except InvalidInput as error:
+            raise Conflict(f"{file}: {error.message}; mend it, or pass another --data") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = type(error).__name__
+            raise Conflict(f"{file} can not be read ({reason}); mend it, or pass another --data") from None
+
     @property
     def runner_token(self) -> str:
         return self._runner_token.read_text(encoding="ascii").strip()
@@ -62,14 +84,28 @@ class DataFolder:
     def allow(self, places: Sequence[str]) -> None:
         """Let calls go to `places` (a network, an address or a host, `:port` or not) beside the public net.
 
-        Without any, the policy that is there stays; the first one opens nothing. Raises `InvalidInput`, with
-        nothing written, for a place that is none.
+        They take the place of those that the egress policy file holds for all tenants. Without any, the policy
+        that is there stays; the first one opens nothing. Raises `InvalidInput`, with nothing written, for a place
+        that is none, and `Conflict` for a policy that can not be read.
         """
         problems = [problem for n, place in enumerate(places) for problem in _misread(place, f"allow[{n}]")]
         if problems:
             raise InvalidInput(problems)
         if places or not self.egress_policy.exists():
-            self.egress_policy.write_text(yaml.safe_dump({"allow": list(places)}), encoding="utf-8")
+            policy = {**self._policy(), "allow": list(places)}
+            self.egress_policy.write_text(yaml.safe_dump(policy), encoding="utf-8")
+
+    def allowed(self) -> list[str]:
+        """The places beside the public net to which every tenant's calls may go."""
+        return [str(place) for place in self._policy().get("allow") or ()]
+
+    def _policy(self) -> dict[str, Any]:
+        if not self.egress_policy.exists():
+            return {}
+        with self._readable(self.egress_policy):
+            load_policy(self.egress_policy)
+            return yaml.safe_load(self.egress_policy.read_text(encoding="utf-8")) or {}
+        raise AssertionError("the check raises")
 
 
 def _misread(place: str, path: str) -> list[Problem]:

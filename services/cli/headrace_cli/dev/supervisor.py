@@ -15,6 +15,8 @@ from pathlib import Path
 _SETTLED_SECONDS = 30.0
 _LONGEST_PAUSE = 10.0
 _CRASHES_ALLOWED = 5
+# How a service ends whose settings are wrong (`headrace.process`): starting it again would not mend them.
+_WRONG_SETTING = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -61,7 +63,7 @@ class Supervisor:
         """Start a service and keep it running from now on."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{service.name}.log"
-        kept = _Kept(service, self._announce, log, self._give_up, self._patience)
+        kept = _Kept(service, self._announce, log, self.give_up, self._patience)
         self._kept.append(kept)
         await kept.start()
         return kept
@@ -75,7 +77,8 @@ class Supervisor:
         """The processes that run now, by service."""
         return {kept.service.name: kept.pid for kept in self._kept if kept.pid is not None}
 
-    def _give_up(self, name: str) -> None:
+    def give_up(self, name: str) -> None:
+        """Tell those who wait for `gave_up` that this one does not come back."""
         if not self.gave_up.done():
             self.gave_up.set_result(name)
 
@@ -133,6 +136,10 @@ class _Kept:
             if time.monotonic() - began > _SETTLED_SECONDS:
                 crashes, pause = 0, self._patience.first_pause
             crashes += 1
+            if code == _WRONG_SETTING:
+                self._announce(self.service.name, "does not start again by itself: a setting is wrong")
+                self._give_up(self.service.name)
+                return
             if crashes > _CRASHES_ALLOWED:
                 self._announce(self.service.name, f"ended with {code} {crashes} times in a row; giving up")
                 self._give_up(self.service.name)

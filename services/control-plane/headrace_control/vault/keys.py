@@ -82,10 +82,11 @@ def read_keys(text: str) -> OwnKeys:
 def open_key_file(path: Path) -> OwnKeys:
     """The provider of the keys in a file; see `read_keys`. Raises `InvalidInput`."""
     try:
-        return read_keys(path.read_text(encoding="ascii"))
+        text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         words = f"the key file can not be read ({type(error).__name__})"
         raise InvalidInput([Problem("key_file", words, "check its path and its owner")]) from None
+    return read_keys(text)
 
 
 def create_key_file(path: Path) -> bool:
