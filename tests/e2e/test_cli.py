@@ -387,6 +387,21 @@ def test_what_crashes_is_back_and_runs_go_on(applied: Site) -> None:
     assert start(applied, 1014, "--watch").json["status"] == "SUCCESS"
 
 
+def test_a_database_that_is_killed_is_back_and_runs_go_on(applied: Site) -> None:
+    pid_file = applied.folder / ".headrace" / "postgres" / "postmaster.pid"
+    killed = int(pid_file.read_text().split()[0])
+    os.kill(killed, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while True:
+        done = start(applied, 1015, "--watch")
+        if done.code == 0:
+            break
+        assert done.code == 4, done.err  # away, and said so
+        assert time.monotonic() < deadline, done.err
+    assert done.json["status"] == "SUCCESS"
+    assert int(pid_file.read_text().split()[0]) != killed
+
+
 def test_dev_leaves_no_process_and_keeps_its_data(tmp_path: Path) -> None:
     bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     key = None

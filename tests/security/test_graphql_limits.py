@@ -124,6 +124,12 @@ async def test_what_json_can_not_hold_is_refused_anywhere(schema: Schema, value:
     assert (await refusal(schema, query, unused=value))[0] == "BAD_QUERY"
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "soon", 7])
+async def test_a_time_that_utc_does_not_know_is_refused(schema: Schema, moment: Any) -> None:
+    query = 'mutation($a: DateTime!) { createApiKey(name: "x", role: ADMIN, expiresAt: $a) { __typename } }'
+    assert (await refusal(schema, query, a=moment))[0] == "BAD_QUERY"
+
+
 async def test_json_nested_too_deep_is_refused(schema: Schema) -> None:
     value: Any = 1
     for _ in range(100):

@@ -100,11 +100,11 @@ def _show(output: Output, record: Any) -> None:
 def _time(option: str, text: str | None, now: datetime) -> str | None:
     if text is None:
         return None
-    if ago := _AGO.fullmatch(text):
-        return (now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})).isoformat()
     try:
+        if ago := _AGO.fullmatch(text):
+            return (now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})).isoformat()
         at = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         mend = "write 2026-05-04T10:30:00Z, or how long ago as 15m"
         raise InvalidInput([Problem(option, "not a time", mend)]) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

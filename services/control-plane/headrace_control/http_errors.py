@@ -56,9 +56,16 @@ def error_response(error: HeadraceError) -> Response:
             {"path": p.path, "message": p.message, "mend": p.mend, "code": p.code} for p in error.problems
         ]
     headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    return errors_response(status_of(error), error.message, extensions, headers)
+
+
+def errors_response(
+    status: int, message: str, extensions: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> Response:
+    """One error in the shape that GraphQL's errors have."""
     return Response(
-        orjson.dumps({"errors": [{"message": error.message, "extensions": extensions}]}),
-        status_code=status_of(error),
+        orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),
+        status_code=status,
         media_type="application/json",
         headers=headers,
     )

@@ -28,7 +28,21 @@ async def test_operations_come_by_post_and_json_alone(http: httpx.AsyncClient, a
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"1", b'{"query": 1}', b'{"query": "{a}", "variables": []}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b'{"query": 1}',
+        b'{"query": "{a}", "variables": []}',
+        b'{"query": "{a}", "variables": {"a": NaN}}',
+        b'{"query": "{a}", "variables": {"n": 12345678901234567890, "a": '
+        + b"[" * 1010
+        + b"]" * 1010
+        + b"}}",
+        b"\xff",
+    ],
 )
 async def test_a_body_that_is_no_operation_is_refused(
     http: httpx.AsyncClient, admin: Client, body: bytes
@@ -36,6 +50,9 @@ async def test_a_body_that_is_no_operation_is_refused(
     headers = {"authorization": f"Bearer {admin.key}", "content-type": "application/json"}
     answer = await http.post("/graphql", content=body, headers=headers)
     assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_QUERY"
+    assert error["message"]
 
 
 async def test_a_body_above_the_cap_is_refused_before_it_is_read(

@@ -33,6 +33,7 @@ HEADRACE = [sys.executable, "-m", "headrace_cli.main"]
         ("run get", "Missing argument"),
         ("unknown", "No such command"),
         ("logs --level LOUD", "LOUD"),
+        ("logs --api-key x --since 999999d", "not a time"),
     ],
 )
 @pytest.mark.parametrize("machine", [False, True])

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from headrace.errors import InvalidInput, Problem
+from headrace.json_text import read_exact
 from headrace.workflow.state import RunStatus
 
 from headrace_cli.client import FAILURES, Client
@@ -176,9 +177,11 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 def _input(text: str) -> Any:
     """JSON as it stands, or the content of the file after `@`."""
     try:
-        return orjson.loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+        return read_exact(Path(text[1:]).read_bytes() if text.startswith("@") else text.encode())
     except OSError as error:
         reason, mend = f"the file can not be read ({type(error).__name__})", "check the name after @"
+    except UnicodeEncodeError:
+        reason, mend = "not UTF-8", "write JSON, or @FILE"
     except orjson.JSONDecodeError as error:
         reason, mend = f"not JSON (line {error.lineno}, column {error.colno})", "write JSON, or @FILE"
     raise InvalidInput([Problem("--input", reason, mend)])

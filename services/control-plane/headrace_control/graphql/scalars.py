@@ -51,7 +51,10 @@ def read_time(value: Any) -> datetime:
         raise GraphQLError("not a time; write it as 2030-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         raise GraphQLError("a time without an offset; write it as 2030-01-31T12:00:00Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise GraphQLError("a time that is outside the years 1 to 9999 in UTC") from None
 
 
 def _show_time(moment: datetime) -> str:

@@ -10,7 +10,9 @@ from json import JSONDecodeError
 from typing import Any
 
 import orjson
+from cross_web import HTTPException
 from headrace.errors import HeadraceError, Unauthenticated, Unavailable
+from headrace.json_text import read_exact
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
@@ -23,8 +25,9 @@ from strawberry.types.unset import UNSET
 
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.graphql.context import Context, Recheck
+from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.schema import Schema
-from headrace_control.http_errors import error_response
+from headrace_control.http_errors import error_response, errors_response
 from headrace_control.services import Services
 
 MAX_BODY = 4 * 1024 * 1024
@@ -62,14 +65,22 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
-        except HeadraceError as error:
-            if scope["type"] != "http":
-                raise
-            await error_response(error)(scope, receive, send)
+            if scope["type"] == "http":
+                response = await self._answer(Request(scope, receive))
+                await response(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
         finally:
             if (watch := scope.get(_WATCH)) is not None:
                 watch.cancel()
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self.run(request)
+        except HTTPException as refused:
+            return errors_response(refused.status_code, refused.reason, {"code": BAD_QUERY})
+        except HeadraceError as error:
+            return error_response(error)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         if isinstance(request, WebSocket):
@@ -103,10 +114,10 @@ class GraphQLView(GraphQL[Context, None]):
                 continue
 
     def decode_json(self, data: str | bytes) -> object:
-        """orjson refuses NaN, lone surrogates and endless nesting; bodies were bounded on their way in."""
+        """NaN, lone surrogates and endless nesting are refused; bodies were bounded on their way in."""
         if len(data) > MAX_BODY:
             raise JSONDecodeError("too long", "", 0)
-        value = orjson.loads(data)
+        value = read_exact(data.encode() if isinstance(data, str) else data)
         if not isinstance(value, dict):
             raise JSONDecodeError("not an object", "", 0)
         return value
