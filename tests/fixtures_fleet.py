@@ -22,7 +22,7 @@ PROFILES = ["embedded", "production"]
 @pytest.fixture(params=PROFILES)
 async def backends(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Backends]:
     """Where a deployment of this test keeps things: a fresh database, and a namespace on shared servers."""
-    async with _backends(request, database) as backends:
+    async with backends_of(request, request.param, database) as backends:
         yield backends
 
 
@@ -40,7 +40,7 @@ async def module_fleet(
     """A bare deployment for all tests of a module, which starts its services and runs in the module's loop."""
     async with (
         fresh_database(postgres, template) as database,
-        _backends(request, database) as backends,
+        backends_of(request, request.param, database) as backends,
         Fleet(backends, tmp_path_factory.mktemp("fleet"), _settings()) as fleet,
     ):
         yield fleet
@@ -57,8 +57,9 @@ def _settings() -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def _backends(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Backends]:
-    if request.param == "embedded":
+async def backends_of(request: pytest.FixtureRequest, profile: str, database: str) -> AsyncIterator[Backends]:
+    """Where a deployment of `profile` keeps things; its queues and its log store are removed afterwards."""
+    if profile == "embedded":
         yield Backends("embedded", database, database, database)
         return
     rabbitmq_url = request.getfixturevalue("rabbitmq_url")

@@ -1,0 +1,70 @@
+"""The scenes of this suite's scenarios, and the table that it ends with."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from databases import fresh_database
+from fixtures_fleet import backends_of
+from fleet import Fleet
+from target import Target
+
+from tests.faults.fault import Armed, Fault, injected
+from tests.faults.kills import Point
+from tests.faults.ledger import Tally, printed
+from tests.faults.scene import CONSTANTS, SETTINGS, Scene
+
+_tallies = pytest.StashKey[list[Tally]]()
+_faults = pytest.StashKey[set[Fault]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_tallies] = []
+    config.stash[_faults] = set()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The faults of all points that will be tried: each service carries those of its kind from its start."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        point = callspec.params.get("point") if callspec else None
+        if isinstance(point, Point):
+            config.stash[_faults].add(point.fault)
+
+
+@pytest.fixture(scope="session")
+def tallies(pytestconfig: pytest.Config) -> list[Tally]:
+    """Where scenarios leave their figures."""
+    return pytestconfig.stash[_tallies]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def scene(
+    request: pytest.FixtureRequest,
+    postgres: str,
+    template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    tallies: list[Tally],
+) -> AsyncIterator[Scene]:
+    """A deployment on the profile that the test names, shared by the scenarios that leave no trace."""
+    settings = {**SETTINGS, **injected(CONSTANTS)}
+    async with (
+        fresh_database(postgres, template) as database,
+        backends_of(request, request.param, database) as backends,
+        Fleet(backends, tmp_path_factory.mktemp("fleet"), settings) as fleet,
+        Target() as target,
+    ):
+        faults = {
+            fault: Armed(fault, fleet.folder / f"fault-{n}")
+            for n, fault in enumerate(request.config.stash[_faults])
+        }
+        scene = Scene(fleet, target, tallies, faults)
+        await scene.prepare()
+        yield scene
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if tallies := config.stash[_tallies]:
+        terminalreporter.section("faults")
+        for line in printed(tallies):
+            terminalreporter.write_line(line)

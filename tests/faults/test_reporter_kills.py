@@ -1,0 +1,43 @@
+"""A reporter is killed at each point of applying a run's events; another goes on behind the fence."""
+
+import pytest
+
+from tests.faults.fault import Fault, Name, When
+from tests.faults.kills import Point, killed
+from tests.faults.scene import Scene
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BEFORE, AFTER = When.BEFORE, When.AFTER
+LEAVE = "asyncpg.transaction:Transaction.__aexit__"
+HANDLE = "headrace_reporter.consumer:EventConsumer.handle"
+APPLY = "headrace_reporter.apply:Applier._apply"
+TURN = "headrace_reporter.partitions:Partitions._turn"
+LOGS = "headrace_reporter.consumer:LogConsumer.handle"
+
+
+def at(place: str, when: When, nth: int = 1, within: str = "") -> Fault:
+    return Fault(Name.REPORTER, place, when, nth, within=within)
+
+
+POINTS = [
+    Point("with events taken, before they are applied", at(HANDLE, BEFORE)),
+    Point("before the commit", at(LEAVE, BEFORE, 1, APPLY)),
+    Point("after the commit", at(LEAVE, AFTER, 1, APPLY)),
+    Point("before the ack", at(HANDLE, AFTER)),
+    Point("as it renews its partitions", at(LEAVE, BEFORE, 1, TURN)),
+    Point("with log records stored, before the ack", at(LOGS, AFTER)),
+]
+CORE = [POINTS[1], POINTS[2]]
+
+
+@pytest.mark.parametrize("scene", ["production"], indirect=True)
+@pytest.mark.parametrize("point", POINTS, ids=str)
+async def test_a_killed_reporter(scene: Scene, point: Point) -> None:
+    await killed(scene, point)
+
+
+@pytest.mark.parametrize("scene", ["embedded"], indirect=True)
+@pytest.mark.parametrize("point", CORE, ids=str)
+async def test_a_killed_reporter_on_one_machine(scene: Scene, point: Point) -> None:
+    await killed(scene, point)
