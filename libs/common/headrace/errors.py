@@ -60,6 +60,16 @@ class Conflict(HeadraceError):
     code = "CONFLICT"
 
 
+class ConcurrencyLimit(Conflict):
+    """As many runs of a workflow as it allows are unfinished; `runs` are the ids of the oldest of them."""
+
+    code = "CONCURRENCY_LIMIT"
+
+    def __init__(self, message: str, runs: Sequence[object]) -> None:
+        super().__init__(message)
+        self.runs = tuple(str(run) for run in runs)
+
+
 class Unauthenticated(HeadraceError):
     """No valid credentials came with the call."""
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from headrace.errors import (
     BusUnavailable,
+    ConcurrencyLimit,
     Conflict,
     DatabaseUnavailable,
     Forbidden,
@@ -30,6 +31,7 @@ HTTP_STATUS: Mapping[type[HeadraceError], int] = MappingProxyType(
         InvalidInput: 422,
         NotFound: 404,
         Conflict: 409,
+        ConcurrencyLimit: 409,
         Unauthenticated: 401,
         Forbidden: 403,
         LimitExceeded: 413,

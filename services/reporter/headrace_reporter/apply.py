@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 import structlog
+from headrace.concurrency import turns
 from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
@@ -199,6 +200,9 @@ async def _write_parked_and_ended(db: Db, runs: Sequence[RunRow]) -> bool:
             [e.at for _, e in ended],
         )
         await db.execute(_sql.cancel_open_steps, [r.id for r, _ in ended])
+        limited = [r.id for r, _ in ended if r.limited]
+        if limited:
+            await turns.leave(db, limited)
     return True
 
 
@@ -273,6 +277,7 @@ def _run_row(row: Any) -> RunRow:
         row["claim_open"],
         (row["fence_epoch"], row["fence_seq"]),
         row["cancel_requested"],
+        row["limited"],
     )
 
 

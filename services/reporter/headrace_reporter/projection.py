@@ -35,6 +35,7 @@ class RunRow:
     claim_open: bool
     fence: tuple[int, int]
     cancel_requested: bool
+    limited: bool
     progress: bool = False
     marked: bool = False
     parked: "Parked | None" = None

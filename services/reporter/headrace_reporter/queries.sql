@@ -1,7 +1,7 @@
 -- name: lock_runs
 -- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock.
 SELECT id, tenant_id, status, dispatch_id, epoch, claimed_by IS NOT NULL AS claim_open, fence_epoch, fence_seq,
-       cancel_requested
+       cancel_requested, limited
 FROM runs WHERE id = ANY($1::uuid[])
 ORDER BY id
 FOR UPDATE

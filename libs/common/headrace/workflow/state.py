@@ -85,6 +85,7 @@ class ParkReason(StrEnum):
     RETRY = "RETRY"  # a step's next attempt is due at a time
     HANDED_BACK = "HANDED_BACK"  # the runner is leaving, or held the run for long: due at once
     IN_DOUBT = "IN_DOUBT"  # an unsafe call was sent and not answered: a person decides
+    CONCURRENCY = "CONCURRENCY"  # queued until fewer runs of its workflow are unfinished
     DEAD_LETTER = "DEAD_LETTER"  # claimed again and again without progress: a person decides
 
 

@@ -23,6 +23,7 @@ _WAITS = {
     "RETRY": "for a step's next attempt",
     "HANDED_BACK": "for another runner",
     "IN_DOUBT": "for a person: a call was sent and not answered",
+    "CONCURRENCY": "for its turn: as many runs of its workflow as it allows are unfinished",
     "DEAD_LETTER": "for a person: it failed its runners again and again",
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 from headrace.errors import (
     BusUnavailable,
+    ConcurrencyLimit,
     Conflict,
     DatabaseUnavailable,
     Forbidden,
@@ -51,6 +52,14 @@ class ConflictType(FailureType):
     pass
 
 
+@strawberry.type(
+    name="ConcurrencyLimit",
+    description="As many runs as the workflow allows at once are unfinished, and it says to skip a start then.",
+)
+class ConcurrencyLimitType(FailureType):
+    runs: list[strawberry.ID] = strawberry.field(description="The oldest of the unfinished runs; at most 10.")
+
+
 @strawberry.type(name="Forbidden", description="The caller's role does not allow this.")
 class ForbiddenType(FailureType):
     pass
@@ -79,6 +88,11 @@ def _invalid(error: InvalidInput) -> InvalidInputType:
     return InvalidInputType(code=error.code, message=error.message, problems=problems)
 
 
+def _limit_reached(error: ConcurrencyLimit) -> ConcurrencyLimitType:
+    runs = [strawberry.ID(run) for run in error.runs]
+    return ConcurrencyLimitType(code=error.code, message=error.message, runs=runs)
+
+
 # None: not a payload but an entry in `errors`, with the error's own code and message.
 FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingProxyType(
     {
@@ -86,6 +100,7 @@ FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingP
         InvalidInput: _invalid,
         NotFound: _plain(NotFoundType),
         Conflict: _plain(ConflictType),
+        ConcurrencyLimit: _limit_reached,
         Unauthenticated: None,
         Forbidden: _plain(ForbiddenType),
         LimitExceeded: _plain(LimitExceededType),

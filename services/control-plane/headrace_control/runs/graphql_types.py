@@ -16,7 +16,7 @@ from headrace_control.workflows.graphql_types import WorkflowType, WorkflowVersi
 
 strawberry.enum(RunStatus, description="What a run is doing. SUCCESS, FAILED and CANCELED are its ends.")
 strawberry.enum(StepStatus, description="What a step of a run is doing.")
-strawberry.enum(ParkReason, name="WaitReason", description="Why a run is WAITING.")
+strawberry.enum(ParkReason, name="WaitReason", description="Why a run is WAITING, or still QUEUED.")
 strawberry.enum(EventKind, description="What an event says.")
 strawberry.enum(model.AttemptOutcome, description="How an attempt ended; UNKNOWN: sent, and not answered.")
 

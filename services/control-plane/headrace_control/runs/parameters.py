@@ -1,4 +1,4 @@
-"""What the inputs of versions have to be like: compiled once, kept by version, for versions are immutable."""
+"""What versions ask of their starts: compiled once, kept by version, for versions are immutable."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -9,20 +9,23 @@ from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.workflow.concurrency import load_concurrency
+from headrace.workflow.document import Concurrency
 from headrace.workflow.schemas import SchemaValidator, compile_schema
 
 _sql = load("headrace_control.runs")
 
 
 @dataclass(frozen=True, slots=True)
-class InputRule:
-    """The rule of one version; without a schema any object fits.
+class StartRule:
+    """The rule of one version; without a schema any object fits, without `concurrency` any number of runs goes on.
 
     `unusable` says why a schema that was good enough when it was published is no longer.
     """
 
     validator: SchemaValidator | None = None
     unusable: Sequence[Problem] = ()
+    concurrency: Concurrency | None = None
 
     def problems(self, value: Json) -> Sequence[Problem]:
         """What does not fit, with paths under `input`."""
@@ -34,14 +37,16 @@ class Parameters:
 
     def __init__(self, size: int = 500) -> None:
         self._size = size
-        self._rules: OrderedDict[UUID, InputRule] = OrderedDict()
+        self._rules: OrderedDict[UUID, StartRule] = OrderedDict()
 
-    async def of(self, db: Db, tenant_id: UUID, version_ids: Collection[UUID]) -> Mapping[UUID, InputRule]:
+    async def of(self, db: Db, tenant_id: UUID, version_ids: Collection[UUID]) -> Mapping[UUID, StartRule]:
         """The rule of each version, which is of this tenant and published."""
         missing = [i for i in version_ids if i not in self._rules]
         if missing:
-            for row in await db.fetch(_sql.parameters, tenant_id, missing):
-                self._rules[row["id"]] = _rule(row["parameters"])
+            for row in await db.fetch(_sql.start_rules, tenant_id, missing):
+                self._rules[row["id"]] = replace(
+                    _rule(row["parameters"]), concurrency=load_concurrency(row["concurrency"])
+                )
         found = {i: self._rules[i] for i in version_ids}
         for i in found:
             self._rules.move_to_end(i)
@@ -50,13 +55,13 @@ class Parameters:
         return found
 
 
-def _rule(schema: Json) -> InputRule:
+def _rule(schema: Json) -> StartRule:
     if schema is None:
-        return InputRule()
+        return StartRule()
     try:
-        return InputRule(compile_schema(schema))
+        return StartRule(compile_schema(schema))
     except InvalidInput as error:
         mend = "Publish the workflow again with a schema that can be used."
-        return InputRule(
+        return StartRule(
             unusable=[replace(p, path=f"parameters.{p.path}", mend=mend) for p in error.problems]
         )

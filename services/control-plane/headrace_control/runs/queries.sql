@@ -16,16 +16,17 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) v ON true
 
--- name: parameters
-SELECT id, resolved -> 'document' -> 'parameters' AS parameters
+-- name: start_rules
+SELECT id, resolved -> 'document' -> 'parameters' AS parameters, resolved -> 'document' -> 'concurrency' AS concurrency
 FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: start
--- Start keys, runs and dispatches in one statement. A key that another transaction has taken meanwhile keeps
+-- Start keys, runs and dispatches in one statement; a run with a limit waits for its turn to get one. A key that another transaction has taken meanwhile keeps
 -- its item out, and the caller looks up whose run it is. Keys in order, so that batches do not deadlock.
 WITH item AS (
-    SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[])
-        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, n)
+    SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+        $9::bool[])
+        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, limited, n)
 ),
 keyed AS (
     INSERT INTO start_keys (tenant_id, key, run_id, digest)
@@ -34,17 +35,31 @@ keyed AS (
     RETURNING run_id
 ),
 begun AS (
-    INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by)
-    SELECT id, $1, workflow_id, version_id, input::jsonb, dispatch_id, $9
+    INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, limited, wait_reason)
+    SELECT id, $1, workflow_id, version_id, input::jsonb, dispatch_id, $10, limited,
+           CASE WHEN limited THEN 'CONCURRENCY' END
     FROM item WHERE key IS NULL OR id IN (SELECT run_id FROM keyed)
-    RETURNING id, dispatch_id
+    RETURNING id, dispatch_id, limited
 ),
 sent AS (
     INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-    SELECT dispatch_id, $1, id, headrace_now() FROM begun
-    RETURNING run_id
+    SELECT dispatch_id, $1, id, headrace_now() FROM begun WHERE NOT limited
 )
-SELECT run_id AS id, pg_notify($10, '') FROM sent
+SELECT id, pg_notify($11, '') FROM begun
+
+-- name: admitted
+-- Runs inserted by this transaction that need not wait for their turns. Of one that is admitted later the row is not
+-- touched (see headrace.concurrency.turns): its claim takes the reason away.
+UPDATE runs SET wait_reason = NULL WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: one_start_at_a_time
+SELECT pg_advisory_xact_lock(lock) FROM unnest($1::bigint[]) AS lock
+
+-- name: in_slots
+SELECT t.workflow_id, t.key, t.run_id
+FROM concurrency_turns t JOIN unnest($2::uuid[], $3::bytea[]) AS s (workflow_id, key) USING (workflow_id, key)
+WHERE t.tenant_id = $1
+ORDER BY t.place
 
 -- name: runs_by_id
 SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
@@ -150,13 +165,31 @@ ORDER BY wanted.n, e.epoch, e.seq
 -- Cancels, signals, claims and the reporter all lock the run's row first.
 SELECT id, status, wait_reason, dispatch_id FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
+-- name: lock_unfinished
+-- As above, many in order.
+SELECT id FROM runs
+WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND status NOT IN ('SUCCESS', 'FAILED', 'CANCELED')
+ORDER BY id
+FOR UPDATE
+
 -- name: request_cancel
 -- rule cancel_is_a_request: a cancel sets a flag and wakes a waiting run; only an event ends a run. A run set
--- aside as a dead letter is given its chances to be claimed again, or nobody could cancel it.
-UPDATE runs
-SET cancel_requested = true,
-    fruitless_claims = CASE WHEN wait_reason = 'DEAD_LETTER' THEN 0 ELSE fruitless_claims END
-WHERE tenant_id = $1 AND id = $2
+-- aside as a dead letter is given its chances to be claimed again, or nobody could cancel it. The runs that may still
+-- wait for their turn are answered.
+WITH asked AS (
+    UPDATE runs
+    SET cancel_requested = true,
+        fruitless_claims = CASE WHEN wait_reason = 'DEAD_LETTER' THEN 0 ELSE fruitless_claims END
+    WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+    RETURNING id, status, dispatch_id, limited
+),
+woken AS (
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+    SELECT dispatch_id, $1, id, headrace_now() FROM asked WHERE status = 'WAITING'
+    ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
+    WHERE dispatches.sent_at IS NULL
+)
+SELECT id FROM asked WHERE limited AND status = 'QUEUED'
 
 -- name: wake
 -- rule cancel_is_a_request: the run's CURRENT dispatch becomes due now, under the same id. One that was sent

@@ -1,13 +1,14 @@
 """The SQL of reading and canceling runs. Every method works inside the caller's transaction and tenant."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from headrace.concurrency import turns
 from headrace.ids import lowest_id
-from headrace.postgres.listen import DISPATCH_CHANNEL, RUNS_CHANNEL
+from headrace.postgres.listen import DISPATCH_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus
@@ -122,9 +123,20 @@ async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> tuple[RunStatus, UUID] 
     return None if row is None else (RunStatus(row["status"]), row["dispatch_id"])
 
 
-async def request_cancel(db: Db, tenant_id: UUID, run_id: UUID) -> None:
-    await db.execute(_sql.request_cancel, tenant_id, run_id)
-    await db.execute(_sql.notify, RUNS_CHANNEL, str(run_id))
+async def lock_unfinished(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> Collection[UUID]:
+    """Lock the rows of those that have not ended."""
+    return {row["id"] for row in await db.fetch(_sql.lock_unfinished, tenant_id, run_ids)}
+
+
+async def request_cancel(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> None:
+    """Ask for the end of runs whose rows are locked, and wake those that wait, for whatever they wait."""
+    limited = [row["id"] for row in await db.fetch(_sql.request_cancel, tenant_id, run_ids)]
+    if limited:
+        await turns.step_out(db, limited)
+    for start in range(0, len(run_ids), IDS_PER_PAYLOAD):
+        changed = ",".join(str(i) for i in run_ids[start : start + IDS_PER_PAYLOAD])
+        await db.execute(_sql.notify, RUNS_CHANNEL, changed)
+    await db.execute(_sql.notify, DISPATCH_CHANNEL, "")
 
 
 async def wake(db: Db, tenant_id: UUID, run_id: UUID, dispatch_id: UUID) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from headrace.errors import Conflict, HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
 from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.state import ENDED_RUN, RunStatus, StepStatus
+from headrace.workflow.state import ENDED_RUN, StepStatus
 
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -69,13 +69,11 @@ class RunService:
             locked = await repository.lock(db, tenant_id, run_id)
             if locked is None:
                 raise NotFound("run")
-            status, dispatch_id = locked
+            status, _ = locked
             if status in ENDED_RUN:
                 raise Conflict(f"the run has ended ({status})")
             # rule cancel_is_a_request: a flag and a wake; the status is left to the run's events
-            await repository.request_cancel(db, tenant_id, run_id)
-            if status is RunStatus.WAITING:
-                await repository.wake(db, tenant_id, run_id, dispatch_id)
+            await repository.request_cancel(db, tenant_id, [run_id])
             return (await repository.runs_by_id(db, tenant_id, [run_id]))[run_id]
 
     async def get(self, caller: Caller, run_id: UUID) -> Run:

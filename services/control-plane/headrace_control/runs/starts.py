@@ -1,26 +1,30 @@
 """Starting runs: many wishes in one transaction, each answered on its own.
 
 A start is two statements, or three with an idempotency key, however many runs it starts: what would run, and
-the insertion of keys, runs and dispatches.
+the insertion of keys, runs and dispatches. Those of workflows that limit their runs cost a few more.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+from headrace.concurrency.turns import Slot, Turn
 from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, Problem
 from headrace.ids import new_id
 from headrace.json_types import Json
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.workflow.concurrency import slot_key
+from headrace.workflow.document import Concurrency
 from headrace.workflow.json_rules import check_json, digest_of, is_storable
-from headrace.workflow.state import RunStatus
+from headrace.workflow.state import ParkReason, RunStatus
 
 from headrace_control.runs import repository
+from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
 from headrace_control.runs.parameters import Parameters
 
@@ -55,6 +59,7 @@ class _New:
     wish: _Wish
     run: Run
     dispatch_id: UUID
+    limited: bool
 
 
 async def start_runs(
@@ -72,16 +77,23 @@ async def start_runs(
     startables = await _startables(db, tenant_id, open_wishes, answers)
     rules = await parameters.of(db, tenant_id, {s.version_id for s in startables.values()})
     new: list[_New] = []
+    limited: list[LimitedStart] = []
     for wish in open_wishes:
         startable = startables.get((wish.start.workflow, wish.start.version))
         if wish.n in answers or startable is None:
             continue
-        problems = rules[startable.version_id].problems(wish.start.input)
-        if problems:
+        rule = rules[startable.version_id]
+        if problems := rule.problems(wish.start.input):
             answers[wish.n] = InvalidInput(problems)
-        else:
-            new.append(_New(wish, _fresh(startable), new_id()))
-    await _insert(db, tenant_id, created_by, new, answers)
+            continue
+        one = _New(wish, _fresh(startable), new_id(), rule.concurrency is not None)
+        new.append(one)
+        if rule.concurrency:
+            limited.append(_limited(tenant_id, one, rule.concurrency))
+    if limited:
+        await _insert_limited(db, tenant_id, created_by, new, limited, answers)
+    else:
+        await _insert(db, tenant_id, created_by, new, answers)
     return [answers[n] for n in range(len(starts))]
 
 
@@ -191,11 +203,44 @@ def _fresh(startable: _Startable) -> Run:
     )
 
 
+def _limited(tenant_id: UUID, one: _New, rule: Concurrency) -> LimitedStart:
+    slot = Slot(tenant_id, one.run.workflow_id, slot_key(rule, one.wish.start.input))
+    return LimitedStart(
+        Turn(slot, one.run.id, one.dispatch_id, rule.limit), rule.on_limit, one.wish.start.key
+    )
+
+
+async def _insert_limited(
+    db: Db,
+    tenant_id: UUID,
+    created_by: UUID,
+    new: Sequence[_New],
+    limited: Sequence[LimitedStart],
+    answers: dict[int, Answer],
+) -> None:
+    """As `_insert`, where some of the runs may have to wait, or are not wanted now."""
+    starts = LimitedStarts(db, tenant_id, limited)
+    await starts.lock()
+    # The same start may have been under way in another transaction, and be in our way now.
+    await _answer_known_keys(db, tenant_id, [one.wish for one in new if one.limited], answers)
+    wanted = {one.run.id for one in new if one.wish.n not in answers}
+    refused = await starts.refused(wanted)
+    for one in new:
+        if one.run.id in refused:
+            answers[one.wish.n] = refused[one.run.id]
+    begun = await _insert(db, tenant_id, created_by, [n for n in new if n.wish.n not in answers], answers)
+    waiting = await starts.enter(begun)
+    for one in new:
+        if one.run.id in waiting:
+            answers[one.wish.n] = replace(one.run, wait_reason=ParkReason.CONCURRENCY)
+
+
 async def _insert(
     db: Db, tenant_id: UUID, created_by: UUID, new: Sequence[_New], answers: dict[int, Answer]
-) -> None:
+) -> Collection[UUID]:
+    """The ids of the runs that were begun."""
     if not new:
-        return
+        return ()
     rows = await db.fetch(
         _sql.start,
         tenant_id,
@@ -206,6 +251,7 @@ async def _insert(
         [one.wish.encoded for one in new],
         [one.wish.start.key for one in new],
         [one.wish.digest for one in new],
+        [one.limited for one in new],
         created_by,
         DISPATCH_CHANNEL,
     )
@@ -215,3 +261,4 @@ async def _insert(
             answers[one.wish.n] = one.run
     # Someone else's start with the same key was committed in between, or stands earlier in this batch.
     await _answer_known_keys(db, tenant_id, [one.wish for one in new if one.run.id not in begun], answers)
+    return begun

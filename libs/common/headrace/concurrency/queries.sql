@@ -1,0 +1,83 @@
+-- name: lock_slots
+-- Locks what is limited together, and makes the row of it where there is none. In order, so that batches do not
+-- deadlock. A row that its last run's end deletes meanwhile is inserted anew.
+INSERT INTO concurrency_slots (tenant_id, workflow_id, key)
+SELECT tenant_id, workflow_id, key FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS s (tenant_id, workflow_id, key)
+ORDER BY tenant_id, workflow_id, key
+ON CONFLICT (tenant_id, workflow_id, key) DO UPDATE SET key = excluded.key
+
+-- name: lock_slots_of
+-- As above, from runs that are about to leave. Their turns keep the rows from being deleted.
+SELECT tenant_id, workflow_id, key FROM concurrency_slots
+WHERE (tenant_id, workflow_id, key) IN (
+    SELECT t.tenant_id, t.workflow_id, t.key FROM concurrency_turns t WHERE t.run_id = ANY($1::uuid[]))
+ORDER BY tenant_id, workflow_id, key
+FOR UPDATE
+
+-- name: enter
+INSERT INTO concurrency_turns (tenant_id, workflow_id, key, run_id, dispatch_id, max_runs)
+SELECT tenant_id, workflow_id, key, run_id, dispatch_id, max_runs
+FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::uuid[], $5::uuid[], $6::int[])
+    WITH ORDINALITY AS t (tenant_id, workflow_id, key, run_id, dispatch_id, max_runs, n)
+ORDER BY n
+
+-- name: leave
+DELETE FROM concurrency_turns WHERE run_id = ANY($1::uuid[])
+
+-- name: step_out
+-- Those that still waited for their turn: their CURRENT dispatches become due, for their claims tell of the cancel.
+WITH gone AS (
+    DELETE FROM concurrency_turns WHERE run_id = ANY($1::uuid[]) AND NOT admitted
+    RETURNING tenant_id, run_id, dispatch_id
+),
+due AS (
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+    SELECT dispatch_id, tenant_id, run_id, headrace_now() FROM gone
+    ON CONFLICT (run_id) DO NOTHING
+)
+SELECT run_id FROM gone
+
+-- name: admit
+-- The oldest of those that wait, as many as there is room for: each run counts those before it against its own
+-- version's limit, and none overtakes another. Their CURRENT dispatches become due.
+WITH line AS (
+    SELECT waiting.run_id,
+           held.runs + row_number() OVER first_come <= min(waiting.max_runs) OVER first_come AS fits
+    FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS s (tenant_id, workflow_id, key)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS runs FROM concurrency_turns t
+        WHERE t.tenant_id = s.tenant_id AND t.workflow_id = s.workflow_id AND t.key = s.key AND t.admitted
+    ) held
+    CROSS JOIN LATERAL (
+        SELECT max_runs FROM concurrency_turns t
+        WHERE t.tenant_id = s.tenant_id AND t.workflow_id = s.workflow_id AND t.key = s.key AND NOT t.admitted
+        ORDER BY place
+        LIMIT 1
+    ) head
+    CROSS JOIN LATERAL (
+        SELECT t.run_id, t.max_runs, t.place FROM concurrency_turns t
+        WHERE t.tenant_id = s.tenant_id AND t.workflow_id = s.workflow_id AND t.key = s.key AND NOT t.admitted
+        ORDER BY t.place
+        LIMIT greatest(head.max_runs - held.runs, 0)
+    ) waiting
+    WINDOW first_come AS (PARTITION BY s.tenant_id, s.workflow_id, s.key ORDER BY waiting.place)
+),
+admitted AS (
+    UPDATE concurrency_turns t SET admitted = true FROM line
+    WHERE t.run_id = line.run_id AND line.fits
+    RETURNING t.tenant_id, t.run_id, t.dispatch_id
+),
+due AS (
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+    SELECT dispatch_id, tenant_id, run_id, headrace_now() FROM admitted
+    ON CONFLICT (run_id) DO NOTHING
+)
+SELECT run_id FROM admitted
+
+-- name: forget_empty
+DELETE FROM concurrency_slots c
+USING unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS s (tenant_id, workflow_id, key)
+WHERE c.tenant_id = s.tenant_id AND c.workflow_id = s.workflow_id AND c.key = s.key
+  AND NOT EXISTS (
+    SELECT 1 FROM concurrency_turns t
+    WHERE t.tenant_id = c.tenant_id AND t.workflow_id = c.workflow_id AND t.key = c.key)
