@@ -5,9 +5,7 @@ import random
 from typing import Any
 
 import asyncpg
-import orjson
 import pytest
-from headrace.ids import new_id
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.test_canceling import cancel
@@ -16,18 +14,10 @@ _BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on St
   ... on Run { id status waitReason } ... on Failure { code message } ... on ConcurrencyLimit { runs } } } } }"""
 
 
-async def limit(client: Client, fleet: Fleet, **rule: Any) -> None:
+async def limit(client: Client, **rule: Any) -> None:
     """Publish `orders` with a limit."""
-    await publish(client, orders())
-    await fleet.admin.execute(
-        """INSERT INTO workflow_versions (tenant_id, id, workflow_id, version, status, document, resolved, digest,
-             published_at)
-           SELECT tenant_id, $1, workflow_id, version + 1, status, document,
-                  jsonb_set(resolved, '{document,concurrency}', $2::text::jsonb), digest || version, published_at
-           FROM workflow_versions ORDER BY version DESC LIMIT 1""",
-        new_id(),
-        orjson.dumps(rule).decode(),
-    )
+    published = await publish(client, orders(concurrency=rule))
+    assert published["__typename"] == "PublishedVersion", published
 
 
 async def start_all(client: Client, *inputs: str, key: str | None = None) -> list[Any]:
@@ -53,7 +43,7 @@ async def end(fleet: Fleet, run: str) -> None:
 
 
 async def test_a_run_above_the_limit_waits_for_the_end_of_an_earlier_one(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=2, onLimit="queue")
+    await limit(acme, limit=2, onLimit="queue")
     runs = [await started(acme) for _ in range(4)]
     assert await due(fleet) == runs[:2]
     shown = await acme("query($id: ID!) { run(id: $id) { status waitReason } }", id=runs[2])
@@ -69,14 +59,14 @@ async def test_a_run_above_the_limit_waits_for_the_end_of_an_earlier_one(acme: C
 
 
 async def test_starts_of_one_batch_count_against_each_other(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=2, onLimit="queue")
+    await limit(acme, limit=2, onLimit="queue")
     items = await start_all(acme, "1", "2", "3")
     assert [item["waitReason"] for item in items] == [None, None, "CONCURRENCY"]
     assert set(await due(fleet)) == {item["id"] for item in items[:2]}
 
 
 async def test_inputs_with_another_key_are_limited_apart(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=1, onLimit="queue", key="$.order")
+    await limit(acme, limit=1, onLimit="queue", key="$.order")
     items = await start_all(acme, "1", "2", "1", "2")
     assert [item["waitReason"] for item in items] == [None, None, "CONCURRENCY", "CONCURRENCY"]
     await end(fleet, items[1]["id"])
@@ -84,7 +74,7 @@ async def test_inputs_with_another_key_are_limited_apart(acme: Client, fleet: Fl
 
 
 async def test_a_start_is_skipped_and_told_what_is_in_the_way(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=1, onLimit="skip")
+    await limit(acme, limit=1, onLimit="skip")
     first, second = await start_all(acme, "1", "2")
     assert (second["__typename"], second["code"]) == ("ConcurrencyLimit", "CONCURRENCY_LIMIT")
     assert second["runs"] == [first["id"]]
@@ -99,7 +89,7 @@ async def test_a_start_is_skipped_and_told_what_is_in_the_way(acme: Client, flee
 
 
 async def test_a_repeated_start_is_its_own_run_and_not_in_its_own_way(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=1, onLimit="skip")
+    await limit(acme, limit=1, onLimit="skip")
     first, again = await start_all(acme, "1", "1", key="k")
     (later,) = await start_all(acme, "1", key="k")
     assert first["id"] == again["id"] == later["id"]
@@ -111,7 +101,7 @@ async def test_a_repeated_start_is_its_own_run_and_not_in_its_own_way(acme: Clie
 
 
 async def test_previous_runs_are_canceled_and_waited_for(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=1, onLimit="cancelPrevious")
+    await limit(acme, limit=1, onLimit="cancelPrevious")
     first, second, third = [await started(acme) for _ in range(3)]
     asked = await fleet.admin.fetch("SELECT id FROM runs WHERE cancel_requested ORDER BY id")
     assert [str(row["id"]) for row in asked] == [first, second]
@@ -123,7 +113,7 @@ async def test_previous_runs_are_canceled_and_waited_for(acme: Client, fleet: Fl
 
 
 async def test_a_previous_run_that_waits_is_woken(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=1, onLimit="cancelPrevious")
+    await limit(acme, limit=1, onLimit="cancelPrevious")
     first = await started(acme)
     await fleet.claim(first)
     await fleet.apply(first, ("parked", None, {"reason": "IN_DOUBT"}))
@@ -135,7 +125,7 @@ async def test_a_previous_run_that_waits_is_woken(acme: Client, fleet: Fleet) ->
 async def test_a_canceled_run_that_never_had_its_turn_ends_and_lets_the_next_pass(
     acme: Client, fleet: Fleet
 ) -> None:
-    await limit(acme, fleet, limit=1, onLimit="queue")
+    await limit(acme, limit=1, onLimit="queue")
     first, second, third = [await started(acme) for _ in range(3)]
     assert (await cancel(acme, second))["status"] == "QUEUED"
     assert await fleet.dispatches(second) == [(True, False, True)]
@@ -149,9 +139,9 @@ async def test_a_canceled_run_that_never_had_its_turn_ends_and_lets_the_next_pas
 
 
 async def test_versions_count_each_others_runs_by_their_own_limits(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=2, onLimit="queue")
+    await limit(acme, limit=2, onLimit="queue")
     old = [await started(acme) for _ in range(2)]
-    await limit(acme, fleet, limit=1, onLimit="queue")
+    await limit(acme, limit=1, onLimit="queue")
     new = await started(acme)
     await end(fleet, old[0])
     assert await due(fleet) == [old[1]]
@@ -160,7 +150,7 @@ async def test_versions_count_each_others_runs_by_their_own_limits(acme: Client,
 
 
 async def test_without_a_limit_no_turn_is_taken(acme: Client, fleet: Fleet) -> None:
-    await limit(acme, fleet, limit=1, onLimit="allow")
+    await limit(acme, limit=1, onLimit="allow")
     runs = [await started(acme) for _ in range(3)]
     assert await due(fleet) == runs
     await nothing_is_left(fleet)
@@ -171,7 +161,7 @@ async def test_racing_starts_cancels_and_ends_lose_nobody(
     acme: Client, fleet: Fleet, database: str, on_limit: str
 ) -> None:
     """Every run ends although many are started, canceled and ended at once, and never more than allowed go on."""
-    await limit(acme, fleet, limit=2, onLimit=on_limit, key="$.order")
+    await limit(acme, limit=2, onLimit=on_limit, key="$.order")
     everyone = await asyncpg.create_pool(database, min_size=1, max_size=6)
     runners = Fleet(everyone, fleet.applier)
     rng = random.Random(11)
@@ -221,3 +211,10 @@ async def test_racing_starts_cancels_and_ends_lose_nobody(
     await everyone.close()
     assert await fleet.admin.fetchval("SELECT count(*) FROM runs WHERE status = 'SUCCESS'") == wanted
     await nothing_is_left(fleet)
+
+
+@pytest.mark.parametrize("key", ["$.items[*].id", "$..id", "$.a["])
+async def test_a_key_that_is_not_one_value_is_refused_when_published(acme: Client, key: str) -> None:
+    refused = await publish(acme, orders(concurrency={"key": key}))
+    assert [(p["path"], p["code"]) for p in refused["problems"]] == [("concurrency.key", "BAD_JSONPATH")]
+    assert refused["problems"][0]["mend"]

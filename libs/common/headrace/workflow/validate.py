@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from headrace.errors import InvalidInput, Problem
 from headrace.workflow.actions import schemas_of
+from headrace.workflow.checks.concurrency import check_concurrency
 from headrace.workflow.checks.edges import check_edges
 from headrace.workflow.checks.inputs import check_compensation, check_step_input
 from headrace.workflow.checks.references import check_references
@@ -43,6 +44,7 @@ def validate_document(document: Document, catalog: Catalog) -> list[Problem]:
             reading.add(
                 path, f"there is no secret `{secret}`", _create(secret, catalog.secrets), "UNKNOWN_SECRET"
             )
+    check_concurrency(document, reading)
     schemas = Schemas()
     for index, step in enumerate(document.steps):
         _check_step(subject, schemas, step, subject.place(index))
