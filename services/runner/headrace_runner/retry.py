@@ -4,27 +4,14 @@ from random import Random
 
 from headrace.outbound.call import CallFailure
 from headrace.outbound.failures import CallCode
-from headrace.workflow.document import ActionDefinition, IdempotencyMode, RetryPolicy, RetryStrategy
+from headrace.workflow.document import RetryPolicy, RetryStrategy
 
-# RFC 9110, 9.2.2.
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _WORTH_IT = frozenset(
     {CallCode.TIMEOUT, CallCode.CONNECT_FAILED, CallCode.DNS_FAILED, CallCode.CONNECTION_LOST}
 )
 # A gateway's word that it had no answer: the call may have been carried out behind it.
 _NOT_ANSWERED_BEHIND = frozenset({502, 504})
 MAX_RETRY_AFTER_MS = 3_600_000
-
-
-def may_repeat(action: ActionDefinition) -> bool:
-    """Does making the call twice do no more than making it once?"""
-    match action.idempotency.mode:
-        case IdempotencyMode.METHOD:
-            return action.method in _IDEMPOTENT
-        case IdempotencyMode.IDEMPOTENT | IdempotencyMode.KEY:
-            return True
-        case IdempotencyMode.NONE:
-            return False
 
 
 def in_doubt(failure: CallFailure, *, repeatable: bool) -> bool:

@@ -12,7 +12,8 @@ from headrace.workflow.document import (
     RetryPolicy,
     RetryStrategy,
 )
-from headrace_runner.retry import in_doubt, may_repeat, next_delay
+from headrace.workflow.idempotency import may_repeat
+from headrace_runner.retry import in_doubt, next_delay
 from hypothesis import given
 from hypothesis import strategies as st
 

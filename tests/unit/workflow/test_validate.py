@@ -171,7 +171,7 @@ CASES: list[tuple[str, Change, str, str, str]] = [
     ("unknown input", step(1, input="{{ input.orderID }}"), "UNKNOWN_INPUT", "steps[1].input", "`orderId`"),
     ("broken expression", step(1, input=["{{ 1 + }}"]), "BAD_EXPRESSION", "steps[1].input[0]", "operators"),
     ("call in an expression", step(1, input="{{ range(9) }}"), "BAD_EXPRESSION", "steps[1].input", "filter"),
-    ("loop name outside a loop", step(1, input="{{ item }}"), "BAD_EXPRESSION", "steps[1].input", "input"),
+    ("loop name outside a loop", step(1, input="{{ item }}"), "BAD_EXPRESSION", "steps[1].input", "forEach"),
     (
         "unknown action",
         step(0, action="shop/get-ordr"),
@@ -281,7 +281,7 @@ CASES: list[tuple[str, Change, str, str, str]] = [
         set_when(field="status", operator="eq", value="{{ input.orderId }}"),
         "EXPRESSION_NOT_ALLOWED",
         "edges[1].when.value",
-        "transform",
+        "{{ expression }}",
     ),
 ]
 

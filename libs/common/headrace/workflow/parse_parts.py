@@ -23,6 +23,7 @@ from headrace.workflow.grammar import (
     FOR_EACH_KEYS,
     MAX_CONCURRENT_ITEMS,
     MAX_EXPRESSION,
+    MAX_ITEMS,
     MAX_JSONPATH,
     MAX_MEMBER,
     MAX_NAMES,
@@ -106,6 +107,8 @@ def read_for_each(step: Fields) -> ForEach | None:
     items = loop.any("items")
     if isinstance(items, str) and len(items) <= MAX_EXPRESSION and re.fullmatch(ONE_EXPRESSION, items):
         pass
+    elif isinstance(items, list) and len(items) > MAX_ITEMS:
+        loop.wrong("items", f"there are more than {MAX_ITEMS} items", "Split the list.", "TOO_MANY")
     elif written and not isinstance(items, list):
         loop.wrong(
             "items", "a list is needed, or one expression that gives one", "Write `{{ ... }}` around it."

@@ -73,7 +73,7 @@ def part_definitions() -> JsonObject:
         "forEach": entry(
             {
                 "items": {
-                    "anyOf": [{"type": "array"}, ref("expression")],
+                    "anyOf": [{"type": "array", "maxItems": grammar.MAX_ITEMS}, ref("expression")],
                     "description": "What it is done for.",
                 },
                 "maxConcurrency": integer(1, grammar.MAX_CONCURRENT_ITEMS, "How many at a time.")

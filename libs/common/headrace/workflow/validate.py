@@ -3,22 +3,20 @@
 Every problem has a path (`steps[1].input.amount`), a message, a mend and a stable code. Nothing is evaluated.
 """
 
-from collections.abc import Collection
-
 from headrace.errors import InvalidInput, Problem
 from headrace.workflow.actions import schemas_of
+from headrace.workflow.checks.calls import check_calls, create
 from headrace.workflow.checks.concurrency import check_concurrency
+from headrace.workflow.checks.conditions import check_conditions
 from headrace.workflow.checks.edges import check_edges
-from headrace.workflow.checks.inputs import check_compensation, check_step_input
+from headrace.workflow.checks.parts import check_parts
 from headrace.workflow.checks.references import check_references
 from headrace.workflow.checks.subject import Catalog, Subject
 from headrace.workflow.document import ActionDefinition, Document, Step
 from headrace.workflow.expressions import inspect
-from headrace.workflow.extraction import compile_path
-from headrace.workflow.grammar import ACTION_TYPE
+from headrace.workflow.grammar import ACTION_TYPE, BUILT_IN_TYPES
 from headrace.workflow.graph import Graph
 from headrace.workflow.names import closest
-from headrace.workflow.outputs import unmapped_names
 from headrace.workflow.paths import at_name
 from headrace.workflow.reading import Reading
 from headrace.workflow.schemas import Schemas, check_schema
@@ -36,19 +34,13 @@ def validate_document(document: Document, catalog: Catalog) -> list[Problem]:
     subject = Subject(
         document, catalog, graph, {step.key: step for step in document.steps if step.key}, reading
     )
-    if document.parameters is not None:
-        reading.problems.extend(check_schema(document.parameters, "parameters"))
-    for name, secret in document.secrets.items():
-        if secret not in catalog.secrets:
-            path = at_name("env", name) + ".secret"
-            reading.add(
-                path, f"there is no secret `{secret}`", _create(secret, catalog.secrets), "UNKNOWN_SECRET"
-            )
+    _check_whole(subject)
     check_concurrency(document, reading)
     schemas = Schemas()
     for index, step in enumerate(document.steps):
         _check_step(subject, schemas, step, subject.place(index))
     check_references(subject)
+    check_conditions(subject)
     check_edges(subject)
     return reading.problems
 
@@ -82,7 +74,7 @@ def validate_action(action: ActionDefinition) -> list[Problem]:
         path = at_name("headersTemplate", name)
         references, found = inspect(text, path)
         problems += found
-        if references.steps or references.env:
+        if references.steps or references.env or references.callbacks:
             mend = "Declare a header in headersSchema, and give it in the step's input."
             message = "an action's headers may refer to `input` and `run` only"
             problems.append(Problem(path, message, mend, "EXPRESSION_NOT_ALLOWED"))
@@ -90,54 +82,26 @@ def validate_action(action: ActionDefinition) -> list[Problem]:
 
 
 def _check_step(subject: Subject, schemas: Schemas, step: Step, place: str) -> None:
-    catalog, add = subject.catalog, subject.reading.add
-    if step.type not in catalog.step_types:
-        mend = closest(step.type, catalog.step_types)
-        add(f"{place}.type", f"there is no step type `{step.type}`", mend, "UNKNOWN_STEP_TYPE")
-    _check_output(subject, step, place)
-    if step.action is not None:
-        action = _find_action(subject, step, step.action, f"{place}.action")
-        if action is not None and step.type == ACTION_TYPE:
-            check_step_input(subject, schemas, step, action, place)
-    if step.connection is not None and step.connection not in catalog.connections:
-        mend = _create(step.connection, catalog.connections)
-        add(f"{place}.connection", f"there is no connection `{step.connection}`", mend, "UNKNOWN_CONNECTION")
-    if step.compensate is not None:
-        undo = _find_action(subject, step, step.compensate.action, f"{place}.compensate.action")
-        if undo is not None:
-            check_compensation(subject, schemas, step.compensate.input, undo, f"{place}.compensate")
+    types = subject.catalog.step_types
+    if step.type not in types:
+        mend = closest(step.type, types)
+        message = f"there is no step type `{step.type}`"
+        subject.reading.add(f"{place}.type", message, mend, "UNKNOWN_STEP_TYPE")
+    check_calls(subject, schemas, step, place)
+    check_parts(subject, schemas, step, place)
 
 
-def _find_action(subject: Subject, step: Step, ref: str, path: str) -> ActionDefinition | None:
-    catalog = subject.catalog
-    action = catalog.actions.get(ref)
-    if action is None:
-        mend = _create(ref, catalog.actions)
-        subject.reading.add(path, f"there is no action `{ref}`", mend, "UNKNOWN_ACTION")
-        return None
-    app = catalog.connections.get(step.connection) if step.connection is not None else None
-    if app is not None and app != action.app:
-        same = sorted(name for name, its_app in catalog.connections.items() if its_app == action.app)
-        mend = f"Use {', '.join(same[:10])}." if same else f"Create a connection of app `{action.app}`."
-        message = f"connection `{step.connection}` is of app `{app}`, not `{action.app}`"
-        subject.reading.add(path, message, mend, "CONNECTION_OF_OTHER_APP")
-    return action
-
-
-def _check_output(subject: Subject, step: Step, place: str) -> None:
-    known = unmapped_names(step)
-    for name, text in (step.output or {}).items():
-        path = at_name(f"{place}.output", name)
-        try:
-            first = compile_path(text, path).first_name
-        except InvalidInput as error:
-            subject.reading.problems.extend(error.problems)
-            continue
-        if known is not None and first is not None and first not in known:
-            mend = f"Write `$.body.{first[:63]}`." if step.type == ACTION_TYPE else closest(first, known)
-            message = f"the path starts with a name that is not there; there are {', '.join(sorted(known))}"
-            subject.reading.add(path, message, mend, "UNKNOWN_OUTPUT")
-
-
-def _create(name: str, known: Collection[str]) -> str:
-    return closest(name, known) if known else f"Create `{name}` first."
+def _check_whole(subject: Subject) -> None:
+    """What stands at the top of the document."""
+    document, reading = subject.document, subject.reading
+    if document.parameters is not None:
+        reading.problems.extend(check_schema(document.parameters, "parameters"))
+    for name, secret in document.secrets.items():
+        if secret not in subject.catalog.secrets:
+            path = at_name("env", name) + ".secret"
+            mend = create(secret, subject.catalog.secrets)
+            reading.add(path, f"there is no secret `{secret}`", mend, "UNKNOWN_SECRET")
+    retried = subject.catalog.step_types - BUILT_IN_TYPES | {ACTION_TYPE}
+    for name in document.retries.keys() - retried:
+        message = f"steps of type `{name}` are not retried, or there are none"
+        reading.add(at_name("retries", name), message, closest(name, retried), "UNKNOWN_STEP_TYPE")

@@ -13,10 +13,11 @@ from headrace.workflow.assign import RequestParts, assign_input, values_of
 from headrace.workflow.document import ActionDefinition, OnMismatch, PinnedAction, RetryPolicy
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.extraction import extract
+from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
 
 from headrace_runner.requests import build_request
-from headrace_runner.retry import in_doubt, may_repeat, next_delay
+from headrace_runner.retry import in_doubt, next_delay
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,

@@ -1,16 +1,17 @@
-"""Do the edges make a graph? Unknown steps, cycles, doubles, and steps that no edge touches."""
+"""Do the edges make a graph? Unknown steps, cycles, doubles, edges never taken, and steps that no edge touches."""
 
 from headrace.workflow.checks.subject import Subject
-from headrace.workflow.document import Condition, Edge
-from headrace.workflow.expressions.template import has_expression
-from headrace.workflow.graph import find_cycles
+from headrace.workflow.document import Edge, EdgeOn, OnError
+from headrace.workflow.grammar import FAIL_TYPE, SUCCEED_TYPE
+from headrace.workflow.graph import edges_of, find_cycles
 from headrace.workflow.names import closest
-from headrace.workflow.outputs import output_names
 from headrace.workflow.paths import at_index
+
+_LAST = frozenset({SUCCEED_TYPE, FAIL_TYPE})
 
 
 def check_edges(subject: Subject) -> None:
-    """UNKNOWN_STEP, DUPLICATE_EDGE, CYCLE, UNCONNECTED_STEP, and what a condition looks at."""
+    """UNKNOWN_STEP, DUPLICATE_EDGE, NEVER_TAKEN, NEVER_REACHED, CYCLE, UNCONNECTED_STEP."""
     document, add = subject.document, subject.reading.add
     seen: set[str] = set()
     known = set(subject.steps)
@@ -22,8 +23,9 @@ def check_edges(subject: Subject) -> None:
         if repr(edge) in seen:
             add(path, "this edge is there twice", "Take one of the two away.", "DUPLICATE_EDGE")
         seen.add(repr(edge))
-        if isinstance(edge.when, Condition):
-            _check_condition(subject, edge, edge.when, f"{path}.when")
+        _check_taken(subject, edge, path)
+    if not document.edges:
+        _check_reached(subject)
     for cycle in find_cycles(document):
         names = " -> ".join([*cycle[:20], cycle[0]])
         add("edges", f"steps wait for each other: {names}", "Take one of these edges away.", "CYCLE")
@@ -35,15 +37,24 @@ def check_edges(subject: Subject) -> None:
                 add(subject.place(index), "no edge touches this step", mend, "UNCONNECTED_STEP")
 
 
-def _check_condition(subject: Subject, edge: Edge, when: Condition, path: str) -> None:
-    if isinstance(when.value, str) and has_expression(when.value):
-        mend = "Compare with a plain value; let a transform step compute what is compared."
-        subject.reading.add(
-            f"{path}.value", "expressions are not evaluated here", mend, "EXPRESSION_NOT_ALLOWED"
-        )
+def _check_taken(subject: Subject, edge: Edge, path: str) -> None:
     step = subject.steps.get(edge.from_step)
-    root, *names = when.field.split(".")
-    known = output_names(step) if step is not None else None
-    if root == "output" and names and known is not None and names[0] not in known:
-        message = f"the output of `{edge.from_step}` has no `{names[0][:63]}`"
-        subject.reading.add(f"{path}.field", message, closest(names[0], known), "UNKNOWN_OUTPUT")
+    if step is None:
+        return
+    if step.type in _LAST:
+        mend = "Take the edge away."
+        subject.reading.add(f"{path}.from", f"the run ends with `{step.key}`", mend, "NEVER_TAKEN")
+    elif edge.on is EdgeOn.ERROR and step.on_error is OnError.CONTINUE:
+        mend = f"Take `onError: continue` from `{step.key}`, or `on: error` from the edge."
+        message = f"`{step.key}` lets its failures pass as if they were none"
+        subject.reading.add(f"{path}.on", message, mend, "NEVER_TAKEN")
+
+
+def _check_reached(subject: Subject) -> None:
+    places = {step.key: subject.place(index) for index, step in enumerate(subject.document.steps)}
+    for edge in edges_of(subject.document):
+        step = subject.steps.get(edge.from_step)
+        if step is not None and step.type in _LAST and edge.to_step in places:
+            mend = "Put that step last, or write `edges`."
+            message = f"the run ends with `{edge.from_step}` before this step"
+            subject.reading.add(places[edge.to_step], message, mend, "NEVER_REACHED")

@@ -9,7 +9,7 @@ from headrace.workflow.actions import endpoint_parameters, header_problem
 from headrace.workflow.assign import Part, declared, part_of, takes_body
 from headrace.workflow.checks.subject import Subject
 from headrace.workflow.document import ActionDefinition, Step
-from headrace.workflow.expressions import compile_template, texts_in
+from headrace.workflow.expressions import Local, compile_template, texts_in
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.template import has_expression
 from headrace.workflow.names import closest
@@ -27,14 +27,26 @@ def check_step_input(
 ) -> None:
     """MISSING_INPUT, UNKNOWN_INPUT, UNUSED_INPUT, SCHEMA_MISMATCH, BAD_HEADER."""
     whole = {Part.PATH: step.path, Part.QUERY: step.query, Part.HEADERS: step.headers, Part.BODY: step.body}
-    _check_call(subject.reading, schemas, action, step.input, whole, place)
+    loop = step.for_each is not None
+    _check_call(subject.reading, schemas, action, step.input, whole, place, loop)
 
 
-def check_compensation(
-    subject: Subject, schemas: Schemas, input_: Json, action: ActionDefinition, place: str
+def check_call_input(
+    subject: Subject, schemas: Schemas, step: Step, input_: Json, action: ActionDefinition, place: str
 ) -> None:
-    """The same for a compensation, which has an `input` only."""
-    _check_call(subject.reading, schemas, action, input_, dict.fromkeys(Part), place)
+    """The same for a compensation or a probe of the step, which has an `input` only."""
+    whole: dict[Part, Json] = dict.fromkeys(Part)
+    _check_call(subject.reading, schemas, action, input_, whole, place, loop=step.for_each is not None)
+
+
+def check_child_input(
+    subject: Subject, schemas: Schemas, step: Step, parameters: JsonObject, place: str
+) -> None:
+    """The same for a child run, whose input is to fit the `parameters` of its workflow."""
+    if not isinstance(step.input, str):
+        local = Local(loop=step.for_each is not None)
+        fit = _Fit(subject.reading, schemas, parameters, tuple(declared(parameters)), "workflow", local)
+        fit.check(step.input or {}, parameters, f"{place}.input")
 
 
 def _check_call(
@@ -44,6 +56,7 @@ def _check_call(
     input_: Json,
     whole: Mapping[Part, Json],
     place: str,
+    loop: bool,
 ) -> None:
     parts: dict[Part, JsonObject] = {part: {} for part in Part}
     flat = input_ if isinstance(input_, dict) else {}
@@ -68,7 +81,7 @@ def _check_call(
             continue
         value = parts[part] if written is None else written
         at = f"{place}.input" if written is None else f"{place}.{part}"
-        _Fit(reading, schemas, schema, tuple(every)).check(value, schema, at)
+        _Fit(reading, schemas, schema, tuple(every), "action", Local(loop=loop)).check(value, schema, at)
     headers = parts[Part.HEADERS] if whole[Part.HEADERS] is None else whole[Part.HEADERS]
     if isinstance(headers, dict):
         at = f"{place}.input" if whole[Part.HEADERS] is None else f"{place}.headers"
@@ -112,6 +125,8 @@ class _Fit:
     schemas: Schemas
     root: JsonObject
     known: tuple[str, ...]
+    owner: str
+    local: Local
 
     def check(self, value: Json, schema: Json, path: str, depth: int = 0) -> None:
         schema = self._resolved(schema)
@@ -122,7 +137,7 @@ class _Fit:
             return
         if isinstance(value, str):
             try:
-                single = compile_template(value).single is not None
+                single = compile_template(value, self.local).single is not None
             except ExpressionError:
                 return  # reported by the check of references
             if single:
@@ -140,7 +155,7 @@ class _Fit:
         required = schema.get("required")
         for name in required if isinstance(required, list) else []:
             if isinstance(name, str) and name not in value:
-                message = f"`{name[:63]}` is missing, and the action needs it"
+                message = f"`{name[:63]}` is missing, and the {self.owner} needs it"
                 self.reading.add(at_name(path, name), message, "Give it a value.", "MISSING_INPUT")
         for name, part in value.items():
             if name in properties:
@@ -148,7 +163,7 @@ class _Fit:
             elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
                 mend = closest(name, self.known if depth == 0 else properties)
                 self.reading.add(
-                    at_name(path, name), "the action does not know this name", mend, "UNKNOWN_INPUT"
+                    at_name(path, name), f"the {self.owner} does not know this name", mend, "UNKNOWN_INPUT"
                 )
 
     def _literal(self, value: Json, schema: JsonObject, path: str) -> None:
@@ -167,7 +182,7 @@ class _Fit:
         kind = _KINDS.get(kind_of(value))
         if kind is None or kinds is None or kinds == kind or (isinstance(kinds, list) and kind in kinds):
             return True
-        message = f"this is always {kind_of(value)}, and the action needs another type"
+        message = f"this is always {kind_of(value)}, and the {self.owner} needs another type"
         mend = "Write exactly one expression, without text around it." if kind == "string" else "Change it."
         self.reading.add(path, message, mend, "SCHEMA_MISMATCH")
         return False

@@ -1,13 +1,17 @@
 """Do the expressions compile, and is what they refer to there, upstream, and allowed in that place?"""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from headrace.json_types import Json
 from headrace.workflow.assign import values_of
 from headrace.workflow.checks.subject import Subject
-from headrace.workflow.expressions import References, texts_in
-from headrace.workflow.expressions.template import has_expression, inspect_template
-from headrace.workflow.grammar import ACTION_TYPE
+from headrace.workflow.document import Step
+from headrace.workflow.expressions import EVERYWHERE, Local, References, texts_in
+from headrace.workflow.expressions.template import Template, has_expression, inspect_template
+from headrace.workflow.grammar import ACTION_TYPE, SIGNAL_TYPE
 from headrace.workflow.names import closest
-from headrace.workflow.outputs import output_names
+from headrace.workflow.outputs import output_names, own_output_names
 from headrace.workflow.paths import at_name
 
 # Keywords that let a schema take names that its own `properties` do not spell.
@@ -25,8 +29,28 @@ _OPEN = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an expression may name where it stands.
+
+    Steps upstream of `of` (None: every step), and `of` itself with `itself`; secrets; callback addresses; the names
+    of `local`. `own` are the names at the top of the output that a condition asks about, None when not known.
+    """
+
+    of: str | None = None
+    itself: bool = False
+    secrets: bool = False
+    callbacks: bool = False
+    local: Local = EVERYWHERE
+    own: Collection[str] | None = None
+
+
 def check_references(subject: Subject) -> None:
-    """BAD_EXPRESSION, UNKNOWN_STEP, NOT_UPSTREAM, UNKNOWN_OUTPUT, UNKNOWN_ENV, UNKNOWN_INPUT, SECRET_NOT_ALLOWED."""
+    """The expressions in `env`, `result`, and the values of steps.
+
+    BAD_EXPRESSION, UNKNOWN_STEP, NOT_UPSTREAM, UNKNOWN_OUTPUT, UNKNOWN_ENV, UNKNOWN_INPUT, SECRET_NOT_ALLOWED,
+    CALLBACK_NOT_ALLOWED, NO_SIGNAL, CALLBACK_TOO_LATE, EXPRESSION_NOT_ALLOWED.
+    """
     document = subject.document
     for name, value in document.env.items():
         if isinstance(value, str) and has_expression(value):
@@ -34,83 +58,125 @@ def check_references(subject: Subject) -> None:
             place = at_name("env", name)
             subject.reading.add(place, "expressions are not evaluated here", mend, "EXPRESSION_NOT_ALLOWED")
     for index, step in enumerate(document.steps):
-        place = subject.place(index)
-        for name, value in values_of(step).items():
-            is_call = step.type == ACTION_TYPE
-            _check_value(subject, value, f"{place}.{name}", of=step.key, secrets=is_call)
-        if step.compensate is not None:
-            inner = f"{place}.compensate.input"
-            _check_value(subject, step.compensate.input, inner, of=step.key, secrets=True, itself=True)
+        _check_values(subject, step, subject.place(index))
     if document.result is not None:
-        _check_value(subject, document.result, "result", of=None, secrets=False)
+        check_value(subject, document.result, "result", Place())
 
 
-def _check_value(
-    subject: Subject, value: Json, path: str, *, of: str | None, secrets: bool, itself: bool = False
-) -> None:
-    for place, text in texts_in(value, path):
-        template, faults = inspect_template(text)
+def _check_values(subject: Subject, step: Step, path: str) -> None:
+    is_call = step.type == ACTION_TYPE
+    loop = Local(loop=step.for_each is not None)
+    plain = Place(of=step.key)
+    for name, value in values_of(step).items():
+        place = Place(of=step.key, secrets=is_call, callbacks=is_call, local=loop)
+        check_value(subject, value, f"{path}.{name}", place)
+    if step.compensate is not None:
+        place = Place(of=step.key, itself=True, secrets=True, local=loop)
+        check_value(subject, step.compensate.input, f"{path}.compensate.input", place)
+    if step.probe is not None:
+        place = Place(of=step.key, secrets=True, local=loop)
+        check_value(subject, step.probe.input, f"{path}.probe.input", place)
+    if step.for_each is not None:
+        check_value(subject, step.for_each.items, f"{path}.forEach.items", plain)
+    if step.wait is not None:
+        check_value(subject, step.wait.until, f"{path}.wait.until", plain)
+    if step.approval is not None:
+        check_value(subject, step.approval.title, f"{path}.approval.title", plain)
+        check_value(subject, step.approval.details, f"{path}.approval.details", plain)
+
+
+def check_value(subject: Subject, value: Json, path: str, place: Place) -> list[Template]:
+    """Checks every expression in `value`; the texts that compile."""
+    compiled: list[Template] = []
+    for at, text in texts_in(value, path):
+        template, faults = inspect_template(text, place.local)
         for fault in faults:
-            subject.reading.add(place, fault.reason, fault.mend, "BAD_EXPRESSION")
+            subject.reading.add(at, fault.reason, fault.mend, "BAD_EXPRESSION")
         if template is None:
             continue
+        compiled.append(template)
         references = template.references
         for key in sorted(references.steps):
-            _check_step(subject, place, key, of, itself)
+            _check_step(subject, at, key, place)
         for key, name in sorted(references.outputs):
-            _check_output(subject, place, key, name)
-        _check_env(subject, place, references, secrets)
-        _check_input(subject, place, references)
+            _check_output(subject, at, key, name, place)
+        for name in sorted(references.own_output):
+            if place.own is not None and name not in place.own:
+                message = f"the output has no `{name[:63]}`"
+                subject.reading.add(at, message, closest(name, place.own), "UNKNOWN_OUTPUT")
+        for key in sorted(references.callbacks):
+            _check_callback(subject, at, key, place)
+        _check_env(subject, at, references, place.secrets)
+        _check_input(subject, at, references.input)
+    return compiled
 
 
-def _check_step(subject: Subject, place: str, key: str, of: str | None, itself: bool) -> None:
+def _check_step(subject: Subject, path: str, key: str, place: Place) -> None:
+    of = place.of
     if key not in subject.steps:
         subject.reading.add(
-            place, f"there is no step `{key[:63]}`", closest(key, subject.steps), "UNKNOWN_STEP"
+            path, f"there is no step `{key[:63]}`", closest(key, subject.steps), "UNKNOWN_STEP"
         )
-    elif of is None or (key == of and itself) or subject.graph is None:
+    elif of is None or (key == of and place.itself) or subject.graph is None:
         return
     elif key == of:
         mend = "Refer to a step before it."
-        subject.reading.add(place, "a step can not refer to itself", mend, "NOT_UPSTREAM")
+        subject.reading.add(path, "a step can not refer to itself", mend, "NOT_UPSTREAM")
     elif not subject.graph.is_upstream(key, of):
         mend = f"Add edges that lead from `{key}` to `{of}`, or refer to another step."
-        subject.reading.add(place, f"`{key}` is not upstream of `{of}`", mend, "NOT_UPSTREAM")
+        subject.reading.add(path, f"`{key}` is not upstream of `{of}`", mend, "NOT_UPSTREAM")
 
 
-def _check_output(subject: Subject, place: str, key: str, name: str) -> None:
+def _check_output(subject: Subject, path: str, key: str, name: str, place: Place) -> None:
     step = subject.steps.get(key)
-    known = output_names(step) if step is not None else None
-    if step is None or known is None or name in known:
+    if step is None:
+        return
+    known = own_output_names(step) if key == place.of else output_names(step)
+    if known is None or name in known:
         return
     mend = closest(name, known)
-    if step.output is None and step.type == ACTION_TYPE:
+    if step.output is None and step.type == ACTION_TYPE and step.for_each is None:
         mend = f"Write `steps.{key}.output.body.{name[:63]}`, or map it in the step's `output`."
-    subject.reading.add(place, f"the output of `{key}` has no `{name[:63]}`", mend, "UNKNOWN_OUTPUT")
+    subject.reading.add(path, f"the output of `{key}` has no `{name[:63]}`", mend, "UNKNOWN_OUTPUT")
 
 
-def _check_env(subject: Subject, place: str, references: References, secrets: bool) -> None:
+def _check_callback(subject: Subject, path: str, key: str, place: Place) -> None:
+    step = subject.steps.get(key)
+    signals = [name for name, one in subject.steps.items() if one.type == SIGNAL_TYPE]
+    if not place.callbacks:
+        mend = "Use it in the `input` of an action step, and send it to the system that shall call."
+        message = f"`callbacks.{key[:63]}` is a secret address and may stand in action inputs only"
+        subject.reading.add(path, message, mend, "CALLBACK_NOT_ALLOWED")
+    elif step is None or step.type != SIGNAL_TYPE:
+        mend = closest(key, signals) if signals else "Add a step of `type: signal`."
+        subject.reading.add(path, f"`{key[:63]}` is no signal step", mend, "NO_SIGNAL")
+    elif place.of is not None and subject.graph is not None and subject.graph.is_upstream(key, place.of):
+        mend = f"Send it in a step before `{key}`."
+        subject.reading.add(path, f"`{key}` has ended by then", mend, "CALLBACK_TOO_LATE")
+
+
+def _check_env(subject: Subject, path: str, references: References, secrets: bool) -> None:
     document = subject.document
     for name in sorted(references.env):
         if name in document.secrets:
             if not secrets:
                 mend = "Use it in the `input` of an action step."
                 message = f"`env.{name}` is a secret and may stand in action inputs only"
-                subject.reading.add(place, message, mend, "SECRET_NOT_ALLOWED")
+                subject.reading.add(path, message, mend, "SECRET_NOT_ALLOWED")
         elif name not in document.env:
             known = {*document.env, *document.secrets}
             mend = closest(name, known) if known else f"Declare `{name[:63]}` under `env`."
-            subject.reading.add(place, f"there is no env name `{name[:63]}`", mend, "UNKNOWN_ENV")
+            subject.reading.add(path, f"there is no env name `{name[:63]}`", mend, "UNKNOWN_ENV")
 
 
-def _check_input(subject: Subject, place: str, references: References) -> None:
+def _check_input(subject: Subject, path: str, names: Collection[str]) -> None:
     parameters = subject.document.parameters
     if parameters is None or parameters.keys() & _OPEN or parameters.get("additionalProperties", False):
         return
     properties = parameters.get("properties")
     if not isinstance(properties, dict):
         return
-    for name in sorted(references.input - properties.keys()):
+    for name in sorted(set(names) - properties.keys()):
         mend = closest(name, properties) if properties else f"Declare `{name[:63]}` there."
         message = f"`parameters` does not declare `{name[:63]}`"
-        subject.reading.add(place, message, mend, "UNKNOWN_INPUT")
+        subject.reading.add(path, message, mend, "UNKNOWN_INPUT")

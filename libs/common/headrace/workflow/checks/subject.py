@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headrace.workflow.document import ActionDefinition, Document, Step
+from headrace.workflow.document import ActionDefinition, Document, PinnedChild, Step
 from headrace.workflow.grammar import BUILT_IN_TYPES
 from headrace.workflow.graph import Graph
 from headrace.workflow.paths import at_index
@@ -15,13 +15,16 @@ class Catalog:
     """What a document may refer to.
 
     `actions` by `app/action`; `connections` maps a name to its app; `secrets` are names; `step_types` are all
-    that the runners know, plug-ins included.
+    that the runners know, plug-ins included. `workflows` maps a name to its published versions by number, of which
+    the newest is always among them. `roles` are those that may stand in an approval; empty, any may.
     """
 
     actions: Mapping[str, ActionDefinition] = field(default_factory=dict)
     connections: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     step_types: frozenset[str] = BUILT_IN_TYPES
+    workflows: Mapping[str, Mapping[int, PinnedChild]] = field(default_factory=dict)
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

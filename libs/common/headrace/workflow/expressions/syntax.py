@@ -23,13 +23,21 @@ from headrace.workflow.expressions.limits import (
     MEND,
     ExpressionError,
 )
-from headrace.workflow.expressions.scope import RUN_FIELDS, STEP_FIELDS, Local
+from headrace.workflow.expressions.scope import LOOP_NAMES, RUN_FIELDS, STEP_FIELDS, Local
 from headrace.workflow.expressions.tests import TESTS
 from headrace.workflow.names import closest
 
 SKIPPED_TOKENS = frozenset({"whitespace", "comment"})
 OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
 PREFIXES = frozenset({"not", "-", "+"})
+# What to do about names that are there in some places only.
+LOCAL_MENDS = {
+    **dict.fromkeys(LOOP_NAMES, "`item` and `index` are names in a step with `forEach` only."),
+    **{
+        name: f"Write `steps.<key>.{name}`; by itself it is a name in conditions only."
+        for name in STEP_FIELDS
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +205,8 @@ class _Checker:
     def _root(self, name: str, keys: list[str | None]) -> None:
         first = keys[0] if keys else None
         match name:
+            case _ if name in LOCAL_MENDS and name not in self._names:
+                self._fault(f"`{name}` is not a name", LOCAL_MENDS[name])
             case _ if name not in self._names:
                 self._fault(f"`{shown(name)}` is not a name", closest(name, self._names))
             case "steps":
