@@ -212,9 +212,44 @@ def test_a_workflow_s_problems_are_told_with_file_and_path(applied: Site, tmp_pa
     (tmp_path / "broken.yaml").write_text(yaml.safe_dump(document))
     done = applied("apply", "-f", str(tmp_path), "--yes", "--json")
     assert done.code == 2
-    problems = json.loads(done.out[done.out.index("{\n") :])["error"]["problems"]
+    problems = done.json["error"]["problems"]
     assert {p["path"].rpartition(": ")[2] for p in problems} >= {"steps[0].action", "steps[1].connection"}
     assert all("broken.yaml" in p["path"] and p["mend"] for p in problems)
+
+
+def test_a_dry_run_asks_what_the_server_would_say(applied: Site, tmp_path: Path) -> None:
+    document = yaml.safe_load((DEMO / "workflows" / "thank-customer.yaml").read_text())
+    document["workflow"] = "broken"
+    document["steps"][0]["action"] = "shop/get-ordr"
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(document))
+    done = applied("apply", "-f", str(tmp_path), "--dry-run", "--json")
+    assert done.code == 2
+    (problem,) = done.json["error"]["problems"]
+    assert problem["path"].endswith("broken.yaml: steps[0].action")
+    assert "shop/get-order" in problem["mend"]
+    # What the plan itself makes can not be asked about yet.
+    action = {"kind": "Action", "app": "shop", "name": "get-ordr", "method": "GET", "endpointTemplate": "/o"}
+    (tmp_path / "action.yaml").write_text(yaml.safe_dump(action))
+    done = applied("apply", "-f", str(tmp_path), "--dry-run", "--json")
+    assert (done.code, done.json["unchecked"]) == (0, ["broken"])
+    assert "Action shop/get-ordr" in done.err
+
+
+def test_what_was_applied_before_a_failure_is_told(applied: Site, tmp_path: Path) -> None:
+    app = {"kind": "App", "name": "half", "baseUrl": "https://half.test", "auth": {"kind": "NONE"}}
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump(app))
+    action = {"kind": "Action", "app": "nowhere", "name": "get", "method": "GET", "endpointTemplate": "/"}
+    (tmp_path / "lost.yaml").write_text(yaml.safe_dump(action))
+    steps = [{"key": "a", "type": "transform", "input": {"a": 1}}]
+    (tmp_path / "late.yaml").write_text(yaml.safe_dump({"workflow": "late", "steps": steps}))
+    done = applied("apply", "-f", str(tmp_path), "--yes", "--json")
+    assert (done.code, done.json["error"]["code"]) == (3, "NOT_FOUND")
+    assert done.json["error"]["message"].endswith("lost.yaml: Action nowhere/get: app not found")
+    assert [one["name"] for one in done.json["applied"]] == ["half"]
+    assert [one["name"] for one in done.json["notApplied"]] == ["nowhere/get", "late"]
+    (tmp_path / "lost.yaml").unlink()
+    again = applied("apply", "-f", str(tmp_path), "--yes", "--json")
+    assert verbs(again) == {"App half": "unchanged", "Workflow late": "create"}
 
 
 def test_a_run_is_watched_to_its_end_and_its_calls_happened_once(applied: Site) -> None:

@@ -30,6 +30,8 @@ class Output:
 
     def __init__(self, machine: bool) -> None:
         self.machine = machine
+        self.beside_error: dict[str, Any] = {}
+        """What stands beside `error`, for machines, should the command fail."""
         self.people = _console(stderr=machine)
         self.errors = _console(stderr=True)
 
@@ -57,7 +59,8 @@ class Output:
         """Say what is wrong and how to mend it, to people and, as JSON, to machines."""
         problems = error.problems if isinstance(error, InvalidInput) else ()
         listed = [{"path": p.path, "message": p.message, "mend": p.mend} for p in problems]
-        self.result({"error": {"code": error.code, "message": error.message, "problems": listed}})
+        told = {"code": error.code, "message": error.message, "problems": listed}
+        self.result({"error": told, **self.beside_error})
         lines = [] if problems else [f"[red]{error.code}[/] {escape(error.message)}"]
         for problem in problems:
             lines.append(f"[red]{escape(problem.path or 'input')}[/]: {escape(problem.message)}")

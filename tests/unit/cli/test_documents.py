@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from headrace.errors import InvalidInput, Problem
 from headrace_cli.apply.documents import Declared, Kind, read
+from headrace_cli.apply.shape import shape_problems
 
 APP = "kind: App\nname: shop\nbaseUrl: ${SHOP_URL}\nauth: {kind: API_KEY}\n"
 CONNECTION = "kind: Connection\nname: shop-main\napp: shop\nsecrets: {key: '${SHOP_KEY}'}\n"
@@ -116,3 +117,30 @@ def test_a_plain_workflow_keeps_its_text(tmp_path: Path) -> None:
     put(tmp_path, plain=f"# why\n{WORKFLOW}", marked=f"kind: Workflow\n{WORKFLOW.replace('refund', 'other')}")
     sources = {d.name: d.source for d in read([tmp_path], {})}
     assert sources == {"refund": f"# why\n{WORKFLOW}".strip(), "other": None}
+
+
+def test_problems_of_shape_are_told_with_those_of_reading(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        app="kind: App\nname: shop\nbaseURL: http://127.0.0.1:1\nauth: {kind: API_KEYS}\n",
+        action="kind: Action\napp: shop\nname: get\nmethod: FETCH\nendpointTemplate: /\n",
+        connection="kind: Connection\nname: main\nsecrets: none\n",
+        secret="kind: Secret\nname: pin\nvalue: 7\n",
+        unread="a: [b\n",
+        workflow="workflow: w\nsteps: [{key: a, typ: transform}]\n",
+    )
+    with pytest.raises(InvalidInput) as caught:
+        read([tmp_path], {}, shape_problems)
+    found = {p.path.removeprefix(f"{tmp_path}/") for p in caught.value.problems}
+    assert found >= {
+        "app.yaml.baseURL",
+        "app.yaml.baseUrl",
+        "app.yaml: auth.kind",
+        "action.yaml: method",
+        "connection.yaml.app",
+        "connection.yaml.secrets",
+        "secret.yaml.value",
+        "unread.yaml",
+        "workflow.yaml: steps[0].typ",
+    }, found
+    assert all(p.mend for p in caught.value.problems)

@@ -2,10 +2,11 @@
 
 from typing import Any, assert_never
 
-from headrace.errors import InvalidInput
+from headrace.errors import HeadraceError
 
 from headrace_cli.apply.documents import Declared, Kind
-from headrace_cli.apply.plan import Step, Verb, at_place, definition
+from headrace_cli.apply.plan import Step, Verb
+from headrace_cli.apply.shape import definition, told_of
 from headrace_cli.client import FAILURES, Client
 
 _CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { __typename ...Failures } }"
@@ -36,14 +37,14 @@ mutation($document: JSON!) { done: publishWorkflow(document: $document) { __type
 
 
 async def carry_out(client: Client, step: Step) -> None:
-    """Make the tenant hold what is declared. Repeating it changes nothing more."""
+    """Make the tenant hold what is declared. Repeating it changes nothing more. An error names the document."""
     if step.verb is Verb.UNCHANGED:
         return
     try:
         for mutation, variables in _mutations(step):
             await client.execute(mutation + FAILURES, variables)
-    except InvalidInput as error:
-        raise at_place(step.declared, error) from None
+    except HeadraceError as error:
+        raise told_of(step.declared, error) from None
 
 
 def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
@@ -63,7 +64,7 @@ def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
         case Kind.SECRET:
             return [(_PUT_VALUE, {"name": name, "value": fields.get("value")})]
         case Kind.WORKFLOW:
-            return [(_PUBLISH, {"document": _document(declared)})]
+            return [(_PUBLISH, {"document": document_of(declared)})]
         case _:
             assert_never(declared.kind)
 
@@ -82,6 +83,6 @@ def _connection_changes(step: Step) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def _document(declared: Declared) -> Any:
+def document_of(declared: Declared) -> Any:
     """The text as it was written, comments and all, where the file holds a workflow and nothing else."""
     return declared.source if declared.source is not None else declared.fields

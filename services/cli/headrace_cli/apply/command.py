@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from headrace.errors import InvalidInput, Problem
+from headrace.errors import HeadraceError, InvalidInput, Problem
 from rich.markup import escape
 from rich.prompt import Confirm
 
 from headrace_cli.apply.carry_out import carry_out
 from headrace_cli.apply.documents import read
 from headrace_cli.apply.plan import Step, Verb, make_plan
+from headrace_cli.apply.shape import shape_problems
+from headrace_cli.apply.validation import Unchecked, validate
+from headrace_cli.client import Client
 from headrace_cli.command import Session, command
 from headrace_cli.output import Output, cells, table
 
@@ -28,7 +31,9 @@ async def apply(
     files: Annotated[
         list[Path], typer.Option("--file", "-f", help="A YAML file, or a folder of them; may be given again.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, show the plan and change nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     rotate_secrets: Annotated[
         bool, typer.Option("--rotate-secrets", help="Write secret values anew that are there already.")
@@ -36,30 +41,56 @@ async def apply(
 ) -> None:
     """Make apps, actions, connections, secrets and workflows be as files say. Safe to repeat."""
     output = session.output
-    declared = read(files, os.environ)
+    declared = read(files, os.environ, shape_problems)
     async with session.client() as client:
         steps = await make_plan(client, declared, rotate_secrets=rotate_secrets)
         show_plan(output, steps)
+        unchecked = await validate(client, steps)
+        for one in unchecked:
+            _say_unchecked(output, one)
         todo = [step for step in steps if step.verb is not Verb.UNCHANGED]
         applied = bool(todo) and not dry_run and _agreed(output, yes)
         if applied:
-            for step in todo:
-                await carry_out(client, step)
-                output.say(f"[green]done[/] {step.verb} {step.declared.kind} {escape(step.declared.name)}")
+            await _apply_all(client, output, todo)
     output.result(
         {
             "applied": applied,
-            "steps": [
-                {
-                    "kind": step.declared.kind,
-                    "name": step.declared.name,
-                    "verb": step.verb,
-                    "differences": list(step.differences),
-                }
-                for step in steps
-            ],
+            "steps": [{**_named(step), "differences": list(step.differences)} for step in steps],
+            "unchecked": [one.declared.name for one in unchecked],
         }
     )
+
+
+async def _apply_all(client: Client, output: Output, todo: Sequence[Step]) -> None:
+    """Carry the steps out in turn. When one fails, those that are done stay done, and it is said which."""
+    for count, step in enumerate(todo):
+        try:
+            await carry_out(client, step)
+        except HeadraceError:
+            output.beside_error = {
+                "applied": [_named(done) for done in todo[:count]],
+                "notApplied": [_named(left) for left in todo[count:]],
+            }
+            for left in todo[count:]:
+                output.say(f"[red]not done[/] {_words(left)}")
+            output.say(
+                f"{count} of {len(todo)} applied; what is done stays, and applying again goes on from here"
+            )
+            raise
+        output.say(f"[green]done[/] {_words(step)}")
+
+
+def _named(step: Step) -> dict[str, str]:
+    return {"kind": step.declared.kind, "name": step.declared.name, "verb": step.verb}
+
+
+def _words(step: Step) -> str:
+    return f"{step.verb} {step.declared.kind} {escape(step.declared.name)}"
+
+
+def _say_unchecked(output: Output, one: Unchecked) -> None:
+    uses = escape(", ".join(one.uses))
+    output.say(f"Workflow {escape(one.declared.name)} is checked when it is applied, after {uses}")
 
 
 def show_plan(output: Output, steps: Sequence[Step]) -> None:

@@ -7,7 +7,7 @@ stand in YAML.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -49,10 +49,14 @@ _NAMED_BY = {Kind.WORKFLOW: "`workflow`", Kind.ACTION: "`app` and `name`"}
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
-def read(paths: Sequence[Path], environment: Mapping[str, str]) -> list[Declared]:
+def read(
+    paths: Sequence[Path],
+    environment: Mapping[str, str],
+    check: Callable[[Declared], Sequence[Problem]] = lambda _: (),
+) -> list[Declared]:
     """Every document under `paths` (folders are walked), in the order to apply.
 
-    Raises `InvalidInput` with every problem found.
+    Raises `InvalidInput` with every problem found, those that `check` finds in a document among them.
     """
     reader = _Reader(environment)
     for path in paths:
@@ -61,8 +65,9 @@ def read(paths: Sequence[Path], environment: Mapping[str, str]) -> list[Declared
         reader.problems.append(
             Problem(str(paths[0]), "nothing to apply", "name a YAML file or a folder of them")
         )
-    if reader.problems:
-        raise InvalidInput(reader.problems)
+    problems = [*reader.problems, *(problem for one in reader.found for problem in check(one))]
+    if problems:
+        raise InvalidInput(problems)
     order = list(Kind)
     return sorted(reader.found, key=lambda d: order.index(d.kind))
 

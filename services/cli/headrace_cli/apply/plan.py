@@ -1,20 +1,19 @@
 """What applying would change: each declared thing compared with what the tenant has."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
-from headrace.errors import InvalidInput, NotFound, Problem
+from headrace.errors import HeadraceError, InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import dump_action, parse_action
 from headrace.workflow.dump import dump_document
 from headrace.workflow.parse import parse_document
-from headrace.workflow.reading import Reading
-from headrace_control.apps.auth_scheme import dump_scheme, read_scheme
+from headrace_control.apps.auth_scheme import dump_scheme
 
 from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.shape import definition, scheme, told_of
 from headrace_cli.client import Client
 
 _APP = "query App($name: String!) { app(name: $name) { title baseUrl auth } }"
@@ -31,13 +30,6 @@ query Secrets($after: String) {
   secrets(first: 200, after: $after) { items { name } pageInfo { hasNextPage endCursor } }
 }"""
 _WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { document resolved } } }"
-
-# What a document may hold. An action's and a workflow's own reader knows better.
-_KEYS = {
-    Kind.APP: frozenset({"name", "title", "baseUrl", "auth"}),
-    Kind.CONNECTION: frozenset({"name", "app", "baseUrl", "config", "secrets"}),
-    Kind.SECRET: frozenset({"name", "value"}),
-}
 
 
 class Verb(StrEnum):
@@ -58,13 +50,19 @@ class Step:
 async def make_plan(
     client: Client, declared: Sequence[Declared], *, rotate_secrets: bool = False
 ) -> list[Step]:
-    """A step for each document, in the order to apply. `InvalidInput` when one is malformed.
+    """A step for each document, in the order to apply, and for a workflow what stands in its way as far as that
+    can be said. An error names the document that it is about.
 
     Secret values can not be read back, so those that are there count as unchanged unless `rotate_secrets`.
     """
-    _check_keys(declared)
     planner = _Planner(client, rotate_secrets)
-    return [await planner.step(one) for one in declared]
+    steps = []
+    for one in declared:
+        try:
+            steps.append(await planner.step(one))
+        except HeadraceError as error:
+            raise told_of(one, error) from None
+    return steps
 
 
 class _Planner:
@@ -98,15 +96,15 @@ class _Planner:
                 assert_never(declared.kind)
 
     async def _app(self, declared: Declared) -> tuple[bool, Sequence[str]]:
-        wanted = {"title": "", **declared.fields, "auth": _scheme(declared)}
+        auth = scheme(declared)
+        wanted = {"title": "", **declared.fields, "auth": dump_scheme(auth) if auth else None}
         del wanted["name"]
         current = (await self._client.execute(_APP, {"name": declared.name}))["app"]
         return _compared(wanted, current)
 
     async def _action(self, declared: Declared) -> tuple[bool, Sequence[str]]:
         app, _, name = declared.name.partition("/")
-        with _placed(declared):
-            wanted = dump_action(parse_action(definition(declared), app))
+        wanted = dump_action(parse_action(definition(declared), app))
         current = (await self._client.execute(_ACTION, {"app": app, "name": name}))["action"]
         return _compared(wanted, current and current["latest"]["definition"])
 
@@ -116,7 +114,7 @@ class _Planner:
             return False, ()
         if current["app"]["name"] != declared.fields.get("app"):
             mend = "give the connection another name"
-            raise InvalidInput([Problem(f"{declared.place}.app", "a connection stays with its app", mend)])
+            raise InvalidInput([Problem("app", "a connection stays with its app", mend)])
         wanted = {"baseUrl": declared.fields.get("baseUrl"), "config": declared.fields.get("config") or {}}
         _, differences = _compared(wanted, {name: current[name] for name in wanted})
         secrets = [f"secrets.{name}" for name in secrets_to_write(declared, current, self._rotate_secrets)]
@@ -133,8 +131,7 @@ class _Planner:
             after = page["pageInfo"]["endCursor"]
 
     async def _workflow(self, declared: Declared) -> tuple[bool, Sequence[str]]:
-        with _placed(declared):
-            wanted = dump_document(parse_document(declared.fields))
+        wanted = dump_document(parse_document(declared.fields))
         try:
             current = (await self._client.execute(_WORKFLOW, {"name": declared.name}))["workflow"]
         except NotFound:
@@ -159,11 +156,6 @@ class _Planner:
         )
 
 
-def definition(declared: Declared) -> JsonObject:
-    """An action's definition: its document without the app that it belongs to."""
-    return {name: value for name, value in declared.fields.items() if name != "app"}
-
-
 def secrets_to_write(declared: Declared, current: Mapping[str, Any] | None, rotate: bool) -> JsonObject:
     """The secret fields of a connection that are not there, or all of them to `rotate`."""
     secrets = declared.fields.get("secrets")
@@ -177,40 +169,3 @@ def _compared(wanted: Mapping[str, Json], there: Mapping[str, Any] | None) -> tu
     if there is None:
         return False, ()
     return True, [name for name in {*wanted, *there} if wanted.get(name) != there.get(name)]
-
-
-def _scheme(declared: Declared) -> Json:
-    """The app's auth with every default written, as the API answers it."""
-    reading = Reading()
-    scheme = read_scheme(reading, declared.fields.get("auth"), "auth")
-    with _placed(declared):
-        reading.finish()
-    return dump_scheme(scheme) if scheme else None
-
-
-@contextlib.contextmanager
-def _placed(declared: Declared) -> Iterator[None]:
-    """Problems found inside are told with the place of the document before their own."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise at_place(declared, error) from None
-
-
-def at_place(declared: Declared, error: InvalidInput) -> InvalidInput:
-    """The same problems, each with the place of the document before its own."""
-    return InvalidInput(
-        [Problem(f"{declared.place}: {p.path}".rstrip(": "), p.message, p.mend) for p in error.problems]
-    )
-
-
-def _check_keys(declared: Sequence[Declared]) -> None:
-    problems = [
-        Problem(f"{one.place}.{name}", f"a {one.kind} has no such key", f"one of {', '.join(sorted(known))}")
-        for one in declared
-        if (known := _KEYS.get(one.kind)) is not None
-        for name in one.fields
-        if name not in known
-    ]
-    if problems:
-        raise InvalidInput(problems)

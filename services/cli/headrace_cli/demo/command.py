@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from headrace_cli.apply.carry_out import carry_out
 from headrace_cli.apply.documents import read
 from headrace_cli.apply.plan import make_plan
+from headrace_cli.apply.shape import shape_problems
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.demo.orders import Order, read_orders, unmet
@@ -115,7 +116,7 @@ async def _scene(
 
 
 async def _apply(output: Output, client: Client, files: Path, storefront: Storefront) -> None:
-    declared = read([files / "apps", files / "workflows"], storefront.environment)
+    declared = read([files / "apps", files / "workflows"], storefront.environment, shape_problems)
     steps = await make_plan(client, declared)
     for step in steps:
         await carry_out(client, step)

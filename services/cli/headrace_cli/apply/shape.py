@@ -1,0 +1,112 @@
+"""What can be said of a declared document without asking anyone: its keys, and all that its own reader finds."""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from headrace.errors import HeadraceError, InvalidInput, NotFound, Problem
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.actions import parse_action
+from headrace.workflow.parse import parse_document
+from headrace.workflow.reading import Reading
+from headrace_control.apps.auth_scheme import AuthScheme, read_scheme
+
+from headrace_cli.apply.documents import Declared, Kind
+
+# What a document may hold, and of what kind; True: it has to. An action's and a workflow's own reader knows better.
+_KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
+    {
+        Kind.APP: {"name": (str, True), "title": (str, False), "baseUrl": (str, True), "auth": (dict, True)},
+        Kind.CONNECTION: {
+            "name": (str, True),
+            "app": (str, True),
+            "baseUrl": (str, False),
+            "config": (dict, False),
+            "secrets": (dict, False),
+        },
+        Kind.SECRET: {"name": (str, True), "value": (str, True)},
+    }
+)
+_WORDS: Mapping[type, str] = MappingProxyType({str: "text", dict: "names and values"})
+
+
+def shape_problems(declared: Declared) -> list[Problem]:
+    """Everything that is wrong with the document by itself, each with its place."""
+    problems = list(_wrong_keys(declared))
+    for read in _READERS.get(declared.kind, ()):
+        try:
+            read(declared)
+        except InvalidInput as error:
+            problems += placed(declared, error).problems
+    return problems
+
+
+def definition(declared: Declared) -> JsonObject:
+    """An action's definition: its document without the app that it belongs to."""
+    return {name: value for name, value in declared.fields.items() if name != "app"}
+
+
+def scheme(declared: Declared) -> AuthScheme | None:
+    """An app's way to authenticate. Raises `InvalidInput`."""
+    reading = Reading()
+    found = read_scheme(reading, declared.fields.get("auth"), "auth")
+    reading.finish()
+    return found
+
+
+def placed(declared: Declared, error: InvalidInput) -> InvalidInput:
+    """The same problems, each with the place of the document before its own."""
+    return InvalidInput(
+        [
+            Problem(f"{declared.place}: {p.path}".rstrip(": "), p.message, p.mend, p.code)
+            for p in error.problems
+        ]
+    )
+
+
+def told_of(declared: Declared, error: HeadraceError) -> HeadraceError:
+    """The same error, naming the document that it is about."""
+    match error:
+        case InvalidInput():
+            return placed(declared, error)
+        case NotFound():
+            return NotFound(f"{_name(declared)}: {error.what}")
+        case _:
+            return type(error)(f"{_name(declared)}: {error.message}")
+
+
+def _name(declared: Declared) -> str:
+    return f"{declared.place}: {declared.kind} {declared.name}"
+
+
+def _wrong_keys(declared: Declared) -> Iterator[Problem]:
+    known = _KEYS.get(declared.kind)
+    if known is None:
+        return
+    for name in declared.fields:
+        if name not in known:
+            mend = f"one of {', '.join(sorted(known))}"
+            yield Problem(f"{declared.place}.{name}", f"a {declared.kind} has no such key", mend)
+    for name, (wanted, needed) in known.items():
+        value: Json = declared.fields.get(name)
+        if value is None and needed:
+            yield Problem(f"{declared.place}.{name}", "is missing", f"write {_WORDS[wanted]}")
+        elif value is not None and not isinstance(value, wanted):
+            yield Problem(f"{declared.place}.{name}", f"is not {_WORDS[wanted]}", f"write {_WORDS[wanted]}")
+
+
+def _read_action(declared: Declared) -> None:
+    parse_action(definition(declared), declared.name.partition("/")[0])
+
+
+def _read_app(declared: Declared) -> None:
+    if isinstance(declared.fields.get("auth"), dict):
+        scheme(declared)
+
+
+def _read_workflow(declared: Declared) -> None:
+    parse_document(declared.fields)
+
+
+_READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyType(
+    {Kind.APP: (_read_app,), Kind.ACTION: (_read_action,), Kind.WORKFLOW: (_read_workflow,)}
+)

@@ -1,0 +1,60 @@
+"""What the server says of the workflows of a plan before anything of it is carried out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headrace.errors import InvalidInput, Problem
+from headrace.workflow.parse import parse_document
+
+from headrace_cli.apply.carry_out import document_of
+from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.plan import Step, Verb
+from headrace_cli.apply.shape import placed
+from headrace_cli.client import Client
+
+_VALIDATE = """
+query Validate($document: JSON!) {
+  validateWorkflow(document: $document) { problems { path message mend code } }
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A workflow that can be checked only when it is applied, for the plan changes what it `uses`."""
+
+    declared: Declared
+    uses: Sequence[str]
+
+
+async def validate(client: Client, steps: Sequence[Step]) -> list[Unchecked]:
+    """Ask about each workflow that is to be published, and tell those that could not be asked about.
+
+    Raises `InvalidInput` with every problem of every workflow, each with its place.
+    """
+    changing = {(s.declared.kind, s.declared.name) for s in steps if s.verb is not Verb.UNCHANGED}
+    problems: list[Problem] = []
+    unchecked = []
+    for step in steps:
+        if step.verb is Verb.UNCHANGED or step.declared.kind is not Kind.WORKFLOW:
+            continue
+        if uses := sorted(f"{kind} {name}" for kind, name in _uses(step.declared) & changing):
+            unchecked.append(Unchecked(step.declared, uses))
+            continue
+        answer = await client.execute(_VALIDATE, {"document": document_of(step.declared)})
+        found = [Problem(**problem) for problem in answer["validateWorkflow"]["problems"]]
+        problems += placed(step.declared, InvalidInput(found)).problems
+    if problems:
+        raise InvalidInput(problems)
+    return unchecked
+
+
+def _uses(declared: Declared) -> set[tuple[Kind, str]]:
+    document = parse_document(declared.fields)
+    actions = {step.action for step in document.steps if step.action}
+    actions |= {step.compensate.action for step in document.steps if step.compensate}
+    connections = {step.connection for step in document.steps if step.connection}
+    return {
+        *((Kind.ACTION, name) for name in actions),
+        *((Kind.CONNECTION, name) for name in connections),
+        *((Kind.SECRET, name) for name in document.secrets.values()),
+    }
