@@ -268,6 +268,20 @@ def test_a_run_is_watched_to_its_end_and_its_calls_happened_once(applied: Site) 
     assert applied("run", "get", run["id"], "--json").json["result"]["condition"] == "intact"
 
 
+def test_a_run_that_is_watched_without_a_terminal_tells_its_id_and_its_result(applied: Site) -> None:
+    given = json.dumps({"orderId": "1016", "reason": "a test"})
+    done = applied("run", "start", "refund-order", "--input", given, "--watch")
+    assert done.code == 0, done.err
+    run_id = done.out.split()[1]
+    assert f"refund-order {run_id} SUCCESS" in done.out
+    assert "notified" in done.out.partition("result")[2]
+    # What is shown of a run leads to it: in the logs too.
+    assert applied("run", "get", run_id, "--json").json["id"] == run_id
+    deadline = time.monotonic() + 20
+    while run_id not in (lines := applied("logs", "succeeded", "--run", run_id).out):
+        assert time.monotonic() < deadline, lines
+
+
 def test_a_run_that_fails_exits_1_and_is_found_in_the_logs(applied: Site) -> None:
     done = start(applied, 1008, "--watch")
     assert done.code == 1

@@ -177,5 +177,6 @@ async def test_a_time_limit_leaves_an_unsafe_call_in_doubt(fleet: Fleet, target:
     )
     run = await designer.ended(await designer.start("w"))
     assert (run["status"], run["error"]["code"]) == ("FAILED", "RUN_TIMEOUT")
-    assert step(run, "create")["status"] == "UNKNOWN"
+    assert (step(run, "create")["status"], step(run, "create")["attemptCount"]) == ("UNKNOWN", 1)
+    assert [a["outcome"] for a in step(run, "create")["attempts"]] == ["UNKNOWN"]
     assert len(target.of("/items")) == 1

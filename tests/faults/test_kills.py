@@ -2,7 +2,7 @@
 
 import asyncio
 
-from designer import Designer
+from designer import Designer, step
 from fleet import Fleet
 from target import Target
 
@@ -54,6 +54,9 @@ async def test_an_unsafe_call_in_flight_is_never_repeated(fleet: Fleet, target: 
     run = await designer.ended(run_id, seconds=60, wanted={"WAITING", "FAILED", "SUCCESS"})
     assert (run["status"], run["waitReason"]) == ("WAITING", "IN_DOUBT")
     assert (len(target.of("/two")), len(target.of("/three"))) == (1, 0)
+    # The attempt that nobody knows of is shown as what it is.
+    assert step(run, "two")["attemptCount"] == 1
+    assert [(a["number"], a["outcome"]) for a in step(run, "two")["attempts"]] == [(1, "UNKNOWN")]
 
 
 async def test_a_stalled_runner_makes_no_call_beside_its_successor(fleet: Fleet, target: Target) -> None:

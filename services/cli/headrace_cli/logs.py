@@ -87,7 +87,7 @@ def record_line(record: Any) -> str:
     style = _STYLE[record["level"]]
     context = " ".join(f"{key}={value}" for key, value in record["context"].items())
     return (
-        f"[dim]{at}[/] [{style}]{record['level']:<5}[/] [dim]{record['runId'][-8:]}[/] {place:<16} "
+        f"[dim]{at}[/] [{style}]{record['level']:<5}[/] [dim]{record['runId']}[/] {place:<16} "
         f"{escape(record['message'])} [dim]{escape(context)}[/]"
     )
 

@@ -65,6 +65,8 @@ class ClaimedRun:
     input: Any
     state: RunState
     started_at: datetime
+    # When steps that had begun before this claim first did.
+    begun: Mapping[str, datetime]
     connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
 
@@ -195,6 +197,11 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given["input"],
         RunState(state.status, steps, None, None, state.cancel),
         datetime.fromisoformat(given["started_at"]),
+        {
+            step["key"]: datetime.fromisoformat(step["started_at"])
+            for step in given["steps"]
+            if step["started_at"]
+        },
         given["connections"],
         given["secrets"],
     )

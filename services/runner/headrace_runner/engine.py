@@ -37,6 +37,8 @@ from headrace_runner.steps.protocol import StepContext
 MAX_OUTPUT_BYTES = 1024 * 1024
 MAX_RUN_OUTPUT_BYTES = 16 * 1024 * 1024
 
+# What a column of 32 bits holds: nobody may have looked at a run for weeks.
+_LONGEST_ATTEMPT_MS = 2**31 - 1
 # The parts of an event that can hold what a tenant or a target wrote. The protocol's own words are not searched
 # for secrets: one that happens to read like them would break its tenant's runs.
 _TENANTS_WORDS = frozenset({"input", "output", "error", "result"})
@@ -58,6 +60,8 @@ class Engine:
         self.held, self._credentials = held, credentials
         self.state = run.state
         self._running: dict[str, asyncio.Task[None]] = {}
+        # When the attempt under way of each step began; of one of another runner's, when its step did.
+        self._begun = dict(run.begun)
         self._wake = asyncio.Event()
         self._claimed_at = parts.clock.now()
         self._left = False
@@ -131,8 +135,18 @@ class Engine:
                 self._doubt(key, "the run's time limit cut a call off that may have arrived")
 
     def _doubt(self, key: str, message: str) -> None:
+        """End the attempt under way, of which nobody knows whether it was one."""
         error = Failure("OUTCOME_UNKNOWN", message).as_json()
-        self.emit(EventKind.COMPLETED, key, {"status": StepStatus.UNKNOWN, "error": error})
+        now = self.parts.clock.now()
+        began = min(self._begun.get(key, now), now)
+        attempt: JsonObject = {
+            "number": self.state.step(key).attempts + 1,
+            "startedAt": began.isoformat(),
+            "durationMs": min(int((now - began) / timedelta(milliseconds=1)), _LONGEST_ATTEMPT_MS),
+            "outcome": StepStatus.UNKNOWN,
+        }
+        data: JsonObject = {"status": StepStatus.UNKNOWN, "attempt": attempt, "error": error}
+        self.emit(EventKind.COMPLETED, key, data)
         self.log.write(LogLevel.WARN, f"step {key} is in doubt: {message}", step=key)
 
     def _must_hand_back(self, now: datetime) -> bool:
@@ -209,7 +223,10 @@ class Engine:
             name: self.redactor.value(value) if name in _TENANTS_WORDS else value
             for name, value in data.items()
         }
-        self.report.emit(kind, self.parts.clock.now(), step, clean)
+        now = self.parts.clock.now()
+        if kind is EventKind.STARTED and step is not None:
+            self._begun[step] = now
+        self.report.emit(kind, now, step, clean)
         self.state = fold(self.state, Change(kind, step, clean))
 
     def keep(self, output: Json) -> bool:

@@ -92,7 +92,7 @@ async def advanced(
         draining=asyncio.Event(),
     )
     version, graph = Version("v", "d", document, {}, {}), Graph.of(document)
-    run = ClaimedRun(new_id(), new_id(), 1, version, graph, given, initial(), datetime.now(UTC), {}, {})
+    run = ClaimedRun(new_id(), new_id(), 1, version, graph, given, initial(), datetime.now(UTC), {}, {}, {})
     held, redactor = HeldRun(run.run_id), Redactor()
     engine = Engine(
         parts,

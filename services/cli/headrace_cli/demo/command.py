@@ -178,7 +178,7 @@ def _show_runs(output: Output, orders: Sequence[Order], runs: Sequence[RunView])
         steps = f"{run.done} of {len(run.steps)}"
         took = None if run.seconds is None else f"{run.seconds:.2f} s"
         shown.add_row(
-            *cells(order.number, run.workflow, run.id[-12:]),
+            *cells(order.number, run.workflow, run.id),
             status(run.status),
             *cells(steps, run.attempts, took, run.error.code if run.error else ""),
         )
@@ -195,7 +195,7 @@ async def _explain(output: Output, client: Client, runs: Sequence[RunView]) -> i
     attempt = step["attempts"][-1]
     begun = {step["key"] for step in run["steps"]}
     output.say(
-        f"\n[bold]5[/] Why did {failed.id[-12:]} fail? Its step [bold]{escape(step['key'])}[/] was answered "
+        f"\n[bold]5[/] Why did run {failed.id} fail? Its step [bold]{escape(step['key'])}[/] was answered "
         f"{attempt['httpStatus']} by {attempt['address']} at attempt {attempt['number']}, "
         "which trying again does not mend, so the run ended "
         f"({escape(run['error']['code'])}: {escape(run['error']['message'])}) after {len(begun)} steps."

@@ -106,9 +106,7 @@ async def get(session: Session, run: RunId) -> None:
             _attempt_row(shown, step["key"], attempt)
     session.output.show(shown)
     for name in ("input", "result", "error"):
-        if found.get(name) is not None:
-            session.output.people.print(f"[bold]{name}[/]")
-            session.output.people.print_json(data=found[name])
+        _say_value(session, name, found.get(name))
 
 
 async def list_runs(
@@ -155,9 +153,18 @@ async def _watched(client: Client, run_id: str, session: Session) -> None:
     ended = await get_run(client, run_id)
     session.output.result(ended)
     run = RunView.of(ended)
+    if session.output.machine or not session.output.people.is_terminal:
+        session.output.people.print(picture(run))
+    _say_value(session, "result", ended["result"])
     if run.status is not RunStatus.SUCCESS:
         reason = f" ({run.error.code}: {run.error.message})" if run.error else ""
         raise ExpectationFailed(f"the run ended {run.status}{reason}")
+
+
+def _say_value(session: Session, name: str, value: Any) -> None:
+    if value is not None:
+        session.output.people.print(f"[bold]{name}[/]")
+        session.output.people.print_json(data=value)
 
 
 def _attempt_row(shown: Any, step: str, attempt: Any) -> None:

@@ -16,8 +16,8 @@ from headrace_cli.client import Client
 from headrace_cli.output import Output, cells, status, table
 from headrace_cli.runs.view import RUN_FIELDS, RunView, seconds
 
-_WATCH = "subscription Watch($id: ID!) { runChanged(id: $id) { ...RunFields } }" + RUN_FIELDS
-_GET = "query Run($id: ID!) { run(id: $id) { ...RunFields } }" + RUN_FIELDS
+_WATCH = "subscription Watch($id: ID!) { runChanged(id: $id) { ...RunFields result } }" + RUN_FIELDS
+_GET = "query Run($id: ID!) { run(id: $id) { ...RunFields result } }" + RUN_FIELDS
 _POLL_SECONDS = 0.5
 _WAITS = {
     "RETRY": "for a step's next attempt",
@@ -48,7 +48,7 @@ async def changes(client: Client, run_id: str) -> AsyncIterator[dict[str, Any]]:
 
 
 async def get(client: Client, run_id: str) -> dict[str, Any]:
-    """The run as `RUN_FIELDS` reads it. Raises `NotFound`."""
+    """The run as `RUN_FIELDS` reads it, and its result. Raises `NotFound`."""
     found: dict[str, Any] = (await client.execute(_GET, {"id": run_id}))["run"]
     return found
 
@@ -58,6 +58,7 @@ async def watch(client: Client, run_id: str, output: Output) -> dict[str, Any]:
     latest: dict[str, Any] = {}
     if output.machine or not output.people.is_terminal:
         shown: set[tuple[str, str]] = set()
+        output.say(f"run {run_id}")
         async for latest in changes(client, run_id):
             _tell(RunView.of(latest), shown, output)
     else:
