@@ -27,6 +27,9 @@ from headrace_control.tenants.service import TenantService
 from headrace_control.vault.keys import OwnKeys, open_key_file, read_keys
 from headrace_control.vault.rotation import KeyRotation
 from headrace_control.vault.vault import Vault
+from headrace_control.waits.messages import MessageService
+from headrace_control.waits.payloads import Payloads
+from headrace_control.waits.service import WaitService
 from headrace_control.workflows.service import WorkflowService
 
 
@@ -56,6 +59,7 @@ def compose(
     vault = Vault(_keys(settings))
     credentials = CredentialService(api_pool, vault, outbound)
     secrets = SecretService(api_pool, vault)
+    payloads = Payloads()
     services = Services(
         tenants=TenantService(api_pool),
         apps=AppService(api_pool),
@@ -66,6 +70,8 @@ def compose(
         key_rotation=KeyRotation(api_pool, vault),
         workflows=WorkflowService(api_pool),
         runs=RunService(api_pool, RunChanges(listener)),
+        waits=WaitService(api_pool, payloads),
+        messages=MessageService(api_pool, payloads),
         logs=LogService(log_store),
     )
     return Composed(

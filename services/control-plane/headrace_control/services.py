@@ -11,6 +11,8 @@ from headrace_control.runs.service import RunService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.rotation import KeyRotation
+from headrace_control.waits.messages import MessageService
+from headrace_control.waits.service import WaitService
 from headrace_control.workflows.service import WorkflowService
 
 
@@ -27,4 +29,6 @@ class Services:
     key_rotation: KeyRotation
     workflows: WorkflowService
     runs: RunService
+    waits: WaitService
+    messages: MessageService
     logs: LogService

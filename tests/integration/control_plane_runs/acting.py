@@ -130,6 +130,46 @@ class Fleet:
             ]
         )
 
+    async def park(self, run: str, reason: str, seconds: float | None = None) -> None:
+        """As the reporter does when the holder has parked the run, until a time if one is given."""
+        dispatch = new_id()
+        await self.admin.execute("DELETE FROM dispatches WHERE run_id = $1", UUID(run))
+        await self.admin.execute(
+            """UPDATE runs SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE status END,
+               wait_reason = $2, claimed_by = NULL, claimed_in_call = NULL, dispatch_id = $3 WHERE id = $1""",
+            UUID(run),
+            reason,
+            dispatch,
+        )
+        if seconds is not None:
+            await self.admin.execute(
+                """INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+                   SELECT dispatch_id, tenant_id, id, now() + $2 * interval '1 second' FROM runs WHERE id = $1""",
+                UUID(run),
+                seconds,
+            )
+
+    async def open_wait(
+        self, run: str, step: str, kind: str, due_in: float | None = None, **data: Any
+    ) -> None:
+        """As the reporter does when it applies `waiting` of an approval or a signal."""
+        await self.admin.execute(
+            """INSERT INTO waits (tenant_id, run_id, step, kind, data, opened_at, due_at)
+               SELECT tenant_id, id, $2, $3, $4, now(), now() + $5 * interval '1 second' FROM runs WHERE id = $1""",
+            UUID(run),
+            step,
+            kind,
+            orjson.dumps({"kind": kind, **data}).decode(),
+            due_in,
+        )
+
+    async def inbox(self, run: str) -> list[tuple[int, str, str | None, str | None, Any]]:
+        """The run's messages: seq, kind, step, name, data."""
+        rows = await self.admin.fetch(
+            "SELECT seq, kind, step, name, data FROM inbox WHERE run_id = $1 ORDER BY seq", UUID(run)
+        )
+        return [(r["seq"], r["kind"], r["step"], r["name"], orjson.loads(r["data"])) for r in rows]
+
     async def finish(self, run: str) -> None:
         await self.apply(run, ("finished", None, {"status": "SUCCESS", "result": {"all": "good"}}))
 

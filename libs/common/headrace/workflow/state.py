@@ -83,10 +83,47 @@ class ParkReason(StrEnum):
     """Why a run waits."""
 
     RETRY = "RETRY"  # a step's next attempt is due at a time
+    TIMER = "TIMER"  # a step waits for a time
+    APPROVAL = "APPROVAL"  # a person decides
+    SIGNAL = "SIGNAL"  # a message is to come
+    CHILD = "CHILD"  # a child run is under way
+    BLOCKED = "BLOCKED"  # a connection's limit, or its open breaker
     HANDED_BACK = "HANDED_BACK"  # the runner is leaving, or held the run for long: due at once
+    PAUSED = "PAUSED"  # a person asked for it
+    CONCURRENCY = "CONCURRENCY"  # as many runs as its workflow allows are unfinished
     IN_DOUBT = "IN_DOUBT"  # an unsafe call was sent and not answered: a person decides
-    CONCURRENCY = "CONCURRENCY"  # queued until fewer runs of its workflow are unfinished
     DEAD_LETTER = "DEAD_LETTER"  # claimed again and again without progress: a person decides
+
+
+class WaitKind(StrEnum):
+    """What a WAITING step waits for."""
+
+    RETRY = "RETRY"
+    REPEAT = "REPEAT"
+    BLOCKED = "BLOCKED"
+    TIMER = "TIMER"
+    APPROVAL = "APPROVAL"
+    SIGNAL = "SIGNAL"
+    CHILD = "CHILD"
+
+
+class MessageKind(StrEnum):
+    SIGNAL = "SIGNAL"
+    DECISION = "DECISION"
+    CHILD_ENDED = "CHILD_ENDED"
+    SETTLE = "SETTLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a person, a child run or an external system says to a run. `seq` counts a run's messages from 1;
+    `step` is the row key that it is for, a signal's `name` the wait that it is for."""
+
+    seq: int
+    kind: MessageKind
+    step: str | None
+    name: str | None
+    data: JsonObject
 
 
 @dataclass(frozen=True, slots=True)

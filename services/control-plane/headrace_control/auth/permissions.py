@@ -13,7 +13,8 @@ class Permission(StrEnum):
     READ = "READ"  # designs, runs and logs; never a secret
     DESIGN = "DESIGN"  # apps, actions, workflows and their versions
     START_RUNS = "START_RUNS"
-    CONTROL_RUNS = "CONTROL_RUNS"  # cancel, replay, set aside
+    SIGNAL_RUNS = "SIGNAL_RUNS"  # tell a run that something happened
+    CONTROL_RUNS = "CONTROL_RUNS"  # cancel, pause, resume, settle a doubt, replay, set aside
     DECIDE = "DECIDE"  # approvals
     USE_CONNECTIONS = "USE_CONNECTIONS"  # make a call through one, as a test
     MANAGE_CONNECTIONS = "MANAGE_CONNECTIONS"  # connections, secrets and their keys
@@ -29,6 +30,7 @@ ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.READ: _EVERYONE,
         Permission.DESIGN: _ADMIN | {Role.DESIGNER},
         Permission.START_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
+        Permission.SIGNAL_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.CONTROL_RUNS: _ADMIN | {Role.OPERATOR},
         Permission.DECIDE: _ADMIN | {Role.APPROVER},
         Permission.USE_CONNECTIONS: _ADMIN | {Role.DESIGNER},

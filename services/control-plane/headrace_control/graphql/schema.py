@@ -17,6 +17,7 @@ from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
+from headrace_control.waits.graphql import WaitMutation, WaitQuery
 from headrace_control.workflows.graphql import WorkflowMutation, WorkflowQuery
 
 
@@ -29,6 +30,7 @@ class Query(
     SecretQuery,
     WorkflowQuery,
     RunQuery,
+    WaitQuery,
     LogsQuery,
 ):
     pass
@@ -43,6 +45,7 @@ class Mutation(
     SecretMutation,
     WorkflowMutation,
     RunMutation,
+    WaitMutation,
 ):
     pass
 

@@ -1,4 +1,4 @@
-"""Starting, reading, canceling and watching runs in GraphQL."""
+"""Starting, reading, canceling, pausing and watching runs in GraphQL."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -49,6 +49,8 @@ class RunFilterInput:
 
 StartRunPayload = Annotated[RunType | ConcurrencyLimitType | Failed, strawberry.union("StartRunPayload")]
 CancelRunPayload = Annotated[RunType | Failed, strawberry.union("CancelRunPayload")]
+PauseRunPayload = Annotated[RunType | Failed, strawberry.union("PauseRunPayload")]
+ResumeRunPayload = Annotated[RunType | Failed, strawberry.union("ResumeRunPayload")]
 
 
 @strawberry.type(description="What became of each start, in their order.")
@@ -109,8 +111,24 @@ class RunMutation:
 
     @mutation
     async def cancel_run(self, info: Info, id: strawberry.ID) -> CancelRunPayload:  # noqa: A002
-        """Ask for the end of a run. It ends as soon as its runner knows; `cancelRequested` is true from now on."""
+        """Ask for the end of a run. It ends as soon as its runner knows; `cancelRequested` is true from now on.
+
+        What it did is undone before, where its version says how. A run that is being undone already is left to that.
+        """
         return RunType.of(await info.context.services.runs.cancel(info.context.caller, read_id(id, "run")))
+
+    @mutation
+    async def pause_run(self, info: Info, id: strawberry.ID) -> PauseRunPayload:  # noqa: A002
+        """Ask that a run starts nothing more: steps under way end, then it is PAUSED. Messages to it are kept.
+
+        A Conflict when it has ended, is to be canceled, or is being undone.
+        """
+        return RunType.of(await info.context.services.runs.pause(info.context.caller, read_id(id, "run")))
+
+    @mutation
+    async def resume_run(self, info: Info, id: strawberry.ID) -> ResumeRunPayload:  # noqa: A002
+        """Take a pause back: the run goes on now. One that is not paused stays as it is."""
+        return RunType.of(await info.context.services.runs.resume(info.context.caller, read_id(id, "run")))
 
 
 @strawberry.type

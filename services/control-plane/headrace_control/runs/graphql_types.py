@@ -4,19 +4,21 @@ from datetime import datetime
 
 import strawberry
 from headrace.json_types import JsonObject
-from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus
+from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.fields import field
-from headrace_control.graphql.pages import Page, page
+from headrace_control.graphql.pages import Page, PageInfo, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE, PageOf
 from headrace_control.runs import model
+from headrace_control.waits.graphql_types import WaitType
 from headrace_control.workflows.graphql_types import WorkflowType, WorkflowVersionType
 
 strawberry.enum(RunStatus, description="What a run is doing. SUCCESS, FAILED and CANCELED are its ends.")
 strawberry.enum(StepStatus, description="What a step of a run is doing.")
 strawberry.enum(ParkReason, name="WaitReason", description="Why a run is WAITING, or still QUEUED.")
+strawberry.enum(WaitKind, description="What a step waits for.")
 strawberry.enum(EventKind, description="What an event says.")
 strawberry.enum(model.AttemptOutcome, description="How an attempt ended; UNKNOWN: sent, and not answered.")
 
@@ -56,11 +58,26 @@ class AttemptType:
         )
 
 
-@strawberry.type(name="StepRun", description="One step of one run.")
+@strawberry.type(name="StepWait", description="What a WAITING step waits for.")
+class StepWaitType:
+    kind: WaitKind
+    until: datetime | None = strawberry.field(description="When the wait is over at the latest.")
+
+    @classmethod
+    def of(cls, wait: model.StepWait | None) -> "StepWaitType | None":
+        return cls(kind=wait.kind, until=wait.until) if wait else None
+
+
+@strawberry.type(name="StepRun", description="One step of one run, or an item of a loop.")
 class StepRunType:
     step: strawberry.Private[model.StepRun]
-    key: str
+    key: str = strawberry.field(
+        description="The step's key; of an item `key[3]`, and with `.probe` or `.undo` behind."
+    )
     status: StepStatus
+    wait: StepWaitType | None
+    round: int = strawberry.field(description="Of a repeat: the rounds that are over.")
+    item_count: int | None = strawberry.field(description="Of a loop that has begun: how many items it has.")
     attempt_count: int = strawberry.field(description="Attempts that ended.")
     error: RunErrorType | None
     retry_at: datetime | None = strawberry.field(description="When the next attempt is due.")
@@ -73,6 +90,9 @@ class StepRunType:
             step=step,
             key=step.key,
             status=step.status,
+            wait=StepWaitType.of(step.wait),
+            round=step.round,
+            item_count=step.items,
             attempt_count=step.attempts,
             error=RunErrorType.of(step.error),
             retry_at=step.retry_at,
@@ -97,6 +117,16 @@ class StepRunType:
         """Every attempt, the first one first; at most 50."""
         found = await info.context.loaders.runs.attempts.load((self.step.run_id, self.key))
         return [AttemptType.of(attempt) for attempt in found or ()]
+
+    @field
+    async def items(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> "Page[StepRunType]":
+        """Of a loop: its items that have begun, in order, each followed by what asked about it and what undid it."""
+        if self.step.items is None:
+            return Page(items=[], page_info=PageInfo(has_next_page=False, end_cursor=None))
+        found = await info.context.loaders.runs.items.load(((self.step.run_id, self.key), first, after))
+        return page(found or PageOf((), None, False), StepRunType.of)
 
 
 @strawberry.type(name="Event", description="One applied fact about a run.")
@@ -128,6 +158,8 @@ class RunType:
     wait_reason: ParkReason | None
     error: RunErrorType | None
     cancel_requested: bool = strawberry.field(description="Somebody asked for its end.")
+    pause_requested: bool = strawberry.field(description="Somebody asked that it starts nothing more.")
+    parent_step: str | None = strawberry.field(description="The row key of the parent's step that it is.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -141,6 +173,8 @@ class RunType:
             wait_reason=run.wait_reason,
             error=RunErrorType.of(run.error),
             cancel_requested=run.cancel_requested,
+            pause_requested=run.pause_requested,
+            parent_step=run.parent_step,
             created_at=run.created_at,
             started_at=run.started_at,
             finished_at=run.finished_at,
@@ -169,8 +203,34 @@ class RunType:
         return JSON(found.result) if found and found.result is not None else None
 
     @field
+    async def parent(self, info: Info) -> "RunType | None":
+        """The run whose step this one is."""
+        if self.run.parent_run_id is None:
+            return None
+        found = await info.context.loaders.runs.run.load(self.run.parent_run_id)
+        return RunType.of(found) if found else None
+
+    @field
+    async def children(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> "Page[RunType]":
+        """The runs that this one has started as its steps, the first one first."""
+        found = await info.context.loaders.runs.children.load((self.run.id, first, after))
+        return page(found or PageOf((), None, False), RunType.of)
+
+    @field
+    async def waits(self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None) -> Page[WaitType]:
+        """Its steps that wait, or waited, for a person or a signal, by their row keys."""
+        found = await info.context.loaders.waits.of_run.load((self.run.id, first, after))
+        return page(found or PageOf((), None, False), WaitType.of)
+
+    @field
     async def steps(self, info: Info) -> list[StepRunType]:
-        """The steps in the order of the version; those not begun are QUEUED."""
+        """The steps in the order of the version; those not begun are QUEUED.
+
+        Behind a step stands what asked about its doubt (`key.probe`) and what undid it (`key.undo`). A loop's items
+        are its own `items`.
+        """
         whose = model.StepsOf(self.run.id, self.run.version_id, self.run.ended)
         return [StepRunType.of(step) for step in await info.context.loaders.runs.steps.load(whose) or ()]
 

@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from headrace_control.auth.caller import Caller
-from headrace_control.graphql.batches import batch
-from headrace_control.pages import PageOf
-from headrace_control.runs.model import Attempt, Payload, RunEvent, StepPayload, StepRun, StepsOf
+from headrace_control.graphql.batches import Pages, batch, batch_pages
+from headrace_control.runs.model import Attempt, Payload, Run, RunEvent, StepPayload, StepRun, StepsOf
 from headrace_control.runs.repository import StepId
 from headrace_control.runs.service import RunService
-
-EventPage = tuple[UUID, int, str | None]  # run, first, after
 
 
 class RunLoaders:
@@ -22,7 +19,16 @@ class RunLoaders:
         self.steps = batch(self._steps)
         self.step_payload = batch(self._step_payloads)
         self.attempts = batch(self._attempts)
-        self.events = batch(self._events)
+        self.events: Pages[UUID, RunEvent] = batch_pages(
+            lambda first, pages: service.events(caller, first, pages)
+        )
+        self.run = batch(lambda ids: service.by_ids(caller, ids))
+        self.children: Pages[UUID, Run] = batch_pages(
+            lambda first, pages: service.children(caller, first, pages)
+        )
+        self.items: Pages[StepId, StepRun] = batch_pages(
+            lambda first, pages: service.items(caller, first, pages)
+        )
 
     async def _payloads(self, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
         return await self._service.payloads(self._caller, ids)
@@ -35,13 +41,3 @@ class RunLoaders:
 
     async def _attempts(self, ids: Sequence[StepId]) -> Mapping[StepId, Sequence[Attempt]]:
         return await self._service.attempts(self._caller, ids)
-
-    async def _events(self, pages: Sequence[EventPage]) -> Mapping[EventPage, PageOf[RunEvent]]:
-        found: dict[EventPage, PageOf[RunEvent]] = {}
-        for first in {page[1] for page in pages}:
-            alike = [page for page in pages if page[1] == first]
-            answers = await self._service.events(
-                self._caller, first, [(run, after) for run, _, after in alike]
-            )
-            found.update(zip(alike, answers, strict=True))
-        return found

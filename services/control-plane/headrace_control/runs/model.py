@@ -7,14 +7,15 @@ from enum import StrEnum
 from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.state import ENDED_RUN, EventKind, ParkReason, RunStatus, StepStatus
+from headrace.workflow.state import ENDED_RUN, EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run without its input and result, which may be large and are read when they are asked for.
 
-    `fence` and `epoch` are the protocol's; here they only tell one state of the run from the next.
+    `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is. `fence` and `epoch` are the
+    protocol's; here they only tell one state of the run from the next.
     """
 
     id: UUID
@@ -24,6 +25,9 @@ class Run:
     wait_reason: ParkReason | None
     error: JsonObject | None
     cancel_requested: bool
+    pause_requested: bool
+    parent_run_id: UUID | None
+    parent_step: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -44,8 +48,20 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True)
+class StepWait:
+    """What a WAITING step waits for, and until when at most."""
+
+    kind: WaitKind
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class StepRun:
-    """One step of one run, without its input and output. `attempts` counts those that ended."""
+    """One row of one run (a step, an item of a loop, what undoes or asks about one), without its input and output.
+
+    `attempts` counts those that ended, `round` the rounds of a repeat that are over; `items` is how many a loop has,
+    once it has begun.
+    """
 
     run_id: UUID
     key: str
@@ -55,6 +71,9 @@ class StepRun:
     retry_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    wait: StepWait | None = None
+    round: int = 0
+    items: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

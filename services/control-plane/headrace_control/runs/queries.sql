@@ -62,8 +62,8 @@ WHERE t.tenant_id = $1
 ORDER BY t.place
 
 -- name: runs_by_id
-SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
-       finished_at, fence_epoch, fence_seq, epoch
+SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+       parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: in_index_order
@@ -79,8 +79,8 @@ SELECT set_config('enable_sort', 'off', true)
 SELECT r.*
 FROM unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
-    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
-           finished_at, fence_epoch, fence_seq, epoch
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch
     FROM runs
     WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
     ORDER BY status, id DESC
@@ -95,8 +95,8 @@ SELECT r.*
 FROM workflows w
 CROSS JOIN unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
-    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, created_at, started_at,
-           finished_at, fence_epoch, fence_seq, epoch
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch
     FROM runs
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
@@ -106,6 +106,20 @@ CROSS JOIN LATERAL (
 WHERE w.tenant_id = $1 AND w.name = $6
 ORDER BY r.id DESC
 LIMIT $4
+
+-- name: children
+-- A page of each wanted run's children, from its own place on, all in one round trip.
+SELECT wanted.n, c.*
+FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
+CROSS JOIN LATERAL (
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch
+    FROM runs
+    WHERE tenant_id = $1 AND parent_run_id = wanted.run_id AND id > wanted.after
+    ORDER BY id
+    LIMIT $4
+) c
+ORDER BY wanted.n, c.id
 
 -- name: size_of_payloads
 SELECT coalesce(sum(octet_length(input::text) + coalesce(octet_length(result::text), 0)), 0)::bigint
@@ -120,8 +134,29 @@ SELECT id, jsonb_path_query_array(resolved, '$.document.steps[*].key') AS keys
 FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: steps
-SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at
-FROM step_runs WHERE tenant_id = $1 AND run_id = ANY($2::uuid[])
+-- The rows of steps, of what undoes them and of what asks about them; not those of loops' items.
+SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items,
+       wait ->> 'kind' AS wait_kind, wait ->> 'until' AS wait_until
+FROM step_runs WHERE tenant_id = $1 AND run_id = ANY($2::uuid[]) AND strpos(key, '[') = 0
+
+-- name: items
+-- A page of each wanted loop's items, each followed by what undoes it and what asks about it. A row key is
+-- `step[index]` or `step[index].part`, and no step's key holds a bracket.
+SELECT wanted.n, i.*
+FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[]) WITH ORDINALITY AS wanted (run_id, step, index, part, n)
+CROSS JOIN LATERAL (
+    SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items,
+           wait ->> 'kind' AS wait_kind, wait ->> 'until' AS wait_until, place.index, place.part
+    FROM step_runs
+    CROSS JOIN LATERAL (
+        SELECT substring(key from '\[(\d+)\]')::int AS index, split_part(key, ']', 2) COLLATE "C" AS part
+    ) place
+    WHERE tenant_id = $1 AND run_id = wanted.run_id AND starts_with(key, wanted.step || '[')
+      AND (place.index, place.part) > (wanted.index, wanted.part COLLATE "C")
+    ORDER BY place.index, place.part
+    LIMIT $6
+) i
+ORDER BY wanted.n, i.index, i.part
 
 -- name: size_of_step_payloads
 SELECT coalesce(sum(coalesce(octet_length(s.input::text), 0) + coalesce(octet_length(s.output::text), 0)), 0)::bigint
@@ -162,8 +197,10 @@ CROSS JOIN LATERAL (
 ORDER BY wanted.n, e.epoch, e.seq
 
 -- name: lock
--- Cancels, signals, claims and the reporter all lock the run's row first.
-SELECT id, status, wait_reason, dispatch_id FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+-- Cancels, pauses, messages, claims and the reporter all lock the run's row first.
+SELECT id, version_id, status, wait_reason, dispatch_id, claimed_by IS NOT NULL AS held, cancel_requested,
+       pause_requested, created_by, limited
+FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
 -- name: lock_unfinished
 -- As above, many in order.
@@ -173,14 +210,15 @@ ORDER BY id
 FOR UPDATE
 
 -- name: request_cancel
--- rule cancel_is_a_request: a cancel sets a flag and wakes a waiting run; only an event ends a run. A run set
--- aside as a dead letter is given its chances to be claimed again, or nobody could cancel it. The runs that may still
--- wait for their turn are answered.
+-- rule cancel_is_a_request: a cancel sets a flag and wakes a run that waits or is paused; only an event ends a run. A
+-- run set aside as a dead letter is given its chances to be claimed again, or nobody could cancel it. One that is being
+-- undone ends by itself. The runs that may still wait for their turn are answered.
 WITH asked AS (
     UPDATE runs
-    SET cancel_requested = true,
+    SET cancel_requested = true, pause_requested = false,
+        status = CASE WHEN status = 'PAUSED' THEN 'WAITING' ELSE status END,
         fruitless_claims = CASE WHEN wait_reason = 'DEAD_LETTER' THEN 0 ELSE fruitless_claims END
-    WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+    WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND status <> 'COMPENSATING'
     RETURNING id, status, dispatch_id, limited
 ),
 woken AS (
@@ -190,6 +228,40 @@ woken AS (
     WHERE dispatches.sent_at IS NULL
 )
 SELECT id FROM asked WHERE limited AND status = 'QUEUED'
+
+-- name: give_chances
+UPDATE runs SET wait_reason = NULL, fruitless_claims = 0 WHERE tenant_id = $1 AND id = $2
+
+-- name: pause_now
+-- Nobody holds it: without a dispatch it can not be claimed. A job that was sent already is refused.
+UPDATE runs SET pause_requested = true, status = 'PAUSED', wait_reason = 'PAUSED'
+WHERE tenant_id = $1 AND id = $2 AND status IN ('QUEUED', 'WAITING') AND claimed_by IS NULL
+
+-- name: drop_dispatch
+-- Its id stays with the run.
+DELETE FROM dispatches WHERE tenant_id = $1 AND run_id = $2
+
+-- name: request_pause
+UPDATE runs SET pause_requested = true WHERE tenant_id = $1 AND id = $2
+
+-- name: resume
+UPDATE runs
+SET pause_requested = false, status = CASE WHEN status = 'PAUSED' THEN 'WAITING' ELSE status END
+WHERE tenant_id = $1 AND id = $2
+
+-- name: message_once
+SELECT seq, kind, step, name, data, created_at FROM inbox WHERE tenant_id = $1 AND run_id = $2 AND once = $3
+
+-- name: count_unused
+SELECT count(*) FROM inbox WHERE tenant_id = $1 AND run_id = $2 AND NOT used
+
+-- name: post_message
+WITH counted AS (
+    UPDATE runs SET inbox_seq = inbox_seq + 1 WHERE tenant_id = $1 AND id = $2 RETURNING inbox_seq
+)
+INSERT INTO inbox (tenant_id, run_id, seq, kind, step, name, data, once, created_by)
+SELECT $1, $2, inbox_seq, $3, $4, $5, $6, $7, $8 FROM counted
+RETURNING seq, created_at
 
 -- name: wake
 -- rule cancel_is_a_request: the run's CURRENT dispatch becomes due now, under the same id. One that was sent

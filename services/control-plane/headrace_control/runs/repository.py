@@ -1,7 +1,8 @@
-"""The SQL of reading and canceling runs. Every method works inside the caller's transaction and tenant."""
+"""The SQL of reading, locking and waking runs. Every method works inside the caller's transaction and tenant."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from headrace.ids import lowest_id
 from headrace.postgres.listen import DISPATCH_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
-from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus
+from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.answer_size import check_size
 from headrace_control.runs.model import (
@@ -23,6 +24,7 @@ from headrace_control.runs.model import (
     RunFilter,
     StepPayload,
     StepRun,
+    StepWait,
 )
 
 _sql = load("headrace_control.runs")
@@ -30,11 +32,28 @@ _sql = load("headrace_control.runs")
 _FIRST_ID, _NO_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 StepId = tuple[UUID, str]
+ItemsFrom = tuple[UUID, str, int, str]  # run, loop, and the (index, rest of the row key) to go on after
 EventsFrom = tuple[UUID, int, int]  # run, and the (epoch, seq) to go on after
 
 
 async def runs_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Run]:
     return {row["id"]: _run(row) for row in await db.fetch(_sql.runs_by_id, tenant_id, ids)}
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What the row of a locked run says. `held`: somebody has its claim, or had it when the run was set aside.
+    `limited`: while it is QUEUED it may be waiting for its turn."""
+
+    version_id: UUID
+    status: RunStatus
+    wait_reason: ParkReason | None
+    dispatch_id: UUID
+    held: bool
+    cancel_requested: bool
+    pause_requested: bool
+    created_by: UUID | None
+    limited: bool
 
 
 async def newest(
@@ -52,6 +71,17 @@ async def newest(
     return [_run(row) for row in rows]
 
 
+async def children(
+    db: Db, tenant_id: UUID, places: Sequence[tuple[UUID, UUID | None]], limit: int
+) -> Sequence[Sequence[Run]]:
+    """For each (run, last child seen) in turn: at most `limit` children that follow, in the order of their start."""
+    found: list[list[Run]] = [[] for _ in places]
+    wanted = [run_id for run_id, _ in places], [after or _FIRST_ID for _, after in places]
+    for row in await db.fetch(_sql.children, tenant_id, *wanted, limit):
+        found[row["n"] - 1].append(_run(row))
+    return found
+
+
 async def payloads(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
     await check_size(db, len(ids), _sql.size_of_payloads, tenant_id, ids)
     rows = await db.fetch(_sql.payloads, tenant_id, ids)
@@ -66,16 +96,18 @@ async def step_keys(db: Db, tenant_id: UUID, version_ids: Sequence[UUID]) -> Map
 async def steps(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, StepRun]]:
     found: dict[UUID, dict[str, StepRun]] = defaultdict(dict)
     for row in await db.fetch(_sql.steps, tenant_id, run_ids):
-        found[row["run_id"]][row["key"]] = StepRun(
-            row["run_id"],
-            row["key"],
-            StepStatus(row["status"]),
-            row["attempts"],
-            row["error"],
-            row["retry_at"],
-            row["started_at"],
-            row["finished_at"],
-        )
+        found[row["run_id"]][row["key"]] = _step(row)
+    return found
+
+
+async def items(
+    db: Db, tenant_id: UUID, places: Sequence[ItemsFrom], limit: int
+) -> Sequence[Sequence[StepRun]]:
+    """For each place in turn: at most `limit` rows of the loop's items that follow it, in their order."""
+    found: list[list[StepRun]] = [[] for _ in places]
+    columns = [list(column) for column in zip(*places, strict=True)]
+    for row in await db.fetch(_sql.items, tenant_id, *columns, limit):
+        found[row["n"] - 1].append(_step(row))
     return found
 
 
@@ -117,10 +149,22 @@ async def events(
     return found
 
 
-async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> tuple[RunStatus, UUID] | None:
-    """Lock the run's row; its status and its current dispatch id."""
+async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> Locked | None:
+    """Lock the run's row, until the transaction ends."""
     row = await db.fetchrow(_sql.lock, tenant_id, run_id)
-    return None if row is None else (RunStatus(row["status"]), row["dispatch_id"])
+    if row is None:
+        return None
+    return Locked(
+        row["version_id"],
+        RunStatus(row["status"]),
+        _reason(row),
+        row["dispatch_id"],
+        row["held"],
+        row["cancel_requested"],
+        row["pause_requested"],
+        row["created_by"],
+        row["limited"],
+    )
 
 
 async def lock_unfinished(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> Collection[UUID]:
@@ -139,6 +183,10 @@ async def request_cancel(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> No
     await db.execute(_sql.notify, DISPATCH_CHANNEL, "")
 
 
+async def notify_changed(db: Db, run_id: UUID) -> None:
+    await db.execute(_sql.notify, RUNS_CHANNEL, str(run_id))
+
+
 async def wake(db: Db, tenant_id: UUID, run_id: UUID, dispatch_id: UUID) -> None:
     await db.execute(_sql.wake, dispatch_id, tenant_id, run_id)
     await db.execute(_sql.notify, DISPATCH_CHANNEL, "")
@@ -154,12 +202,37 @@ def _run(row: Any) -> Run:
         row["workflow_id"],
         row["version_id"],
         RunStatus(row["status"]),
-        ParkReason(row["wait_reason"]) if row["wait_reason"] else None,
+        _reason(row),
         row["error"],
         row["cancel_requested"],
+        row["pause_requested"],
+        row["parent_run_id"],
+        row["parent_step"],
         row["created_at"],
         row["started_at"],
         row["finished_at"],
         (row["fence_epoch"], row["fence_seq"]),
         row["epoch"],
+    )
+
+
+def _reason(row: Any) -> ParkReason | None:
+    return ParkReason(row["wait_reason"]) if row["wait_reason"] else None
+
+
+def _step(row: Any) -> StepRun:
+    kind, until = row["wait_kind"], row["wait_until"]
+    wait = StepWait(WaitKind(kind), datetime.fromisoformat(until) if until else None) if kind else None
+    return StepRun(
+        row["run_id"],
+        row["key"],
+        StepStatus(row["status"]),
+        row["attempts"],
+        row["error"],
+        row["retry_at"],
+        row["started_at"],
+        row["finished_at"],
+        wait,
+        row["round"],
+        row["items"],
     )

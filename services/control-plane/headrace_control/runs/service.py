@@ -1,16 +1,17 @@
-"""Runs as callers see them: start, read, cancel, watch."""
+"""Runs as callers see them: start, read, cancel, pause, watch."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
-from headrace.errors import Conflict, HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
-from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.state import ENDED_RUN, StepStatus
+from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.workflow.keys import RowKey, read_key
+from headrace.workflow.state import StepStatus
 
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
-from headrace_control.runs import repository
+from headrace_control.runs import control, repository
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.model import (
     Attempt,
@@ -29,6 +30,9 @@ from headrace_control.runs.starts import MAX_STARTS, start_runs
 
 _RUNS = Cursor("runs")
 _EVENTS = Cursor("events")
+_CHILDREN = Cursor("children")
+_ITEMS = Cursor("items")
+_NO_CURSOR = Problem("after", "not a cursor of this list", "use a page's endCursor")
 
 # A watcher that no notification woke looks by itself.
 REREAD_SECONDS = 5.0
@@ -59,22 +63,24 @@ class RunService:
             return await start_runs(db, caller.tenant_id, caller.api_key_id, starts, self._parameters)
 
     async def cancel(self, caller: Caller, run_id: UUID) -> Run:
-        """Ask for the run's end; a runner ends it. Asking again changes nothing.
+        """Ask for the run's end; a runner ends it. See `control.cancel`."""
+        return await self._control(caller, run_id, control.cancel)
 
-        Raises `NotFound`, and `Conflict` when the run has ended.
-        """
+    async def pause(self, caller: Caller, run_id: UUID) -> Run:
+        """Ask that the run starts nothing more. See `control.pause`."""
+        return await self._control(caller, run_id, control.pause)
+
+    async def resume(self, caller: Caller, run_id: UUID) -> Run:
+        """Take a pause back. See `control.resume`."""
+        return await self._control(caller, run_id, control.resume)
+
+    async def _control(
+        self, caller: Caller, run_id: UUID, ask: Callable[[Db, UUID, UUID], Awaitable[None]]
+    ) -> Run:
         caller.require(Permission.CONTROL_RUNS)
-        tenant_id = caller.tenant_id
-        async with tenant_transaction(self._pool, tenant_id) as db:
-            locked = await repository.lock(db, tenant_id, run_id)
-            if locked is None:
-                raise NotFound("run")
-            status, _ = locked
-            if status in ENDED_RUN:
-                raise Conflict(f"the run has ended ({status})")
-            # rule cancel_is_a_request: a flag and a wake; the status is left to the run's events
-            await repository.request_cancel(db, tenant_id, [run_id])
-            return (await repository.runs_by_id(db, tenant_id, [run_id]))[run_id]
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            await ask(db, caller.tenant_id, run_id)
+            return (await repository.runs_by_id(db, caller.tenant_id, [run_id]))[run_id]
 
     async def get(self, caller: Caller, run_id: UUID) -> Run:
         caller.require(Permission.READ)
@@ -109,23 +115,50 @@ class RunService:
 
     # What lists refer to, read for many at once.
 
+    async def by_ids(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Run]:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.runs_by_id(db, caller.tenant_id, ids)
+
+    async def children(
+        self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
+    ) -> Sequence[PageOf[Run]]:
+        """For each (run, cursor) in turn: a page of the run's children, in the order of their start."""
+        caller.require(Permission.READ)
+        limit = page_size(first)
+        places = [(run_id, _CHILDREN.read_id(after)) for run_id, after in pages]
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.children(db, caller.tenant_id, places, limit + 1)
+        return [page_of(runs, limit, lambda run: _CHILDREN.write(run.id)) for runs in found]
+
     async def payloads(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
         caller.require(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             return await repository.payloads(db, caller.tenant_id, ids)
 
     async def steps(self, caller: Caller, runs: Sequence[StepsOf]) -> Mapping[StepsOf, Sequence[StepRun]]:
-        """Each run's steps in the order of its version. One that has not begun is QUEUED; once its run has
-        ended it never will, and is left out."""
+        """Each run's steps in the order of its version, what undoes and what asks about a step behind it. A step that
+        has not begun is QUEUED; once its run has ended it never will, and is left out."""
         caller.require(Permission.READ)
         versions = list({run.version_id for run in runs})
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             keys = await repository.step_keys(db, caller.tenant_id, versions)
-            # Known from the versions alone: a run has no other steps than its version.
+            # Known from the versions alone: a run has no other steps, and for each three rows at most.
             if sum(len(keys.get(run.version_id, ())) for run in runs) > MAX_STEPS:
                 raise LimitExceeded(f"these runs have more than {MAX_STEPS} steps; ask for fewer runs")
             begun = await repository.steps(db, caller.tenant_id, [run.run_id for run in runs])
         return {run: _in_order(run, keys.get(run.version_id, ()), begun.get(run.run_id, {})) for run in runs}
+
+    async def items(
+        self, caller: Caller, first: int, pages: Sequence[tuple[StepId, str | None]]
+    ) -> Sequence[PageOf[StepRun]]:
+        """For each (loop, cursor) in turn: a page of its items, each followed by what undoes and asks about it."""
+        caller.require(Permission.READ)
+        limit = page_size(first)
+        places = [(*step, *_item_place(after)) for step, after in pages]
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.items(db, caller.tenant_id, places, limit + 1)
+        return [page_of(rows, limit, lambda row: _ITEMS.write(row.key)) for rows in found]
 
     async def step_payloads(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, StepPayload]:
         caller.require(Permission.READ)
@@ -154,7 +187,25 @@ def _in_order(run: StepsOf, keys: Sequence[str], begun: Mapping[str, StepRun]) -
     places = {key: place for place, key in enumerate(keys)}
     ahead = () if run.ended else [key for key in keys if key not in begun]
     steps = (*begun.values(), *(StepRun(run.run_id, key, StepStatus.QUEUED) for key in ahead))
-    return sorted(steps, key=lambda step: (places.get(step.key, len(places)), step.key))
+
+    def place(row: StepRun) -> tuple[int, str, str]:
+        key = read_key(row.key)
+        return places.get(key.step, len(places)), key.step, key.part or ""
+
+    return sorted(steps, key=place)
+
+
+def _item_place(after: str | None) -> tuple[int, str]:
+    key = _ITEMS.read_text(after)
+    if key is None:
+        return -1, ""
+    try:
+        row = read_key(key)
+    except ValueError:
+        row = RowKey(key)
+    if row.index is None or row.index >= 2**31:
+        raise InvalidInput([_NO_CURSOR])
+    return row.index, f".{row.part}" if row.part else ""
 
 
 def _event_place(after: str | None) -> tuple[int, int]:
@@ -162,5 +213,5 @@ def _event_place(after: str | None) -> tuple[int, int]:
     if key is None:
         return 0, 0
     if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in key):
-        raise InvalidInput([Problem("after", "not a cursor of this list", "use a page's endCursor")])
+        raise InvalidInput([_NO_CURSOR])
     return int(key[0]), int(key[1])

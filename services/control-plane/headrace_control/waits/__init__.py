@@ -1,0 +1,1 @@
+"""What waits for somebody: approvals and their decisions, signals, and doubts that a person settles."""

@@ -1,0 +1,158 @@
+"""Approvals and other waits as callers see them: list, decide."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from headrace.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
+from headrace.json_types import JsonObject
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.workflow.state import ENDED_RUN, MessageKind
+
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.runs.messages import NewMessage, post_message
+from headrace_control.runs.repository import lock
+from headrace_control.waits import repository
+from headrace_control.waits.model import Decided, Decision, OpenKind, Verdict, Wait, WaitStatus
+from headrace_control.waits.payloads import Payloads, reason_problems
+from headrace_control.waits.repository import ApprovalPlace
+from headrace_control.waits.rules import Decider, refusal
+
+_APPROVALS = Cursor("approvals")
+_WAITS = Cursor("waits")
+
+
+class WaitService:
+    """Waits of the caller's tenant, over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool, payloads: Payloads) -> None:
+        self._pool, self._payloads = pool, payloads
+
+    async def approvals(
+        self, caller: Caller, status: WaitStatus, first: int, after: str | None
+    ) -> PageOf[Wait]:
+        """Approvals of one status, the one opened last first. A page stays the same while new ones are opened."""
+        caller.require(Permission.READ)
+        limit, before = page_size(first), _place(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            decider = await _decider(db, caller)
+            found = await repository.approvals(db, caller.tenant_id, status, limit + 1, before)
+        shown = [_shown(wait, caller, decider, now) for wait, now in found]
+        return page_of(shown, limit, lambda w: _APPROVALS.write(w.opened_at.isoformat(), w.run_id, w.step))
+
+    async def of_runs(
+        self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
+    ) -> Sequence[PageOf[Wait]]:
+        """For each (run, cursor) in turn: a page of the run's waits, in the order of their row keys."""
+        caller.require(Permission.READ)
+        limit = page_size(first)
+        places = [(run_id, _WAITS.read_text(after) or "") for run_id, after in pages]
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            decider = await _decider(db, caller)
+            found = await repository.waits(db, caller.tenant_id, places, limit + 1)
+        return [
+            page_of(
+                [_shown(wait, caller, decider, now) for wait, now in waits],
+                limit,
+                lambda w: _WAITS.write(w.step),
+            )
+            for waits in found
+        ]
+
+    async def decide(self, caller: Caller, decision: Decision) -> Wait:
+        """Decide an approval, once. The decision and the message that tells the run of it are one transaction.
+
+        Raises `NotFound`; `Conflict` when it was decided or is over, saying by whom or why; `Forbidden` when its step
+        does not let the caller; `InvalidInput` when the form does not fit.
+        """
+        caller.require(Permission.DECIDE)
+        tenant_id, run_id, step = caller.tenant_id, decision.run_id, decision.step
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            run = await lock(db, tenant_id, run_id)
+            found = await repository.wait(db, tenant_id, run_id, step) if run else None
+            if run is None or found is None or found[0].kind is not OpenKind.APPROVAL:
+                raise NotFound("approval")
+            wait, now = found
+            if (over := _over(wait, now)) is not None:
+                raise Conflict(over)
+            if run.status in ENDED_RUN:
+                raise Conflict(f"the run has ended ({run.status})")
+            decider = await _decider(db, caller)
+            if (refused := refusal(wait, decider)) is not None:
+                raise Forbidden(refused)
+            if problems := [*reason_problems(decision.reason), *self._form_problems(wait, decision)]:
+                raise InvalidInput(problems)
+            decided = Decided(
+                decision.verdict.decision, decider.key_name, now, decision.reason, decision.form
+            )
+            data = _as_json(decided)
+            await repository.decide(db, tenant_id, run_id, step, data, caller.api_key_id)
+            said: JsonObject = {**data, "byId": str(caller.api_key_id)}
+            message = NewMessage(MessageKind.DECISION, said, step=step, by=caller.api_key_id)
+            await post_message(db, tenant_id, run_id, message)
+            return replace(wait, status=WaitStatus.DECIDED, decided=decided)
+
+    def _form_problems(self, wait: Wait, decision: Decision) -> list[Problem]:
+        form = wait.data.get("form")
+        if isinstance(form, dict):
+            # Who rejects need not fill in what an approval asks for.
+            if decision.form is None and decision.verdict is Verdict.REJECT:
+                return []
+            given = {} if decision.form is None else decision.form
+            return self._payloads.problems(given, "form", form)
+        if decision.form is None:
+            return []
+        return [Problem("form", "this approval has no form", "Leave the form out; use the reason for words.")]
+
+
+def _shown(wait: Wait, caller: Caller, decider: Decider, now: datetime) -> Wait:
+    may = caller.may(Permission.DECIDE) and _over(wait, now) is None and wait.kind is OpenKind.APPROVAL
+    return replace(wait, may_decide=may and refusal(wait, decider) is None)
+
+
+def _over(wait: Wait, now: datetime) -> str | None:
+    """Why nobody can decide it any more."""
+    if wait.decided is not None:
+        who, at = wait.decided.by, _moment(wait.decided.at)
+        return f"`{who}` has decided this approval at {at} ({wait.decided.decision})"
+    if wait.status is not WaitStatus.OPEN:
+        return "the approval is over: its run has gone on or ended without a decision"
+    if wait.due_at is not None and wait.due_at <= now:
+        return f"the approval's deadline has passed at {_moment(wait.due_at)}"
+    return None
+
+
+def _as_json(decided: Decided) -> JsonObject:
+    return {
+        "decision": decided.decision,
+        "by": decided.by,
+        "at": _moment(decided.at),
+        "reason": decided.reason,
+        "form": decided.form,
+    }
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+async def _decider(db: Db, caller: Caller) -> Decider:
+    name = await repository.key_name(db, caller.tenant_id, caller.api_key_id)
+    return Decider(caller.role, caller.api_key_id, name)
+
+
+def _place(after: str | None) -> ApprovalPlace | None:
+    key = _APPROVALS.read(after, parts=3)
+    if key is None:
+        return None
+    try:
+        opened_at = datetime.fromisoformat(key[0])
+        if opened_at.tzinfo is None:
+            raise ValueError
+        return opened_at, UUID(key[1]), key[2]
+    except ValueError:
+        mend = "use a page's endCursor"
+        raise InvalidInput([Problem("after", "not a cursor of this list", mend)]) from None
