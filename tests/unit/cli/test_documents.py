@@ -144,3 +144,21 @@ def test_problems_of_shape_are_told_with_those_of_reading(tmp_path: Path) -> Non
         "workflow.yaml: steps[0].typ",
     }, found
     assert all(p.mend for p in caught.value.problems)
+
+
+def test_workflows_come_after_those_that_they_run(tmp_path: Path) -> None:
+    def running(name: str, *children: str) -> str:
+        steps = ", ".join(f"{{key: s{n}, type: workflow, workflow: {one}}}" for n, one in enumerate(children))
+        return f"workflow: {name}\nsteps: [{steps or '{key: a, type: wait, wait: {forMs: 1}}'}]\n"
+
+    put(
+        tmp_path,
+        a=running("year", "month", "{name: day, version: 1}"),
+        b=running("month", "day", "elsewhere"),
+        c=running("hour"),
+        d=running("day", "hour"),
+        e=running("ring-a", "ring-b"),
+        f=running("ring-b", "ring-a"),
+    )
+    names = [declared.name for declared in read([tmp_path], {})]
+    assert names == ["hour", "day", "month", "year", "ring-b", "ring-a"]

@@ -374,6 +374,12 @@ def test_what_is_known_of_outputs(one: Any, known: set[str] | None) -> None:
         )
 
 
+def test_without_any_published_workflow_one_is_to_be_created() -> None:
+    data = {"workflow": "w", "steps": [{"key": "a", "type": "workflow", "workflow": "child"}]}
+    (problem,) = validate_document(parse_document(data), Catalog())
+    assert (problem.code, problem.mend) == ("UNKNOWN_WORKFLOW", "Create `child` first.")
+
+
 def test_headers_of_actions_hold_no_callbacks() -> None:
     (problem,) = validate_action(action("a", headersTemplate={"X": "{{ callbacks.a }}"}))
     assert problem.code == "EXPRESSION_NOT_ALLOWED"

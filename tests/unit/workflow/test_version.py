@@ -9,7 +9,7 @@ import pytest
 from headrace.errors import InvalidInput
 from headrace.json_types import JsonObject
 from headrace.workflow.actions import parse_action
-from headrace.workflow.document import PinnedAction, Version
+from headrace.workflow.document import PinnedAction, PinnedChild, Version
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.parse import parse_document
 from headrace.workflow.version import digest, dump_version, load_version
@@ -26,12 +26,30 @@ def version() -> Version:
     return replace(made, digest=digest(dump_version(made)))
 
 
+def with_children() -> Version:
+    children = {"ship": PinnedChild("0190-v3", 3, {"type": "object"}), "bill": PinnedChild("0190-v1", 1)}
+    made = replace(version(), children=children)
+    return replace(made, digest=digest(dump_version(made)))
+
+
 def through_json(data: JsonObject) -> Any:
     return json.loads(json.dumps(data))
 
 
 def test_a_version_comes_back_as_it_was() -> None:
     assert load_version(through_json(dump_version(version()))) == version()
+    assert load_version(through_json(dump_version(with_children()))) == with_children()
+
+
+def test_a_version_without_children_says_nothing_of_them() -> None:
+    """So that the digests of versions published before there were any are still those of their content."""
+    assert "children" not in dump_version(version())
+
+
+@pytest.mark.parametrize("broken", [[], {"ship": 1}, {"ship": {"versionId": "x"}}, {"ship": {"version": 1}}])
+def test_children_that_are_none_are_refused(broken: Any) -> None:
+    with pytest.raises(InvalidInput):
+        load_version(through_json(dump_version(version())) | {"children": broken})
 
 
 def test_the_digest_is_of_the_content_alone() -> None:

@@ -3,7 +3,7 @@
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonMapping, JsonObject
 from headrace.workflow.actions import dump_action, parse_action
-from headrace.workflow.document import PinnedAction, Version
+from headrace.workflow.document import PinnedAction, PinnedChild, Version
 from headrace.workflow.dump import dump_document
 from headrace.workflow.json_rules import digest_of
 from headrace.workflow.parse import parse_document
@@ -11,13 +11,16 @@ from headrace.workflow.parse import parse_document
 
 def dump_version(version: Version) -> JsonObject:
     """The version as JSON data that `load_version` reads back as an equal version."""
-    return {
+    data: JsonObject = {
         "id": version.id,
         "digest": version.digest,
         "document": dump_document(version.document),
         "actions": {ref: _dump_pinned(pinned) for ref, pinned in version.actions.items()},
         "connections": dict(version.connections),
     }
+    if version.children:  # left out when there are none: digests of versions from before stay what they are
+        data["children"] = {key: _dump_child(child) for key, child in version.children.items()}
+    return data
 
 
 def load_version(data: JsonMapping) -> Version:
@@ -29,6 +32,7 @@ def load_version(data: JsonMapping) -> Version:
             document=parse_document(data["document"]),
             actions={ref: _load_pinned(pinned) for ref, pinned in _object(data["actions"]).items()},
             connections={name: _text(found) for name, found in _object(data["connections"]).items()},
+            children={key: _load_child(child) for key, child in _object(data.get("children", {})).items()},
         )
     except (KeyError, TypeError) as error:
         raise _broken("this is no version document") from error
@@ -62,6 +66,21 @@ def _load_pinned(data: Json) -> PinnedAction:
         revision=revision,
         base_url=_text(pinned["baseUrl"]),
         definition=parse_action(pinned["definition"], _text(pinned["app"])),
+    )
+
+
+def _dump_child(child: PinnedChild) -> Json:
+    data: JsonObject = {"versionId": child.version_id, "version": child.version}
+    return data if child.parameters is None else data | {"parameters": child.parameters}
+
+
+def _load_child(data: Json) -> PinnedChild:
+    pinned = _object(data)
+    number, parameters = pinned["version"], pinned.get("parameters")
+    if not isinstance(number, int):
+        raise TypeError
+    return PinnedChild(
+        _text(pinned["versionId"]), number, None if parameters is None else _object(parameters)
     )
 
 

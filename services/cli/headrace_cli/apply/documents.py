@@ -69,7 +69,38 @@ def read(
     if problems:
         raise InvalidInput(problems)
     order = list(Kind)
-    return sorted(reader.found, key=lambda d: order.index(d.kind))
+    return _children_first(sorted(reader.found, key=lambda d: order.index(d.kind)))
+
+
+def children_of(declared: Declared) -> set[str]:
+    """The workflows that a declared one runs as steps, as far as it can be read."""
+    steps = declared.fields.get("steps") if declared.kind is Kind.WORKFLOW else None
+    named = (
+        [step.get("workflow") for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    )
+    names = [child.get("name") if isinstance(child, dict) else child for child in named]
+    return {name for name in names if isinstance(name, str)}
+
+
+def _children_first(declared: Sequence[Declared]) -> list[Declared]:
+    """In the same order, but for workflows that others run: what is pinned has to be there. Of workflows that run
+    each other, the one that was reached first comes last."""
+    workflows = {one.name: one for one in declared if one.kind is Kind.WORKFLOW}
+    ordered: dict[str, Declared] = {}
+    seen: set[str] = set()
+    for first in workflows:
+        waiting = [(first, False)]
+        while waiting:
+            name, is_ready = waiting.pop()
+            if is_ready:
+                ordered[name] = workflows[name]
+            elif name not in seen:
+                seen.add(name)
+                waiting.append((name, True))
+                waiting += [
+                    (child, False) for child in sorted(children_of(workflows[name]) & workflows.keys())
+                ]
+    return [one for one in declared if one.kind is not Kind.WORKFLOW] + [*ordered.values()]
 
 
 class _Reader:

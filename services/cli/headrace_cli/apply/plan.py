@@ -10,6 +10,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import dump_action, parse_action
 from headrace.workflow.dump import dump_document
 from headrace.workflow.parse import parse_document
+from headrace.workflow.uses import children_used
 from headrace_control.apps.auth_scheme import dump_scheme
 
 from headrace_cli.apply.documents import Declared, Kind
@@ -29,7 +30,7 @@ _SECRETS = """
 query Secrets($after: String) {
   secrets(first: 200, after: $after) { items { name } pageInfo { hasNextPage endCursor } }
 }"""
-_WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { document resolved } } }"
+_WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { id document resolved } } }"
 
 
 class Verb(StrEnum):
@@ -141,7 +142,22 @@ class _Planner:
         _, differences = _compared(wanted, dump_document(parse_document(current["published"]["document"])))
         pinned = current["published"]["resolved"]["actions"]
         stale = [ref for ref in pinned if await self._is_stale(ref, pinned[ref])]
-        return True, [*differences, *(f"actions.{ref}" for ref in stale)]
+        children = current["published"]["resolved"].get("children", {})
+        moved = [
+            key for key, child in _followed(wanted).items() if await self._is_old(child, children.get(key))
+        ]
+        places = [*(f"actions.{ref}" for ref in stale), *(f"children.{key}" for key in moved)]
+        return True, [*differences, *places]
+
+    async def _is_old(self, workflow: str, pinned: Mapping[str, Any] | None) -> bool:
+        """Whether publishing anew would pin another version of this child."""
+        if pinned is None or (Kind.WORKFLOW, workflow) in self._changed:
+            return True
+        try:
+            current = (await self._client.execute(_WORKFLOW, {"name": workflow}))["workflow"]
+        except NotFound:
+            return True
+        return current["published"] is None or bool(current["published"]["id"] != pinned["versionId"])
 
     async def _is_stale(self, ref: str, pinned: Mapping[str, Any]) -> bool:
         """Whether publishing anew would pin something else for this action."""
@@ -154,6 +170,12 @@ class _Planner:
         return bool(
             current["latest"]["id"] != pinned["revisionId"] or current["app"]["baseUrl"] != pinned["baseUrl"]
         )
+
+
+def _followed(document: JsonObject) -> dict[str, str]:
+    """The workflows that the document's steps run at their newest version, by the step's key."""
+    children = children_used(parse_document(document))
+    return {key: child.workflow for key, child in children.items() if child.version is None}
 
 
 def secrets_to_write(declared: Declared, current: Mapping[str, Any] | None, rotate: bool) -> JsonObject:

@@ -1,4 +1,4 @@
-"""What a tenant has that a document may refer to, read for one document in four queries."""
+"""What a tenant has that a document may refer to, read for one document in a few queries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ from uuid import UUID
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.actions import parse_action
-from headrace.workflow.document import ActionDefinition, Document, PinnedAction
+from headrace.workflow.document import ActionDefinition, Document, PinnedAction, PinnedChild
 from headrace.workflow.grammar import BUILT_IN_TYPES
+from headrace.workflow.uses import actions_used, children_used, connections_used
 from headrace.workflow.validate import Catalog
+
+from headrace_control.auth.roles import Role
 
 _sql = load("headrace_control.workflows")
 
@@ -25,14 +28,14 @@ class Holdings:
     catalog: Catalog
     actions: Mapping[str, PinnedAction]
     connections: Mapping[str, UUID]
+    workflows: Mapping[str, Mapping[int, PinnedChild]]
 
 
 async def read_holdings(
     db: Db, tenant_id: UUID, document: Document, step_types: frozenset[str] = BUILT_IN_TYPES
 ) -> Holdings:
-    """Each action at its newest revision."""
-    refs = {step.action for step in document.steps if step.action}
-    refs |= {step.compensate.action for step in document.steps if step.compensate}
+    """Each action at its newest revision, each workflow at its newest published version and at those named."""
+    refs = actions_used(document)
     wanted = [ref.partition("/") for ref in sorted(refs)]
     found = await db.fetch(
         _sql.pinnable_actions, tenant_id, [app for app, _, _ in wanted], [name for _, _, name in wanted]
@@ -40,17 +43,43 @@ async def read_holdings(
     actions = {f"{row['app']}/{row['name']}": _pinned(row) for row in found}
     # Names for suggestions: only when something is missing.
     names = await db.fetch(_sql.action_names, tenant_id, SUGGESTED) if len(actions) < len(refs) else []
-    connections = await db.fetch(
-        _sql.connections, tenant_id, [s.connection for s in document.steps if s.connection], SUGGESTED
-    )
+    connections = await db.fetch(_sql.connections, tenant_id, sorted(connections_used(document)), SUGGESTED)
     secrets = await db.fetch(_sql.secret_names, tenant_id, list(document.secrets.values()), SUGGESTED)
+    workflows = await _read_workflows(db, tenant_id, document)
     catalog = Catalog(
         actions=_Actions(actions, [row["ref"] for row in names]),
         connections={row["name"]: row["app"] for row in connections},
         secrets=frozenset(row["name"] for row in secrets),
         step_types=step_types,
+        workflows=workflows,
+        roles=frozenset(Role),
     )
-    return Holdings(catalog, actions, {row["name"]: row["id"] for row in connections})
+    return Holdings(catalog, actions, {row["name"]: row["id"] for row in connections}, workflows)
+
+
+async def _read_workflows(
+    db: Db, tenant_id: UUID, document: Document
+) -> Mapping[str, Mapping[int, PinnedChild]]:
+    """The published versions that the document may pin, by workflow and number; others, for suggestions, without."""
+    children = children_used(document).values()
+    if not children:
+        return {}
+    wanted = sorted(
+        {(child.workflow, child.version or 0) for child in children} | {(c.workflow, 0) for c in children}
+    )
+    found: dict[str, dict[int, PinnedChild]] = {}
+    for row in await db.fetch(
+        _sql.pinnable_workflows,
+        tenant_id,
+        [name for name, _ in wanted],
+        [number or None for _, number in wanted],
+    ):
+        pinned = PinnedChild(str(row["id"]), row["version"], row["parameters"])
+        found.setdefault(row["name"], {})[pinned.version] = pinned
+    if len(found) < len({name for name, _ in wanted}):
+        for row in await db.fetch(_sql.published_workflow_names, tenant_id, SUGGESTED):
+            found.setdefault(row["name"], {})
+    return found
 
 
 class _Actions(Mapping[str, ActionDefinition]):

@@ -11,6 +11,7 @@ from itertools import islice
 
 from headrace.errors import InvalidInput
 from headrace.json_types import Json, JsonObject
+from headrace.workflow.document import EdgeOn
 from headrace.workflow.dump import dump_document
 from headrace.workflow.parse import parse_document
 from headrace.workflow.paths import at_name
@@ -18,7 +19,7 @@ from headrace.workflow.values import same
 
 from headrace_control.workflows.model import Change, ChangeKind, VersionDocuments
 
-_PLACES = ("parameters", "env", "steps", "edges", "result", "timeoutMs", "actions", "connections")
+_PLACES = ("parameters", "env", "steps", "edges", "result", "timeoutMs", "actions", "connections", "children")
 
 
 MAX_CHANGES = 1000
@@ -56,6 +57,8 @@ def _comparable(version: VersionDocuments) -> JsonObject:
         if isinstance(actions, dict):
             shown["actions"] = {ref: _pin(pinned) for ref, pinned in actions.items()}
         shown["connections"] = connections
+        if isinstance(children := version.resolved.get("children"), dict):
+            shown["children"] = {key: _child(pinned) for key, pinned in children.items()}
     return shown
 
 
@@ -81,7 +84,10 @@ def _edges(edges: Sequence[Json]) -> JsonObject:
     for index, edge in enumerate(edges):
         ends = (edge.get("from"), edge.get("to")) if isinstance(edge, dict) else ()
         named = [end for end in ends if isinstance(end, str)]
-        _put(keyed, " -> ".join(named) if len(named) == 2 else "", index, edge)
+        name = " -> ".join(named) if len(named) == 2 else ""
+        if name and isinstance(edge, dict) and edge.get("on") == EdgeOn.ERROR:
+            name += " on error"
+        _put(keyed, name, index, edge)
     return keyed
 
 
@@ -93,6 +99,12 @@ def _pin(pinned: Json) -> Json:
     if not isinstance(pinned, dict):
         return pinned
     return {"revision": pinned.get("revision"), "baseUrl": pinned.get("baseUrl")}
+
+
+def _child(pinned: Json) -> Json:
+    if not isinstance(pinned, dict):
+        return pinned
+    return {"versionId": pinned.get("versionId"), "version": pinned.get("version")}
 
 
 def _member(before: JsonObject, after: JsonObject, name: str, path: str) -> Iterator[Change]:

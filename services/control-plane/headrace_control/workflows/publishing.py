@@ -1,7 +1,6 @@
 """Whether a document can be published, and what runners get of it."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -9,8 +8,9 @@ from headrace.errors import InvalidInput
 from headrace.ids import new_id
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.document import Document, Version
+from headrace.workflow.document import Document, PinnedChild, Version
 from headrace.workflow.parse import read_document
+from headrace.workflow.uses import children_used, connections_used
 from headrace.workflow.validate import beside, validate_document
 from headrace.workflow.version import digest, dump_version
 
@@ -20,7 +20,7 @@ from headrace_control.workflows.step_types import installed_step_types
 
 @dataclass(frozen=True, slots=True)
 class Publishable:
-    """A document that was found in order, with its action revisions pinned and its connections named by id."""
+    """A document that was found in order: its action revisions and child versions pinned, its connections by id."""
 
     workflow: str
     version_id: UUID
@@ -54,12 +54,17 @@ async def prepare(pool: Pool, tenant_id: UUID, data: Json, version_id: UUID | No
         digest="",
         document=document,
         actions=holdings.actions,
-        connections=_used(document, holdings.connections),
+        connections={name: str(holdings.connections[name]) for name in sorted(connections_used(document))},
+        children=_pinned(document, holdings),
     )
     version = replace(version, digest=digest(dump_version(version)))
     return Publishable(document.workflow, version_id, data, dump_version(version), version.digest)
 
 
-def _used(document: Document, connections: Mapping[str, UUID]) -> dict[str, str]:
-    used = {step.connection for step in document.steps if step.connection}
-    return {name: str(connections[name]) for name in sorted(used)}
+def _pinned(document: Document, holdings: Holdings) -> dict[str, PinnedChild]:
+    """What each `workflow` step runs: the version that it names, or the newest that is published."""
+    pinned: dict[str, PinnedChild] = {}
+    for key, child in children_used(document).items():
+        versions = holdings.workflows[child.workflow]
+        pinned[key] = versions[child.version or max(versions)]
+    return pinned

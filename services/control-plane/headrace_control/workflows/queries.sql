@@ -134,3 +134,25 @@ SELECT name FROM secrets
 WHERE tenant_id = $1
 ORDER BY name <> ALL($2::text[]), name
 LIMIT $3
+
+-- name: pinnable_workflows
+-- Of each wanted workflow the published version of that number, or the newest where there is no number.
+SELECT w.name, v.id, v.version, v.parameters
+FROM unnest($2::text[], $3::int[]) AS wanted (name, version)
+JOIN workflows w ON w.tenant_id = $1 AND w.name = wanted.name
+CROSS JOIN LATERAL (
+    SELECT id, version, document -> 'parameters' AS parameters FROM workflow_versions
+    WHERE tenant_id = $1 AND workflow_id = w.id AND status = 'PUBLISHED'
+      AND (wanted.version IS NULL OR version = wanted.version)
+    ORDER BY version DESC
+    LIMIT 1
+) v
+
+-- name: published_workflow_names
+-- For suggestions only.
+SELECT w.name FROM workflows w
+WHERE w.tenant_id = $1 AND EXISTS (
+    SELECT FROM workflow_versions v
+    WHERE v.tenant_id = $1 AND v.workflow_id = w.id AND v.status = 'PUBLISHED')
+ORDER BY w.name
+LIMIT $2

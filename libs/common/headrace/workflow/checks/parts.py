@@ -58,7 +58,7 @@ def _find_child(subject: Subject, child: Child, path: str) -> PinnedChild | None
     versions = known.get(child.workflow)
     if not versions:
         message = f"there is no published workflow `{child.workflow}`"
-        mend = create(child.workflow, [name for name in known if known[name]])
+        mend = create(child.workflow, known)
         subject.reading.add(path, message, mend, "UNKNOWN_WORKFLOW")
         return None
     found = versions.get(max(versions) if child.version is None else child.version)

@@ -15,8 +15,9 @@ class Catalog:
     """What a document may refer to.
 
     `actions` by `app/action`; `connections` maps a name to its app; `secrets` are names; `step_types` are all
-    that the runners know, plug-ins included. `workflows` maps a name to its published versions by number, of which
-    the newest is always among them. `roles` are those that may stand in an approval; empty, any may.
+    that the runners know, plug-ins included. `workflows` maps a name to its published versions by number, the newest
+    always among them; without any it is there for suggestions. `roles` are those that may stand in an approval;
+    empty, any may.
     """
 
     actions: Mapping[str, ActionDefinition] = field(default_factory=dict)
