@@ -4,14 +4,25 @@ from random import Random
 
 from headrace.outbound.call import CallFailure
 from headrace.outbound.failures import CallCode
-from headrace.workflow.document import RetryPolicy, RetryStrategy
+from headrace.workflow.document import Document, ErrorClass, PinnedAction, RetryPolicy, RetryStrategy, Step
 
-_WORTH_IT = frozenset(
-    {CallCode.TIMEOUT, CallCode.CONNECT_FAILED, CallCode.DNS_FAILED, CallCode.CONNECTION_LOST}
-)
+_CLASS_OF = {
+    CallCode.TIMEOUT: ErrorClass.TIMEOUT,
+    CallCode.CONNECT_FAILED: ErrorClass.CONNECTION,
+    CallCode.DNS_FAILED: ErrorClass.CONNECTION,
+    CallCode.CONNECTION_LOST: ErrorClass.CONNECTION,
+    "TOKEN_UNAVAILABLE": ErrorClass.TOKEN,
+    "TOKEN_REFUSED": ErrorClass.TOKEN,
+}
 # A gateway's word that it had no answer: the call may have been carried out behind it.
 _NOT_ANSWERED_BEHIND = frozenset({502, 504})
 MAX_RETRY_AFTER_MS = 3_600_000
+
+
+def policy_of(step: Step, pinned: PinnedAction, document: Document) -> RetryPolicy:
+    """The policy of a step's calls: the step's own, else its action's, its app's, its step type's, else none."""
+    default = document.retries.get(step.type)
+    return step.retry or pinned.definition.retry or pinned.retry or default or RetryPolicy()
 
 
 def in_doubt(failure: CallFailure, *, repeatable: bool) -> bool:
@@ -19,34 +30,50 @@ def in_doubt(failure: CallFailure, *, repeatable: bool) -> bool:
     return not repeatable and failure.sent and failure.status is None
 
 
+def class_of(failure: CallFailure) -> ErrorClass | None:
+    """The kind of failure, as retry policies name it; None for one that no policy can name."""
+    status = failure.status
+    if not failure.code.startswith("HTTP_") or status is None:
+        return _CLASS_OF.get(failure.code)
+    if status == 429:
+        return ErrorClass.RATE_LIMITED
+    return ErrorClass.SERVER_ERROR if status in (408, 425) or 500 <= status < 600 else None
+
+
+def worth_it(policy: RetryPolicy, failure: CallFailure, *, repeatable: bool) -> bool:
+    """Whether the policy makes the call again after this failure, were there attempts left.
+
+    A policy that names no failures takes timeouts, connections that failed or were lost, 408, 425, 429, 5xx, and a
+    token endpoint that is away. A call that can not be repeated is not, whatever the policy says, once it may have
+    been carried out.
+    """
+    kind = class_of(failure)
+    if policy.strategy is RetryStrategy.NONE or kind is None or in_doubt(failure, repeatable=repeatable):
+        return False
+    if policy.on and kind not in policy.on:
+        return False
+    if failure.code == "TOKEN_REFUSED" and not policy.on:
+        return False
+    if repeatable or failure.status is None:
+        return True
+    return failure.code.startswith("HTTP_") and failure.status not in _NOT_ANSWERED_BEHIND
+
+
 def next_delay(
     policy: RetryPolicy, attempt: int, failure: CallFailure, rng: Random, *, repeatable: bool
 ) -> float | None:
     """Seconds until the next attempt; None when there is none. `attempt` counts those made, from 1.
 
-    Worth it are timeouts, connections that failed or were lost, 408, 425, 429 and 5xx. `Retry-After` puts
-    the attempt off further, to at most an hour, and never brings it forward.
+    `Retry-After` puts the attempt off further, to at most an hour, and never brings it forward.
     """
-    if policy.strategy is RetryStrategy.NONE or attempt >= policy.max_attempts:
-        return None
-    if in_doubt(failure, repeatable=repeatable) or not _worth_it(failure, repeatable):
+    if attempt >= policy.max_attempts or not worth_it(policy, failure, repeatable=repeatable):
         return None
     initial, longest = policy.initial_delay_ms, policy.max_delay_ms
     match policy.strategy:
-        case RetryStrategy.FIXED:
-            delay = float(min(initial, longest))
         case RetryStrategy.EXPONENTIAL:
             delay = rng.uniform(0, min(initial * 2 ** (attempt - 1), longest))
+        case _:
+            delay = float(min(initial, longest))
     if failure.retry_after is not None:
         delay = max(delay, min(failure.retry_after * 1000, MAX_RETRY_AFTER_MS))
     return delay / 1000
-
-
-def _worth_it(failure: CallFailure, repeatable: bool) -> bool:
-    status = failure.status
-    if not failure.code.startswith("HTTP_") or status is None:
-        # An answer that broke off after its status: the call was carried out.
-        return failure.code in _WORTH_IT and (repeatable or status is None)
-    if not repeatable and status in _NOT_ANSWERED_BEHIND:
-        return False
-    return status in (408, 425, 429) or 500 <= status < 600

@@ -10,11 +10,11 @@ FAILURE = (
 
 CREATE_APP = (
     "mutation($input: AppInput!) { createApp(input: $input) {"
-    f" ... on App {{ id name baseUrl auth }} {FAILURE} }} }}"
+    f" ... on App {{ id name baseUrl auth retry }} {FAILURE} }} }}"
 )
 UPDATE_APP = (
     "mutation($name: String!, $input: AppChanges!) { updateApp(name: $name, input: $input) {"
-    f" ... on App {{ title baseUrl auth }} {FAILURE} }} }}"
+    f" ... on App {{ title baseUrl auth retry }} {FAILURE} }} }}"
 )
 DELETE_APP = (
     f"mutation($name: String!) {{ deleteApp(name: $name) {{ ... on Deleted {{ name }} {FAILURE} }} }}"

@@ -132,6 +132,18 @@ async def test_a_designer_can_not_move_where_secrets_are_sent(admin: Client) -> 
     assert (await designer(UPDATE_APP, name="shop", input={"title": "Shop"}))["updateApp"]["title"] == "Shop"
 
 
+async def test_an_app_has_a_retry_policy_for_its_actions(admin: Client) -> None:
+    written = {"strategy": "FIXED", "maxAttempts": 4, "on": ["RATE_LIMITED"]}
+    whole = {**written, "initialDelayMs": 200, "maxDelayMs": 10_000}
+    assert (await create_app(admin, retry=written))["retry"] == whole
+    changed = (await admin(UPDATE_APP, name="shop", input={"title": "Shop"}))["updateApp"]
+    assert changed["retry"] == whole
+    changed = (await admin(UPDATE_APP, name="shop", input={"retry": None}))["updateApp"]
+    assert changed["retry"] is None
+    refused = (await admin(UPDATE_APP, name="shop", input={"retry": {"strategy": "SOON"}}))["updateApp"]
+    assert [p["path"] for p in refused["problems"]] == ["retry.strategy"]
+
+
 async def test_apps_are_paged_by_name_while_others_arrive(admin: Client) -> None:
     for name in ("b", "d", "f", "h"):
         await create_app(admin, name)

@@ -7,13 +7,17 @@ import pytest
 from headrace.outbound.call import CallFailure
 from headrace.workflow.document import (
     ActionDefinition,
+    Document,
+    ErrorClass,
     Idempotency,
     IdempotencyMode,
+    PinnedAction,
     RetryPolicy,
     RetryStrategy,
+    Step,
 )
 from headrace.workflow.idempotency import may_repeat
-from headrace_runner.retry import in_doubt, next_delay
+from headrace_runner.retry import in_doubt, next_delay, policy_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +138,34 @@ def test_retry_after_puts_off_and_never_brings_forward(asked: float, given_: flo
 )
 def test_what_may_be_repeated(method: str, mode: IdempotencyMode, *, repeatable: bool) -> None:
     assert may_repeat(ActionDefinition("a", "b", method, "/", idempotency=Idempotency(mode))) == repeatable
+
+
+def test_a_policy_that_names_failures_is_for_those_alone() -> None:
+    limited = replace(FIXED, on=(ErrorClass.RATE_LIMITED, ErrorClass.TOKEN))
+    assert delay(http(429), policy=limited) is not None
+    assert delay(http(503), policy=limited) is None
+    assert delay(CallFailure("TIMEOUT", "", sent=False), policy=limited) is None
+    assert delay(CallFailure("TOKEN_REFUSED", "", sent=False), policy=limited) is not None
+    assert delay(CallFailure("TOKEN_REFUSED", "", sent=False)) is None
+    assert delay(CallFailure("TOKEN_UNAVAILABLE", "", sent=False)) is not None
+    # Naming a failure does not make a call safe that is not.
+    lost = replace(FIXED, on=(ErrorClass.CONNECTION, ErrorClass.SERVER_ERROR))
+    assert delay(CallFailure("CONNECTION_LOST", "", sent=True), policy=lost, repeatable=False) is None
+    assert delay(http(502), policy=lost, repeatable=False) is None
+
+
+@pytest.mark.parametrize("written", ["step", "action", "app", "type", "nothing"])
+def test_the_nearest_policy_counts(written: str) -> None:
+    """Step over action over app over step type: each is there together with all those behind it."""
+    order = ["step", "action", "app", "type"]
+    there = order[order.index(written) :] if written in order else []
+
+    def policy(place: str) -> RetryPolicy | None:
+        return RetryPolicy(RetryStrategy.FIXED, order.index(place) + 2) if place in there else None
+
+    action = ActionDefinition("shop", "get", "GET", "/x", retry=policy("action"))
+    pinned = PinnedAction("r", 1, "https://shop.example", action, policy("app"))
+    of_type = policy("type")
+    document = Document("w", (), retries={"action": of_type} if of_type else {})
+    found = policy_of(Step("a", retry=policy("step")), pinned, document)
+    assert found == (policy(written) if there else RetryPolicy())

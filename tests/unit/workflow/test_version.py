@@ -9,7 +9,14 @@ import pytest
 from headrace.errors import InvalidInput
 from headrace.json_types import JsonObject
 from headrace.workflow.actions import parse_action
-from headrace.workflow.document import PinnedAction, PinnedChild, Version
+from headrace.workflow.document import (
+    ErrorClass,
+    PinnedAction,
+    PinnedChild,
+    RetryPolicy,
+    RetryStrategy,
+    Version,
+)
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.parse import parse_document
 from headrace.workflow.version import digest, dump_version, load_version
@@ -50,6 +57,15 @@ def test_a_version_without_children_says_nothing_of_them() -> None:
 def test_children_that_are_none_are_refused(broken: Any) -> None:
     with pytest.raises(InvalidInput):
         load_version(through_json(dump_version(version())) | {"children": broken})
+
+
+def test_an_apps_retry_policy_is_pinned() -> None:
+    made = version()
+    retry = RetryPolicy(RetryStrategy.FIXED, 4, on=(ErrorClass.TIMEOUT,))
+    actions = {ref: replace(pinned, retry=retry) for ref, pinned in made.actions.items()}
+    made = replace(made, actions=actions)
+    made = replace(made, digest=digest(dump_version(made)))
+    assert load_version(through_json(dump_version(made))) == made
 
 
 def test_the_digest_is_of_the_content_alone() -> None:

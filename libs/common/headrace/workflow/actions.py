@@ -12,7 +12,6 @@ from headrace.workflow.document import (
     Idempotency,
     IdempotencyMode,
     OnMismatch,
-    RetryPolicy,
 )
 from headrace.workflow.grammar import MAX_TIMEOUT_MS
 from headrace.workflow.json_rules import check_json
@@ -86,14 +85,13 @@ def parse_action(data: object, app: str) -> ActionDefinition:
 
 
 def dump_action(action: ActionDefinition) -> JsonObject:
-    """The definition as JSON data, every key written, that `parse_action` reads back as an equal one."""
+    """The definition as JSON data, every key with a default written, that `parse_action` reads back as an equal one."""
     data: JsonObject = {
         "name": action.name,
         "method": action.method,
         "endpointTemplate": action.endpoint_template,
         "headersTemplate": dict(action.headers_template),
         "bodyType": action.body_type.value,
-        "retry": dump_retry(action.retry),
         "timeoutMs": action.timeout_ms,
         "idempotency": {"mode": action.idempotency.mode.value, "header": action.idempotency.header},
         "onOutputMismatch": action.on_output_mismatch.value,
@@ -101,6 +99,8 @@ def dump_action(action: ActionDefinition) -> JsonObject:
         "reversibility": action.reversibility,
         "sensitivity": action.sensitivity,
     }
+    if action.retry is not None:
+        data["retry"] = dump_retry(action.retry)
     for part, schema in schemas_of(action).items():
         data[f"{part}Schema"] = schema
     return data
@@ -176,7 +176,7 @@ def _action(reading: Reading, data: Json, app: str) -> ActionDefinition | None:
         output_schema=schemas["output"],
         headers_template=_headers(fields),
         body_type=fields.choice("bodyType", BodyType) or plain.body_type,
-        retry=read_retry(fields) or RetryPolicy(),
+        retry=read_retry(fields),
         timeout_ms=fields.integer("timeoutMs", 1, MAX_TIMEOUT_MS) or plain.timeout_ms,
         idempotency=_idempotency(fields),
         on_output_mismatch=fields.choice("onOutputMismatch", OnMismatch) or plain.on_output_mismatch,

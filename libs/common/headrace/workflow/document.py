@@ -355,7 +355,7 @@ class ActionDefinition:
     """One revision of an action: all that a runner needs to build its calls.
 
     `endpoint_template` is a path with `{name}` parameters, joined to the base URL. Schemas are JSON Schema
-    2020-12 objects or None. `timeout_ms` bounds one request (at most 600,000).
+    2020-12 objects or None. `timeout_ms` bounds one request (at most 600,000). `retry` None leaves it to the app.
     """
 
     app: str
@@ -369,7 +369,7 @@ class ActionDefinition:
     output_schema: JsonObject | None = None
     headers_template: Mapping[str, str] = field(default_factory=dict)
     body_type: BodyType = BodyType.JSON
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy | None = None
     timeout_ms: int = 30_000
     idempotency: Idempotency = Idempotency()
     on_output_mismatch: OnMismatch = OnMismatch.WARN
@@ -385,12 +385,13 @@ class ActionDefinition:
 
 @dataclass(frozen=True, slots=True)
 class PinnedAction:
-    """An action revision as a published version pins it, with its app's base URL at that time."""
+    """An action revision as a published version pins it, with its app's base URL and retry policy at that time."""
 
     revision_id: str
     revision: int
     base_url: str
     definition: ActionDefinition
+    retry: RetryPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Reading and writing the retry policy that steps and actions share."""
 
-from headrace.json_types import JsonObject
+from headrace.json_types import Json, JsonObject
 from headrace.workflow.document import ErrorClass, RetryPolicy, RetryStrategy
-from headrace.workflow.reading import Fields
+from headrace.workflow.reading import Fields, Reading
 
 KEYS = ("strategy", "maxAttempts", "initialDelayMs", "maxDelayMs", "on")
 MAX_ATTEMPTS = 50
@@ -40,6 +40,15 @@ def read_retry(owner: Fields, name: str = "retry") -> RetryPolicy | None:
         plain.max_delay_ms if longest is None else longest,
         on or (),
     )
+
+
+def load_retry(stored: Json) -> RetryPolicy | None:
+    """The policy that `dump_retry` wrote; None for none. Raises `InvalidInput`."""
+    reading = Reading()
+    fields = reading.fields({"retry": stored}, "", ("retry",)) if stored is not None else None
+    policy = read_retry(fields) if fields is not None else None
+    reading.finish()
+    return policy
 
 
 def dump_retry(retry: RetryPolicy) -> JsonObject:

@@ -7,6 +7,7 @@ from headrace.workflow.document import PinnedAction, PinnedChild, Version
 from headrace.workflow.dump import dump_document
 from headrace.workflow.json_rules import digest_of
 from headrace.workflow.parse import parse_document
+from headrace.workflow.retry import dump_retry, load_retry
 
 
 def dump_version(version: Version) -> JsonObject:
@@ -47,13 +48,16 @@ def digest(data: JsonMapping) -> str:
 
 
 def _dump_pinned(pinned: PinnedAction) -> Json:
-    return {
+    data: JsonObject = {
         "revisionId": pinned.revision_id,
         "revision": pinned.revision,
         "baseUrl": pinned.base_url,
         "app": pinned.definition.app,
         "definition": dump_action(pinned.definition),
     }
+    if pinned.retry is not None:
+        data["retry"] = dump_retry(pinned.retry)
+    return data
 
 
 def _load_pinned(data: Json) -> PinnedAction:
@@ -66,6 +70,7 @@ def _load_pinned(data: Json) -> PinnedAction:
         revision=revision,
         base_url=_text(pinned["baseUrl"]),
         definition=parse_action(pinned["definition"], _text(pinned["app"])),
+        retry=load_retry(pinned.get("retry")),
     )
 
 

@@ -54,7 +54,8 @@ def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
         case Kind.APP:
             if new:
                 return [(_CREATE_APP, {"input": fields})]
-            changes = {key: value for key, value in fields.items() if key != "name"}
+            # What the file does not say any more is taken away.
+            changes = {"retry": None, **{key: value for key, value in fields.items() if key != "name"}}
             return [(_UPDATE_APP, {"name": name, "input": changes})]
         case Kind.ACTION:
             app, _, own = name.partition("/")

@@ -10,17 +10,18 @@ from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import dump_action, parse_action
 from headrace.workflow.dump import dump_document
 from headrace.workflow.parse import parse_document
+from headrace.workflow.retry import dump_retry
 from headrace.workflow.uses import children_used
 from headrace_control.apps.auth_scheme import dump_scheme
 
 from headrace_cli.apply.documents import Declared, Kind
-from headrace_cli.apply.shape import definition, scheme, told_of
+from headrace_cli.apply.shape import definition, retry_of, scheme, told_of
 from headrace_cli.client import Client
 
-_APP = "query App($name: String!) { app(name: $name) { title baseUrl auth } }"
+_APP = "query App($name: String!) { app(name: $name) { title baseUrl auth retry } }"
 _ACTION = """
 query Action($app: String!, $name: String!) {
-  action(app: $app, name: $name) { app { baseUrl } latest { id definition } }
+  action(app: $app, name: $name) { app { baseUrl retry } latest { id definition } }
 }"""
 _CONNECTION = """
 query Connection($name: String!) {
@@ -97,8 +98,13 @@ class _Planner:
                 assert_never(declared.kind)
 
     async def _app(self, declared: Declared) -> tuple[bool, Sequence[str]]:
-        auth = scheme(declared)
-        wanted = {"title": "", **declared.fields, "auth": dump_scheme(auth) if auth else None}
+        auth, retry = scheme(declared), retry_of(declared)
+        wanted = {
+            "title": "",
+            **declared.fields,
+            "auth": dump_scheme(auth) if auth else None,
+            "retry": dump_retry(retry) if retry else None,
+        }
         del wanted["name"]
         current = (await self._client.execute(_APP, {"name": declared.name}))["app"]
         return _compared(wanted, current)
@@ -167,9 +173,8 @@ class _Planner:
         current = (await self._client.execute(_ACTION, {"app": app, "name": name}))["action"]
         if current is None:
             return True
-        return bool(
-            current["latest"]["id"] != pinned["revisionId"] or current["app"]["baseUrl"] != pinned["baseUrl"]
-        )
+        there = current["latest"]["id"], current["app"]["baseUrl"], current["app"]["retry"]
+        return there != (pinned["revisionId"], pinned["baseUrl"], pinned.get("retry"))
 
 
 def _followed(document: JsonObject) -> dict[str, str]:

@@ -6,8 +6,10 @@ from types import MappingProxyType
 from headrace.errors import HeadraceError, InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import parse_action
+from headrace.workflow.document import RetryPolicy
 from headrace.workflow.parse import parse_document
 from headrace.workflow.reading import Reading
+from headrace.workflow.retry import load_retry
 from headrace_control.apps.auth_scheme import AuthScheme, read_scheme
 
 from headrace_cli.apply.documents import Declared, Kind
@@ -15,7 +17,13 @@ from headrace_cli.apply.documents import Declared, Kind
 # What a document may hold, and of what kind; True: it has to. An action's and a workflow's own reader knows better.
 _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
     {
-        Kind.APP: {"name": (str, True), "title": (str, False), "baseUrl": (str, True), "auth": (dict, True)},
+        Kind.APP: {
+            "name": (str, True),
+            "title": (str, False),
+            "baseUrl": (str, True),
+            "auth": (dict, True),
+            "retry": (dict, False),
+        },
         Kind.CONNECTION: {
             "name": (str, True),
             "app": (str, True),
@@ -51,6 +59,11 @@ def scheme(declared: Declared) -> AuthScheme | None:
     found = read_scheme(reading, declared.fields.get("auth"), "auth")
     reading.finish()
     return found
+
+
+def retry_of(declared: Declared) -> RetryPolicy | None:
+    """An app's retry policy. Raises `InvalidInput`."""
+    return load_retry(declared.fields.get("retry"))
 
 
 def placed(declared: Declared, error: InvalidInput) -> InvalidInput:
@@ -103,10 +116,15 @@ def _read_app(declared: Declared) -> None:
         scheme(declared)
 
 
+def _read_retry(declared: Declared) -> None:
+    if isinstance(declared.fields.get("retry"), dict):
+        retry_of(declared)
+
+
 def _read_workflow(declared: Declared) -> None:
     parse_document(declared.fields)
 
 
 _READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyType(
-    {Kind.APP: (_read_app,), Kind.ACTION: (_read_action,), Kind.WORKFLOW: (_read_workflow,)}
+    {Kind.APP: (_read_app, _read_retry), Kind.ACTION: (_read_action,), Kind.WORKFLOW: (_read_workflow,)}
 )

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 import strawberry
 from headrace.json_types import Json
+from headrace.workflow.retry import dump_retry
 
 from headrace_control.apps import model
 from headrace_control.apps.auth_scheme import dump_scheme
@@ -23,6 +24,9 @@ class AppType:
     title: str
     base_url: str
     auth: JSON = strawberry.field(description="How its connections authenticate: `{kind, ...}`.")
+    retry: JSON | None = strawberry.field(
+        description="How its calls are made again where neither step nor action says."
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -34,6 +38,7 @@ class AppType:
             title=app.title,
             base_url=app.base_url,
             auth=JSON(dump_scheme(app.auth)),
+            retry=JSON(dump_retry(app.retry)) if app.retry else None,
             created_at=app.created_at,
             updated_at=app.updated_at,
         )
@@ -45,6 +50,7 @@ class AppInput:
     base_url: str
     auth: JSON
     title: str = ""
+    retry: JSON | None = None
 
 
 @strawberry.input(description="What to change of an app; what is left out stays.")
@@ -52,6 +58,9 @@ class AppChanges:
     title: str | None = None
     base_url: str | None = None
     auth: JSON | None = None
+    retry: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="null leaves it to the step types."
+    )
 
 
 @strawberry.type(description="What was deleted.")
@@ -84,16 +93,20 @@ class AppMutation:
     @mutation
     async def create_app(self, info: Info, input: AppInput) -> CreateAppPayload:  # noqa: A002
         """Create an app."""
-        auth = cast(Json, input.auth)
-        made = await info.context.services.apps.create(
-            info.context.caller, input.name, input.title, input.base_url, auth
+        new = model.NewApp(
+            input.name, input.title, input.base_url, cast(Json, input.auth), cast(Json, input.retry)
         )
-        return AppType.of(made)
+        return AppType.of(await info.context.services.apps.create(info.context.caller, new))
 
     @mutation
     async def update_app(self, info: Info, name: str, input: AppChanges) -> UpdateAppPayload:  # noqa: A002
-        """Change an app. Published workflow versions keep the base URL that they pinned."""
-        changes = model.AppChanges(input.title, input.base_url, input.auth)
+        """Change an app. Published workflow versions keep the base URL and the retry policy that they pinned."""
+        changes = model.AppChanges(
+            input.title,
+            input.base_url,
+            cast(Json, input.auth),
+            model.Keep.KEEP if input.retry is strawberry.UNSET else cast(Json, input.retry),
+        )
         return AppType.of(await info.context.services.apps.update(info.context.caller, name, changes))
 
     @mutation

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from uuid import UUID
 
-from headrace.json_types import JsonObject
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.document import RetryPolicy
 
 from headrace_control.apps.auth_scheme import AuthScheme
 
@@ -16,8 +18,19 @@ class App:
     title: str
     base_url: str
     auth: AuthScheme
+    retry: RetryPolicy | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AppFields:
+    """What can be changed of an app. `retry` is for calls whose step and action say nothing."""
+
+    title: str
+    base_url: str
+    auth: AuthScheme
+    retry: RetryPolicy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +66,29 @@ class SavedAction:
     created: bool
 
 
+class Keep(Enum):
+    """Says that a thing stays as it is, where None already means something."""
+
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class NewApp:
+    """An app to create. `auth` and `retry` are as designers write them."""
+
+    name: str
+    title: str
+    base_url: str
+    auth: Json
+    retry: Json = None
+
+
 @dataclass(frozen=True, slots=True)
 class AppChanges:
-    """What to change of an app; None leaves a thing as it is. `auth` is as designers write it."""
+    """What to change of an app; None leaves a thing as it is, but takes `retry` away. `auth` and `retry` are as
+    designers write them."""
 
     title: str | None = None
     base_url: str | None = None
-    auth: object = None
+    auth: Json = None
+    retry: "Json | Keep" = Keep.KEEP

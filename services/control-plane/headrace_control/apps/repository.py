@@ -9,9 +9,10 @@ from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.workflow.retry import dump_retry, load_retry
 
-from headrace_control.apps.auth_scheme import AuthScheme, dump_scheme, load_scheme
-from headrace_control.apps.model import Action, App, Revision
+from headrace_control.apps.auth_scheme import dump_scheme, load_scheme
+from headrace_control.apps.model import Action, App, AppFields, Revision
 
 _sql = load("headrace_control.apps")
 
@@ -24,11 +25,9 @@ class AppUses:
     actions: bool
 
 
-async def insert_app(
-    db: Db, tenant_id: UUID, name: str, title: str, base_url: str, auth: AuthScheme
-) -> App | None:
+async def insert_app(db: Db, tenant_id: UUID, name: str, written: AppFields) -> App | None:
     """None when the name is taken."""
-    row = await db.fetchrow(_sql.insert_app, tenant_id, new_id(), name, title, base_url, dump_scheme(auth))
+    row = await db.fetchrow(_sql.insert_app, tenant_id, new_id(), name, *_columns(written))
     return _app(row) if row else None
 
 
@@ -52,10 +51,8 @@ async def list_apps(db: Db, tenant_id: UUID, after: str | None, limit: int) -> S
     return [_app(row) for row in await db.fetch(_sql.apps_after, tenant_id, after or "", limit)]
 
 
-async def update_app(
-    db: Db, tenant_id: UUID, app_id: UUID, title: str, base_url: str, auth: AuthScheme
-) -> App:
-    return _app(await db.fetchrow(_sql.update_app, tenant_id, app_id, title, base_url, dump_scheme(auth)))
+async def update_app(db: Db, tenant_id: UUID, app_id: UUID, written: AppFields) -> App:
+    return _app(await db.fetchrow(_sql.update_app, tenant_id, app_id, *_columns(written)))
 
 
 async def app_uses(db: Db, tenant_id: UUID, app_id: UUID) -> AppUses:
@@ -107,8 +104,13 @@ async def list_revisions(
     return [_revision(row, row["action_id"]) for row in rows]
 
 
+def _columns(written: AppFields) -> tuple[Any, ...]:
+    retry = dump_retry(written.retry) if written.retry else None
+    return written.title, written.base_url, dump_scheme(written.auth), retry
+
+
 def _app(row: Any) -> App:
-    return App(**{**row, "auth": load_scheme(row["auth"])})
+    return App(**{**row, "auth": load_scheme(row["auth"]), "retry": load_retry(row["retry"])})
 
 
 def _action(row: Any) -> Action:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from headrace.errors import Conflict, NotFound
-from headrace.json_types import Json
+from headrace.json_types import JsonObject
 from headrace.outbound.target import parse_target
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.reading import Reading
+from headrace.workflow.retry import dump_retry, read_retry
 
 from headrace_control.apps import repository
 from headrace_control.apps.auth_scheme import AuthScheme, dump_scheme, read_scheme, read_url
-from headrace_control.apps.model import App, AppChanges
+from headrace_control.apps.model import App, AppChanges, AppFields, Keep, NewApp
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.names import name_problems
@@ -27,18 +28,18 @@ class AppService:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def create(self, caller: Caller, name: str, title: str, base_url: str, auth: Json) -> App:
+    async def create(self, caller: Caller, new: NewApp) -> App:
         """Raises `InvalidInput` with every problem, `Conflict` when the name is taken."""
         caller.require(Permission.DESIGN)
-        scheme = _check(name, title, base_url, auth)
+        written = _check(new)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            app = await repository.insert_app(db, caller.tenant_id, name, title, base_url, scheme)
+            app = await repository.insert_app(db, caller.tenant_id, new.name, written)
         if app is None:
             raise Conflict("an app of this name is already there")
         return app
 
     async def update(self, caller: Caller, name: str, changes: AppChanges) -> App:
-        """Change an app. Published versions keep the base URL that they pinned.
+        """Change an app. Published versions keep the base URL and the retry policy that they pinned.
 
         While an app has connections, its kind of auth stays, and where their secrets are sent is moved only by
         those who manage connections: else a designer could have them sent anywhere.
@@ -48,16 +49,16 @@ class AppService:
             app = await repository.lock_app(db, caller.tenant_id, name)
             if app is None:
                 raise NotFound("app")
-            title = app.title if changes.title is None else changes.title
-            base_url = app.base_url if changes.base_url is None else changes.base_url
-            auth = dump_scheme(app.auth) if changes.auth is None else changes.auth
-            scheme = _check(name, title, base_url, auth)  # type: ignore[arg-type]
+            written = _check(_changed(app, changes))
+            scheme = written.auth
             uses = await repository.app_uses(db, caller.tenant_id, app.id)
             if uses.connections and scheme.kind is not app.auth.kind:
                 raise Conflict("the app has connections, so its kind of auth can not change")
-            if uses.connections and _destinations(base_url, scheme) != _destinations(app.base_url, app.auth):
+            if uses.connections and _destinations(written.base_url, scheme) != _destinations(
+                app.base_url, app.auth
+            ):
                 caller.require(Permission.MANAGE_CONNECTIONS)
-            return await repository.update_app(db, caller.tenant_id, app.id, title, base_url, scheme)
+            return await repository.update_app(db, caller.tenant_id, app.id, written)
 
     async def delete(self, caller: Caller, name: str) -> App:
         """Delete an app that has neither actions nor connections; revisions are for ever. Raises `Conflict`."""
@@ -92,18 +93,36 @@ class AppService:
         return page_of(found, limit, lambda app: _APPS.write(app.name))
 
 
-def _check(name: str, title: str, base_url: str, auth: Json) -> AuthScheme:
+def _changed(app: App, changes: AppChanges) -> NewApp:
+    retry = changes.retry
+    if isinstance(retry, Keep):
+        retry = dump_retry(app.retry) if app.retry else None
+    return NewApp(
+        app.name,
+        app.title if changes.title is None else changes.title,
+        app.base_url if changes.base_url is None else changes.base_url,
+        dump_scheme(app.auth) if changes.auth is None else changes.auth,
+        retry,
+    )
+
+
+def _check(app: NewApp) -> AppFields:
     reading = Reading()
-    reading.problems.extend(name_problems(name))
-    if len(title) > MAX_TITLE:
+    reading.problems.extend(name_problems(app.name))
+    if len(app.title) > MAX_TITLE:
         reading.add("title", f"a title has at most {MAX_TITLE} characters", "Make it shorter.")
-    fields = reading.fields({"baseUrl": base_url}, "", ("baseUrl",))
+    given: JsonObject = {"baseUrl": app.base_url}
+    if app.retry is not None:
+        given["retry"] = app.retry
+    fields = reading.fields(given, "", ("baseUrl", "retry"))
+    retry = None
     if fields is not None:
         read_url(fields, "baseUrl", query=False)
-    scheme = read_scheme(reading, auth, "auth")
+        retry = read_retry(fields)
+    scheme = read_scheme(reading, app.auth, "auth")
     reading.finish()
     assert scheme is not None  # noqa: S101 - a reading without problems made one
-    return scheme
+    return AppFields(app.title, app.base_url, scheme, retry)
 
 
 def _destinations(base_url: str, scheme: AuthScheme) -> frozenset[tuple[str, str, int]]:

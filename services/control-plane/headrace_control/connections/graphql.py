@@ -7,6 +7,7 @@ import strawberry
 from headrace.json_types import Json
 
 from headrace_control.apps.graphql import AppType, Deleted
+from headrace_control.apps.model import Keep
 from headrace_control.connections import model
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed
@@ -135,7 +136,7 @@ class ConnectionMutation:
     ) -> UpdateConnectionPayload:
         """Change what is not secret of a connection."""
         changes = model.ConnectionChanges(
-            model.Keep.KEEP if input.base_url is strawberry.UNSET else input.base_url,
+            Keep.KEEP if input.base_url is strawberry.UNSET else input.base_url,
             cast(Json, input.config),
         )
         service = info.context.services.connections

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.auth import Credential
+
+from headrace_control.apps.model import Keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,6 @@ class NewConnection:
     base_url: str | None
     config: Json
     secrets: Json = field(repr=False)
-
-
-class Keep(Enum):
-    """Says that a thing stays as it is, where None already means something."""
-
-    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from headrace.workflow.reading import Reading
 
 from headrace_control.apps import repository as apps
 from headrace_control.apps.auth_scheme import AuthScheme
+from headrace_control.apps.model import Keep
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.connections import repository
 from headrace_control.connections.checks import read_base_url, read_config, read_secrets
-from headrace_control.connections.model import Connection, ConnectionChanges, Keep, NewConnection
+from headrace_control.connections.model import Connection, ConnectionChanges, NewConnection
 from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.vault.vault import Vault

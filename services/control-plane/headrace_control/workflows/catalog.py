@@ -10,6 +10,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.actions import parse_action
 from headrace.workflow.document import ActionDefinition, Document, PinnedAction, PinnedChild
 from headrace.workflow.grammar import BUILT_IN_TYPES
+from headrace.workflow.retry import load_retry
 from headrace.workflow.uses import actions_used, children_used, connections_used
 from headrace.workflow.validate import Catalog
 
@@ -110,4 +111,5 @@ def _pinned(row: Any) -> PinnedAction:
         revision=row["revision"],
         base_url=row["base_url"],
         definition=parse_action(row["definition"], row["app"]),
+        retry=load_retry(row["retry"]),
     )

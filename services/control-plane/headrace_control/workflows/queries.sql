@@ -102,7 +102,7 @@ RETURNING id, workflow_id, version AS number, status, digest, note, created_at, 
 
 -- name: pinnable_actions
 -- The newest revision of each wanted action.
-SELECT p.name AS app, p.base_url, a.name, r.id AS revision_id, r.revision, r.definition
+SELECT p.name AS app, p.base_url, p.retry, a.name, r.id AS revision_id, r.revision, r.definition
 FROM unnest($2::text[], $3::text[]) AS wanted (app, name)
 JOIN apps p ON p.tenant_id = $1 AND p.name = wanted.app
 JOIN actions a ON a.tenant_id = $1 AND a.app_id = p.id AND a.name = wanted.name

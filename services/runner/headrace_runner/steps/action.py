@@ -17,7 +17,7 @@ from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
 
 from headrace_runner.requests import build_request
-from headrace_runner.retry import in_doubt, next_delay
+from headrace_runner.retry import in_doubt, next_delay, policy_of
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,
@@ -79,7 +79,7 @@ class ActionStep:
         if isinstance(call, Failure):
             return Failure(call.code, f"{context.place}: {call.message}")
         repeatable = may_repeat(action)
-        retry = context.step.retry or action.retry
+        retry = policy_of(context.step, pinned, context.run.version.document)
         work = _Work(action, call, self._connection_id(context), retry, repeatable)
         return Prepared(_record(rendered), side_effect=True, unsafe=not repeatable, retry=retry, work=work)
 
@@ -212,11 +212,9 @@ class ActionStep:
         )
 
     def _without_token(self, work: _Work, failure: Failure, answer: CallFailure | None = None) -> Failed:
-        """A refusal is for good; an outage of the token endpoint is tried again like a failed connection."""
+        """A refusal is for good, unless the policy names it; an outage of the token endpoint may pass."""
         output, detail = (answer.response, _detail(answer)) if answer else (None, {})
-        if failure.code != "TOKEN_UNAVAILABLE":
-            return Failed(failure, output=output, detail=detail)
-        unsent = CallFailure("CONNECT_FAILED", failure.message, sent=False)
+        unsent = CallFailure(failure.code, failure.message, sent=False)
         return Failed(
             failure,
             next_delay=lambda attempt: next_delay(work.retry, attempt, unsent, self._random, repeatable=True),
