@@ -65,7 +65,7 @@ class ConcurrencyLimit(Conflict):
 
     code = "CONCURRENCY_LIMIT"
 
-    def __init__(self, message: str, runs: Sequence[object]) -> None:
+    def __init__(self, message: str, runs: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.runs = tuple(str(run) for run in runs)
 

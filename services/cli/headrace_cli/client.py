@@ -12,6 +12,7 @@ import httpx
 import orjson
 from headrace.errors import (
     BusUnavailable,
+    ConcurrencyLimit,
     Conflict,
     DatabaseUnavailable,
     Forbidden,
@@ -166,12 +167,13 @@ def _problem(value: Json) -> Problem:
 
 
 _FAILURE_TYPES = frozenset(
-    {"InvalidInput", "NotFound", "Conflict", "Forbidden", "LimitExceeded", "Unavailable"}
+    {"InvalidInput", "NotFound", "Conflict", "ConcurrencyLimit", "Forbidden", "LimitExceeded", "Unavailable"}
 )
 _BY_CODE: Mapping[str, type[HeadraceError]] = {
     error.code: error
     for error in (
         BusUnavailable,
+        ConcurrencyLimit,
         Conflict,
         DatabaseUnavailable,
         Forbidden,

@@ -14,6 +14,7 @@ EXPECTED = {
     errors.InvalidInput: 2,
     errors.NotFound: 3,
     errors.Conflict: 2,
+    errors.ConcurrencyLimit: 2,
     errors.Unauthenticated: 3,
     errors.Forbidden: 3,
     errors.LimitExceeded: 2,
