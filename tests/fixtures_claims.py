@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 from headrace.ids import new_id
 from headrace.postgres.listen import Listener
@@ -14,6 +15,7 @@ from headrace.postgres.pool import WORKER, open_pool
 from headrace_control.dispatch.sweeper import Sweeper
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
+from headrace_control.internal_api.callbacks import CallbackRun
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
@@ -40,6 +42,13 @@ class NoCredentials:
         return {}
 
 
+class PlainCallbacks:
+    """Addresses that say what they are for."""
+
+    async def urls(self, tenant_id: UUID, runs: Sequence[CallbackRun]) -> Mapping[UUID, Mapping[str, str]]:
+        return {run.run_id: {s.key: f"{tenant_id}/{run.run_id}/{s.key}" for s in run.steps} for run in runs}
+
+
 class World:
     def __init__(self, admin: asyncpg.Connection, pool: asyncpg.Pool, http: httpx.AsyncClient) -> None:
         self.admin, self.pool, self.http = admin, pool, http
@@ -47,7 +56,10 @@ class World:
         self.sweeper = Sweeper(pool, timedelta(minutes=1))
         self.versions: dict[UUID, tuple[UUID, UUID]] = {}
 
-    async def tenant(self, name: str, in_flight: int = 500) -> UUID:
+    async def tenant(
+        self, name: str, in_flight: int = 500, document: Mapping[str, Any] | None = None
+    ) -> UUID:
+        """A tenant with one published version of a workflow."""
         tenant, workflow, version = new_id(), new_id(), new_id()
         await self.admin.execute(
             "INSERT INTO tenants (id, name, max_runs_in_flight) VALUES ($1, $2, $3)", tenant, name, in_flight
@@ -57,11 +69,12 @@ class World:
         )
         await self.admin.execute(
             """INSERT INTO workflow_versions (tenant_id, id, workflow_id, version, status, document, resolved,
-               digest, published_at) VALUES ($1, $2, $3, 1, 'PUBLISHED', '{}', '{"document": {}}', $4, now())""",
+               digest, published_at) VALUES ($1, $2, $3, 1, 'PUBLISHED', '{}', $5, $4, now())""",
             tenant,
             version,
             workflow,
             f"digest-of-{name}",
+            orjson.dumps({"document": document or {}}).decode(),
         )
         self.versions[tenant] = (workflow, version)
         return tenant
@@ -134,7 +147,8 @@ async def world(database: str) -> AsyncIterator[World]:
     pool = await open_pool(database, WORKER)
     listener = Listener(database)
     credentials = NoCredentials()
-    claims = Claims(pool, Handover(pool, credentials), Barrier(listener), timedelta(seconds=10))
+    handover = Handover(pool, credentials, PlainCallbacks())
+    claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10))
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
     app = create_internal_app(claims, leases, TOKEN)

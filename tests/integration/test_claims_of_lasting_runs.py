@@ -137,3 +137,24 @@ async def test_a_heartbeat_tells_the_holder_of_pauses_and_of_new_messages(world:
     await world.admin.execute("UPDATE inbox SET used = true WHERE seq = 2")
     assert (await world.beat(holder, *held))["inbox"] == {str(spoken[0]): [signal(1, "a"), signal(3, "c")]}
     assert (await world.beat(holder, *held, inbox_seen={spoken[0]: 3}))["inbox"] == {}
+
+
+async def test_runs_that_may_be_called_back_get_their_addresses(world: World) -> None:
+    steps = [
+        {"key": "a", "type": "transform"},
+        {"key": "b", "type": "signal"},
+        {"key": "c", "type": "signal"},
+    ]
+    tenant = await world.tenant("one", document={"steps": steps})
+    job, plain = await world.queued(tenant), await world.queued(await world.tenant("two"))
+    first, second = new_id(), new_id()
+    called, other = (await world.claim(first, job, plain))["claims"]
+    expected = {key: f"{tenant}/{job[0]}/{key}" for key in ("b", "c")}
+    assert called["callbacks"] == expected
+    assert "callbacks" not in other
+    await world.lease_is_over(first)
+    assert await world.outcome(second, job) == "TAKEOVER"
+    await set_run(world, job[0], fence_epoch=2)
+    body = {"runs": [{"run_id": str(job[0]), "epoch": 2}], "wait": 0}
+    passed = (await world.post("checkpoints", runner_id=str(second), **body))["runs"][0]
+    assert passed["callbacks"] == expected

@@ -70,6 +70,12 @@ class ConcurrencyLimit(Conflict):
         self.runs = tuple(str(run) for run in runs)
 
 
+class Expired(HeadraceError):
+    """What was given out for a time is shown after it."""
+
+    code = "EXPIRED"
+
+
 class Unauthenticated(HeadraceError):
     """No valid credentials came with the call."""
 

@@ -1,4 +1,4 @@
-"""The control plane's public face: /graphql, /health, /ready, /metrics."""
+"""The control plane's public face: /graphql, /callbacks, /health, /ready, /metrics."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.body_limit import BodyLimit
+from headrace_control.callbacks.http import callback_routes
 from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import MAX_BODY, GraphQLView
 from headrace_control.health import health_routes
@@ -26,6 +27,7 @@ def create_app(
     app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None)
     view = GraphQLView(create_schema(), services, authenticator)
     app.router.routes.extend(view.routes("/graphql"))
+    app.include_router(callback_routes(services.callbacks))
     app.include_router(health_routes(checks, registry))
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)

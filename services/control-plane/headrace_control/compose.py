@@ -13,6 +13,7 @@ from headrace.process import opening
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
 from headrace_control.auth.authenticator import Authenticator
+from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
@@ -72,6 +73,7 @@ def compose(
         runs=RunService(api_pool, RunChanges(listener)),
         waits=WaitService(api_pool, payloads),
         messages=MessageService(api_pool, payloads),
+        callbacks=CallbackService(api_pool, vault, payloads, settings.public_base),
         logs=LogService(log_store),
     )
     return Composed(

@@ -59,7 +59,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     composed = compose(settings, api_pool, listener, store)
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window)
-    handover = Handover(worker_pool, composed.credentials)
+    handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)
     claims = Claims(worker_pool, handover, Barrier(listener), settings.lease)
     leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
+from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.logs.service import LogService
@@ -31,4 +32,5 @@ class Services:
     runs: RunService
     waits: WaitService
     messages: MessageService
+    callbacks: CallbackService
     logs: LogService

@@ -12,8 +12,10 @@ class ControlPlaneSettings(BaseSettings):
     """Every setting is an environment variable: HEADRACE_DATABASE_URL for `database_url`, and so on.
 
     `key_file` or `key` holds the key that wraps the tenants' data keys: 32 bytes, in base64 or hexadecimal.
-    `partitions` is fixed for a deployment's life. `relay_window` is how many jobs stand ready in the broker
-    at most. `bus_namespace` shares a broker among deployments. Times are in seconds unless named otherwise.
+    `public_url` is where the outside reaches the public API, for the addresses that are given to external systems; if
+    there is none, this machine's loopback. `partitions` is fixed for a deployment's life. `relay_window` is how many
+    jobs stand ready in the broker at most. `bus_namespace` shares a broker among deployments. Times are in seconds
+    unless named otherwise.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", hide_input_in_errors=True)
@@ -24,6 +26,7 @@ class ControlPlaneSettings(BaseSettings):
     bus_namespace: str = ""
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
     internal_host: str = "127.0.0.1"
     internal_port: int = Field(default=8081, ge=0, le=65535)
     runner_token: SecretStr = Field(min_length=16)
@@ -38,6 +41,10 @@ class ControlPlaneSettings(BaseSettings):
     pool_size: int = Field(default=10, ge=2)
     drain_seconds: float = Field(default=10, ge=0)
     log_level: str = "INFO"
+
+    @property
+    def public_base(self) -> str:
+        return (self.public_url or f"http://127.0.0.1:{self.listen_port}").rstrip("/")
 
     @property
     def lease(self) -> timedelta:

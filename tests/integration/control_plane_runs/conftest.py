@@ -42,7 +42,12 @@ def keys() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def template(template: str, postgres: str, keys: dict[str, str]) -> str:
+def master_key() -> bytes:
+    return secrets.token_bytes(32)
+
+
+@pytest.fixture(scope="session")
+def template(template: str, postgres: str, keys: dict[str, str], master_key: bytes) -> str:
     """A database with the newest schema and two tenants, each with apps, actions, connections and a secret."""
     name = f"{template}_designed"
 
@@ -52,7 +57,7 @@ def template(template: str, postgres: str, keys: dict[str, str]) -> str:
         await admin.close()
         dsn = with_database(postgres, name)
         store = await open_log_store(dsn, retention=timedelta(days=1))
-        async with serving(dsn, store) as http, await open_pool(dsn) as owner:
+        async with serving(dsn, store, master_key) as http, await open_pool(dsn) as owner:
             platform = Client(http, (await bootstrap(owner, "platform")).key.text)
             for tenant in ("acme", "stranger"):
                 client = await new_tenant(platform, tenant)
@@ -65,16 +70,16 @@ def template(template: str, postgres: str, keys: dict[str, str]) -> str:
 
 
 @pytest.fixture
-async def http(database: str, log_store: LogStore) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(database, log_store) as client:
+async def http(database: str, log_store: LogStore, master_key: bytes) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(database, log_store, master_key) as client:
         yield client
 
 
 @contextlib.asynccontextmanager
-async def serving(database: str, log_store: LogStore) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(database: str, log_store: LogStore, key: bytes) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which listens on loopback."""
     pool, listener = await open_pool(database, API, max_size=25), Listener(database)
-    composed = compose(_settings(database), pool, listener, log_store)
+    composed = compose(_settings(database, key), pool, listener, log_store)
     app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
     await listener.start()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -97,13 +102,13 @@ def with_database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
-def _settings(database: str) -> ControlPlaneSettings:
+def _settings(database: str, key: bytes) -> ControlPlaneSettings:
     return ControlPlaneSettings(
         database_url=database,
         bus_url=database,
         log_store_url=database,
         runner_token=SecretStr(secrets.token_hex(16)),
-        key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode()),
+        key=SecretStr(base64.b64encode(key).decode()),
     )
 
 

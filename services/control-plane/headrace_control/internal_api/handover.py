@@ -13,8 +13,10 @@ from uuid import UUID
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
+from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
+from headrace_control.waits.model import SignalStep, signals_of
 
 _sql = load("headrace_control.internal_api")
 
@@ -32,11 +34,12 @@ class _Version:
     resolved: dict[str, Any]
     connections: tuple[UUID, ...]
     secrets: Mapping[str, str]  # env name -> name of the tenant's secret
+    signals: tuple[SignalStep, ...]
 
 
 class Handover:
-    def __init__(self, pool: Pool, credentials: RunCredentials) -> None:
-        self._pool, self._credentials = pool, credentials
+    def __init__(self, pool: Pool, credentials: RunCredentials, callbacks: CallbackUrls) -> None:
+        self._pool, self._credentials, self._callbacks = pool, credentials, callbacks
         self._versions: OrderedDict[UUID, _Version] = OrderedDict()
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
@@ -88,6 +91,7 @@ class Handover:
                 "secrets": {},
             }
         await self._add_credentials(rows, versions, given)
+        await self._add_callbacks(rows, versions, given)
         known = set(have)
         documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
         return given, documents
@@ -115,6 +119,18 @@ class Handover:
                     env: values[name] for env, name in version.secrets.items() if name in values
                 }
 
+    async def _add_callbacks(
+        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+    ) -> None:
+        waiting: dict[UUID, list[CallbackRun]] = defaultdict(list)
+        for row in rows:
+            if signals := versions[row["version_id"]].signals:
+                waiting[row["tenant_id"]].append(CallbackRun(row["id"], row["created_at"], signals))
+        for tenant_id, runs in waiting.items():
+            urls = await self._callbacks.urls(tenant_id, runs)
+            for run in runs:
+                given[run.run_id]["callbacks"] = urls.get(run.run_id, {})
+
     async def _read_versions(self, ids: set[UUID]) -> dict[UUID, _Version]:
         missing = [i for i in ids if i not in self._versions]
         if missing:
@@ -127,6 +143,7 @@ class Handover:
                         resolved,
                         tuple(UUID(i) for i in resolved.get("connections", {}).values()),
                         _secret_names(resolved),
+                        tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
                     )
         found = {i: self._versions[i] for i in ids}
         for i in ids:

@@ -57,15 +57,9 @@ async def post_message(db: Db, tenant_id: UUID, run_id: UUID, message: NewMessag
     if run is None:
         raise NotFound("run")
     if message.once is not None:
-        known = await db.fetchrow(_sql.message_once, tenant_id, run_id, message.once)
+        known = await find_posted(db, tenant_id, run_id, message.once, message)
         if known is not None:
-            same = (known["kind"], known["step"], known["name"], known["data"]) == (
-                message.kind,
-                message.step,
-                message.name,
-                message.data,
-            )
-            return Posted(known["seq"], known["created_at"], again=True, same=same)
+            return known
     if run.status in ENDED_RUN:
         raise Conflict(f"the run has ended ({run.status})")
     if message.kind is MessageKind.SIGNAL:
@@ -87,6 +81,18 @@ async def post_message(db: Db, tenant_id: UUID, run_id: UUID, message: NewMessag
         await repository.wake(db, tenant_id, run_id, run.dispatch_id)
     await repository.notify_changed(db, run_id)
     return Posted(row["seq"], row["created_at"])
+
+
+async def find_posted(
+    db: Db, tenant_id: UUID, run_id: UUID, once: str, message: NewMessage | None = None
+) -> Posted | None:
+    """The message to a locked run that took `once`, and whether it has the words of `message`, if one is given."""
+    row = await db.fetchrow(_sql.message_once, tenant_id, run_id, once)
+    if row is None:
+        return None
+    words = (row["kind"], row["step"], row["name"], row["data"])
+    same = message is None or words == (message.kind, message.step, message.name, message.data)
+    return Posted(row["seq"], row["created_at"], again=True, same=same)
 
 
 async def _check_unused(db: Db, tenant_id: UUID, run_id: UUID) -> None:

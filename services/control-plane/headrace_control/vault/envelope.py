@@ -31,7 +31,7 @@ class Place:
     """Where a value is stored: whose it is, which row, which field. A value opens at its own place only."""
 
     tenant_id: UUID
-    owner: str  # "connection" or "secret"
+    owner: str  # "connection", "secret" or "callback"
     owner_id: UUID
     field: str
 

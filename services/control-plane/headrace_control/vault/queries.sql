@@ -15,6 +15,7 @@ UPDATE data_keys SET active = false WHERE tenant_id = $1 AND active
 -- name: count_stale
 SELECT (SELECT count(*) FROM connection_secrets WHERE tenant_id = $1 AND key_id <> $2)
      + (SELECT count(*) FROM secrets WHERE tenant_id = $1 AND key_id <> $2)
+     + (SELECT count(*) FROM callback_keys WHERE tenant_id = $1 AND key_id <> $2)
 
 -- name: stale_connection_secrets
 -- SKIP LOCKED: what somebody is changing now is sealed under the new key by them.
@@ -35,3 +36,12 @@ WHERE tenant_id = $1 AND connection_id = $2 AND field = $3
 
 -- name: reseal_secret
 UPDATE secrets SET key_id = $3, sealed = $4 WHERE tenant_id = $1 AND id = $2
+
+-- name: stale_callback_keys
+SELECT tenant_id AS owner_id, 'key' AS field, key_id, sealed FROM callback_keys
+WHERE tenant_id = $1 AND key_id <> $2
+LIMIT $3
+FOR UPDATE SKIP LOCKED
+
+-- name: reseal_callback_key
+UPDATE callback_keys SET key_id = $2, sealed = $3 WHERE tenant_id = $1

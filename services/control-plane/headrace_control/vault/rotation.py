@@ -66,11 +66,15 @@ class KeyRotation:
         async def secret(db: Db, new: Sealed) -> None:
             await db.execute(_sql.reseal_secret, tenant_id, new.place.owner_id, new.key_id, new.sealed)
 
+        async def callback_key(db: Db, new: Sealed) -> None:
+            await db.execute(_sql.reseal_callback_key, tenant_id, new.key_id, new.sealed)
+
         async with tenant_transaction(self._pool, tenant_id) as db:
             done = 0
             for owner, statement, store in (
                 ("connection", _sql.stale_connection_secrets, connection_secret),
                 ("secret", _sql.stale_secrets, secret),
+                ("callback", _sql.stale_callback_keys, callback_key),
             ):
                 rows = await db.fetch(statement, tenant_id, key_id, BATCH)
                 done += await self._reseal(db, tenant_id, owner, rows, store)

@@ -1,0 +1,127 @@
+"""Gives out callback addresses, and takes what comes by them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from headrace.errors import Conflict, Expired, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.json_text import read_exact
+from headrace.json_types import Json
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.postgres.queries import load
+from headrace.workflow.state import ENDED_RUN, MessageKind
+
+from headrace_control.callbacks.keys import CallbackKeys
+from headrace_control.callbacks.tokens import Token, read_token, write_token
+from headrace_control.internal_api.callbacks import CallbackRun
+from headrace_control.runs.messages import NewMessage, find_posted, post_message
+from headrace_control.runs.repository import lock
+from headrace_control.vault.envelope import SecretUnreadable
+from headrace_control.vault.vault import Vault
+from headrace_control.waits.model import SignalStep
+from headrace_control.waits.payloads import MAX_PAYLOAD_BYTES, Payloads
+from headrace_control.waits.repository import signal_steps
+
+_log = structlog.get_logger(__name__)
+_sql = load("headrace_control.callbacks")
+
+# From a run's creation on; a step with a deadline may begin to wait so late, and keeps its address until then.
+LIFETIME = timedelta(days=30)
+
+
+class CallbackService:
+    """Over a pool of the role headrace_api. `base` is the address by which the outside reaches the public API."""
+
+    def __init__(self, pool: Pool, vault: Vault, payloads: Payloads, base: str) -> None:
+        self._pool, self._payloads, self._base = pool, payloads, base
+        self._keys = CallbackKeys(vault)
+
+    async def urls(self, tenant_id: UUID, runs: Sequence[CallbackRun]) -> Mapping[UUID, Mapping[str, str]]:
+        """The address of each signal step of each run, by its key. Where the tenant's key does not open there are
+        none: runs that name one fail by that, and others go on."""
+        try:
+            async with tenant_transaction(self._pool, tenant_id) as db:
+                key = await self._keys.of(db, tenant_id)
+        except SecretUnreadable:
+            _log.error("callback key can not be opened", tenant_id=str(tenant_id))
+            return {}
+        return {
+            run.run_id: {
+                step.key: self._url(key, Token(tenant_id, run.run_id, step.key, _expiry(run, step)))
+                for step in run.steps
+            }
+            for run in runs
+        }
+
+    async def take(self, text: str, body: bytes) -> datetime:
+        """Send the signal of the address that ends in `text`; when it was taken.
+
+        Raises `NotFound` for whatever is no address of an unfinished run, `Expired`, `Conflict` when it was used,
+        with the time, `InvalidInput` when the body does not fit: the address can be used again then.
+        """
+        if len(body) > MAX_PAYLOAD_BYTES:
+            raise LimitExceeded(f"the body is larger than {MAX_PAYLOAD_BYTES} bytes")
+        presented = read_token(text)
+        if presented is None:
+            raise NotFound("callback")
+        token = presented.token
+        async with tenant_transaction(self._pool, token.tenant_id) as db:
+            if not presented.is_genuine(await self._key(db, token.tenant_id)):
+                raise NotFound("callback")
+            if token.expires_at <= await db.fetchval(_sql.now):
+                raise Expired("the callback has expired")
+            step = await _open_step(db, token)
+            payload = _read(body)
+            if problems := self._payloads.problems(payload, "", step.schema):
+                raise InvalidInput(problems)
+            message = NewMessage(
+                MessageKind.SIGNAL, {"payload": payload}, name=step.name, once=_once(token.step)
+            )
+            return (await post_message(db, token.tenant_id, token.run_id, message)).at
+
+    async def _key(self, db: Db, tenant_id: UUID) -> bytes | None:
+        try:
+            return await self._keys.find(db, tenant_id)
+        except SecretUnreadable:
+            _log.error("callback key can not be opened", tenant_id=str(tenant_id))
+            return None
+
+    def _url(self, key: bytes, token: Token) -> str:
+        return f"{self._base}/callbacks/{write_token(key, token)}"
+
+
+def _expiry(run: CallbackRun, step: SignalStep) -> int:
+    waiting = timedelta(milliseconds=step.deadline_ms or 0)
+    return int((run.created_at + LIFETIME + waiting).timestamp())
+
+
+async def _open_step(db: Db, token: Token) -> SignalStep:
+    """The step that the address is for, of a run that is locked, has not ended, and has had no answer by it."""
+    run = await lock(db, token.tenant_id, token.run_id)
+    if run is None:
+        raise NotFound("callback")
+    used = await find_posted(db, token.tenant_id, token.run_id, _once(token.step))
+    if used is not None:
+        raise Conflict(f"the callback was used at {used.at.isoformat().replace('+00:00', 'Z')}")
+    if run.status in ENDED_RUN:
+        raise NotFound("callback")
+    for step in await signal_steps(db, token.tenant_id, run.version_id):
+        if step.key == token.step:
+            return step
+    raise NotFound("callback")
+
+
+def _once(step: str) -> str:
+    return f"callback:{step}"
+
+
+def _read(body: bytes) -> Json:
+    if not body:
+        return None
+    try:
+        read: Json = read_exact(body)
+    except ValueError:
+        mend = "Send the signal's payload as JSON, or nothing at all."
+        raise InvalidInput([Problem("", "the body is not JSON", mend, "NOT_JSON")]) from None
+    return read

@@ -1,0 +1,166 @@
+"""Callback addresses: given out with claims, and taken from whoever has one, once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from headrace.postgres.pool import API, open_pool
+from headrace_control.callbacks.service import CallbackService
+from headrace_control.callbacks.tokens import Token, read_token, write_token
+from headrace_control.internal_api.callbacks import CallbackRun
+from headrace_control.vault.keys import OwnKeys
+from headrace_control.vault.vault import Vault
+from headrace_control.waits.model import SignalStep
+from headrace_control.waits.payloads import Payloads
+
+from tests.integration.control_plane_runs.acting import Client, Fleet, publish, started
+from tests.integration.control_plane_runs.test_signals import DOCUMENT, PAID, signal
+
+DAY = 24 * 60 * 60
+
+
+@pytest.fixture
+async def callbacks(database: str, master_key: bytes) -> Any:
+    """As the internal API has it, beside the application under test."""
+    pool = await open_pool(database, API)
+    yield CallbackService(pool, Vault(OwnKeys([master_key])), Payloads(), "https://headrace.example.com")
+    await pool.close()
+
+
+class Waiting:
+    """A run with two signal steps, and their addresses."""
+
+    def __init__(self, run: str, tenant: UUID, urls: dict[str, str]) -> None:
+        self.run, self.tenant, self.urls = run, tenant, urls
+
+    def path(self, step: str = "paid") -> str:
+        return urlsplit(self.urls[step]).path
+
+
+async def waiting(client: Client, fleet: Fleet, callbacks: CallbackService) -> Waiting:
+    await publish(client, DOCUMENT)
+    run = await started(client, input={})
+    row = await fleet.admin.fetchrow("SELECT tenant_id, created_at FROM runs WHERE id = $1", UUID(run))
+    steps = [
+        SignalStep("paid", "paid", PAID, None),
+        SignalStep("wait_for_delivery", "delivered", None, 5 * DAY * 1000),
+    ]
+    wanted = [CallbackRun(UUID(run), row["created_at"], steps)]
+    urls = await callbacks.urls(row["tenant_id"], wanted)
+    assert urls == await callbacks.urls(row["tenant_id"], wanted)  # the same at every claim
+    await fleet.claim(run)
+    await fleet.park(run, "SIGNAL")
+    return Waiting(run, row["tenant_id"], dict(urls[UUID(run)]))
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["errors"][0]["extensions"]["code"]
+
+
+async def test_an_address_sends_its_signal_once(
+    acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    assert run.urls["paid"].startswith("https://headrace.example.com/callbacks/")
+    answers = await asyncio.gather(*(http.post(run.path(), json={"amount": 3}) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409]
+    (taken,) = [answer.json() for answer in answers if answer.status_code == 202]
+    assert set(taken) == {"receivedAt"}
+    assert await fleet.inbox(run.run) == [(1, "SIGNAL", None, "paid", {"payload": {"amount": 3}})]
+    assert await fleet.dispatches(run.run) == [(True, False, True)]
+    again = await http.post(run.path(), json={"amount": 4})
+    assert again.json()["errors"][0]["message"] == f"the callback was used at {taken['receivedAt']}"
+    # Its sibling is another address.
+    assert (await http.post(run.path("wait_for_delivery"))).status_code == 202
+    assert (await fleet.inbox(run.run))[1][3:] == ("delivered", {"payload": None})
+    assert (await signal(acme, run.run, "delivered"))["seq"] == 3
+
+
+async def test_a_body_that_does_not_fit_leaves_the_address_unused(
+    acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    for body, place in ((b'{"amount": "3"}', "amount"), (b"{", ""), (b"", ""), (b'{"amount": 1e400}', "")):
+        refused = await http.post(run.path(), content=body)
+        assert refusal(refused) == (422, "INVALID_INPUT")
+        assert refused.json()["errors"][0]["extensions"]["problems"][0]["path"] == place
+    large = await http.post(run.path(), content=b'{"amount": 3, "x": "' + b"y" * 70_000 + b'"}')
+    assert refusal(large) == (413, "LIMIT_EXCEEDED")
+    assert (await http.post(run.path(), content=b'{"amount": 3}')).status_code == 202
+
+
+async def test_whatever_is_no_address_is_answered_alike(
+    acme: Client, stranger: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService
+) -> None:
+    run, other = await waiting(acme, fleet, callbacks), await waiting(stranger, fleet, callbacks)
+    ended = await waiting(acme, fleet, callbacks)
+    await fleet.claim(ended.run)
+    await fleet.finish(ended.run)
+    token = run.path().rsplit("/", 1)[1]
+    presented = read_token(token)
+    assert presented is not None
+    genuine = presented.token
+    forged = [
+        write_token(b"guessed" * 4, genuine),
+        write_token(b"guessed" * 4, Token(UUID(int=7), genuine.run_id, "paid", genuine.expires)),
+        # Another tenant's run, with the values of this one's signature.
+        token[:30] + other.path().rsplit("/", 1)[1][30:],
+        token[:-1],
+        "x",
+        ended.path().rsplit("/", 1)[1],
+    ]
+    answers = [await http.post(f"/callbacks/{one}", json={"amount": 3}) for one in forged]
+    assert {(a.status_code, a.content, tuple(sorted(a.headers))) for a in answers} == {
+        (404, answers[0].content, tuple(sorted(answers[0].headers)))
+    }
+    assert refusal(answers[0]) == (404, "NOT_FOUND")
+    assert await fleet.inbox(run.run) == await fleet.inbox(ended.run) == []
+
+
+async def test_an_address_expires(
+    acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService, database: str
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    now = datetime.now(UTC)
+    days = {}
+    for step in run.urls:
+        presented = read_token(run.path(step).rsplit("/", 1)[1])
+        assert presented is not None
+        days[step] = round((presented.token.expires_at - now) / timedelta(days=1))
+    # A wait with a deadline may begin late, and is not cut short.
+    assert days == {"paid": 30, "wait_for_delivery": 35}
+    row = await fleet.admin.fetchrow("SELECT created_at - interval '40 days' AS created_at FROM runs")
+    old = CallbackRun(UUID(run.run), row["created_at"], [SignalStep("paid", "paid", PAID, None)])
+    (urls,) = (await callbacks.urls(run.tenant, [old])).values()
+    refused = await http.post(urlsplit(urls["paid"]).path, json={"amount": 3})
+    assert refusal(refused) == (410, "EXPIRED")
+    assert await fleet.inbox(run.run) == []
+
+
+async def test_addresses_outlive_the_rotation_of_the_data_key(
+    acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService, admin: asyncpg.Connection
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    before = await admin.fetchval("SELECT key_id FROM callback_keys WHERE tenant_id = $1", run.tenant)
+    rotated = await acme(
+        "mutation { rotateDataKey { ... on KeyRotation { remaining } ... on Failure { message } } }"
+    )
+    assert rotated == {"remaining": 0}
+    assert await admin.fetchval("SELECT key_id FROM callback_keys WHERE tenant_id = $1", run.tenant) != before
+    assert (await http.post(run.path(), json={"amount": 3})).status_code == 202
+
+
+async def test_a_key_that_does_not_open_gives_out_no_address(
+    acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService, admin: asyncpg.Connection
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    await admin.execute("UPDATE callback_keys SET sealed = '\\x00'")
+    row = await admin.fetchrow("SELECT created_at FROM runs")
+    wanted = [CallbackRun(UUID(run.run), row["created_at"], [SignalStep("paid", "paid", PAID, None)])]
+    assert await callbacks.urls(run.tenant, wanted) == {}
+    assert refusal(await http.post(run.path(), json={"amount": 3})) == (404, "NOT_FOUND")
