@@ -24,6 +24,7 @@ from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.workflow.state import IllegalMove, RunStatus
 
+from headrace_reporter.lasting import dump, relatives, write_lasting
 from headrace_reporter.projection import RunRow, StepRow, apply_event
 
 _log = structlog.get_logger(__name__)
@@ -79,7 +80,8 @@ class Applier:
     async def _apply(self, events: Sequence[Event]) -> None:
         by_run = _by_run(events)
         async with transaction(self._pool) as db:
-            rows = [_run_row(row) for row in await db.fetch(_sql.lock_runs, list(by_run))]
+            ids = [*by_run, *await relatives(db, by_run)]
+            rows = [_run_row(row) for row in await db.fetch(_sql.lock_runs, ids) if row["id"] in by_run]
             now = await db.fetchval(_sql.now)
             changed = [row for row in rows if _apply_all(row, by_run[row.id], now)]
             if len(rows) < len(by_run):
@@ -104,6 +106,7 @@ async def _write(db: Db, runs: Sequence[RunRow]) -> None:
         [r.progress for r in runs],
     )
     due = await _write_parked_and_ended(db, runs)
+    due |= await write_lasting(db, runs)
     await _notify(db, RUNS_CHANNEL, [r.id for r in runs if r.events])
     await _notify(db, FENCE_CHANNEL, [r.id for r in runs if r.marked])
     if due:
@@ -122,7 +125,7 @@ async def _write_history(db: Db, runs: Sequence[RunRow]) -> None:
             [e.kind.value for e in events],
             [e.step for e in events],
             [e.at for e in events],
-            [_dump(e.data) for e in events],
+            [dump(e.data) for e in events],
         )
     attempts = [(run, attempt) for run in runs for attempt in run.attempts]
     if attempts:
@@ -131,7 +134,7 @@ async def _write_history(db: Db, runs: Sequence[RunRow]) -> None:
             [run.tenant_id for run, _ in attempts],
             [run.id for run, _ in attempts],
             *(
-                [a[name] if name != "error" else _dump(a[name]) for _, a in attempts]
+                [a[name] if name != "error" else dump(a[name]) for _, a in attempts]
                 for name in (
                     "step",
                     "number",
@@ -158,13 +161,19 @@ async def _write_steps(db: Db, runs: Sequence[RunRow]) -> None:
         [key for _, key, _ in steps],
         [s.status.value for _, _, s in steps],
         [s.attempts for _, _, s in steps],
-        [_dump(s.input) for _, _, s in steps],
-        [_dump(s.output) for _, _, s in steps],
-        [_dump(s.error) for _, _, s in steps],
+        [dump(s.input) for _, _, s in steps],
+        [dump(s.output) for _, _, s in steps],
+        [dump(s.error) for _, _, s in steps],
         [s.in_flight for _, _, s in steps],
         [s.retry_at for _, _, s in steps],
         [s.started_at for _, _, s in steps],
         [s.finished_at for _, _, s in steps],
+        [dump(s.wait) for _, _, s in steps],
+        [s.round for _, _, s in steps],
+        [s.round_from for _, _, s in steps],
+        [s.items for _, _, s in steps],
+        [s.done[0] if s.done else None for _, _, s in steps],
+        [s.done[1] if s.done else None for _, _, s in steps],
     )
 
 
@@ -181,6 +190,7 @@ async def _write_parked_and_ended(db: Db, runs: Sequence[RunRow]) -> bool:
             [r.id for r, _ in parked],
             [p.reason.value for _, p in parked],
             [p.dispatch_id for _, p in parked],
+            [p.status.value for _, p in parked],
         )
         due = [(r, p) for r, p in parked if p.due_at]
         await db.execute(
@@ -195,8 +205,8 @@ async def _write_parked_and_ended(db: Db, runs: Sequence[RunRow]) -> bool:
             _sql.end_runs,
             [r.id for r, _ in ended],
             [e.status.value for _, e in ended],
-            [_dump(e.result) for _, e in ended],
-            [_dump(e.error) for _, e in ended],
+            [dump(e.result) for _, e in ended],
+            [dump(e.error) for _, e in ended],
             [e.at for _, e in ended],
         )
         await db.execute(_sql.cancel_open_steps, [r.id for r, _ in ended])
@@ -278,9 +288,8 @@ def _run_row(row: Any) -> RunRow:
         (row["fence_epoch"], row["fence_seq"]),
         row["cancel_requested"],
         row["limited"],
+        row["pause_requested"],
+        row["inbox_seq"],
+        row["parent_run_id"],
+        row["undoes_run_id"],
     )
-
-
-def _dump(value: Any) -> str | None:
-    # Text, cast in SQL: an array parameter would read a JSON list as one more dimension of itself.
-    return None if value is None else orjson.dumps(value).decode()

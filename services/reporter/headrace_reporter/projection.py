@@ -10,7 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from headrace.ids import new_id
+from headrace.json_types import JsonObject
 from headrace.messages import Event
+from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
     ENDED_RUN,
     EventKind,
@@ -18,9 +20,11 @@ from headrace.workflow.state import (
     ParkReason,
     RunStatus,
     StepStatus,
+    WaitKind,
 )
 
 _ENDS = frozenset({"SUCCESS", "FAILED", "SKIPPED", "CACHED", "UNKNOWN", "CANCELED"})
+_SETTLES = frozenset({"SUCCESS", "FAILED", "QUEUED"})
 
 
 @dataclass(slots=True)
@@ -35,7 +39,11 @@ class RunRow:
     claim_open: bool
     fence: tuple[int, int]
     cancel_requested: bool
-    limited: bool
+    limited: bool = False
+    pause_requested: bool = False
+    inbox_seq: int = 0
+    parent_run_id: UUID | None = None
+    undoes_run_id: UUID | None = None
     progress: bool = False
     marked: bool = False
     parked: "Parked | None" = None
@@ -43,13 +51,44 @@ class RunRow:
     events: list[Event] = field(default_factory=list)
     attempts: list[Mapping[str, Any]] = field(default_factory=list)
     steps: dict[str, "StepRow"] = field(default_factory=dict)
+    compensating: Any = None
+    undone: list[str] = field(default_factory=list)
+    reminders: list[tuple[str, str]] = field(default_factory=list)
+    resolved: list[str] = field(default_factory=list)
+    used_messages: list[int] = field(default_factory=list)
+    waits: list["WaitRow"] = field(default_factory=list)
+    children: list["Child"] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
     reason: ParkReason
+    status: RunStatus
     dispatch_id: UUID
-    due_at: datetime | None  # None: only a person or a cancel makes it due
+    due_at: datetime | None  # None: only a message, a person or a cancel makes it due
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """A wait that somebody has to see."""
+
+    step: str
+    kind: WaitKind
+    data: JsonObject
+    due_at: datetime | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A run to be begun for a step of this one; with `undoes`, one that undoes what the child of that step did."""
+
+    run_id: UUID
+    dispatch_id: UUID
+    step: str
+    version_id: UUID
+    input: Any
+    undoes: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +112,11 @@ class StepRow:
     retry_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    wait: Any = None
+    round: int = 0
+    round_from: int = 0
+    items: int | None = None
+    done: tuple[int, int] | None = None
 
 
 def apply_event(run: RunRow, event: Event, now: datetime) -> bool:
@@ -94,6 +138,8 @@ def apply_event(run: RunRow, event: Event, now: datetime) -> bool:
         return True
     if event.kind in (EventKind.PARKED, EventKind.FINISHED, EventKind.CANCELED) and not run.claim_open:
         raise IllegalMove("the event ends a claim that is not open")
+    if isinstance(used := event.data.get("inbox"), list):
+        run.used_messages += [seq for seq in used if type(seq) is int]
     _change(run, event, now)
     # A beginning alone is none: a step that takes its runner down with it begins again and again.
     run.progress |= event.kind is not EventKind.STARTED
@@ -107,26 +153,23 @@ def _change(run: RunRow, event: Event, now: datetime) -> None:
         case EventKind.STARTED:
             step = _step(run, event)
             step.status, step.in_flight, step.retry_at = StepStatus.RUNNING, bool(data.get("unsafe")), None
+            step.wait = None
             step.started_at = step.started_at or event.at
             step.input = data.get("input", step.input)
+            items = data.get("items")
+            step.items = items if type(items) is int else step.items
         case EventKind.ATTEMPTED:
-            step = _step(run, event)
-            retry_at = data.get("retryAt")
-            step.status = StepStatus.WAITING if retry_at else StepStatus.RUNNING
-            step.retry_at = _time(retry_at) if retry_at else None
-            step.error, step.in_flight = data.get("error"), False
-            _attempt(run, event, step)
-        case EventKind.COMPLETED:
-            step = _step(run, event)
-            status = StepStatus(str(data["status"]))
-            if status not in _ENDS:
-                raise IllegalMove(f"completed does not say {status}")
-            step.status, step.in_flight, step.retry_at = status, False, None
-            step.output, step.error = data.get("output"), data.get("error")
-            step.finished_at = None if status is StepStatus.UNKNOWN else event.at
-            if status is not StepStatus.SKIPPED:
-                step.started_at = step.started_at or event.at
-            _attempt(run, event, step)
+            _attempted(run, event)
+        case EventKind.WAITING:
+            _wait(run, event)
+        case EventKind.REMINDED:
+            run.reminders.append((_key(event), _text(data["remindAt"])))
+        case EventKind.COMPLETED | EventKind.SETTLED:
+            _complete(run, event)
+        case EventKind.COMPENSATING:
+            if run.status is RunStatus.COMPENSATING:
+                raise IllegalMove("the run is compensating already")
+            run.status, run.compensating = RunStatus.COMPENSATING, dict(data)
         case EventKind.PARKED:
             _park(run, event, now)
         case EventKind.FINISHED:
@@ -135,19 +178,95 @@ def _change(run: RunRow, event: Event, now: datetime) -> None:
                 raise IllegalMove(f"finished does not say {status_of_run}")
             _end(run, Ended(status_of_run, data.get("result"), data.get("error"), event.at))
         case EventKind.CANCELED:
-            _end(run, Ended(RunStatus.CANCELED, None, None, event.at))
+            _end(run, Ended(RunStatus.CANCELED, None, data.get("error"), event.at))
         case _:
             raise IllegalMove(f"no such event: {event.kind}")
+
+
+def _attempted(run: RunRow, event: Event) -> None:
+    step, data = _step(run, event), event.data
+    retry_at = data.get("retryAt")
+    step.status = StepStatus.WAITING if retry_at else StepStatus.RUNNING
+    step.retry_at = _time(retry_at) if retry_at else None
+    step.error, step.in_flight = data.get("error"), False
+    number = data.get("round")
+    step.wait = {"kind": WaitKind.REPEAT if number else WaitKind.RETRY} if retry_at else None
+    _attempt(run, event, step)
+    if type(number) is int:
+        step.round, step.round_from = number, step.attempts
+
+
+def _wait(run: RunRow, event: Event) -> None:
+    step, wait = _step(run, event), event.data["wait"]
+    if not isinstance(wait, dict):
+        raise IllegalMove("waiting does not say for what")
+    kind = WaitKind(str(wait["kind"]))
+    until = _time(wait["until"]) if wait.get("until") else None
+    step.status, step.in_flight = StepStatus.WAITING, False
+    step.wait, step.retry_at = wait, until
+    step.started_at = step.started_at or event.at
+    step.input = event.data.get("input", step.input)
+    key = _key(event)
+    if kind in (WaitKind.APPROVAL, WaitKind.SIGNAL):
+        run.waits.append(WaitRow(key, kind, wait, until, event.at))
+    if kind is WaitKind.CHILD:
+        # rule child_begins_with_its_wait: the child's row is written by the transaction that applies this
+        undoes = wait.get("undoes")
+        child = Child(
+            UUID(str(wait["runId"])),
+            new_id(),
+            key,
+            UUID(str(wait["versionId"])),
+            wait.get("input") or {},
+            None if undoes is None else str(undoes),
+        )
+        run.children.append(child)
+
+
+def _complete(run: RunRow, event: Event) -> None:
+    step, data = _step(run, event), event.data
+    status = StepStatus(str(data["status"]))
+    ends = _SETTLES if event.kind is EventKind.SETTLED else _ENDS
+    if status not in ends:
+        raise IllegalMove(f"{event.kind} does not say {status}")
+    step.status, step.in_flight, step.retry_at, step.wait = status, False, None, None
+    step.output, step.error = data.get("output"), data.get("error")
+    open_again = status in (StepStatus.UNKNOWN, StepStatus.QUEUED)
+    step.finished_at = None if open_again else event.at
+    if status in (StepStatus.SUCCESS, StepStatus.UNKNOWN):
+        step.done = (event.epoch, event.seq)
+    if status is not StepStatus.SKIPPED:
+        step.started_at = step.started_at or event.at
+    _attempt(run, event, step)
+    key = _key(event)
+    if "attempt" not in data and status is not StepStatus.SKIPPED:
+        run.resolved.append(key)  # by no attempt of its own: it may have waited
+    if status is StepStatus.SUCCESS and "." in key:
+        name = read_key(key)
+        if name.part is Part.UNDO:
+            run.undone.append(name.work)
 
 
 def _park(run: RunRow, event: Event, now: datetime) -> None:
     reason = ParkReason(str(event.data["reason"]))
     resume_at = event.data.get("resumeAt")
     due_at = _time(resume_at) if resume_at else None
-    if run.cancel_requested:
-        due_at = now  # rule park_sees_what_came_early
-    run.parked = Parked(reason, new_id(), due_at)
-    run.status, run.claim_open = RunStatus.WAITING, False
+    undoing = run.status is RunStatus.COMPENSATING or run.undoes_run_id is not None
+    # rule park_sees_what_came_early: a cancel (but not for a run that carries one out), or a message that the writer
+    # did not know of. An early one for a later wait was seen, and is no news.
+    if (run.cancel_requested and not undoing) or run.inbox_seq > int(str(event.data.get("inboxSeen", 0))):
+        due_at = now
+    status = RunStatus.COMPENSATING if run.status is RunStatus.COMPENSATING else RunStatus.WAITING
+    if reason is ParkReason.PAUSED:
+        # rule pause_is_a_request: it may have been taken back meanwhile
+        if run.pause_requested and not run.cancel_requested:
+            status, due_at = RunStatus.PAUSED, None
+        else:
+            due_at = now
+    elif run.pause_requested and status is RunStatus.WAITING and not run.cancel_requested:
+        status, due_at = RunStatus.PAUSED, None  # asked for after its holder had decided to park
+    run.parked = Parked(reason, status, new_id(), due_at)
+    run.status, run.claim_open = status, False
 
 
 def _end(run: RunRow, ended: Ended) -> None:
@@ -156,10 +275,20 @@ def _end(run: RunRow, ended: Ended) -> None:
     run.status, run.claim_open = ended.status, False
 
 
-def _step(run: RunRow, event: Event) -> StepRow:
+def _key(event: Event) -> str:
     if not event.step:
         raise IllegalMove(f"{event.kind} without a step")
-    return run.steps.setdefault(event.step, StepRow())
+    return event.step
+
+
+def _step(run: RunRow, event: Event) -> StepRow:
+    return run.steps.setdefault(_key(event), StepRow())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise IllegalMove("text expected")
+    return value
 
 
 def _attempt(run: RunRow, event: Event, step: StepRow) -> None:

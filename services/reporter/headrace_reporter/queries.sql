@@ -1,10 +1,15 @@
 -- name: lock_runs
 -- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock.
 SELECT id, tenant_id, status, dispatch_id, epoch, claimed_by IS NOT NULL AS claim_open, fence_epoch, fence_seq,
-       cancel_requested, limited
+       cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id
 FROM runs WHERE id = ANY($1::uuid[])
 ORDER BY id
 FOR UPDATE
+
+-- name: relatives
+SELECT parent_run_id AS id FROM runs WHERE id = ANY($1::uuid[]) AND parent_run_id IS NOT NULL
+UNION
+SELECT id FROM runs WHERE parent_run_id = ANY($1::uuid[]) AND finished_at IS NULL
 
 -- name: now
 SELECT headrace_now() AS now
@@ -25,15 +30,18 @@ ON CONFLICT DO NOTHING
 -- name: write_steps
 -- One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended.
 INSERT INTO step_runs AS s (tenant_id, run_id, key, status, attempts, input, output, error, in_flight, retry_at,
-    started_at, finished_at)
+    started_at, finished_at, wait, round, round_from, items, done_epoch, done_seq)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[]::jsonb[],
     $7::text[]::jsonb[], $8::text[]::jsonb[], $9::bool[], $10::timestamptz[], $11::timestamptz[],
-    $12::timestamptz[])
+    $12::timestamptz[], $13::text[]::jsonb[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[])
 ON CONFLICT (run_id, key) DO UPDATE
 SET status = excluded.status, attempts = greatest(s.attempts, excluded.attempts),
     input = coalesce(excluded.input, s.input), output = excluded.output, error = excluded.error,
     in_flight = excluded.in_flight, retry_at = excluded.retry_at,
-    started_at = coalesce(s.started_at, excluded.started_at), finished_at = excluded.finished_at
+    started_at = coalesce(s.started_at, excluded.started_at), finished_at = excluded.finished_at,
+    wait = excluded.wait, round = greatest(s.round, excluded.round),
+    round_from = greatest(s.round_from, excluded.round_from), items = coalesce(excluded.items, s.items),
+    done_epoch = excluded.done_epoch, done_seq = excluded.done_seq
 WHERE s.status NOT IN ('SUCCESS', 'FAILED', 'SKIPPED', 'CACHED', 'CANCELED', 'COMPENSATED')
 
 -- name: cancel_open_steps
@@ -52,17 +60,17 @@ WHERE r.id = n.id AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
 -- name: park_runs
 -- Closes the claim and mints the next dispatch: the one transaction that changes a run's dispatch id.
 UPDATE runs r
-SET status = 'WAITING', wait_reason = n.reason, claimed_by = NULL, claimed_in_call = NULL,
+SET status = n.status, wait_reason = n.reason, claimed_by = NULL, claimed_in_call = NULL,
     dispatch_id = n.dispatch_id
-FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS n (id, reason, dispatch_id)
-WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING') AND r.claimed_by IS NOT NULL
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS n (id, reason, dispatch_id, status)
+WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING') AND r.claimed_by IS NOT NULL
 
 -- name: end_runs
 UPDATE runs r
 SET status = n.status, wait_reason = NULL, result = n.result::jsonb, error = n.error::jsonb, finished_at = n.at,
     claimed_by = NULL, claimed_in_call = NULL
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS n (id, status, result, error, at)
-WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING')
+WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
 
 -- name: drop_dispatches
 DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
@@ -75,13 +83,108 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[])
 UPDATE runs
 SET status = 'WAITING', wait_reason = 'DEAD_LETTER', claimed_by = NULL, claimed_in_call = NULL,
     fence_epoch = epoch, fence_seq = 2147483647
-WHERE id = $1 AND status IN ('QUEUED', 'RUNNING', 'WAITING')
+WHERE id = $1 AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 
 -- name: add_dead_letter
 INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body) VALUES ($1, $2, $3, $4, $5, $6)
 
 -- name: notify
 SELECT pg_notify($1, $2)
+
+-- name: begin_compensation
+UPDATE runs r SET status = 'COMPENSATING', compensating = n.undoing::jsonb
+FROM unnest($1::uuid[], $2::text[]) AS n (id, undoing)
+WHERE r.id = n.id AND r.finished_at IS NULL
+
+-- name: mark_compensated
+UPDATE step_runs s SET status = 'COMPENSATED'
+FROM unnest($1::uuid[], $2::text[]) AS n (run_id, key)
+WHERE s.run_id = n.run_id AND s.key = n.key AND s.status = 'SUCCESS'
+
+-- name: begin_children
+-- A child belongs to its parent's tenant, and its version too. One that undoes takes the input of the run that it
+-- undoes, which is the ended child of that step.
+WITH child AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[])
+        AS c (parent_id, id, dispatch_id, step, version_id, input, undoes)
+),
+begun AS (
+    INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, parent_run_id,
+        parent_step, depth, undoes_run_id)
+    SELECT c.id, p.tenant_id, v.workflow_id, v.id, coalesce(origin.input, c.input::jsonb), c.dispatch_id,
+        p.created_by, p.id, c.step, p.depth + 1, origin.id
+    FROM child c
+    JOIN runs p ON p.id = c.parent_id
+    JOIN workflow_versions v ON v.tenant_id = p.tenant_id AND v.id = c.version_id AND v.status <> 'DRAFT'
+    LEFT JOIN runs origin ON c.undoes IS NOT NULL AND origin.parent_run_id = coalesce(p.undoes_run_id, p.id)
+        AND origin.parent_step = c.undoes AND origin.undoes_run_id IS NULL AND origin.status = 'SUCCESS'
+    WHERE c.undoes IS NULL OR origin.id IS NOT NULL
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, tenant_id, dispatch_id
+)
+INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+SELECT dispatch_id, tenant_id, id, headrace_now() FROM begun
+RETURNING run_id AS id
+
+-- name: cancel_children
+-- A cancel is a request for them too (rule cancel_is_a_request). What undoes a child is not stopped.
+UPDATE runs
+SET cancel_requested = true, pause_requested = false,
+    status = CASE WHEN status = 'PAUSED' THEN 'WAITING' ELSE status END
+WHERE parent_run_id = ANY($1::uuid[]) AND finished_at IS NULL AND undoes_run_id IS NULL
+RETURNING id
+
+-- name: post_child_ends
+-- Both rows are locked already; a parent that has ended is told nothing.
+WITH ended AS (
+    SELECT c.id, c.tenant_id, c.status, c.result, c.error, c.parent_run_id, c.parent_step,
+        p.inbox_seq + row_number() OVER (PARTITION BY p.id ORDER BY c.id) AS seq
+    FROM runs c JOIN runs p ON p.id = c.parent_run_id
+    WHERE c.id = ANY($1::uuid[]) AND p.finished_at IS NULL
+),
+counted AS (
+    UPDATE runs p SET inbox_seq = e.seq
+    FROM (SELECT parent_run_id, max(seq) AS seq FROM ended GROUP BY parent_run_id) e
+    WHERE p.id = e.parent_run_id
+)
+INSERT INTO inbox (tenant_id, run_id, seq, kind, step, data)
+SELECT tenant_id, parent_run_id, seq, 'CHILD_ENDED', parent_step,
+    jsonb_build_object('runId', id, 'status', status, 'result', result, 'error', error)
+FROM ended
+RETURNING run_id
+
+-- name: wake
+-- The CURRENT dispatch of each that nobody holds becomes due now, under the same id. One that was sent is on its way.
+INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+SELECT dispatch_id, tenant_id, id, headrace_now() FROM runs
+WHERE id = ANY($1::uuid[]) AND claimed_by IS NULL AND status IN ('QUEUED', 'WAITING', 'COMPENSATING')
+ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
+WHERE dispatches.sent_at IS NULL
+
+-- name: use_messages
+UPDATE inbox i SET used = true
+FROM unnest($1::uuid[], $2::int[]) AS n (run_id, seq)
+WHERE i.run_id = n.run_id AND i.seq = n.seq
+
+-- name: open_waits
+INSERT INTO waits (tenant_id, run_id, step, kind, data, opened_at, due_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::timestamptz[],
+    $7::timestamptz[])
+ON CONFLICT DO NOTHING
+
+-- name: remind
+UPDATE step_runs s SET wait = s.wait || jsonb_build_object('remindAt', n.at)
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (run_id, key, at)
+WHERE s.run_id = n.run_id AND s.key = n.key
+
+-- name: close_waits
+UPDATE waits w SET status = 'CLOSED', closed_at = headrace_now()
+FROM unnest($1::uuid[], $2::text[]) AS n (run_id, step)
+WHERE w.run_id = n.run_id AND w.step = n.step AND w.status <> 'CLOSED'
+
+-- name: close_waits_of_runs
+UPDATE waits SET status = 'CLOSED', closed_at = headrace_now()
+WHERE run_id = ANY($1::uuid[]) AND status <> 'CLOSED'
 
 -- name: renew_reporter
 INSERT INTO reporters (id, until) VALUES ($1, headrace_now() + $2::interval)

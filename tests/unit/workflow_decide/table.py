@@ -12,6 +12,7 @@ from headrace.messages import Event
 from headrace.workflow.decide import initial
 from headrace.workflow.state import ENDED_STEP, Failure, RunState, RunStatus, StepState, StepStatus
 from headrace_reporter.projection import RunRow, StepRow, apply_event
+from rpds import HashTrieMap
 
 
 class Table:
@@ -76,7 +77,8 @@ class Table:
                 Failure.from_json(row.error),
                 row.retry_at,
                 row.in_flight,
+                done=row.done,
             )
             for key, row in self.steps.items()
         }
-        return replace(initial(cancel=self.cancel_requested), steps=steps)
+        return replace(initial(cancel=self.cancel_requested), steps=HashTrieMap(steps))

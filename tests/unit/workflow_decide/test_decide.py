@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from headrace.workflow.decide import MAX_PARALLEL_STEPS, Finish, Park, Start, decide, initial
+from headrace.workflow.commands import Finish, Park, Start
+from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
 from headrace.workflow.document import Document, Edge, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import ParkReason, RunState, RunStatus, StepState, StepStatus
+from rpds import HashTrieMap
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 WIDE = 3 * MAX_PARALLEL_STEPS
@@ -17,26 +19,30 @@ def test_a_wide_graph_is_begun_a_bounded_number_at_a_time() -> None:
     first = decide(graph, initial(), NOW)
     assert len(first) == MAX_PARALLEL_STEPS
     running = [command.step for command in first if isinstance(command, Start)]
-    assert decide(graph, initial(), NOW, running) == []
+    assert not decide(graph, initial(), NOW, running)
     (more,) = decide(graph, initial(), NOW, running[1:])
     assert isinstance(more, Start)
 
 
 def test_a_run_without_edges_goes_step_by_step() -> None:
     graph = Graph.of(Document("w", (Step(key="one"), Step(key="two"))))
-    assert decide(graph, initial(), NOW) == [Start("one")]
-    state = RunState(RunStatus.RUNNING, {"one": StepState(StepStatus.SUCCESS)})
-    assert decide(graph, state, NOW) == [Start("two")]
-    state = RunState(RunStatus.RUNNING, {key: StepState(StepStatus.SUCCESS) for key in ("one", "two")})
+    assert list(decide(graph, initial(), NOW)) == [Start("one")]
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"one": StepState(StepStatus.SUCCESS)}))
+    assert list(decide(graph, state, NOW)) == [Start("two")]
+    state = RunState(
+        RunStatus.RUNNING, HashTrieMap({key: StepState(StepStatus.SUCCESS) for key in ("one", "two")})
+    )
     assert list(decide(graph, state, NOW)) == [Finish()]
 
 
 def test_a_park_reaches_to_the_time_limit_at_most() -> None:
     graph = Graph.of(Document("w", (Step(key="one"),)))
     soon, late = NOW + timedelta(seconds=5), NOW + timedelta(minutes=5)
-    waiting = RunState(RunStatus.RUNNING, {"one": StepState(StepStatus.WAITING, 1, retry_at=late)})
-    assert decide(graph, waiting, NOW) == (Park(ParkReason.RETRY, late),)
-    assert decide(graph, waiting, NOW, deadline=soon) == (Park(ParkReason.RETRY, soon),)
-    doubtful = RunState(RunStatus.RUNNING, {"one": StepState(StepStatus.UNKNOWN, 1)})
-    assert decide(graph, doubtful, NOW) == (Park(ParkReason.IN_DOUBT, None),)
-    assert decide(graph, doubtful, NOW, deadline=soon) == (Park(ParkReason.IN_DOUBT, soon),)
+    waiting = RunState(
+        RunStatus.RUNNING, HashTrieMap({"one": StepState(StepStatus.WAITING, 1, retry_at=late)})
+    )
+    assert tuple(decide(graph, waiting, NOW)) == (Park(ParkReason.RETRY, late),)
+    assert tuple(decide(graph, waiting, NOW, deadline=soon)) == (Park(ParkReason.RETRY, soon),)
+    doubtful = RunState(RunStatus.RUNNING, HashTrieMap({"one": StepState(StepStatus.UNKNOWN, 1)}))
+    assert tuple(decide(graph, doubtful, NOW)) == (Park(ParkReason.IN_DOUBT, None),)
+    assert tuple(decide(graph, doubtful, NOW, deadline=soon)) == (Park(ParkReason.IN_DOUBT, soon),)

@@ -19,6 +19,7 @@ from headrace.workflow.state import (
     StepStatus,
     fold,
 )
+from rpds import HashTrieMap
 
 LATER = "2026-11-01T00:00:05+00:00"
 ERROR = {"code": "E", "message": "it failed"}
@@ -27,7 +28,7 @@ AT_ONCE = {StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.UNKNOWN}
 
 
 def one_step(status: StepStatus) -> RunState:
-    return RunState(RunStatus.RUNNING, {"a": StepState(status)})
+    return RunState(RunStatus.RUNNING, HashTrieMap({"a": StepState(status)}))
 
 
 def folded(status: StepStatus, kind: EventKind, data: JsonObject) -> StepStatus:
@@ -72,11 +73,16 @@ def test_started_and_attempted_leave_what_has_ended_alone(old: StepStatus) -> No
     ],
 )
 def test_a_run_moves_by_the_table(old: RunStatus, kind: EventKind, data: Any, new: RunStatus) -> None:
-    state = RunState(old, {"a": StepState(StepStatus.RUNNING), "b": StepState(StepStatus.SUCCESS)})
+    state = RunState(
+        old, HashTrieMap({"a": StepState(StepStatus.RUNNING), "b": StepState(StepStatus.SUCCESS)})
+    )
     # A claim sets RUNNING on the row, without an event; so that is where these begin.
-    begin = RunStatus.RUNNING if old in (RunStatus.QUEUED, RunStatus.WAITING) else old
-    if old in ENDED_RUN:
-        assert fold(state, Change(kind, None, data)) is state
+    unheld = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.PAUSED)
+    begin = RunStatus.RUNNING if old in unheld else old
+    if old in ENDED_RUN or (old is RunStatus.COMPENSATING and kind is EventKind.PARKED):
+        assert (
+            fold(state, Change(kind, None, data)) is state
+        )  # a run that is being undone waits as what it is
     elif new in MOVES_OF_RUN[begin] or new is old:
         after = fold(state, Change(kind, None, data))
         assert after.status is new

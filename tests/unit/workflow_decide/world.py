@@ -11,20 +11,9 @@ from typing import Any, TypeVar
 
 from headrace.ids import new_id
 from headrace.messages import Event
+from headrace.workflow.commands import Cancel, Command, Doubt, Finish, Park, Skip, Start
 from headrace.workflow.conditions import holds
-from headrace.workflow.decide import (
-    MAX_PARALLEL_STEPS,
-    Cancel,
-    Command,
-    Doubt,
-    Finish,
-    Park,
-    Skip,
-    Start,
-    decide,
-    initial,
-    upstream,
-)
+from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial, upstream
 from headrace.workflow.document import OnError
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import (
@@ -286,7 +275,7 @@ class World:
                 case Skip(key):
                     assert _is_ready(self.graph, seen, key) is False
                     assert seen.step(key).status is StepStatus.QUEUED
-                    seen = replace(seen, steps={**seen.steps, key: StepState(StepStatus.SKIPPED)})
+                    seen = replace(seen, steps=seen.steps.insert(key, StepState(StepStatus.SKIPPED)))
                 case Doubt(key):
                     assert self.state.step(key).in_flight
         doubtful = any(s.in_flight or s.status is StepStatus.UNKNOWN for s in self._steps_at_rest())

@@ -8,19 +8,25 @@ A condition's `field` is a dotted path into `{output, status, error}` of the ste
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, assert_never
 
+from headrace.json_types import JsonMapping
 from headrace.workflow.document import AllOf, AnyOf, Condition, Expression, Not, When
 from headrace.workflow.operators import ABSENT, OPERATORS, Found
 
 ROOTS = frozenset({"output", "status", "error"})
 
-Evaluate: TypeAlias = Callable[[str, Mapping[str, object]], bool]
+Evaluate: TypeAlias = Callable[[str, JsonMapping], bool]
 
 
-def _no_expressions(text: str, upstream: Mapping[str, object]) -> bool:
-    raise LookupError("expressions are not evaluated here")
+class ConditionFailed(Exception):
+    """An expression of a condition can not be evaluated; the message says where and why."""
 
 
-def holds(when: When, upstream: Mapping[str, object], evaluate: Evaluate = _no_expressions) -> bool:
+def no_expressions(text: str, upstream: JsonMapping) -> bool:
+    """Stands for `evaluate` where no document with expressions comes."""
+    raise ConditionFailed("expressions are not evaluated here")
+
+
+def holds(when: When, upstream: JsonMapping, evaluate: Evaluate = no_expressions) -> bool:
     """Whether `when` is true of `upstream`, the `{output, status, error}` of a step.
 
     `evaluate(text, upstream)` answers for expressions; what it raises passes through.
@@ -40,13 +46,13 @@ def holds(when: When, upstream: Mapping[str, object], evaluate: Evaluate = _no_e
             assert_never(when)
 
 
-def _true_of(condition: Condition, upstream: Mapping[str, object]) -> bool:
+def _true_of(condition: Condition, upstream: JsonMapping) -> bool:
     """An operator that is not in `OPERATORS` never holds; the parser refuses it before that."""
     operator = OPERATORS.get(condition.operator)
     return operator is not None and operator.test(find(upstream, condition.field), condition.value)
 
 
-def find(upstream: Mapping[str, object], field: str) -> Found:
+def find(upstream: JsonMapping, field: str) -> Found:
     """What stands at `field`, or `ABSENT`."""
     found: object = upstream
     for name in field.split("."):

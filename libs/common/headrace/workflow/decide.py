@@ -5,14 +5,27 @@ come of it, and asks again, until the answer is to leave.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
 
 from headrace.json_types import JsonObject
-from headrace.workflow.conditions import holds
-from headrace.workflow.document import Edge, OnError
+from headrace.workflow.commands import (
+    Cancel,
+    Collect,
+    Command,
+    Compensate,
+    Doubt,
+    Finish,
+    Park,
+    Resolve,
+    SettleByProbe,
+    Skip,
+    Start,
+)
+from headrace.workflow.conditions import ConditionFailed, Evaluate, holds, no_expressions
+from headrace.workflow.document import Edge, EdgeOn, Ending, Join, OnError
+from headrace.workflow.frontier import PASSED, SETTLED, Frontier
 from headrace.workflow.graph import Graph
+from headrace.workflow.keys import Part, item_key, probe_key, read_key
 from headrace.workflow.state import (
     Failure,
     ParkReason,
@@ -20,60 +33,14 @@ from headrace.workflow.state import (
     RunStatus,
     StepState,
     StepStatus,
+    Undoing,
+    WaitKind,
 )
+from headrace.workflow.undo import undo
+from headrace.workflow.waiting import Waits, over, settlement
 
-# How many steps of one run are executed side by side by its runner.
+# How many rows of one run are executed side by side by its runner.
 MAX_PARALLEL_STEPS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Begin, or begin again, a step's next attempt."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """No edge into the step was taken."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """An unsafe call of this step was announced by an earlier claim and never answered for."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Park:
-    """Leave the run; `resume_at` None means that only a person (or a cancel) brings it back.
-
-    It never lies behind the run's time limit, which counts waits too.
-    """
-
-    reason: ParkReason
-    resume_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The run ends: SUCCESS without `error`, FAILED with it."""
-
-    error: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The run ends because a person asked."""
-
-
-Command: TypeAlias = Start | Skip | Doubt | Park | Finish | Cancel
-
-_PASSED = frozenset({StepStatus.SUCCESS, StepStatus.CACHED})
-_SETTLED = _PASSED | {StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELED}
 
 
 def decide(
@@ -82,104 +49,230 @@ def decide(
     now: datetime,
     running: Collection[str] = (),
     deadline: datetime | None = None,
+    evaluate: Evaluate = no_expressions,
+    frontier: Frontier | None = None,
 ) -> Sequence[Command]:
-    """The commands that follow from `state` at `now`; empty while `running` steps have to be waited for.
+    """The commands that follow from `state` at `now`; empty while `running` rows have to be waited for.
 
-    `running` are the steps that this very runner has under way. A step that the state calls RUNNING and
-    that is not among them was begun by an earlier claim. `Park`, `Finish` and `Cancel` come alone, and only
-    when nothing is running.
+    `running` are the rows that this very runner has under way. A row that the state calls RUNNING and
+    that is not among them was begun by an earlier claim. `Park`, `Finish`, `Compensate` and `Cancel` come alone, and
+    only when nothing is running. `evaluate` answers for expressions in conditions. `frontier`, if given, is that of
+    `state`, kept up to date by the caller: then this costs as much as what changed.
     """
+    frontier = frontier or Frontier(graph, state)
     # Before all else, an end included: that the run is over does not tell whether the call arrived.
-    doubts = [
-        Doubt(key)
-        for key in graph.order
-        if state.step(key).in_flight and key not in running and state.step(key).status is StepStatus.RUNNING
-    ]
+    doubts = [Doubt(key) for key in frontier.open if key not in running and state.step(key).in_flight]
     if doubts:
         return doubts
-    ending = _ending(graph, state, now, deadline)
-    if ending:
-        return () if running else (ending,)
-    commands: list[Command] = []
-    statuses = {key: state.step(key).status for key in graph.order}
-    wake: list[datetime] = []
-    in_doubt = False
-    for key in graph.order:
-        step = state.step(key)
-        if key in running:
-            continue
-        match step.status:
-            case StepStatus.QUEUED:
-                verdict = _ready(graph, key, state, statuses)
-                if verdict is True:
-                    commands.append(Start(key))
-                elif verdict is False:
-                    statuses[key] = StepStatus.SKIPPED
-                    commands.append(Skip(key))
-            case StepStatus.RUNNING:
-                commands.append(Start(key))
-            case StepStatus.WAITING:
-                if step.retry_at is None or step.retry_at <= now:
-                    commands.append(Start(key))
-                else:
-                    wake.append(step.retry_at)
-            case StepStatus.UNKNOWN:
-                in_doubt = True
-            case _:
-                pass
-    if in_doubt:  # nothing new beside a step that nobody can answer for
-        return () if running else (Park(ParkReason.IN_DOUBT, deadline),)
+    if state.undoing is not None:
+        return undo(frontier, state, state.undoing, now, running)
+    if ending := _ending(frontier, state, now, deadline):
+        # rule turn_after_answers: what was begun and can be undone is asked again first, cancel or not: it may have
+        # been done, and only its answer tells how to undo it.
+        asked = _unanswered(frontier, state, running) if isinstance(ending, Compensate) else []
+        return asked or (() if running else (ending,))
+    if state.pause:
+        return () if running else (Park(ParkReason.PAUSED, None),)
+    waits = Waits()
+    commands, in_doubt = _open_rows(frontier, state, now, running, waits)
+    if in_doubt:
+        # Nothing new beside a row that nobody can answer for, but what settles it.
+        commands = [c for c in commands if not isinstance(c, Start) or read_key(c.step).part is Part.PROBE]
+    else:
+        room = MAX_PARALLEL_STEPS - len(running) - sum(isinstance(c, Start) for c in commands)
+        commands += _candidates(frontier, state, running, room, evaluate)
     if commands:
         return _bounded(commands, len(running))
     if running:
         return ()
-    if wake:
-        return (Park(ParkReason.RETRY, min(wake if deadline is None else [*wake, deadline])),)
+    if in_doubt:
+        return (Park(ParkReason.IN_DOUBT, _earliest(waits.wake, deadline)),)
+    if waits.reasons:
+        return (Park(waits.reason, _earliest(waits.wake, deadline)),)
     return (Finish(),)
 
 
-def _ending(graph: Graph, state: RunState, now: datetime, deadline: datetime | None) -> Command | None:
+def _ending(frontier: Frontier, state: RunState, now: datetime, deadline: datetime | None) -> Command | None:
     """Why the run ends before its steps do, if it does."""
+    graph = frontier.graph
     if state.cancel:
-        return Cancel()  # rule claim_tells_cancel: a runner that knows of it starts no call and no park
-    for key in graph.order:
-        step = state.step(key)
-        if step.status is StepStatus.FAILED and graph.steps[key].on_error is OnError.FAIL:
-            reason = step.error or Failure("STEP_FAILED", "the step failed")
-            return Finish(Failure(reason.code, f"step {key} failed: {reason.message}"))
+        # rule claim_tells_cancel: a runner that knows of it starts no call and no park
+        if Ending.CANCEL in graph.compensate_on and _has_done(frontier, state):
+            return Compensate(Undoing(RunStatus.CANCELED))
+        return Cancel()
+    if frontier.failed:
+        key = min(frontier.failed, key=graph.position.__getitem__)
+        reason = state.step(key).error or Failure("STEP_FAILED", "the step failed")
+        why = Ending.REJECTION if reason.code == "REJECTED" else Ending.FAILURE
+        return _fail(frontier, state, Failure(reason.code, f"step {key} failed: {reason.message}"), why)
+    if frontier.succeeded:
+        return Finish()
     if deadline is not None and now >= deadline:
-        return Finish(Failure("RUN_TIMEOUT", "the run passed its time limit"))
+        return _fail(frontier, state, Failure("RUN_TIMEOUT", "the run passed its time limit"), Ending.FAILURE)
     return None
 
 
-def _ready(graph: Graph, key: str, state: RunState, statuses: dict[str, StepStatus]) -> bool | None:
-    """True: begin; False: skip; None: something upstream has not settled."""
-    edges = graph.incoming[key]
-    if any(statuses[edge.from_step] not in _SETTLED for edge in edges):
-        return None
-    return not edges or any(_taken(graph, edge, state, statuses) for edge in edges)
+def _fail(frontier: Frontier, state: RunState, error: Failure, why: Ending) -> Command:
+    if why in frontier.graph.compensate_on and _has_done(frontier, state):
+        return Compensate(Undoing(RunStatus.FAILED, error))
+    return Finish(error)
 
 
-def _taken(graph: Graph, edge: Edge, state: RunState, statuses: dict[str, StepStatus]) -> bool:
-    status = statuses[edge.from_step]
-    carried_on = status is StepStatus.FAILED and graph.steps[edge.from_step].on_error is OnError.CONTINUE
-    if status not in _PASSED and not carried_on:
+def _has_done(frontier: Frontier, state: RunState) -> bool:
+    """Whether there is, or may be, something to undo."""
+    return bool(frontier.done) or any(_undoable_open(frontier, state, key) for key in frontier.open)
+
+
+def _undoable_open(frontier: Frontier, state: RunState, key: str) -> bool:
+    """A call that was begun and not answered for, or a child under way, that can be undone."""
+    name, row = read_key(key), state.step(key)
+    if name.part is not None or row.items is not None or not frontier.graph.undoable(name.step):
         return False
-    return edge.when is None or holds(edge.when, upstream(state.step(edge.from_step)))
+    return row.status is StepStatus.RUNNING or (row.wait or {}).get("kind") == WaitKind.CHILD
 
 
-def upstream(step: StepState) -> JsonObject:
-    """A step as conditions and expressions see it."""
+def _unanswered(frontier: Frontier, state: RunState, running: Collection[str]) -> list[Command]:
+    return [
+        Start(key)
+        for key in frontier.open
+        if key not in running
+        and state.step(key).status is StepStatus.RUNNING
+        and _undoable_open(frontier, state, key)
+    ]
+
+
+def _open_rows(
+    frontier: Frontier, state: RunState, now: datetime, running: Collection[str], waits: Waits
+) -> tuple[list[Command], bool]:
+    """What follows for rows that are under way, waiting or in doubt; and whether one stays in doubt."""
+    commands: list[Command] = []
+    in_doubt = False
+    for key in frontier.open:
+        if key in running:
+            continue
+        row = state.step(key)
+        match row.status:
+            case StepStatus.WAITING:
+                if command := over(key, row, state, now, waits):
+                    commands.append(command)
+            case StepStatus.UNKNOWN:
+                if command := settlement(key, state) or _probe(frontier, state, key, row):
+                    commands.append(command)
+                elif state.step(probe_key(key)).status not in (StepStatus.RUNNING, StepStatus.WAITING):
+                    in_doubt = True
+            case _ if row.items is None:
+                commands.append(Start(key))
+            case _:
+                commands += _items(frontier, key, running)
+    return commands, in_doubt
+
+
+def _items(frontier: Frontier, key: str, running: Collection[str]) -> list[Command]:
+    """A loop: the items to begin, or its end."""
+    loop, each = frontier.loops[key], frontier.graph.steps[key].for_each
+    if each is None:
+        return []
+    under_way = {name.index for name in map(read_key, running) if name.step == key and name.part is None}
+    busy = loop.open | under_way
+    stopped = loop.failed > 0 and each.on_item_error is OnError.FAIL
+    if stopped or (loop.ended >= loop.total and not loop.again):
+        return [] if busy else [Collect(key)]
+    commands: list[Command] = []
+    room = min(each.max_concurrency - len(busy), MAX_PARALLEL_STEPS)
+    again = iter(sorted(loop.again - under_way))
+    index = loop.begun
+    while len(commands) < room:
+        following = next(again, None)
+        if following is None:
+            while index in under_way:
+                index += 1
+            if index >= loop.total:
+                break
+            following, index = index, index + 1
+        commands.append(Start(item_key(key, following)))
+    return commands
+
+
+def _probe(frontier: Frontier, state: RunState, key: str, row: StepState) -> Command | None:
+    """The step's probe, if it has one and it has not been asked about this doubt.
+
+    An answer that is older than the doubt says nothing about it: then a person is asked.
+    """
+    name = read_key(key)
+    if name.part is not None or frontier.graph.steps[name.step].probe is None:
+        return None
+    probe = state.step(probe_key(key))
+    if probe.status is StepStatus.QUEUED:
+        return Start(probe_key(key))
+    if probe.status is StepStatus.SUCCESS and (probe.done or (0, 0)) > (row.done or (0, 0)):
+        return SettleByProbe(key)
+    return None
+
+
+def _candidates(
+    frontier: Frontier, state: RunState, running: Collection[str], room: int, evaluate: Evaluate
+) -> list[Command]:
+    commands: list[Command] = []
+    for position in frontier.candidates:
+        if room <= 0:
+            break
+        key = frontier.graph.order[position]
+        if key in running:
+            continue
+        try:
+            ready = _ready(frontier, key, state, evaluate)
+        except ConditionFailed as error:
+            commands.append(Resolve(key, StepStatus.FAILED, None, Failure("CONDITION_FAILED", str(error))))
+            continue
+        if ready:
+            commands.append(Start(key))
+            room -= 1
+        elif ready is False:
+            commands.append(Skip(key))
+    return commands
+
+
+def _ready(frontier: Frontier, key: str, state: RunState, evaluate: Evaluate) -> bool | None:
+    """True: begin; False: skip; None: something upstream has not settled."""
+    graph = frontier.graph
+    edges = graph.incoming[key]
+    all_settled = frontier.all_settled_before(key)
+    if not all_settled and graph.steps[key].join is Join.ALL:
+        return None
+    if not edges or any(_taken(graph, edge, state, evaluate) for edge in edges):
+        return True
+    return False if all_settled else None
+
+
+def _taken(graph: Graph, edge: Edge, state: RunState, evaluate: Evaluate) -> bool:
+    row = state.step(edge.from_step)
+    if row.status not in SETTLED:
+        return False
+    failed = row.status is StepStatus.FAILED
+    carried_on = failed and graph.steps[edge.from_step].on_error is OnError.CONTINUE
+    goes_on = failed if edge.on is EdgeOn.ERROR else row.status in PASSED or carried_on
+    if not goes_on or edge.when is None:
+        return goes_on
+    return holds(edge.when, upstream(row), evaluate)
+
+
+def upstream(row: StepState) -> JsonObject:
+    """A row as conditions and expressions see it."""
     return {
-        "output": step.output,
-        "status": step.status.value,
-        "error": step.error.as_json() if step.error else None,
+        "output": row.output,
+        "status": row.status.value,
+        "error": row.error.as_json() if row.error else None,
     }
 
 
+def _earliest(wake: datetime | None, deadline: datetime | None) -> datetime | None:
+    times = [at for at in (wake, deadline) if at is not None]
+    return min(times, default=None)
+
+
 def _bounded(commands: list[Command], running: int) -> list[Command]:
-    room = MAX_PARALLEL_STEPS - running
-    starts = [c for c in commands if isinstance(c, Start)][: max(room, 0)]
+    room = max(MAX_PARALLEL_STEPS - running, 0)
+    starts = [c for c in commands if isinstance(c, Start)][:room]
     return [*(c for c in commands if not isinstance(c, Start)), *starts]
 
 

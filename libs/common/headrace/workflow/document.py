@@ -19,6 +19,19 @@ class RetryStrategy(StrEnum):
     EXPONENTIAL = "EXPONENTIAL"
 
 
+class StepType:
+    """The step types that Headrace has itself; plug-ins add others."""
+
+    ACTION = "action"
+    TRANSFORM = "transform"
+    WAIT = "wait"
+    APPROVAL = "approval"
+    SIGNAL = "signal"
+    WORKFLOW = "workflow"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+
+
 class OnError(StrEnum):
     FAIL = "fail"
     CONTINUE = "continue"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from headrace.errors import InvalidInput, Problem
-from headrace.workflow.document import Document, Edge, Step
+from headrace.workflow.document import Document, Edge, EdgeOn, Ending, OnError, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Graph:
     incoming: Mapping[str, tuple[Edge, ...]]
     outgoing: Mapping[str, tuple[Edge, ...]]
     order: tuple[str, ...]
+    position: Mapping[str, int]
+    compensate_on: frozenset[Ending]
     _ancestors: Mapping[str, int]
 
     @staticmethod
@@ -44,6 +46,8 @@ class Graph:
             {key: tuple(edges) for key, edges in incoming.items()},
             {key: tuple(edges) for key, edges in outgoing.items()},
             order,
+            {key: position for position, key in enumerate(order)},
+            document.compensate_on,
             _ancestor_bits(order, incoming),
         )
 
@@ -51,7 +55,18 @@ class Graph:
         """Whether `of` can only start after `key` has ended."""
         if key not in self.steps or of not in self.steps:
             return False
-        return bool(self._ancestors[of] >> self.order.index(key) & 1)
+        return bool(self._ancestors[of] >> self.position[key] & 1)
+
+    def fails_the_run(self, key: str) -> bool:
+        """Whether the failure of `key` is dealt with by nothing: neither `onError: continue` nor an error edge."""
+        if self.steps[key].on_error is OnError.CONTINUE:
+            return False
+        return not any(edge.on is EdgeOn.ERROR for edge in self.outgoing[key])
+
+    def undoable(self, key: str) -> bool:
+        """Whether what the step did can be undone: by its own compensation, or by that of its child run."""
+        step = self.steps[key]
+        return step.compensate is not None or step.child is not None
 
     def ancestors(self, key: str) -> tuple[str, ...]:
         """Every step upstream of `key`, in topological order."""

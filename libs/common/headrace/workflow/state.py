@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import TypeAlias, assert_never
+
+from rpds import HashTrieMap
 
 from headrace.json_types import Json, JsonObject
+from headrace.workflow.keys import Part, read_key
 
 
 class RunStatus(StrEnum):
@@ -40,10 +43,10 @@ class StepStatus(StrEnum):
 _R, _S = RunStatus, StepStatus
 
 MOVES_OF_RUN: Mapping[RunStatus, frozenset[RunStatus]] = {
-    _R.QUEUED: frozenset({_R.RUNNING, _R.FAILED, _R.CANCELED}),
+    _R.QUEUED: frozenset({_R.RUNNING, _R.PAUSED, _R.FAILED, _R.CANCELED}),
     _R.RUNNING: frozenset({_R.WAITING, _R.PAUSED, _R.COMPENSATING, _R.SUCCESS, _R.FAILED, _R.CANCELED}),
-    _R.WAITING: frozenset({_R.RUNNING, _R.COMPENSATING, _R.FAILED, _R.CANCELED}),
-    _R.PAUSED: frozenset({_R.RUNNING, _R.FAILED, _R.CANCELED}),
+    _R.WAITING: frozenset({_R.RUNNING, _R.PAUSED, _R.COMPENSATING, _R.FAILED, _R.CANCELED}),
+    _R.PAUSED: frozenset({_R.WAITING, _R.RUNNING, _R.FAILED, _R.CANCELED}),
     _R.COMPENSATING: frozenset({_R.FAILED, _R.CANCELED}),
     _R.SUCCESS: frozenset(),
     _R.FAILED: frozenset(),
@@ -71,9 +74,13 @@ class EventKind(StrEnum):
     """What an event says; the shape of its `data` is in contracts/messages/event.json."""
 
     CLAIMED = "claimed"  # raises the fence and changes nothing else
-    STARTED = "started"  # a step's attempt begins
-    ATTEMPTED = "attempted"  # an attempt failed and another will follow
+    STARTED = "started"  # a step's attempt begins, or a loop, with the number of its items
+    ATTEMPTED = "attempted"  # an attempt ended and another will follow
+    WAITING = "waiting"  # a step waits for a time, a person, a message or a child run
+    REMINDED = "reminded"  # a person has not decided yet
     COMPLETED = "completed"  # a step ended, or ended in doubt (UNKNOWN)
+    SETTLED = "settled"  # a doubt was settled, by a probe or a person
+    COMPENSATING = "compensating"  # the run turns to undoing what it did
     PARKED = "parked"  # the run waits; nobody holds it
     FINISHED = "finished"  # the run ended by itself, SUCCESS or FAILED
     CANCELED = "canceled"  # the run ended because a person asked
@@ -143,12 +150,18 @@ class Failure:
         return Failure(str(value.get("code", "UNKNOWN")), str(value.get("message", "")))
 
 
+Place: TypeAlias = tuple[int, int]  # an event's (epoch, seq)
+
+
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """One step of one run, as its events tell.
+    """One row of one run (a step, an item of a loop, a compensation, a probe), as its events tell.
 
     `attempts` counts attempts that ended. `in_flight` is true between the `started` of a call that can not
-    be repeated safely and its end: at a take-over such a step is in doubt.
+    be repeated safely and its end: at a take-over such a step is in doubt. `wait` is what a WAITING step waits for,
+    and `retry_at` until when at most. `round` counts the rounds of a repeat that are over, `round_from` the attempts
+    made in them. `items` is how many items a loop has, once it has begun. `done` is the event that completed the
+    step, or put it in doubt.
     """
 
     status: StepStatus = StepStatus.QUEUED
@@ -157,17 +170,51 @@ class StepState:
     error: Failure | None = None
     retry_at: datetime | None = None
     in_flight: bool = False
+    wait: JsonObject | None = None
+    round: int = 0
+    round_from: int = 0
+    items: int | None = None
+    done: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """How a run that is COMPENSATING will end."""
+
+    outcome: RunStatus
+    error: Failure | None = None
+
+    def as_json(self) -> JsonObject:
+        return {"outcome": self.outcome, "error": self.error.as_json() if self.error else None}
+
+    @staticmethod
+    def from_json(value: Json) -> "Undoing | None":
+        if not isinstance(value, dict):
+            return None
+        return Undoing(RunStatus(str(value["outcome"])), Failure.from_json(value.get("error")))
+
+
+Steps: TypeAlias = "HashTrieMap[str, StepState]"
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One run, as its events tell: all that `decide` looks at beside the graph and the time."""
+    """One run, as its events tell: all that `decide` looks at beside the graph and the time.
+
+    `steps` is keyed by row key, and persistent: a changed copy shares all but the change. `cancel`, `pause` and
+    `inbox` (messages that no event has used up yet) are what its holder was told, not what events say;
+    `inbox_seen` is the highest `seq` that it was told of.
+    """
 
     status: RunStatus = RunStatus.QUEUED
-    steps: Mapping[str, StepState] = field(default_factory=dict)
+    steps: Steps = field(default_factory=HashTrieMap)
     result: Json = None
     error: Failure | None = None
     cancel: bool = False
+    pause: bool = False
+    undoing: Undoing | None = None
+    inbox: tuple[Message, ...] = ()
+    inbox_seen: int = 0
 
     def step(self, key: str) -> StepState:
         return self.steps.get(key, _NOT_BEGUN)
@@ -187,6 +234,7 @@ class Change:
     kind: EventKind
     step: str | None
     data: JsonObject
+    place: Place = (0, 0)
 
 
 def fold(state: RunState, change: Change) -> RunState:
@@ -199,12 +247,21 @@ def fold(state: RunState, change: Change) -> RunState:
     match change.kind:
         case EventKind.CLAIMED:
             return state  # rule mark_only_fences: the mark raises the fence and changes nothing else
-        case EventKind.STARTED | EventKind.ATTEMPTED | EventKind.COMPLETED:
-            if change.step is None:
-                raise IllegalMove(f"{change.kind} without a step")
-            step = _fold_step(state.step(change.step), change)
-            return replace(state, status=RunStatus.RUNNING, steps={**state.steps, change.step: step})
+        case (
+            EventKind.STARTED
+            | EventKind.ATTEMPTED
+            | EventKind.WAITING
+            | EventKind.REMINDED
+            | EventKind.COMPLETED
+            | EventKind.SETTLED
+        ):
+            return _fold_row(state, change)
+        case EventKind.COMPENSATING:
+            undoing = Undoing.from_json(change.data)
+            return replace(state, status=_move_run(state.status, RunStatus.COMPENSATING), undoing=undoing)
         case EventKind.PARKED:
+            if state.status is RunStatus.COMPENSATING:
+                return state  # it waits as what it is, and goes on from there
             return replace(state, status=_move_run(state.status, RunStatus.WAITING))
         case EventKind.FINISHED:
             status = RunStatus(str(change.data["status"]))
@@ -215,62 +272,129 @@ def fold(state: RunState, change: Change) -> RunState:
                 error=Failure.from_json(change.data.get("error")),
             )
         case EventKind.CANCELED:
-            return replace(_cancel_open_steps(state), status=_move_run(state.status, RunStatus.CANCELED))
+            return replace(
+                _cancel_open_steps(state),
+                status=_move_run(state.status, RunStatus.CANCELED),
+                error=Failure.from_json(change.data.get("error")),
+            )
         case _:
             assert_never(change.kind)
+
+
+def _fold_row(state: RunState, change: Change) -> RunState:
+    if change.step is None:
+        raise IllegalMove(f"{change.kind} without a step")
+    row = _fold_step(state.step(change.step), change)
+    steps = state.steps.insert(change.step, row)
+    if row.status is StepStatus.SUCCESS and "." in change.step:
+        key = read_key(change.step)
+        if key.part is Part.UNDO:
+            undone = state.step(key.work)
+            moved = replace(undone, status=move_step(undone.status, StepStatus.COMPENSATED))
+            steps = steps.insert(key.work, moved)
+    status = RunStatus.COMPENSATING if state.status is RunStatus.COMPENSATING else RunStatus.RUNNING
+    return replace(state, status=status, steps=steps, inbox=_unused(state.inbox, change.data))
+
+
+def _unused(inbox: tuple[Message, ...], data: JsonObject) -> tuple[Message, ...]:
+    used = data.get("inbox")
+    if not isinstance(used, list):
+        return inbox
+    return tuple(message for message in inbox if message.seq not in used)
 
 
 def _fold_step(step: StepState, change: Change) -> StepState:
     data = change.data
     match change.kind:
         case EventKind.STARTED:
-            if step.status is StepStatus.RUNNING:
-                return replace(step, in_flight=bool(data.get("unsafe")))
-            status = move_step(step.status, StepStatus.RUNNING)
-            return replace(step, status=status, retry_at=None, in_flight=bool(data.get("unsafe")))
+            items = data.get("items")
+            unsafe = bool(data.get("unsafe"))
+            status = step.status
+            if status is not StepStatus.RUNNING:
+                status = move_step(status, StepStatus.RUNNING)
+            return replace(
+                step,
+                status=status,
+                retry_at=None,
+                wait=None,
+                in_flight=unsafe,
+                items=items if isinstance(items, int) else step.items,
+            )
         case EventKind.ATTEMPTED:
             retry_at = data.get("retryAt")
             waiting = StepStatus.WAITING if retry_at else StepStatus.RUNNING
             status = step.status if step.status is waiting else move_step(step.status, waiting)
+            number = data.get("round")
             return replace(
                 step,
                 status=status,
                 attempts=step.attempts + 1,
                 error=Failure.from_json(data.get("error")),
-                retry_at=datetime.fromisoformat(str(retry_at)) if retry_at else None,
+                retry_at=_time(retry_at),
+                wait={"kind": WaitKind.REPEAT if number else WaitKind.RETRY} if retry_at else None,
                 in_flight=False,
+                round=number if isinstance(number, int) else step.round,
+                round_from=step.attempts + 1 if number else step.round_from,
             )
+        case EventKind.WAITING:
+            wait = data.get("wait")
+            if not isinstance(wait, dict):
+                raise IllegalMove("waiting does not say for what")
+            status = step.status
+            if status is StepStatus.QUEUED:  # it waits from the beginning
+                status = move_step(status, StepStatus.RUNNING)
+            if status is not StepStatus.WAITING:
+                status = move_step(status, StepStatus.WAITING)
+            return replace(step, status=status, retry_at=_time(wait.get("until")), wait=wait, in_flight=False)
+        case EventKind.REMINDED:
+            if step.status is not StepStatus.WAITING or step.wait is None:
+                raise IllegalMove("reminded of nothing")
+            return replace(step, wait={**step.wait, "remindAt": data.get("remindAt")})
+        case EventKind.SETTLED:
+            target = StepStatus(str(data["status"]))
+            if step.status is not StepStatus.UNKNOWN:
+                raise IllegalMove("there is no doubt to settle")
+            return _ended(step, target, change)
         case _:
             target = StepStatus(str(data["status"]))
             if step.status in (StepStatus.QUEUED, StepStatus.WAITING) and target in _AFTER_RUNNING:
                 step = replace(step, status=move_step(step.status, StepStatus.RUNNING))
-            return replace(
-                step,
-                status=move_step(step.status, target),
-                attempts=step.attempts + (1 if data.get("attempt") else 0),
-                output=data.get("output"),
-                error=Failure.from_json(data.get("error")),
-                retry_at=None,
-                in_flight=False,
-            )
+            ended = _ended(step, target, change)
+            return replace(ended, attempts=step.attempts + (1 if data.get("attempt") else 0))
+
+
+def _ended(step: StepState, target: StepStatus, change: Change) -> StepState:
+    data = change.data
+    return replace(
+        step,
+        status=move_step(step.status, target),
+        output=data.get("output"),
+        error=Failure.from_json(data.get("error")),
+        retry_at=None,
+        wait=None,
+        in_flight=False,
+        done=change.place if target in _PLACED else None,
+    )
+
+
+def _time(value: Json) -> datetime | None:
+    return datetime.fromisoformat(str(value)) if value else None
 
 
 # A step whose `started` travels with its end (a transform) is folded in one go.
 _AFTER_RUNNING = frozenset({_S.SUCCESS, _S.FAILED, _S.UNKNOWN})
+# What is undone in reverse order; and what a probe's answer has to be newer than.
+_PLACED = frozenset({_S.SUCCESS, _S.UNKNOWN})
 
 
 def _cancel_open_steps(state: RunState) -> RunState:
     """Steps that had begun and not ended when the run ended are canceled with it. One in doubt stays in doubt:
     that the run is over does not tell whether its call arrived."""
-    return replace(
-        state,
-        steps={
-            key: step
-            if step.status in ENDED_STEP or step.status is StepStatus.UNKNOWN
-            else replace(step, status=StepStatus.CANCELED, in_flight=False)
-            for key, step in state.steps.items()
-        },
-    )
+    steps = state.steps
+    for key, step in state.steps.items():
+        if step.status not in ENDED_STEP and step.status is not StepStatus.UNKNOWN:
+            steps = steps.insert(key, replace(step, status=StepStatus.CANCELED, in_flight=False))
+    return replace(state, steps=steps)
 
 
 def move_step(old: StepStatus, new: StepStatus) -> StepStatus:
@@ -282,7 +406,7 @@ def move_step(old: StepStatus, new: StepStatus) -> StepStatus:
 
 def _move_run(old: RunStatus, new: RunStatus) -> RunStatus:
     # The claim itself moves the row to RUNNING; a folded history has no event for that.
-    if old in (RunStatus.QUEUED, RunStatus.WAITING) and new is not old:
+    if old in (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.PAUSED) and new is not old:
         old = RunStatus.RUNNING
     if new is not old and new not in MOVES_OF_RUN[old]:
         raise IllegalMove(f"run: {old} does not become {new}")

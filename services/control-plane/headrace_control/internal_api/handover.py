@@ -66,7 +66,9 @@ class Handover:
             return {}, {}
         versions = await self._read_versions({row["version_id"] for row in rows})
         resumed = [row["id"] for row in rows if row["fence_epoch"] > 0]
-        steps = await self._read_steps(resumed) if resumed else {}
+        origins = {row["id"]: row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None}
+        wanted = [*resumed, *origins.values()]
+        steps = await self._read_steps(wanted) if wanted else {}
         messages = await self._read_inbox([row for row in rows if row["inbox_seq"] > 0])
         given: dict[UUID, dict[str, Any]] = {}
         for row in rows:
@@ -86,7 +88,7 @@ class Handover:
                 "undoes": row["undoes_run_id"],
                 "created_at": row["created_at"],
                 "started_at": row["started_at"],
-                "steps": steps.get(row["id"], []),
+                "steps": _rows(steps, row["id"], origins.get(row["id"])),
                 "connections": {},
                 "secrets": {},
             }
@@ -169,6 +171,15 @@ class Handover:
         return {
             row["id"]: [m for m in found.get(row["id"], []) if m["seq"] <= row["inbox_seq"]] for row in rows
         }
+
+
+def _rows(
+    steps: Mapping[UUID, list[dict[str, Any]]], run_id: UUID, origin: UUID | None
+) -> list[dict[str, Any]]:
+    """A run's own rows; for one that undoes another, behind what that one did."""
+    own = steps.get(run_id, [])
+    done = [row for row in steps.get(origin, []) if "." not in row["key"]] if origin else []
+    return [*done, *own]
 
 
 def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:

@@ -87,7 +87,7 @@ FROM (
 GROUP BY run_id
 
 -- name: checkpoint
-SELECT run_id, key, status, attempts, output, error, in_flight, retry_at, started_at, wait, round, items,
+SELECT run_id, key, status, attempts, output, error, in_flight, retry_at, started_at, wait, round, round_from, items,
        done_epoch, done_seq
 FROM step_runs WHERE run_id = ANY($1::uuid[])
 

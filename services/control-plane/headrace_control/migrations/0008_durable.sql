@@ -17,6 +17,7 @@ CREATE INDEX runs_by_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT N
 ALTER TABLE step_runs
     ADD COLUMN wait       jsonb,               -- what a WAITING step waits for: {kind, until, ...}
     ADD COLUMN round      integer NOT NULL DEFAULT 0,  -- of a repeat, from 0
+    ADD COLUMN round_from integer NOT NULL DEFAULT 0,  -- the attempts made in the rounds before
     ADD COLUMN items      integer,             -- how many items a loop has, once it has begun
     -- The event that completed the step: what is undone is undone in the reverse of this order.
     ADD COLUMN done_epoch integer,

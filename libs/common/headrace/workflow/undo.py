@@ -1,0 +1,73 @@
+"""Compensation: what a run that is COMPENSATING does next. Pure; used by `decide`."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from headrace.workflow.commands import Cancel, Command, Finish, Park, Start
+from headrace.workflow.frontier import Frontier
+from headrace.workflow.keys import undo_key
+from headrace.workflow.state import (
+    Failure,
+    ParkReason,
+    RunState,
+    RunStatus,
+    StepState,
+    StepStatus,
+    Undoing,
+    WaitKind,
+)
+from headrace.workflow.waiting import Waits, over, settlement
+
+_SHOWN = 10
+
+
+def undo(
+    frontier: Frontier, state: RunState, undoing: Undoing, now: datetime, running: Collection[str]
+) -> Sequence[Command]:
+    """One compensation after another, in the reverse order in which the steps were completed.
+
+    Children that were under way are waited for first (they were asked to cancel): one that ended well meanwhile is
+    undone too. A compensation that failed for good is passed over, and told of at the end. Neither a cancel nor the
+    run's time limit ends this.
+    """
+    if running:
+        return ()
+    waits = Waits()
+    children = [key for key in frontier.open if _waits_for_child(state.step(key)) and "." not in key]
+    ended = [command for key in children if (command := over(key, state.step(key), state, now, waits))]
+    if ended:
+        return ended
+    if waits.reasons:
+        return (Park(ParkReason.CHILD, None),)
+    failed: list[str] = []
+    for _, key in reversed(frontier.done):
+        row = state.step(undo_key(key))
+        if row.status is StepStatus.FAILED:
+            failed.append(key)
+            continue
+        return (_next(undo_key(key), row, state, now),)
+    error = _told(undoing.error, failed)
+    return (Cancel(error),) if undoing.outcome is RunStatus.CANCELED else (Finish(error),)
+
+
+def _next(key: str, row: StepState, state: RunState, now: datetime) -> Command:
+    match row.status:
+        case StepStatus.WAITING:
+            waits = Waits()
+            return over(key, row, state, now, waits) or Park(waits.reason, waits.wake)
+        case StepStatus.UNKNOWN:
+            return settlement(key, state) or Park(ParkReason.IN_DOUBT, None)
+        case _:
+            return Start(key)
+
+
+def _waits_for_child(row: StepState) -> bool:
+    return row.status is StepStatus.WAITING and (row.wait or {}).get("kind") == WaitKind.CHILD
+
+
+def _told(error: Failure | None, failed: list[str]) -> Failure | None:
+    if not failed:
+        return error
+    names = ", ".join(failed[:_SHOWN]) + (" and others" if len(failed) > _SHOWN else "")
+    why = f"{error.message}; " if error else ""
+    return Failure("COMPENSATION_FAILED", f"{why}what these steps did could not be undone: {names}")
