@@ -12,13 +12,14 @@ from uuid import UUID
 import structlog
 from headrace.errors import HeadraceError, InvalidInput, NotFound, Unavailable
 from headrace.messages import Job
-from headrace.workflow.decide import initial
 from headrace.workflow.document import Version
 from headrace.workflow.graph import Graph
-from headrace.workflow.state import Failure, RunState, StepState, StepStatus
+from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing
 from headrace.workflow.version import load_version
+from rpds import HashTrieMap
 
 from headrace_runner.control_plane import ControlPlane
+from headrace_runner.inbox import read_messages
 from headrace_runner.lease import HeldRun, Lease
 
 _log = structlog.get_logger(__name__)
@@ -69,6 +70,8 @@ class ClaimedRun:
     begun: Mapping[str, datetime]
     connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+    callbacks: Mapping[str, str] = field(repr=False, default_factory=dict)
+    depth: int = 0
 
 
 class Claimer:
@@ -186,8 +189,20 @@ class Claimer:
 def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -> ClaimedRun:
     if loaded is None:
         raise NotFound("workflow version")
-    steps = {step["key"]: _step(step) for step in given["steps"]}
-    state = initial(cancel=given["cancel"])
+    undoing = Undoing.from_json(given["compensating"])
+    if given["undoes"] is not None:
+        undoing = Undoing(RunStatus.SUCCESS)
+    inbox = read_messages(given["inbox"])
+    state = RunState(
+        RunStatus.COMPENSATING if given["compensating"] else RunStatus.RUNNING,
+        HashTrieMap({row["key"]: _step(row) for row in given["steps"]}),
+        cancel=given["cancel"],
+        pause=given["pause"],
+        undoing=undoing,
+        inbox=inbox,
+        # Rows may be newer than the count that was read before them: they are not news any more.
+        inbox_seen=max([given["inbox_seq"], *(message.seq for message in inbox)]),
+    )
     return ClaimedRun(
         claim.tenant_id,
         claim.run_id,
@@ -195,7 +210,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         loaded.version,
         loaded.graph,
         given["input"],
-        RunState(state.status, steps, None, None, state.cancel),
+        state,
         datetime.fromisoformat(given["started_at"]),
         {
             step["key"]: datetime.fromisoformat(step["started_at"])
@@ -204,11 +219,14 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         },
         given["connections"],
         given["secrets"],
+        given.get("callbacks") or {},
+        given["depth"],
     )
 
 
 def _step(row: Mapping[str, Any]) -> StepState:
     retry_at = row["retry_at"]
+    done = row["done_epoch"] is not None
     return StepState(
         StepStatus(row["status"]),
         row["attempts"],
@@ -216,4 +234,9 @@ def _step(row: Mapping[str, Any]) -> StepState:
         Failure.from_json(row["error"]),
         datetime.fromisoformat(retry_at) if retry_at else None,
         row["in_flight"],
+        row["wait"],
+        row["round"],
+        row["round_from"],
+        row["items"],
+        (row["done_epoch"], row["done_seq"]) if done else None,
     )

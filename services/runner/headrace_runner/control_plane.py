@@ -39,10 +39,20 @@ class ControlPlane:
         return await self._post("/internal/checkpoints", wait + 10.0, runs=runs, have=have, wait=wait)
 
     async def heartbeat(
-        self, calls_settled: int, capacity: int, held: Sequence[UUID], timeout: float
+        self,
+        calls_settled: int,
+        capacity: int,
+        held: Sequence[UUID],
+        inbox_seen: Mapping[str, int],
+        timeout: float,
     ) -> dict[str, Any]:
         return await self._post(
-            "/internal/heartbeats", timeout, calls_settled=calls_settled, capacity=capacity, held=held
+            "/internal/heartbeats",
+            timeout,
+            calls_settled=calls_settled,
+            capacity=capacity,
+            held=held,
+            inbox_seen=inbox_seen,
         )
 
     async def release(self) -> None:

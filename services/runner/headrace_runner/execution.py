@@ -7,7 +7,9 @@ from typing import Protocol
 from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import Redactor, truncate
-from headrace.workflow.state import EventKind, Failure, RunState, StepStatus
+from headrace.workflow.conditions import ConditionFailed
+from headrace.workflow.document import When
+from headrace.workflow.state import EventKind, Failure, RunState, StepStatus, WaitKind
 
 from headrace_runner.lease import HeldRun
 from headrace_runner.parts import EngineParts
@@ -19,6 +21,7 @@ from headrace_runner.steps.protocol import (
     Prepared,
     StepContext,
     Succeeded,
+    Waiting,
 )
 
 # How much of a step's input is kept to be shown.
@@ -38,13 +41,17 @@ class Advancing(Protocol):
 
     def keep(self, output: Json) -> bool: ...
 
+    def stopping(self) -> bool: ...
+
+    def holds(self, when: When, output: Json) -> bool: ...
+
 
 class StepExecution:
     """Runs as a task of its engine; ends with the step ended, in doubt, or waiting for a later attempt."""
 
     def __init__(self, run: Advancing, context: StepContext) -> None:
         self._run, self._context = run, context
-        self._key = context.step.key
+        self._key = str(context.key)
         self._number = run.state.step(self._key).attempts
 
     async def run(self) -> None:
@@ -59,7 +66,12 @@ class StepExecution:
         if isinstance(prepared, Failure):
             self._fail(prepared)
             return
+        if isinstance(prepared, Waiting):
+            self._wait(prepared)
+            return
         while True:
+            if not await self._admitted(prepared):
+                return
             self._number += 1
             if not await self._announce(prepared):
                 return
@@ -76,8 +88,29 @@ class StepExecution:
             if delay is None:
                 return
             await asyncio.sleep(delay)
-            if self._run.held.cancel_requested or self._run.parts.draining.is_set():
+            if self._run.stopping():
                 return  # the engine decides anew: no attempt more, or one on another runner
+            if self._run.state.step(self._key).round > self._context.round:
+                return  # the next round is prepared anew
+
+    def _wait(self, waiting: Waiting) -> None:
+        """The step is not attempted: it waits for a time, a person, a message or a child run."""
+        data: JsonObject = {"wait": waiting.wait}
+        if waiting.record is not None:
+            data["input"] = truncate(self._run.redactor.value(waiting.record), RECORD_LIMIT)
+        self._run.emit(EventKind.WAITING, self._key, data)
+        kind = str(waiting.wait["kind"]).lower()
+        self._context.log(LogLevel.INFO, f"step {self._key} waits: {kind}", step=self._key)
+
+    async def _admitted(self, prepared: Prepared) -> bool:
+        """Whether the attempt may begin now. If not, the step waits for its turn without an attempt being used up."""
+        delay = await prepared.admit() if prepared.admit else None
+        if delay is None:
+            return True
+        until = self._run.parts.clock.now() + timedelta(seconds=delay)
+        wait: JsonObject = {"kind": WaitKind.BLOCKED, "until": until.isoformat()}
+        self._run.emit(EventKind.WAITING, self._key, {"wait": wait})
+        return False
 
     async def _announce(self, prepared: Prepared) -> bool:
         """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost."""
@@ -97,6 +130,15 @@ class StepExecution:
         """Write what came of the attempt; the seconds to the next one here, or None when it is over here."""
         match outcome:
             case Succeeded(output):
+                repeat = self._context.step.repeat
+                try:
+                    again = repeat is not None and not self._run.holds(repeat.until, output)
+                except ConditionFailed as error:
+                    failure = Failure("CONDITION_FAILED", f"{self._context.place}.repeat.until: {error}")
+                    self._complete(StepStatus.FAILED, attempt, None, failure)
+                    return None
+                if again:
+                    return self._next_round(attempt)
                 self._complete(StepStatus.SUCCESS, attempt, output)
                 self._context.log(
                     LogLevel.INFO,
@@ -115,7 +157,8 @@ class StepExecution:
                     code=failure.code,
                 )
             case Failed(failure):
-                delay = outcome.next_delay(self._number)
+                made = self._number - self._run.state.step(self._key).round_from
+                delay = outcome.next_delay(made)
                 self._context.log(
                     LogLevel.ERROR if delay is None else LogLevel.WARN,
                     f"step {self._key} attempt {self._number} failed: {failure.message}",
@@ -130,11 +173,24 @@ class StepExecution:
                 return self._again(delay, failure, attempt)
         return None
 
+    def _next_round(self, attempt: JsonObject) -> float | None:
+        """What was asked for is not so yet: once more, after a while."""
+        repeat = self._context.step.repeat
+        rounds = self._run.state.step(self._key).round + 1
+        if repeat is None or rounds >= repeat.max:
+            failure = Failure("REPEAT_EXHAUSTED", f"`until` was not true after {rounds} rounds")
+            self._complete(StepStatus.FAILED, attempt, None, failure)
+            return None
+        data: JsonObject = {"attempt": {**attempt, "outcome": "SUCCESS"}, "round": rounds}
+        return self._later(repeat.every_ms / 1000, data)
+
     def _again(self, delay: float, failure: Failure, attempt: JsonObject) -> float | None:
+        return self._later(delay, {"attempt": {**attempt, "outcome": "FAILED"}, "error": failure.as_json()})
+
+    def _later(self, delay: float, data: JsonObject) -> float | None:
         """A short delay is waited for here; for a long one the step waits, and the run parks."""
-        data: JsonObject = {"attempt": {**attempt, "outcome": "FAILED"}, "error": failure.as_json()}
         parts = self._run.parts
-        if delay <= parts.park_retries_after and not parts.draining.is_set() and not self._run.state.cancel:
+        if delay <= parts.park_retries_after and not self._run.stopping():
             self._run.emit(EventKind.ATTEMPTED, self._key, data)
             return delay
         data["retryAt"] = (parts.clock.now() + timedelta(seconds=delay)).isoformat()

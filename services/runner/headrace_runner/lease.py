@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
 import structlog
 from headrace.errors import HeadraceError, Unavailable
+from headrace.workflow.state import Message
 
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
+from headrace_runner.inbox import read_messages
 
 _log = structlog.get_logger(__name__)
 
@@ -28,18 +30,41 @@ class HeldRun:
     def __init__(self, run_id: UUID) -> None:
         self.run_id = run_id
         self.cancel_requested = False
+        self.pause_requested = False
         self.lost = False
+        self.despite_cancel = False  # what a cancel undoes is called for all that
+        self.inbox: list[Message] = []
+        self.inbox_seen = 0
         self._listener: Callable[[], None] | None = None
 
     def on_news(self, listener: Callable[[], None]) -> None:
-        """Call `listener` when `cancel_requested` or `lost` has become true."""
+        """Call `listener` when there is something new to know."""
         self._listener = listener
-        if self.cancel_requested or self.lost:
-            listener()
+        listener()
 
     def tell(self, *, canceled: bool = False, lost: bool = False) -> None:
         self.cancel_requested |= canceled
         self.lost |= lost
+        self._notify()
+
+    def tell_pause(self, paused: bool) -> None:
+        if paused != self.pause_requested:
+            self.pause_requested = paused
+            self._notify()
+
+    def tell_messages(self, messages: Iterable[Message]) -> None:
+        """Messages to the run, in order; those that are known already are passed over."""
+        new = [message for message in messages if message.seq > self.inbox_seen]
+        if new:
+            self.inbox += new
+            self.inbox_seen = new[-1].seq
+            self._notify()
+
+    def may_go_on(self) -> bool:
+        """Whether calls may start, as far as is known: not after a cancel, unless it is being carried out."""
+        return not self.lost and (self.despite_cancel or not self.cancel_requested)
+
+    def _notify(self) -> None:
         if self._listener:
             self._listener()
 
@@ -99,7 +124,7 @@ class Lease:
         while not self.live() and not held.lost:
             self._hurry.set()
             await self._renewed.wait()
-        return not held.lost and not held.cancel_requested
+        return held.may_go_on()
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -126,7 +151,10 @@ class Lease:
         # Both are read in one breath: a claim answered from here on has a higher call number.
         named, settled = dict(self._held), self.calls_settled
         names = [*named, *self._left]
-        answer = await self._control_plane.heartbeat(settled, self._capacity, names, timeout=RENEW_SECONDS)
+        seen = {str(run_id): held.inbox_seen for run_id, held in named.items() if held.inbox_seen}
+        answer = await self._control_plane.heartbeat(
+            settled, self._capacity, names, seen, timeout=RENEW_SECONDS
+        )
         # The news are of the claims that were named: a run may have parked and come back meanwhile.
         for run_id in answer["lost"]:
             if held := named.get(UUID(run_id)):
@@ -134,6 +162,12 @@ class Lease:
         for run_id in answer["canceled"]:
             if held := named.get(UUID(run_id)):
                 held.tell(canceled=True)
+        paused = {UUID(run_id) for run_id in answer["paused"]}
+        for run_id, held in named.items():
+            held.tell_pause(run_id in paused)
+        for run_id, messages in answer["inbox"].items():
+            if held := named.get(UUID(run_id)):
+                held.tell_messages(read_messages(messages))
         self._clock.set(datetime.fromisoformat(answer["now"]))
         self._until = max(self._until, now + answer["lease_seconds"])
         self._every = min(RENEW_SECONDS, answer["lease_seconds"] / 3)

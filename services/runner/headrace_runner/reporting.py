@@ -11,7 +11,7 @@ from headrace.bus.port import LOGS, MAX_MESSAGE_BYTES, Bus, Outgoing, events_que
 from headrace.errors import BusUnavailable, MessageTooLarge
 from headrace.json_types import JsonObject
 from headrace.messages import Event, LogRecord, encode_events, encode_logs, partition_of
-from headrace.workflow.state import EventKind
+from headrace.workflow.state import EventKind, Place
 
 _log = structlog.get_logger(__name__)
 
@@ -35,14 +35,15 @@ class RunReport:
 
     def emit(
         self, kind: EventKind, at: datetime, step: str | None = None, data: JsonObject | None = None
-    ) -> None:
-        """Write an event; it is on its way, and not yet confirmed. `data` is already redacted.
+    ) -> Place:
+        """Write an event and return its place; it is on its way, and not yet confirmed. `data` is already redacted.
 
         Raises `TypeError` for data that is not JSON and `MessageTooLarge`; then nothing was written.
         """
         event = Event(self._tenant_id, self._run_id, self._epoch, self._seq + 1, kind, at, step, data or {})
         self._last = self._reporting.add(event)
         self._seq += 1
+        return self._epoch, self._seq
 
     async def confirmed(self) -> None:
         """Return when the bus has confirmed everything written so far."""

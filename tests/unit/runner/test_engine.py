@@ -71,7 +71,7 @@ async def test_a_long_retry_parks_the_run_until_it_is_due() -> None:
     assert told(events) == ["started a", "attempted a", "parked"]
     attempted, parked = events[1][2], events[2][2]
     assert isinstance(attempted, dict)
-    assert parked == {"reason": "RETRY", "resumeAt": attempted["retryAt"]}
+    assert parked == {"reason": "RETRY", "resumeAt": attempted["retryAt"], "inboxSeen": 0}
 
 
 async def test_a_cancel_while_a_retry_waits_starts_no_attempt_more() -> None:
@@ -120,7 +120,7 @@ async def test_what_was_sent_and_not_answered_waits_for_a_person() -> None:
     completed, parked = events[1][2], events[2][2]
     assert isinstance(completed, dict)
     assert completed["status"] == "UNKNOWN"
-    assert parked == {"reason": "IN_DOUBT"}
+    assert parked == {"reason": "IN_DOUBT", "inboxSeen": 0}
     assert other.made == 0
 
 

@@ -16,11 +16,11 @@ class ControlPlane:
         self.named: list[list[UUID]] = []
 
     async def heartbeat(
-        self, settled: int, capacity: int, held: list[UUID], timeout: float
+        self, settled: int, capacity: int, held: list[UUID], seen: dict[str, int], timeout: float
     ) -> dict[str, Any]:
         self.named.append(held)
         now = datetime.now(UTC).isoformat()
-        return {"now": now, "lease_seconds": 10, "lost": [], "canceled": []}
+        return {"now": now, "lease_seconds": 10, "lost": [], "canceled": [], "paused": [], "inbox": {}}
 
 
 async def test_a_new_claim_of_the_same_run_ends_the_old_one() -> None:

@@ -154,7 +154,9 @@ def test_query() -> None:
 
 
 # Small enough for the longest URL that is sent.
-@given(st.dictionaries(st.text(min_size=1, max_size=20), st.lists(st.text(max_size=20), max_size=5), max_size=5))
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=20), st.lists(st.text(max_size=20), max_size=5), max_size=5)
+)
 def test_a_query_is_read_back_as_it_was_given(query: dict[str, list[str]]) -> None:
     call = build(query={name: list(values) for name, values in query.items()})
     read = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)

@@ -17,6 +17,7 @@ from headrace.redaction import Redactor
 from headrace.workflow.document import RetryPolicy, Step
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
+from headrace.workflow.keys import RowKey
 from headrace.workflow.schemas import Schemas
 from headrace.workflow.state import Failure
 
@@ -35,11 +36,12 @@ class StepServices:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """One execution of one step.
+    """One execution of one row: a step, an item of its loop, its compensation or its probe.
 
-    `scope` has the plain env; `secret_scope` the secret one too, and is for requests alone. `place` is the
-    step's path in the document (`steps[1]`). `may_call` is asked last before a request leaves, when anything was
-    waited for since the attempt began. `log(level, message, **context)` writes a log record.
+    `step` is what is executed, for a compensation or a probe a call made of their parts. `scope` has the plain env;
+    `secret_scope` the secret one and the callbacks too, and is for requests alone. `place` is the step's path in the
+    document (`steps[1]`). `may_call` is asked last before a request leaves, when anything was waited for since the
+    attempt began. `log(level, message, **context)` writes a log record.
     """
 
     run: ClaimedRun
@@ -54,10 +56,15 @@ class StepContext:
     may_call: Callable[[], Awaitable[bool]] = field(repr=False)
     timeout_seconds: Callable[[], float | None] = field(repr=False)
 
+    key: RowKey = field(default_factory=lambda: RowKey(""))
+    round: int = 0
+
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this step in this run, on whatever runner."""
-        return f"{self.run.run_id}-{self.step.key}"
+        """The same for every attempt of this row in this run, on whatever runner; each round of a repeat has its
+        own."""
+        again = f"-r{self.round}" if self.round else ""
+        return f"{self.run.run_id}-{self.key}{again}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ class Prepared:
 
     `record` is its input as it will be shown (redacted by the engine). `side_effect` asks for what came
     before to be confirmed first. `unsafe`: the attempt can not be repeated when nobody knows whether it
-    arrived. `work` is the handler's own.
+    arrived. `work` is the handler's own. `admit`, if there is one, is asked before each attempt is announced: seconds
+    to wait first, without an attempt being used up, or None.
     """
 
     record: Json
@@ -74,6 +82,15 @@ class Prepared:
     unsafe: bool
     retry: RetryPolicy
     work: Any = field(repr=False)
+    admit: Callable[[], Awaitable[float | None]] | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A step that is not attempted but waits: `wait` is what the event `waiting` says, `record` its input as shown."""
+
+    wait: JsonObject
+    record: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,7 @@ Outcome: TypeAlias = Succeeded | Failed | InDoubt
 
 
 class StepHandler(Protocol):
-    def prepare(self, context: StepContext) -> Prepared | Failure: ...
+    def prepare(self, context: StepContext) -> Prepared | Waiting | Failure: ...
 
     def attempt(self, context: StepContext, prepared: Prepared) -> Awaitable[Outcome]: ...
 
@@ -122,4 +139,5 @@ __all__ = [
     "StepHandlerFactory",
     "StepServices",
     "Succeeded",
+    "Waiting",
 ]

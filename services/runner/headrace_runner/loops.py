@@ -1,0 +1,64 @@
+"""Loops of one run: their lists, rendered when they are first needed, and their results put together."""
+
+from collections.abc import Callable
+
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.document import OnError, Step
+from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.expressions.render import Templates
+from headrace.workflow.expressions.scope import Scope
+from headrace.workflow.keys import item_key
+from headrace.workflow.state import Failure, RunState, StepStatus
+
+MAX_ITEMS = 10_000
+
+
+class Loops:
+    """`scope` gives what the lists' expressions see. A list is the same whenever it is rendered: what it is made of
+    has ended."""
+
+    def __init__(
+        self, templates: Templates, scope: Callable[[], Scope], places: Callable[[str], str]
+    ) -> None:
+        self._templates, self._scope, self._places = templates, scope, places
+        self._lists: dict[str, list[Json]] = {}
+
+    def items(self, step: Step) -> list[Json] | Failure:
+        """The list that the step is done for."""
+        if step.key not in self._lists:
+            place = f"{self._places(step.key)}.forEach.items"
+            written = step.for_each.items if step.for_each else None
+            try:
+                made = self._templates.render(written, self._scope(), place)
+            except ExpressionError as error:
+                return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+            if not isinstance(made, list):
+                return Failure("NOT_A_LIST", f"{place}: a list is needed")
+            if len(made) > MAX_ITEMS:
+                return Failure("TOO_MANY_ITEMS", f"{place}: the list has more than {MAX_ITEMS} items")
+            self._lists[step.key] = made
+        return self._lists[step.key]
+
+    def forget(self, step: Step) -> None:
+        """The loop has ended."""
+        self._lists.pop(step.key, None)
+
+
+def collected(step: Step, state: RunState) -> tuple[JsonObject, Failure | None]:
+    """The loop's output, and why it failed, if it did."""
+    total = state.step(step.key).items or 0
+    results: list[Json] = []
+    failed: list[Json] = []
+    first: tuple[int, Failure] | None = None
+    for index in range(total):
+        row = state.step(item_key(step.key, index))
+        results.append(row.output if row.status is StepStatus.SUCCESS else None)
+        if row.status is StepStatus.FAILED:
+            error = row.error or Failure("STEP_FAILED", "the item failed")
+            failed.append({"index": index, "error": error.as_json()})
+            first = first or (index, error)
+    output: JsonObject = {"results": results, "failed": failed}
+    if first is None or (step.for_each and step.for_each.on_item_error is OnError.CONTINUE):
+        return output, None
+    index, error = first
+    return output, Failure(error.code, f"item {index} failed: {error.message}")
