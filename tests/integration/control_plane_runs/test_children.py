@@ -1,11 +1,15 @@
 """Publishing what runs other workflows, and what undoes and probes: the versions and connections that are pinned."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from tests.integration.control_plane_runs.acting import Client, deprecate, orders, publish
 
+GUIDES = Path(__file__).parents[3] / "docs" / "guides"
+_BLOCK = re.compile(r"^```yaml\n(workflow:.*?)^```$", re.MULTILINE | re.DOTALL)
 _RESOLVED = """query($w: String!) { workflow(name: $w) { published { id number resolved } } }"""
 
 
@@ -118,3 +122,14 @@ async def test_steps_that_wait_and_end_need_no_handler_to_be_published(acme: Cli
     steps[1]["approval"] = {"roles": ["APPROVERS"]}
     found = await problems(acme, {"workflow": "waits", "steps": steps, "edges": edges})
     assert found == {"steps[1].approval.roles[0]": ("UNKNOWN_ROLE", "Did you mean `APPROVER`?")}
+
+
+async def test_the_guides_to_graphs_can_be_published(acme: Client) -> None:
+    """Those that call nothing, as they stand: text, comments and all."""
+    for page in ("branching", "loops", "child-workflows"):
+        text = (GUIDES / f"{page}.md").read_text(encoding="utf-8")
+        documents = [block for block in _BLOCK.findall(text) if "action:" not in block]
+        assert documents
+        for document in documents:
+            await published(acme, document)
+    assert set((await pinned(acme, "greet-everyone"))["children"]) == {"host", "guest"}
