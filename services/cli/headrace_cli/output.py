@@ -20,6 +20,9 @@ STATUS_STYLE = {
     "UNKNOWN": "magenta",
     "RUNNING": "cyan",
     "WAITING": "blue",
+    "PAUSED": "blue",
+    "COMPENSATING": "yellow",
+    "COMPENSATED": "yellow",
     "SKIPPED": "dim",
     "QUEUED": "dim",
 }

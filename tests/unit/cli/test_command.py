@@ -15,6 +15,7 @@ EXPECTED = {
     errors.NotFound: 3,
     errors.Conflict: 2,
     errors.ConcurrencyLimit: 2,
+    errors.Expired: 2,
     errors.Unauthenticated: 3,
     errors.Forbidden: 3,
     errors.LimitExceeded: 2,

@@ -1,1 +1,1 @@
-"""`headrace run`: start, watch, read and cancel runs."""
+"""`headrace run`: start, watch, read, pause and cancel runs, and say to them what they wait for."""

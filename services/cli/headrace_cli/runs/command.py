@@ -1,17 +1,15 @@
 """`headrace run start | get | list | cancel | watch`."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from headrace.errors import InvalidInput, Problem
-from headrace.json_text import read_exact
 from headrace.workflow.state import RunStatus
 
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
+from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
+from headrace_cli.runs import talking
 from headrace_cli.runs.view import RUN_FIELDS, RunView
 from headrace_cli.runs.watch import get as get_run
 from headrace_cli.runs.watch import picture, watch
@@ -56,13 +54,16 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    group = typer.Typer(help="Start, watch, read and cancel runs.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Start, watch, read, pause and cancel runs, and talk to them.", no_args_is_help=True
+    )
     app.add_typer(group, name="run")
     command(group, "start")(start)
     command(group, "watch")(watch_run)
     command(group, "get")(get)
     command(group, "list")(list_runs)
     command(group, "cancel")(cancel)
+    talking.add_to(app, group)
 
 
 async def start(
@@ -78,7 +79,7 @@ async def start(
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Show the steps until it has ended.")] = False,
 ) -> None:
     """Start a run. With --watch, exit 1 when it does not end in SUCCESS."""
-    variables = {"workflow": workflow, "input": _input(input_), "version": version, "key": key}
+    variables = {"workflow": workflow, "input": read_json(input_, "--input"), "version": version, "key": key}
     async with session.client() as client:
         started = (await client.execute(_START, variables))["startRun"]
         if follow:
@@ -179,16 +180,3 @@ def _attempt_row(shown: Any, step: str, attempt: Any) -> None:
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
     return {key: inner for key, inner in value.items() if key != "__typename"}
-
-
-def _input(text: str) -> Any:
-    """JSON as it stands, or the content of the file after `@`."""
-    try:
-        return read_exact(Path(text[1:]).read_bytes() if text.startswith("@") else text.encode())
-    except OSError as error:
-        reason, mend = f"the file can not be read ({type(error).__name__})", "check the name after @"
-    except UnicodeEncodeError:
-        reason, mend = "not UTF-8", "write JSON, or @FILE"
-    except orjson.JSONDecodeError as error:
-        reason, mend = f"not JSON (line {error.lineno}, column {error.colno})", "write JSON, or @FILE"
-    raise InvalidInput([Problem("--input", reason, mend)])

@@ -21,6 +21,12 @@ _GET = "query Run($id: ID!) { run(id: $id) { ...RunFields result } }" + RUN_FIEL
 _POLL_SECONDS = 0.5
 _WAITS = {
     "RETRY": "for a step's next attempt",
+    "TIMER": "for a time",
+    "APPROVAL": "for a person's decision: see headrace approvals",
+    "SIGNAL": "for a signal",
+    "CHILD": "for another run that is its step",
+    "BLOCKED": "for a connection that takes no calls now",
+    "PAUSED": "until it is resumed",
     "HANDED_BACK": "for another runner",
     "IN_DOUBT": "for a person: a call was sent and not answered",
     "CONCURRENCY": "for its turn: as many runs of its workflow as it allows are unfinished",

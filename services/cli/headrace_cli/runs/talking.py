@@ -1,0 +1,199 @@
+"""What people say to runs: `headrace run pause | resume | signal | settle | approve | reject`, `headrace approvals`."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from headrace_cli.client import FAILURES
+from headrace_cli.command import Session, command
+from headrace_cli.json_option import read_json
+from headrace_cli.output import cells, status, table
+
+_STATE = " { __typename ... on Run { id status waitReason pauseRequested } ...Failures } }"
+_PAUSE = "mutation Pause($id: ID!) { pauseRun(id: $id)" + _STATE + FAILURES
+_RESUME = "mutation Resume($id: ID!) { resumeRun(id: $id)" + _STATE + FAILURES
+_SENT = " { __typename ... on SentMessage { runId seq sentAt repeated } ...Failures } }"
+_SIGNAL = (
+    """
+mutation Signal($run: ID!, $name: String!, $payload: JSON, $key: String) {
+  signalRun(runId: $run, name: $name, payload: $payload, idempotencyKey: $key)"""
+    + _SENT
+    + FAILURES
+)
+_SETTLE = (
+    """
+mutation Settle($run: ID!, $step: String!, $outcome: Settlement!, $output: JSON, $reason: String!) {
+  settleStep(runId: $run, step: $step, outcome: $outcome, output: $output, reason: $reason)"""
+    + _SENT
+    + FAILURES
+)
+_DECIDE = (
+    """
+mutation Decide($run: ID!, $step: String!, $decision: Verdict!, $reason: String!, $form: JSON) {
+  decideApproval(runId: $run, step: $step, decision: $decision, reason: $reason, form: $form) {
+    __typename ... on Approval { step status decision { decision by at reason form } } ...Failures
+  }
+}"""
+    + FAILURES
+)
+_APPROVALS = """
+query Approvals($status: WaitStatus!, $first: Int!, $after: String) {
+  approvals(status: $status, first: $first, after: $after) {
+    items { run { id workflow { name } } step status title details form openedAt dueAt mayDecide
+      decision { decision by at reason form } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+StepKey = Annotated[str, typer.Argument(metavar="STEP", help="The step's key, or its row key as `pay[3]`.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+
+
+class Outcome(StrEnum):
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    RETRY = "RETRY"
+
+
+class WaitStatus(StrEnum):
+    OPEN = "OPEN"
+    DECIDED = "DECIDED"
+    CLOSED = "CLOSED"
+
+
+def add_to(app: typer.Typer, group: typer.Typer) -> None:
+    """`group` is `headrace run`."""
+    command(group, "pause")(pause)
+    command(group, "resume")(resume)
+    command(group, "signal")(signal)
+    command(group, "settle")(settle)
+    command(group, "approve")(approve)
+    command(group, "reject")(reject)
+    command(app, "approvals")(approvals)
+
+
+async def pause(session: Session, run: RunId) -> None:
+    """Ask that a run starts nothing more."""
+    async with session.client() as client:
+        paused = (await client.execute(_PAUSE, {"id": run}))["pauseRun"]
+    session.output.result(_plain(paused))
+    session.output.say(f"run {escape(run)}: asked to pause; it is {status(paused['status'])} now")
+
+
+async def resume(session: Session, run: RunId) -> None:
+    """Let a paused run go on."""
+    async with session.client() as client:
+        resumed = (await client.execute(_RESUME, {"id": run}))["resumeRun"]
+    session.output.result(_plain(resumed))
+    session.output.say(f"run {escape(run)}: goes on; it is {status(resumed['status'])} now")
+
+
+async def signal(
+    session: Session,
+    run: RunId,
+    name: Annotated[str, typer.Argument(help="The signal's name.")],
+    payload: Annotated[str, typer.Option("--payload", "-p", help="JSON, or @FILE with JSON.")] = "null",
+    key: Annotated[str | None, typer.Option(help="An idempotency key: the same one is taken once.")] = None,
+) -> None:
+    """Tell a run that something happened."""
+    variables = {"run": run, "name": name, "payload": read_json(payload, "--payload"), "key": key}
+    async with session.client() as client:
+        sent = (await client.execute(_SIGNAL, variables))["signalRun"]
+    session.output.result(_plain(sent))
+    again = ", as it was before" if sent["repeated"] else ""
+    session.output.say(f"run {escape(run)}: signal {escape(name)} taken{again}")
+
+
+async def settle(
+    session: Session,
+    run: RunId,
+    step: StepKey,
+    outcome: Annotated[Outcome, typer.Argument(help="RETRY makes the call again.")],
+    output: Annotated[
+        str, typer.Option(help="What the step made, if it SUCCEEDED: JSON, or @FILE.")
+    ] = "null",
+    reason: Reason = "",
+) -> None:
+    """Say what became of a call that was sent and not answered."""
+    variables = {
+        "run": run,
+        "step": step,
+        "outcome": outcome.value,
+        "output": read_json(output, "--output"),
+        "reason": reason,
+    }
+    async with session.client() as client:
+        sent = (await client.execute(_SETTLE, variables))["settleStep"]
+    session.output.result(_plain(sent))
+    session.output.say(f"run {escape(run)}: step {escape(step)} settled as {outcome.value}")
+
+
+async def approve(
+    session: Session,
+    run: RunId,
+    step: StepKey,
+    form: Annotated[str, typer.Option(help="What the approval asks for: JSON, or @FILE with JSON.")] = "null",
+    reason: Reason = "",
+) -> None:
+    """Approve what a run waits for."""
+    await _decide(session, run, step, "APPROVE", form, reason)
+
+
+async def reject(
+    session: Session,
+    run: RunId,
+    step: StepKey,
+    form: Annotated[str, typer.Option(help="What the approval asks for, if you like.")] = "null",
+    reason: Reason = "",
+) -> None:
+    """Reject what a run waits for."""
+    await _decide(session, run, step, "REJECT", form, reason)
+
+
+async def approvals(
+    session: Session,
+    wanted: Annotated[
+        WaitStatus, typer.Option("--status", help="OPEN, DECIDED or CLOSED.")
+    ] = WaitStatus.OPEN,
+    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+) -> None:
+    """List what waits for a decision, the one opened last first."""
+    variables = {"status": wanted.value, "first": first, "after": after}
+    async with session.client() as client:
+        found = (await client.execute(_APPROVALS, variables))["approvals"]
+    session.output.result(found)
+    shown = table("run", "workflow", "step", "title", "opened", "due", "yours", "decision")
+    for one in found["items"]:
+        run, decision = one["run"] or {"id": None, "workflow": {"name": None}}, one["decision"]
+        told = decision and f"{decision['decision']} by {decision['by']}"
+        yours = "yes" if one["mayDecide"] else "no"
+        shown.add_row(
+            *cells(run["id"], run["workflow"]["name"], one["step"], one["title"]),
+            *cells(one["openedAt"], one["dueAt"], yours, told),
+        )
+    session.output.show(shown)
+    if found["pageInfo"]["hasNextPage"]:
+        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+
+
+async def _decide(session: Session, run: str, step: str, decision: str, form: str, reason: str) -> None:
+    variables = {
+        "run": run,
+        "step": step,
+        "decision": decision,
+        "form": read_json(form, "--form"),
+        "reason": reason,
+    }
+    async with session.client() as client:
+        decided = (await client.execute(_DECIDE, variables))["decideApproval"]
+    session.output.result(_plain(decided))
+    told = str(decided["decision"]["decision"])
+    session.output.say(f"run {escape(run)}: {escape(step)} is {told}")
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: inner for key, inner in value.items() if key != "__typename"}
