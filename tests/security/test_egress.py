@@ -129,6 +129,37 @@ async def test_no_redirect_gets_there(forbidden: JournalServer, status: int, hos
     assert len(allowed.requests) == 1
 
 
+async def test_a_refusal_names_the_place_of_the_call_and_the_mend() -> None:
+    pools = OutboundPools(EgressPolicy())
+    for url, place in (("http://0x7f000001/x?secret", "127.0.0.1:80"), ("https://[::1]:8443/", "[::1]:8443")):
+        outcome = await send(pools, url)
+        assert isinstance(outcome, CallFailure)
+        assert f"LOOPBACK addresses, and {place} is one" in outcome.message
+        assert f"--allow {place}" in outcome.message
+        Opening.parse(place)  # the mend can be done
+        assert "secret" not in outcome.message
+    await pools.aclose()
+
+
+async def test_a_refusal_tells_nothing_of_the_network_or_of_an_answer() -> None:
+    """Neither the address of a name that only we can resolve, nor where a target redirects to."""
+    pools = OutboundPools(EgressPolicy(), resolve=Answers(["10.11.12.13"]))
+    outcome = await send(pools, "http://billing.internal/")
+    await pools.aclose()
+    assert isinstance(outcome, CallFailure)
+    assert "billing.internal:80" in outcome.message
+    assert "10.11" not in outcome.message
+    location = {"Location": "http://canary.internal:9/"}
+    async with JournalServer(answering(302, b"", location)) as allowed:
+        pools = OutboundPools(opening(f"127.0.0.1:{allowed.port}"), resolve=Answers(["10.11.12.13"]))
+        outcome = await send(pools, allowed.url)
+        await pools.aclose()
+    assert isinstance(outcome, CallFailure)
+    assert outcome.code == "EGRESS_DENIED"
+    assert "redirect" in outcome.message
+    assert "canary" not in outcome.message
+
+
 class Answers:
     """A resolver that gives each lookup its own answer, as a rebinding name server would."""
 

@@ -33,24 +33,25 @@ class RunCredentials:
         learnt: Callable[[Credential], None],
     ) -> None:
         self._control_plane, self._run_id, self._epoch = control_plane, run_id, epoch
-        self._credentials = {i: (load_credential(c), c.get("base_url")) for i, c in given.items()}
+        self._base_urls: dict[str, str | None] = {i: c.get("base_url") for i, c in given.items()}
+        self._credentials = {i: load_credential(c) for i, c in given.items() if not c.get("error")}
         self._learnt = learnt
         self._locks: dict[str, asyncio.Lock] = {}
 
     def all(self) -> list[Credential]:
-        return [credential for credential, _ in self._credentials.values()]
+        return list(self._credentials.values())
 
     def base_url(self, connection_id: str) -> str | None:
         """The connection's own base URL, where it has one."""
-        found = self._credentials.get(connection_id)
-        return found[1] if found else None
+        return self._base_urls.get(connection_id)
 
     async def current(self, connection_id: str, now: datetime) -> Credential | Failure:
         """The credential to start a call with, refreshed first when it has no token that lasts."""
-        found = self._credentials.get(connection_id)
-        if found is None:
+        if connection_id not in self._base_urls:
             return Failure("CONNECTION_MISSING", "the connection does not exist any more")
-        credential = found[0]
+        credential = self._credentials.get(connection_id)
+        if credential is None:  # it did not open when the run was claimed, and may by now
+            return await self.refresh(connection_id, 0)
         if credential.kind is AuthKind.OAUTH2 and not _lasts(credential, now):
             return await self.refresh(connection_id, credential.version)
         return credential
@@ -58,8 +59,8 @@ class RunCredentials:
     async def refresh(self, connection_id: str, seen_version: int) -> Credential | Failure:
         """A credential newer than `seen_version`, or why there is none."""
         async with self._locks.setdefault(connection_id, asyncio.Lock()):
-            credential, base_url = self._credentials[connection_id]
-            if credential.version > seen_version:
+            credential = self._credentials.get(connection_id)
+            if credential is not None and credential.version > seen_version:
                 return credential
             try:
                 given = await self._control_plane.token(
@@ -68,9 +69,9 @@ class RunCredentials:
             except HeadraceError as error:
                 return Failure("TOKEN_UNAVAILABLE", f"no access token: {error.message}")
             if given.get("error"):
-                return Failure("TOKEN_REFUSED", str(given["error"]))
+                return Failure(str(given.get("code", "TOKEN_REFUSED")), str(given["error"]))
             fresh = load_credential(given)
-            self._credentials[connection_id] = (fresh, base_url)
+            self._credentials[connection_id] = fresh
             self._learnt(fresh)
             return fresh
 

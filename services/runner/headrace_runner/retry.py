@@ -12,6 +12,7 @@ _CLASS_OF = {
     CallCode.DNS_FAILED: ErrorClass.CONNECTION,
     CallCode.CONNECTION_LOST: ErrorClass.CONNECTION,
     "TOKEN_UNAVAILABLE": ErrorClass.TOKEN,
+    "CREDENTIAL_UNREADABLE": ErrorClass.TOKEN,
     "TOKEN_REFUSED": ErrorClass.TOKEN,
 }
 # A gateway's word that it had no answer: the call may have been carried out behind it.

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -16,8 +17,9 @@ from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, Pool, open_pool
 from headrace_control.compose import Composed, compose
 from headrace_control.connections.credentials import CredentialService
-from headrace_control.connections.model import RunCredential, TokenRefused
+from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenRefused
 from headrace_control.settings import ControlPlaneSettings
+from headrace_control.vault.keys import create_key_file
 
 from tests.integration.control_plane.conftest import Client
 from tests.integration.control_plane.designs import ROTATE, TEST_CONNECTION, create_app, create_connection
@@ -110,6 +112,25 @@ async def other_process(
 def token(refreshed: RunCredential | TokenRefused) -> str:
     assert isinstance(refreshed, RunCredential)
     return refreshed.credential.fields["access_token"]
+
+
+async def test_a_credential_that_does_not_open_is_not_one_that_is_gone(
+    settings: ControlPlaneSettings, composed: Composed, admin: Client, ledger: Ledger, tmp_path: Path
+) -> None:
+    """The wrong master key: the connection is there, and opens again with the right one."""
+    create_key_file(tmp_path / "other")
+    wrong = settings.model_copy(update={"key_file": tmp_path / "other"})
+    gone = new_id()
+    async with await open_pool(settings.database_url, API) as pool:
+        whole = compose(wrong, pool, Listener(settings.database_url), composed.services.logs._store)
+        found = await whole.refreshes.current(ledger.tenant_id, [ledger.connection_id, gone])
+        refreshed = await whole.refreshes.refresh(ledger.tenant_id, ledger.connection_id, 0)
+        await whole.close()
+    assert found.keys() == {ledger.connection_id}
+    assert isinstance(found[ledger.connection_id], CredentialUnreadable)
+    assert isinstance(refreshed, CredentialUnreadable)
+    right = await composed.refreshes.current(ledger.tenant_id, [ledger.connection_id])
+    assert isinstance(right[ledger.connection_id], RunCredential)
 
 
 async def test_twenty_who_ask_at_once_share_one_refresh(
@@ -302,9 +323,10 @@ async def test_one_that_does_not_open_holds_up_no_other(
         "UPDATE connection_secrets SET sealed = '\\x00' WHERE connection_id = $1", ledger.connection_id
     )
     found = await credentials.current(ledger.tenant_id, [ledger.connection_id, other])
-    assert set(found) == {other}
+    assert isinstance(found[other], RunCredential)
+    assert isinstance(found[ledger.connection_id], CredentialUnreadable)
     answer = await credentials.refresh(ledger.tenant_id, ledger.connection_id, 0)
-    assert isinstance(answer, TokenRefused)
+    assert isinstance(answer, CredentialUnreadable)
 
 
 async def test_a_run_gets_each_kind_as_the_runner_reads_it(

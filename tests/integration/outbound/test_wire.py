@@ -210,8 +210,6 @@ async def test_time_spent_before_sending_is_told_apart(client: OutboundClient) -
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\ngarbage\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nabc\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5_000 + b"\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
@@ -227,6 +225,31 @@ async def test_an_answer_that_is_not_well_formed_is_a_typed_failure(
         assert failure.sent
         server.script = answering(200, b"next")
         assert (await succeeding(client, OutboundCall("GET", server.url))).body == "next"
+
+
+CUT_SHORT = [
+    b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    b"Content-Length: 10\r\n\r\nabc",
+    b"Content-Length: 10\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("rest", CUT_SHORT)
+async def test_an_answer_that_is_cut_short_is_a_lost_connection(client: OutboundClient, rest: bytes) -> None:
+    """However the connection ends. That its status came says that the call was carried out."""
+    async with JournalServer(writing(b"HTTP/1.1 200 OK\r\n" + rest)) as server:
+        failure = await failing(client, OutboundCall("POST", server.url))
+    assert (failure.code, failure.sent, failure.status) == ("CONNECTION_LOST", True, 200)
+
+
+@pytest.mark.parametrize("rest", CUT_SHORT)
+async def test_a_status_that_is_a_failure_says_more_than_what_was_cut_off(
+    client: OutboundClient, rest: bytes
+) -> None:
+    async with JournalServer(writing(b"HTTP/1.1 404 Not Found\r\n" + rest)) as server:
+        failure = await failing(client, OutboundCall("GET", server.url))
+    assert (failure.code, failure.status, failure.notes) == ("HTTP_404", 404, ("CONNECTION_LOST",))
 
 
 async def test_a_long_header_is_taken(client: OutboundClient) -> None:

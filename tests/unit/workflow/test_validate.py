@@ -247,6 +247,20 @@ CASES: list[tuple[str, Change, str, str, str]] = [
         "`amount`",
     ),
     (
+        "parameter that the endpoint does not have",
+        step(0, input={}, path={"orderId": "1", "ordrId": "2"}),
+        "UNKNOWN_INPUT",
+        "steps[0].path.ordrId",
+        "`orderId`",
+    ),
+    (
+        "parameter of an endpoint that has none",
+        step(2, path={"orderId": "1"}),
+        "UNKNOWN_INPUT",
+        "steps[2].path.orderId",
+        "Leave it out",
+    ),
+    (
         "name lost to a whole part",
         step(2, input={"amount": 1}, body={"amount": 2}),
         "UNUSED_INPUT",

@@ -56,6 +56,7 @@ class _Progress:
     status: int | None = None
     unanswered: bool = False
     refreshed: bool = False
+    redirected: bool = False
 
     def failure(self, code: str, message: str, *, sent: bool | None = None) -> CallFailure:
         return CallFailure(
@@ -104,7 +105,10 @@ class OutboundClient:
         except TimeoutError:
             return progress.failure(CallCode.TIMEOUT, "the call took longer than its time limit")
         except TransportFailure as failure:
-            return progress.failure(failure.reason, failure.message, sent=failure.sent)
+            message = failure.message
+            if failure.reason is CallCode.EGRESS_DENIED:
+                message = f"{message}{_mend(call, progress)}"
+            return progress.failure(failure.reason, message, sent=failure.sent)
         except InvalidTarget as error:
             return progress.failure(CallCode.INVALID_URL, str(error))
         except CallRefused as error:
@@ -126,6 +130,7 @@ class OutboundClient:
                 return await self._outcome(response, call, progress)
             await response.aclose()
             call, following = redirected(call, target, response)
+            progress.redirected = True
             authenticated = authenticated and following.origin == target.origin
             target = following
         raise CallRefused(CallCode.TOO_MANY_REDIRECTS, f"redirected more than {MAX_REDIRECTS} times")
@@ -186,7 +191,7 @@ class OutboundClient:
         try:
             headers = headers_of(response)
             answer = await read_answer(response, call.response_limit)
-        except CallRefused as error:
+        except (CallRefused, TransportFailure) as error:
             if 200 <= status < 300:
                 raise
             # The status says more than what is wrong with the answer.
@@ -223,6 +228,20 @@ class OutboundClient:
         # Measured by the target's own clock when it tells it, since ours may differ.
         now = _date(response.headers.get("date", "")) or self._now()
         return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def _mend(call: OutboundCall, progress: _Progress) -> str:
+    """How an operator opens what was denied. Only the place that the call itself names is told: neither where a
+    redirect led, which is of the answer, nor what a name resolved to, which is of the network behind us."""
+    if progress.redirected:
+        return ", and a redirect led to one"
+    target = parse_target(call.url)
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    place = progress.redactor.value(f"{host}:{target.port}")
+    return (
+        f", and {place} is one or leads to nothing else; an operator opens it by an entry in the egress policy "
+        f"file (`headrace dev --allow {place}`)"
+    )
 
 
 def _redacted(redactor: Redactor, headers: JsonObject, body: Json) -> tuple[JsonObject, Json]:

@@ -192,7 +192,5 @@ def _reason(error: Exception, dial: Dial) -> tuple[CallCode, str]:
             return CallCode.BAD_RESPONSE, "the target's answer is not HTTP"
         case asyncio.TimeoutError():
             return CallCode.TIMEOUT, "the target did not answer in time"
-        case aiohttp.ClientPayloadError() if not isinstance(error.__cause__, OSError):
-            return CallCode.BAD_RESPONSE, "the target's answer was cut short or is not well-formed"
-        case _:
+        case _:  # a close before the answer's end among it, whether by a reset or in order
             return CallCode.CONNECTION_LOST, "the connection was lost before the answer was complete"

@@ -24,7 +24,7 @@ from headrace_control.connections.assembly import (
     run_credential,
     token_request,
 )
-from headrace_control.connections.model import RunCredential, TokenRefused
+from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenRefused
 from headrace_control.connections.repository import SealedCredential
 from headrace_control.vault.vault import Vault
 
@@ -36,13 +36,14 @@ LASTING = timedelta(seconds=30)
 FRESH = timedelta(seconds=2)
 MAX_TOKEN_SECONDS = 10 * 365 * 86_400.0
 
-Refreshed: TypeAlias = RunCredential | TokenRefused
+Opened: TypeAlias = RunCredential | CredentialUnreadable
+Refreshed: TypeAlias = Opened | TokenRefused
 
 
 class Credentials(Protocol):
     """What claims and connection tests need of credentials."""
 
-    async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, RunCredential]: ...
+    async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, Opened]: ...
 
     async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed: ...
 
@@ -62,20 +63,23 @@ class CredentialService:
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._under_way: dict[tuple[UUID, UUID], asyncio.Task[Refreshed]] = {}
 
-    async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, RunCredential]:
-        """The credentials of these connections; one that is gone, or does not open, is left out."""
+    async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, Opened]:
+        """The credentials of these connections; one that is gone is left out."""
         if not connection_ids:
             return {}
         async with tenant_transaction(self._pool, tenant_id) as db:
             found = await repository.sealed_credentials(db, tenant_id, connection_ids, LASTING)
             opened = await self._vault.unseal(db, tenant_id, [one for each in found for one in each.fields])
-        credentials = {}
+        credentials: dict[UUID, Opened] = {}
         for sealed in found:
             values = fields_of(opened, sealed.connection_id)
             if is_complete(sealed, values):
                 credentials[sealed.connection_id] = run_credential(sealed, values)
             else:
                 _log.error("a credential does not open", connection_id=str(sealed.connection_id))
+                credentials[sealed.connection_id] = CredentialUnreadable(
+                    sealed.connection_id, sealed.base_url
+                )
         return credentials
 
     async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
@@ -92,7 +96,7 @@ class CredentialService:
                 task.add_done_callback(lambda done: self._ended(place, done))
             # Shielded: when the one who asked leaves, a token that was rotated still has to be stored.
             outcome = await asyncio.shield(self._under_way[place])
-            if not joined or isinstance(outcome, TokenRefused) or outcome.version > seen_version:
+            if not joined or not isinstance(outcome, RunCredential) or outcome.version > seen_version:
                 return outcome
 
     async def close(self) -> None:
@@ -115,7 +119,7 @@ class CredentialService:
             raise NotFound("connection")
         values = fields_of(await self._vault.unseal(db, tenant_id, sealed.fields), connection_id)
         if not is_complete(sealed, values):
-            return TokenRefused(connection_id, "SECRET_UNREADABLE", "the connection's secrets do not open")
+            return CredentialUnreadable(connection_id, sealed.base_url)
         there = sealed.token_version > seen_version and sealed.token_lasts and ACCESS_TOKEN in values
         if sealed.auth.kind is not AuthKind.OAUTH2 or there:
             return run_credential(sealed, values)

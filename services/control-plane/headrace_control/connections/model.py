@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
@@ -95,10 +95,37 @@ class TokenRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialUnreadable:
+    """The connection is there, and its secrets do not open: the key that sealed them is not at hand.
+
+    Nothing of the tenant's is wrong with it; once the operator has put the key back, it opens.
+    """
+
+    CODE: ClassVar[str] = "CREDENTIAL_UNREADABLE"
+    MESSAGE: ClassVar[str] = (
+        "the connection's secrets do not open with the master key that the control plane has; "
+        "put the key back that sealed them, or rotate the connection's secrets"
+    )
+
+    connection_id: UUID
+    base_url: str | None
+
+    def as_json(self) -> Mapping[str, Any]:
+        """As the internal API hands it to runners."""
+        return {
+            "connection_id": str(self.connection_id),
+            "code": self.CODE,
+            "error": self.MESSAGE,
+            "base_url": self.base_url,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class TrialResult:
     """What a connection test saw; nothing of the answer's content.
 
-    `error_code` is a call's code (`EGRESS_DENIED`, `HTTP_401`, ...), TOKEN_REFUSED or TOKEN_UNAVAILABLE.
+    `error_code` is a call's code (`EGRESS_DENIED`, `HTTP_401`, ...), TOKEN_REFUSED,
+    TOKEN_UNAVAILABLE or CREDENTIAL_UNREADABLE.
     `address` is the one that was dialled. `duration` is seconds.
     """
 

@@ -16,7 +16,7 @@ from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.connections import repository
 from headrace_control.connections.credentials import Credentials
-from headrace_control.connections.model import TokenRefused, TrialResult
+from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenRefused, TrialResult
 
 SECONDS = 15.0
 _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]*")
@@ -65,13 +65,17 @@ class ConnectionTrial:
     async def _credential(self, caller: Caller, connection_id: UUID) -> Credential | TrialResult:
         found = (await self._credentials.current(caller.tenant_id, [connection_id])).get(connection_id)
         if found is None:
-            return _failed("SECRET_UNREADABLE", "the connection's secrets do not open; rotate them")
+            raise NotFound("connection")
+        if isinstance(found, CredentialUnreadable):
+            return _failed(found.CODE, found.MESSAGE)
         if found.credential.kind is not AuthKind.OAUTH2 or found.credential.fields:
             return found.credential
         try:
             refreshed = await self._credentials.refresh(caller.tenant_id, connection_id, found.version)
         except Unavailable as error:
             return _failed("TOKEN_UNAVAILABLE", error.message)
+        if isinstance(refreshed, CredentialUnreadable):
+            return _failed(refreshed.CODE, refreshed.MESSAGE)
         if isinstance(refreshed, TokenRefused):
             return _failed("TOKEN_REFUSED", refreshed.message)
         return refreshed.credential
@@ -81,7 +85,7 @@ class ConnectionTrial:
             newer = await self._credentials.refresh(caller.tenant_id, connection_id, used.version)
         except Unavailable:
             return None
-        return None if isinstance(newer, TokenRefused) else newer.credential
+        return newer.credential if isinstance(newer, RunCredential) else None
 
 
 def _check(method: str, path: str) -> None:

@@ -11,7 +11,8 @@ class RunCredentials(Protocol):
     async def current(
         self, tenant_id: UUID, connection_ids: Sequence[UUID]
     ) -> Mapping[UUID, Mapping[str, Any]]:
-        """The credentials of these connections; one that is gone is left out."""
+        """The credentials of these connections, or the `error` why one does not open; one that is gone is left
+        out."""
 
     async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
         """A newer access token than `seen_version`: one refresh for all who ask at once."""

@@ -82,6 +82,8 @@ def _check_call(
         value = parts[part] if written is None else written
         at = f"{place}.input" if written is None else f"{place}.{part}"
         _Fit(reading, schemas, schema, tuple(every), "action", Local(loop=loop)).check(value, schema, at)
+    if isinstance(given := whole[Part.PATH], dict):
+        _check_path_names(reading, action, given, f"{place}.path")
     headers = parts[Part.HEADERS] if whole[Part.HEADERS] is None else whole[Part.HEADERS]
     if isinstance(headers, dict):
         at = f"{place}.input" if whole[Part.HEADERS] is None else f"{place}.headers"
@@ -91,6 +93,19 @@ def _check_call(
             )
             if problem:
                 reading.add(at_name(at, name), problem, "Change it, or leave it out.", "BAD_HEADER")
+
+
+def _check_path_names(reading: Reading, action: ActionDefinition, path: JsonObject, place: str) -> None:
+    """A name that the endpoint does not have is written for nothing, whatever the path's schema says."""
+    known = [*endpoint_parameters(action.endpoint_template)]
+    if (action.path_schema or {}).get("additionalProperties") is False:
+        known += path.keys() - declared(action.path_schema).keys()  # told by the schema's own check
+    for name in path:
+        if name not in known:
+            message = "the action's endpoint does not have this parameter"
+            parameters = endpoint_parameters(action.endpoint_template)
+            mend = closest(name, parameters) if parameters else "Leave it out."
+            reading.add(at_name(place, name), message, mend, "UNKNOWN_INPUT")
 
 
 def _schemas(action: ActionDefinition) -> dict[Part, JsonObject]:
