@@ -64,5 +64,6 @@ PLANS = {
     # runners that leave, runners that die
     "leave": Plan(chain(SAFE), leaves=1),
     "poison": Plan((Step(KILLS),), patience=2),
+    "neighbours": Plan((Step(KILLS), Step(SAFE)), patience=2),  # each step a run of its own: neighbours.py
     "unlucky": Plan(chain(SAFE, SAFE), deaths=2, patience=1, most=0),
 }

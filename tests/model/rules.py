@@ -57,6 +57,7 @@ RULES = {
     # poison
     "poison_is_set_aside": "A run claimed again and again without progress is set aside as a dead letter.",
     "progress_forgives": "Applied progress sets the count of fruitless claims to zero.",
+    "suspect_goes_alone": "A run with some fruitless claims is handed only to a process that carries nothing else.",
     "poison_judged_behind_barrier": "The count is judged when the take-over's barrier is open, not when it claims.",
 }
 
@@ -111,6 +112,7 @@ SHOWN_BY = {
     "poison_is_set_aside": ("poison", 0),
     "progress_forgives": ("unlucky", 0),
     "poison_judged_behind_barrier": ("unlucky", 0),
+    "suspect_goes_alone": ("neighbours", 0),
 }
 
 # Rules that the code does not name yet. Whoever writes such a line takes its rule out of here, and gives it its row
@@ -144,4 +146,5 @@ RULES_TO_COME = {
     "poison_is_set_aside",
     "progress_forgives",
     "poison_judged_behind_barrier",
+    "suspect_goes_alone",
 }
