@@ -86,6 +86,31 @@ class Designer:
         )
         return str(payload["id"])
 
+    async def cancel(self, run_id: str) -> None:
+        await self.mutate(
+            "mutation ($id: ID!) { cancelRun(id: $id) { ok: __typename ...Failed } }", id=run_id
+        )
+
+    async def signal(self, run_id: str, name: str, payload: Any = None) -> None:
+        await self.mutate(
+            """mutation ($id: ID!, $name: String!, $payload: JSON) {
+                 signalRun(runId: $id, name: $name, payload: $payload) { ok: __typename ...Failed } }""",
+            id=run_id,
+            name=name,
+            payload=payload,
+        )
+
+    async def decide(self, run_id: str, step: str, decision: str, reason: str = "") -> None:
+        await self.mutate(
+            """mutation ($id: ID!, $step: String!, $decision: Verdict!, $reason: String!) {
+                 decideApproval(runId: $id, step: $step, decision: $decision, reason: $reason) {
+                   ok: __typename ...Failed } }""",
+            id=run_id,
+            step=step,
+            decision=decision,
+            reason=reason,
+        )
+
     async def run(self, run_id: str) -> Any:
         return (await self.do(_RUN, id=run_id))["run"]
 

@@ -1,5 +1,6 @@
 """What lasts, branches, repeats and is undone, on all services as processes."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -95,3 +96,154 @@ async def test_a_repeat_polls_until_it_is_so(fleet: Fleet, target: Target, every
         f"{run_id}-poll-r1",
         f"{run_id}-poll-r2",
     ]
+
+
+async def test_a_loop_gathers_its_items_in_order(fleet: Fleet, target: Target) -> None:
+    designer = await prepare(fleet, target)
+    await designer.publish(
+        {
+            "workflow": "batch",
+            "parameters": {"type": "object", "properties": {"names": {"type": "array"}}},
+            "steps": [
+                step(
+                    "ship",
+                    forEach={"items": "{{ input.names }}", "maxConcurrency": 3},
+                    input={"n": "{{ index }}"},
+                ),
+                {
+                    "key": "sum",
+                    "type": "transform",
+                    "input": {"x": "{{ steps.ship.output.results | length }}"},
+                },
+            ],
+            "result": {"count": "{{ steps.sum.output.x }}"},
+        }
+    )
+    run_id = await designer.start("batch", names=[f"n{i}" for i in range(25)])
+    run = await designer.ended(run_id, seconds=60)
+    assert (run["status"], run["result"]) == ("SUCCESS", {"count": 25})
+    assert sorted(call.key for call in target.of("/ship")) == sorted(f"{run_id}-ship[{i}]" for i in range(25))
+    await designer.publish({"workflow": "empty", "steps": [step("ship", forEach={"items": []})]})
+    run = await designer.ended(await designer.start("empty"), seconds=60)
+    assert run["steps"][0]["output"] == {"results": [], "failed": []}
+
+
+async def test_a_child_run_is_a_step_and_is_undone_as_a_whole(fleet: Fleet, target: Target) -> None:
+    designer = await prepare(fleet, target)
+    await designer.publish(
+        {
+            "workflow": "stay",
+            "parameters": {
+                "type": "object",
+                "required": ["room"],
+                "properties": {"room": {"type": "integer"}},
+            },
+            "steps": [undone("book", input={"n": "{{ input.room }}"}), undone("ship")],
+            "result": {"booked": "{{ steps.book.output.body.n }}"},
+        }
+    )
+    steps = [
+        {"key": "stay", "type": "workflow", "workflow": "stay", "input": {"room": 7}},
+        {"key": "seen", "type": "transform", "input": {"n": "{{ steps.stay.output.booked }}"}},
+    ]
+    await designer.publish({"workflow": "good", "steps": steps, "result": "{{ steps.seen.output }}"})
+    run = await designer.ended(await designer.start("good"), seconds=60)
+    assert (run["status"], run["result"]) == ("SUCCESS", {"n": 1})
+    before = len(target.calls)
+    end = {"key": "stop", "type": "fail", "input": {"code": "NO", "message": "no"}}
+    await designer.publish({"workflow": "bad", "steps": [*steps, undone("pay"), end]})
+    run = await designer.ended(await designer.start("bad"), seconds=60)
+    assert (run["status"], run["error"]["code"]) == ("FAILED", "NO")
+    assert [call.path for call in target.calls][before:] == [
+        "/book",
+        "/ship",
+        "/pay",
+        "/unpay",
+        "/unship",
+        "/unbook",
+    ]
+    assert {s["key"]: s["status"] for s in run["steps"]}["stay"] == "COMPENSATED"
+
+
+async def test_a_cancel_reaches_children_and_undoes_what_they_did(fleet: Fleet, target: Target) -> None:
+    designer = await prepare(fleet, target)
+    target.hold("/ship")
+    await designer.publish({"workflow": "inner", "steps": [undone("book"), undone("ship")]})
+    await designer.publish(
+        {
+            "workflow": "outer",
+            "steps": [undone("pay"), {"key": "inner", "type": "workflow", "workflow": "inner"}],
+        }
+    )
+    run_id = await designer.start("outer")
+    await target.called("/ship")
+    await designer.cancel(run_id)
+    target.release("/ship")
+    run = await designer.ended(run_id, seconds=60)
+    assert run["status"] == "CANCELED"
+    paths = [call.path for call in target.calls]
+    assert paths[:3] == ["/pay", "/book", "/ship"]
+    assert paths[-1] == "/unpay"
+    assert sorted(paths[3:-1]) == sorted(["/unship", "/unbook"])
+
+
+async def test_a_probe_settles_a_doubt(fleet: Fleet, target: Target) -> None:
+    designer = await prepare(fleet, target)
+    await designer.action("shop", "pay", "POST", "/pay", idempotency={"mode": "NONE"})
+    await designer.action("shop", "look", "GET", "/look")
+    probe = {"action": "shop/look", "done": "{{ output.body.paid }}", "output": {"seen": "$.body.paid"}}
+    await designer.publish({"workflow": "doubt", "steps": [step("pay", probe=probe), step("ship")]})
+    for paid, calls in ((True, 1), (False, 2)):
+        target.on("/look", body={"paid": paid})
+        target.calls.clear()
+        target.hold("/pay")
+        run_id = await designer.start("doubt")
+        await target.called("/pay")
+        (victim,) = [
+            s for s in fleet.services if s.name == "headrace_runner" and s.process.returncode is None
+        ]
+        await victim.kill()
+        target.release("/pay")
+        await fleet.runner()
+        run = await designer.ended(run_id, seconds=60)
+        assert run["status"] == "SUCCESS"
+        assert [len(target.of(path)) for path in ("/pay", "/look", "/ship")] == [calls, 1, 1]
+
+
+async def test_people_and_messages_bring_a_run_on(fleet: Fleet, target: Target) -> None:
+    designer = await prepare(fleet, target)
+    await designer.publish(
+        {
+            "workflow": "asked",
+            "steps": [
+                {"key": "early", "type": "signal"},
+                {
+                    "key": "sign",
+                    "type": "approval",
+                    "approval": {"title": "Room {{ steps.early.output.room }}?"},
+                },
+                step("ship", input={"n": "{{ steps.sign.output.reason }}"}),
+                {"key": "late", "type": "signal", "signal": {"name": "paid"}},
+            ],
+            "result": "{{ steps.late.output }}",
+        }
+    )
+    run_id = await designer.start("asked")
+    await designer.signal(run_id, "paid", {"amount": 5})  # long before its wait
+    await designer.signal(run_id, "early", {"room": 7})
+    await designer.ended(run_id, wanted={"WAITING"})
+    await waiting_for(designer, run_id, "APPROVAL")
+    found = await designer.do("{ approvals { items { runId: run { id } step title mayDecide } } }")
+    (approval,) = found["approvals"]["items"]
+    assert approval["title"] == "Room 7?"
+    await designer.decide(run_id, "sign", "APPROVE", "fine by me")
+    run = await designer.ended(run_id)
+    assert (run["status"], run["result"]) == ("SUCCESS", {"amount": 5})
+    assert b"fine by me" in target.of("/ship")[0].body
+
+
+async def waiting_for(designer: Designer, run_id: str, reason: str) -> None:
+    """Wait until the run waits for that."""
+    async with asyncio.timeout(30):
+        while (await designer.run(run_id))["waitReason"] != reason:
+            await asyncio.sleep(0.05)

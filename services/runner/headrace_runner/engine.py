@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 import orjson
@@ -302,7 +303,7 @@ class Engine:
             return
         how: JsonObject = {"by": {"by": "probe"}}
         try:
-            arrived = holds(probe.done, upstream(row), self._evaluate)
+            arrived = holds(probe.done, upstream(row), partial(self._evaluate, key=name))
         except ConditionFailed as wrong:
             failed = Failure("CONDITION_FAILED", f"{self._places[name.step]}.probe.done: {wrong}")
             self._settle(key, StepStatus.FAILED, None, failed, how)
@@ -447,9 +448,9 @@ class Engine:
         item = items[key.index] if isinstance(items, list) and key.index < len(items) else None
         return replace(scope, loop=True, item=item, index=key.index)
 
-    def _evaluate(self, text: str, own: JsonMapping) -> bool:
+    def _evaluate(self, text: str, own: JsonMapping, key: RowKey | None = None) -> bool:
         try:
-            return evaluate_when(self.parts.templates, self.scope(), text, own)
+            return evaluate_when(self.parts.templates, self.scope(key=key), text, own)
         except ExpressionError as error:
             raise ConditionFailed(error.reason) from error
 
