@@ -206,7 +206,7 @@ async def test_a_probe_settles_a_doubt(fleet: Fleet, target: Target) -> None:
         target.release("/pay")
         await fleet.runner()
         run = await designer.ended(run_id, seconds=60)
-        assert run["status"] == "SUCCESS"
+        assert run["status"] == "SUCCESS", str(run)
         assert [len(target.of(path)) for path in ("/pay", "/look", "/ship")] == [calls, 1, 1]
 
 

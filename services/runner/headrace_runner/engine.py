@@ -11,6 +11,7 @@ from functools import partial
 from typing import assert_never
 
 import orjson
+from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonMapping, JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import Redactor
@@ -35,6 +36,7 @@ from headrace.workflow.document import OnError, When
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.expressions.truth import evaluate_when
+from headrace.workflow.extraction import extract
 from headrace.workflow.frontier import Frontier
 from headrace.workflow.keys import Part, RowKey, probe_key, read_key
 from headrace.workflow.state import (
@@ -304,11 +306,15 @@ class Engine:
         how: JsonObject = {"by": {"by": "probe"}}
         try:
             arrived = holds(probe.done, upstream(row), partial(self._evaluate, key=name))
+            output = extract(row.output, probe.output) if arrived and probe.output is not None else row.output
         except ConditionFailed as wrong:
             failed = Failure("CONDITION_FAILED", f"{self._places[name.step]}.probe.done: {wrong}")
             self._settle(key, StepStatus.FAILED, None, failed, how)
-            return
-        self._settle(key, StepStatus.SUCCESS if arrived else StepStatus.QUEUED, row.output, None, how)
+        except HeadraceError as wrong:
+            failed = Failure("EXTRACTION_FAILED", f"{self._places[name.step]}.probe.output: {wrong.message}")
+            self._settle(key, StepStatus.FAILED, None, failed, how)
+        else:
+            self._settle(key, StepStatus.SUCCESS if arrived else StepStatus.QUEUED, output, None, how)
 
     # -- the run's end -------------------------------------------------------------------------------------
 

@@ -44,7 +44,6 @@ def _call(step: Step, part: Compensation | Probe) -> Step:
         action=part.action,
         connection=part.connection or step.connection,
         input=part.input,
-        output=part.output if isinstance(part, Probe) else None,
         retry=part.retry,
         timeout_ms=part.timeout_ms if isinstance(part, Compensation) else None,
     )
