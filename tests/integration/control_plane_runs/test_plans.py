@@ -71,12 +71,35 @@ async def test_a_list_reads_what_it_shows(database: str, tenant: UUID) -> None:
                 assert rows_read(plan[0]["Plan"]) <= len(statuses) * (LIMIT + 5)
 
 
-def rows_read(plan: Any) -> float:
-    """How many rows of runs a plan has read, those that it dropped included."""
+async def test_approvals_are_read_newest_first_one_status_at_a_time(
+    database: str, tenant: UUID, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(
+        """INSERT INTO waits (tenant_id, run_id, step, kind, data, status, opened_at)
+           SELECT tenant_id, id, 'ok', CASE WHEN n % 10 = 0 THEN 'SIGNAL' ELSE 'APPROVAL' END, '{}',
+                  CASE WHEN n % 500 = 1 THEN 'OPEN' ELSE 'CLOSED' END, now() - random() * interval '30 days'
+           FROM (SELECT tenant_id, id, row_number() OVER (ORDER BY id) AS n FROM runs) numbered"""
+    )
+    await admin.execute("ANALYZE waits")
+    sql = load("headrace_control.waits")
+    place = (None, UUID(int=2**128 - 1), "\U0010ffff")
+    async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
+        for status, many in (("CLOSED", LIMIT), ("OPEN", 20), ("DECIDED", 0)):
+            wanted = (tenant, status, *place, LIMIT)
+            for _ in range(6):  # then Postgres may go over to one plan for all values
+                found = await db.fetch(sql.approvals, *wanted)
+            opened = [row["opened_at"] for row in found]
+            assert (len(found), opened) == (many, sorted(opened, reverse=True))
+            plan = await db.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.approvals}", *wanted)
+            assert rows_read(plan[0]["Plan"], "waits_") <= LIMIT + 5
+
+
+def rows_read(plan: Any, table: str = "runs_") -> float:
+    """How many rows of a table a plan has read, those that it dropped included."""
     return sum(
         float(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * float(node["Actual Loops"])
         for node in nodes(plan)
-        if node.get("Relation Name", "").startswith("runs_")
+        if node.get("Relation Name", "").startswith(table)
     )
 
 

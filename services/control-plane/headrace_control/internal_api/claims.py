@@ -57,7 +57,7 @@ def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool) -> Outcom
     """Whether a job with one of `dispatch_ids` gets the run. `alone`: who asks carries no other run, now and
     later."""
     if run.status in ENDED_RUN or run.status is RunStatus.PAUSED:
-        return Outcome.REFUSED
+        return Outcome.REFUSED  # rule claim_refuses_paused
     if run.dispatch_id not in dispatch_ids:
         return Outcome.REFUSED  # rule claim_needs_current_dispatch
     if run.claim_live:

@@ -80,6 +80,7 @@ class Handover:
                 "input": row["input"],
                 # rule claim_tells_cancel
                 "cancel": row["cancel_requested"],
+                # rule claim_tells_pause
                 "pause": row["pause_requested"],
                 "compensating": row["compensating"],
                 "inbox_seq": row["inbox_seq"],
@@ -167,7 +168,8 @@ class Handover:
             return {}
         async with transaction(self._pool) as db:
             found = await unused(db, {row["id"]: 0 for row in rows}, most=None)
-        # What came since the row was read is above its `inbox_seq`: a heartbeat brings it.
+        # rule seen_no_newer_than_rows: what came since the row was read is above its `inbox_seq`, and a heartbeat
+        # brings it.
         return {
             row["id"]: [m for m in found.get(row["id"], []) if m["seq"] <= row["inbox_seq"]] for row in rows
         }

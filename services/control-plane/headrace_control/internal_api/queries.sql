@@ -45,7 +45,7 @@ WHERE r.id = ANY($1::uuid[]) AND holder.lease_until > headrace_now()
 -- name: claim
 UPDATE runs
 SET epoch = epoch + 1, claimed_by = $2, claimed_in_call = $3, claimed_at = headrace_now(),
-    -- What is being undone is never done again.
+    -- rule compensating_stays: what is being undone is never done again
     status = CASE WHEN compensating IS NULL THEN 'RUNNING' ELSE 'COMPENSATING' END,
     wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
     -- Only a holder whose lease ran out tells against its run; one that left in order has no row.

@@ -21,6 +21,7 @@ async def cancel(db: Db, tenant_id: UUID, run_id: UUID) -> None:
     run = await _lock(db, tenant_id, run_id)
     aside = run.wait_reason is ParkReason.DEAD_LETTER
     if run.status is RunStatus.COMPENSATING:
+        # rules cancel_spares_compensation, cancel_wakes_no_undo: but for one that nobody else brings back
         if aside:
             await db.execute(_sql.give_chances, tenant_id, run_id)
             await repository.wake(db, tenant_id, run_id, run.dispatch_id)
@@ -38,7 +39,7 @@ async def pause(db: Db, tenant_id: UUID, run_id: UUID) -> None:
     run = await _lock(db, tenant_id, run_id)
     if run.status is RunStatus.COMPENSATING:
         raise Conflict("the run is being undone, which can not be paused")
-    if run.cancel_requested:
+    if run.cancel_requested:  # rule cancel_beats_pause
         raise Conflict("the run is to be canceled and can not be paused")
     if run.wait_reason is ParkReason.DEAD_LETTER:
         raise Conflict("the run is set aside as a dead letter: nothing of it goes on")
@@ -49,7 +50,7 @@ async def pause(db: Db, tenant_id: UUID, run_id: UUID) -> None:
     if free and not run.held:
         await db.execute(_sql.pause_now, tenant_id, run_id)
         await db.execute(_sql.drop_dispatch, tenant_id, run_id)
-    else:
+    else:  # rule pause_is_a_request: its holder hears of it, and parks
         await db.execute(_sql.request_pause, tenant_id, run_id)
     await repository.notify_changed(db, run_id)
 
@@ -59,7 +60,7 @@ async def resume(db: Db, tenant_id: UUID, run_id: UUID) -> None:
     is. Raises `NotFound`, `Conflict` when the run has ended."""
     run = await _lock(db, tenant_id, run_id)
     await db.execute(_sql.resume, tenant_id, run_id)
-    if run.status is RunStatus.PAUSED:
+    if run.status is RunStatus.PAUSED:  # rule resume_keeps_dispatch
         await repository.wake(db, tenant_id, run_id, run.dispatch_id)
     await repository.notify_changed(db, run_id)
 

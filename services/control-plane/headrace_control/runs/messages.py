@@ -53,6 +53,7 @@ async def post_message(db: Db, tenant_id: UUID, run_id: UUID, message: NewMessag
     Raises `NotFound`, `Conflict` when the run has ended, `LimitExceeded` above `MAX_UNUSED` signals. A `once` that is
     known is answered whatever became of the run.
     """
+    # rule inbox_locks_the_run: inserted, counted and woken for under one lock
     run = await repository.lock(db, tenant_id, run_id)
     if run is None:
         raise NotFound("run")
