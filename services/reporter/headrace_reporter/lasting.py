@@ -44,10 +44,9 @@ async def write_lasting(db: Db, runs: Sequence[RunRow]) -> bool:
         )
     woken = await _write_children(db, runs)
     ended = [run for run in runs if run.ended]
-    if ended:
-        await db.execute(_sql.close_waits_of_runs, [run.id for run in ended])
     stopping = [run.id for run in (*ended, *compensating)]
     if stopping:
+        await db.execute(_sql.close_waits_of_runs, stopping)
         woken += [row["id"] for row in await db.fetch(_sql.cancel_children, stopping)]
     children = [run.id for run in ended if run.parent_run_id is not None]
     if children:

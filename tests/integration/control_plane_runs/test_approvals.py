@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, publish, started
 
 DOCUMENT = {
@@ -166,6 +168,17 @@ async def test_what_is_over_is_not_decided(acme: Client, fleet: Fleet) -> None:
         "CONFLICT",
         "the approval is over: its run has gone on or ended without a decision",
     )
+
+
+@pytest.mark.parametrize(
+    "event", [("compensating", None, {"outcome": "FAILED", "error": None}), ("canceled", None, {})]
+)
+async def test_an_approval_ends_with_its_run(acme: Client, fleet: Fleet, event: Any) -> None:
+    run = await asked(acme, fleet)
+    await fleet.claim(run)
+    await fleet.apply(run, event)
+    assert (await approvals(acme))["items"] == []
+    assert (await decide(acme, run))["message"].startswith("the approval is over")
 
 
 async def test_a_paused_run_keeps_its_decision(acme: Client, fleet: Fleet) -> None:
