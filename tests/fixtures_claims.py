@@ -19,6 +19,7 @@ from headrace_control.internal_api.callbacks import CallbackRun
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.throttle.service import Throttles
 from headrace_reporter.apply import Applier
 
 TOKEN = "a-runner-token-of-this-test"
@@ -151,7 +152,7 @@ async def world(database: str) -> AsyncIterator[World]:
     claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10))
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
-    app = create_internal_app(claims, leases, TOKEN)
+    app = create_internal_app(claims, leases, Throttles(pool), TOKEN)
     admin = await asyncpg.connect(database)
     headers = {"authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(

@@ -27,6 +27,7 @@ from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.settings import ControlPlaneSettings
+from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
 
 _log = structlog.get_logger(__name__)
@@ -68,7 +69,9 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
 
     checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
     public = create_app(composed.services, composed.authenticator, checks, registry)
-    internal = create_internal_app(claims, leases, settings.runner_token.get_secret_value())
+    internal = create_internal_app(
+        claims, leases, Throttles(worker_pool), settings.runner_token.get_secret_value()
+    )
     servers = [
         _server(public, settings.listen_host, settings.listen_port, settings.drain_seconds),
         _server(internal, settings.internal_host, settings.internal_port, settings.drain_seconds),
@@ -80,6 +83,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             relay.run(),
             sweeper.run(),
             Backlog(worker_pool, bus, registry).run(),
+            OpenBreakers(worker_pool, registry).run(),
             keep_up(worker_pool, store),
             *(server.serve() for server in servers),
         )

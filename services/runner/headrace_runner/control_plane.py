@@ -1,6 +1,6 @@
 """The client of the control plane's internal API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ class ControlPlane:
         self, base_url: str, token: str, runner_id: UUID, transport: httpx.AsyncBaseTransport
     ) -> None:
         self._runner_id = runner_id
+        self._on_heartbeat: Callable[[Mapping[str, Any]], None] | None = None
         self._http = httpx.AsyncClient(
             base_url=base_url,
             headers={"authorization": f"Bearer {token}"},
@@ -46,13 +47,48 @@ class ControlPlane:
         inbox_seen: Mapping[str, int],
         timeout: float,
     ) -> dict[str, Any]:
-        return await self._post(
+        answer = await self._post(
             "/internal/heartbeats",
             timeout,
             calls_settled=calls_settled,
             capacity=capacity,
             held=held,
             inbox_seen=inbox_seen,
+        )
+        if self._on_heartbeat:
+            self._on_heartbeat(answer)
+        return answer
+
+    def on_heartbeat(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call `listener` with the answer of each renewal, which tells more than the lease has to know."""
+        self._on_heartbeat = listener
+
+    async def permits(self, run_id: UUID, connection_id: str, wanted: int) -> dict[str, Any]:
+        """Raises `NotFound` when the run does not use such a connection any more."""
+        return await self._post(
+            "/internal/permits", 5.0, run_id=run_id, connection_id=connection_id, wanted=wanted
+        )
+
+    async def report(
+        self,
+        run_id: UUID,
+        connection_id: str,
+        *,
+        ok: bool,
+        probe: bool,
+        successes: int,
+        retry_after: float | None,
+    ) -> dict[str, Any]:
+        """Tell what became of a call. Raises as `permits` does."""
+        return await self._post(
+            "/internal/reports",
+            5.0,
+            run_id=run_id,
+            connection_id=connection_id,
+            ok=ok,
+            probe=probe,
+            successes=successes,
+            retry_after=retry_after,
         )
 
     async def release(self) -> None:

@@ -35,11 +35,16 @@ class RunCredentials:
         self._control_plane, self._run_id, self._epoch = control_plane, run_id, epoch
         self._base_urls: dict[str, str | None] = {i: c.get("base_url") for i, c in given.items()}
         self._credentials = {i: load_credential(c) for i, c in given.items() if not c.get("error")}
+        self._limited = frozenset(i for i, c in given.items() if c.get("limited"))
         self._learnt = learnt
         self._locks: dict[str, asyncio.Lock] = {}
 
     def all(self) -> list[Credential]:
         return list(self._credentials.values())
+
+    def limited(self, connection_id: str) -> bool:
+        """Whether calls through the connection need permits."""
+        return connection_id in self._limited
 
     def base_url(self, connection_id: str) -> str | None:
         """The connection's own base URL, where it has one."""

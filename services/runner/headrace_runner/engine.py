@@ -56,6 +56,7 @@ from headrace_runner.lease import HeldRun
 from headrace_runner.loops import Loops, collected
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
+from headrace_runner.retry import retries_left
 from headrace_runner.rows import StepsView, own_row, place_of, step_of
 from headrace_runner.run_log import RunLog
 from headrace_runner.steps.protocol import StepContext
@@ -479,6 +480,10 @@ class Engine:
             timeout_seconds=self._seconds_left,
             key=key,
             round=self.state.step(str(key)).round,
+            # What undoes, or settles a doubt, is not kept from it by what went before.
+            retries_left=lambda: (
+                None if key.part else retries_left(self.run.version.document.retry_budget, self.state)
+            ),
         )
 
     def _seconds_left(self) -> float | None:

@@ -29,6 +29,7 @@ from headrace_runner.reporting import Reporting
 from headrace_runner.settings import RunnerSettings
 from headrace_runner.steps.protocol import StepServices
 from headrace_runner.steps.registry import load_handlers
+from headrace_runner.throttle import Throttle
 from headrace_runner.worker import Worker
 
 _log = structlog.get_logger(__name__)
@@ -58,8 +59,12 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     claimer = Claimer(control_plane, lease, settings.capacity, alone=only is not None)
     pools = OutboundPools(policy)
     templates = Templates()
+    throttle = Throttle(control_plane)
+    control_plane.on_heartbeat(lambda answer: throttle.heard(answer["breakers"]))
     parts = EngineParts(
-        handlers=load_handlers(StepServices(OutboundClient(pools, now=clock.now), templates, Schemas())),
+        handlers=load_handlers(
+            StepServices(OutboundClient(pools, now=clock.now), templates, Schemas(), throttle)
+        ),
         templates=templates,
         lease=lease,
         clock=clock,

@@ -5,6 +5,8 @@ from random import Random
 from headrace.outbound.call import CallFailure
 from headrace.outbound.failures import CallCode
 from headrace.workflow.document import Document, ErrorClass, PinnedAction, RetryPolicy, RetryStrategy, Step
+from headrace.workflow.keys import read_key
+from headrace.workflow.state import RunState, StepStatus
 
 _CLASS_OF = {
     CallCode.TIMEOUT: ErrorClass.TIMEOUT,
@@ -24,6 +26,21 @@ def policy_of(step: Step, pinned: PinnedAction, document: Document) -> RetryPoli
     """The policy of a step's calls: the step's own, else its action's, its app's, its step type's, else none."""
     default = document.retries.get(step.type)
     return step.retry or pinned.definition.retry or pinned.retry or default or RetryPolicy()
+
+
+def retries_left(budget: int | None, state: RunState) -> int | None:
+    """What remains of a run's retry budget: attempts beyond each row's first, over all rows that do a step's own work.
+
+    A row that goes on has been granted an attempt for each that ended. Rounds of a repeat are no retries.
+    """
+    if budget is None:
+        return None
+    granted = 0
+    for key, step in state.steps.items():
+        if step.attempts and read_key(key).part is None:
+            open_ = step.status in (StepStatus.RUNNING, StepStatus.WAITING)
+            granted += max(step.attempts - step.round - (0 if open_ else 1), 0)
+    return max(budget - granted, 0)
 
 
 def in_doubt(failure: CallFailure, *, repeatable: bool) -> bool:

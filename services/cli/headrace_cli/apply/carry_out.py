@@ -55,7 +55,11 @@ def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
             if new:
                 return [(_CREATE_APP, {"input": fields})]
             # What the file does not say any more is taken away.
-            changes = {"retry": None, **{key: value for key, value in fields.items() if key != "name"}}
+            changes = {
+                "retry": None,
+                "limits": None,
+                **{key: value for key, value in fields.items() if key != "name"},
+            }
             return [(_UPDATE_APP, {"name": name, "input": changes})]
         case Kind.ACTION:
             app, _, own = name.partition("/")
@@ -76,8 +80,9 @@ def _connection_changes(step: Step) -> list[tuple[str, dict[str, Any]]]:
     given = secrets if isinstance(secrets, dict) else {}
     written = {key: value for key, value in given.items() if f"secrets.{key}" in step.differences}
     found: list[tuple[str, dict[str, Any]]] = []
-    if {"baseUrl", "config"} & set(step.differences):
-        changes = {"baseUrl": fields.get("baseUrl"), "config": fields.get("config") or {}}
+    if {"baseUrl", "config", "limits"} & set(step.differences):
+        changes = {key: fields.get(key) for key in ("baseUrl", "limits")}
+        changes["config"] = fields.get("config") or {}
         found.append((_UPDATE_CONNECTION, {"name": name, "input": changes}))
     if written:
         found.append((_ROTATE, {"name": name, "secrets": written}))

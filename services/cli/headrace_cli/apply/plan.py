@@ -13,19 +13,20 @@ from headrace.workflow.parse import parse_document
 from headrace.workflow.retry import dump_retry
 from headrace.workflow.uses import children_used
 from headrace_control.apps.auth_scheme import dump_scheme
+from headrace_control.apps.limits import dump_limits
 
 from headrace_cli.apply.documents import Declared, Kind
-from headrace_cli.apply.shape import definition, retry_of, scheme, told_of
+from headrace_cli.apply.shape import definition, limits_of, retry_of, scheme, told_of
 from headrace_cli.client import Client
 
-_APP = "query App($name: String!) { app(name: $name) { title baseUrl auth retry } }"
+_APP = "query App($name: String!) { app(name: $name) { title baseUrl auth retry limits } }"
 _ACTION = """
 query Action($app: String!, $name: String!) {
   action(app: $app, name: $name) { app { baseUrl retry } latest { id definition } }
 }"""
 _CONNECTION = """
 query Connection($name: String!) {
-  connection(name: $name) { app { name } baseUrl config secretFields }
+  connection(name: $name) { app { name } baseUrl config limits secretFields }
 }"""
 _SECRETS = """
 query Secrets($after: String) {
@@ -98,12 +99,13 @@ class _Planner:
                 assert_never(declared.kind)
 
     async def _app(self, declared: Declared) -> tuple[bool, Sequence[str]]:
-        auth, retry = scheme(declared), retry_of(declared)
+        auth, retry, limits = scheme(declared), retry_of(declared), limits_of(declared)
         wanted = {
             "title": "",
             **declared.fields,
             "auth": dump_scheme(auth) if auth else None,
             "retry": dump_retry(retry) if retry else None,
+            "limits": dump_limits(limits) if limits else None,
         }
         del wanted["name"]
         current = (await self._client.execute(_APP, {"name": declared.name}))["app"]
@@ -122,7 +124,12 @@ class _Planner:
         if current["app"]["name"] != declared.fields.get("app"):
             mend = "give the connection another name"
             raise InvalidInput([Problem("app", "a connection stays with its app", mend)])
-        wanted = {"baseUrl": declared.fields.get("baseUrl"), "config": declared.fields.get("config") or {}}
+        limits = limits_of(declared)
+        wanted = {
+            "baseUrl": declared.fields.get("baseUrl"),
+            "config": declared.fields.get("config") or {},
+            "limits": dump_limits(limits) if limits else None,
+        }
         _, differences = _compared(wanted, {name: current[name] for name in wanted})
         secrets = [f"secrets.{name}" for name in secrets_to_write(declared, current, self._rotate_secrets)]
         return True, [*differences, *secrets]

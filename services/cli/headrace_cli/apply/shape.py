@@ -11,6 +11,7 @@ from headrace.workflow.parse import parse_document
 from headrace.workflow.reading import Reading
 from headrace.workflow.retry import load_retry
 from headrace_control.apps.auth_scheme import AuthScheme, read_scheme
+from headrace_control.apps.limits import Limits, load_limits
 
 from headrace_cli.apply.documents import Declared, Kind
 
@@ -23,6 +24,7 @@ _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "baseUrl": (str, True),
             "auth": (dict, True),
             "retry": (dict, False),
+            "limits": (dict, False),
         },
         Kind.CONNECTION: {
             "name": (str, True),
@@ -30,6 +32,7 @@ _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "baseUrl": (str, False),
             "config": (dict, False),
             "secrets": (dict, False),
+            "limits": (dict, False),
         },
         Kind.SECRET: {"name": (str, True), "value": (str, True)},
     }
@@ -64,6 +67,11 @@ def scheme(declared: Declared) -> AuthScheme | None:
 def retry_of(declared: Declared) -> RetryPolicy | None:
     """An app's retry policy. Raises `InvalidInput`."""
     return load_retry(declared.fields.get("retry"))
+
+
+def limits_of(declared: Declared) -> Limits | None:
+    """The limits of an app or a connection. Raises `InvalidInput`."""
+    return load_limits(declared.fields.get("limits"))
 
 
 def placed(declared: Declared, error: InvalidInput) -> InvalidInput:
@@ -121,10 +129,20 @@ def _read_retry(declared: Declared) -> None:
         retry_of(declared)
 
 
+def _read_limits(declared: Declared) -> None:
+    if isinstance(declared.fields.get("limits"), dict):
+        limits_of(declared)
+
+
 def _read_workflow(declared: Declared) -> None:
     parse_document(declared.fields)
 
 
 _READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyType(
-    {Kind.APP: (_read_app, _read_retry), Kind.ACTION: (_read_action,), Kind.WORKFLOW: (_read_workflow,)}
+    {
+        Kind.APP: (_read_app, _read_retry, _read_limits),
+        Kind.CONNECTION: (_read_limits,),
+        Kind.ACTION: (_read_action,),
+        Kind.WORKFLOW: (_read_workflow,),
+    }
 )

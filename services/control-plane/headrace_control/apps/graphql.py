@@ -9,6 +9,7 @@ from headrace.workflow.retry import dump_retry
 
 from headrace_control.apps import model
 from headrace_control.apps.auth_scheme import dump_scheme
+from headrace_control.apps.limits import dump_limits
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
@@ -27,6 +28,9 @@ class AppType:
     retry: JSON | None = strawberry.field(
         description="How its calls are made again where neither step nor action says."
     )
+    limits: JSON | None = strawberry.field(
+        description="How fast each of its connections may be called: `{requestsPerSecond, burst}`."
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -39,6 +43,7 @@ class AppType:
             base_url=app.base_url,
             auth=JSON(dump_scheme(app.auth)),
             retry=JSON(dump_retry(app.retry)) if app.retry else None,
+            limits=JSON(dump_limits(app.limits)) if app.limits else None,
             created_at=app.created_at,
             updated_at=app.updated_at,
         )
@@ -51,6 +56,7 @@ class AppInput:
     auth: JSON
     title: str = ""
     retry: JSON | None = None
+    limits: JSON | None = None
 
 
 @strawberry.input(description="What to change of an app; what is left out stays.")
@@ -61,6 +67,7 @@ class AppChanges:
     retry: JSON | None = strawberry.field(
         default=strawberry.UNSET, description="null leaves it to the step types."
     )
+    limits: JSON | None = strawberry.field(default=strawberry.UNSET, description="null takes them away.")
 
 
 @strawberry.type(description="What was deleted.")
@@ -94,7 +101,12 @@ class AppMutation:
     async def create_app(self, info: Info, input: AppInput) -> CreateAppPayload:  # noqa: A002
         """Create an app."""
         new = model.NewApp(
-            input.name, input.title, input.base_url, cast(Json, input.auth), cast(Json, input.retry)
+            input.name,
+            input.title,
+            input.base_url,
+            cast(Json, input.auth),
+            cast(Json, input.retry),
+            cast(Json, input.limits),
         )
         return AppType.of(await info.context.services.apps.create(info.context.caller, new))
 
@@ -106,6 +118,7 @@ class AppMutation:
             input.base_url,
             cast(Json, input.auth),
             model.Keep.KEEP if input.retry is strawberry.UNSET else cast(Json, input.retry),
+            model.Keep.KEEP if input.limits is strawberry.UNSET else cast(Json, input.limits),
         )
         return AppType.of(await info.context.services.apps.update(info.context.caller, name, changes))
 

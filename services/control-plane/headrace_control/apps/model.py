@@ -9,6 +9,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.workflow.document import RetryPolicy
 
 from headrace_control.apps.auth_scheme import AuthScheme
+from headrace_control.apps.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,21 @@ class App:
     base_url: str
     auth: AuthScheme
     retry: RetryPolicy | None
+    limits: Limits | None
     created_at: datetime
     updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class AppFields:
-    """What can be changed of an app. `retry` is for calls whose step and action say nothing."""
+    """What can be changed of an app. `retry` is for calls whose step and action say nothing, `limits` for
+    connections that have none of their own."""
 
     title: str
     base_url: str
     auth: AuthScheme
     retry: RetryPolicy | None
+    limits: Limits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +78,23 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NewApp:
-    """An app to create. `auth` and `retry` are as designers write them."""
+    """An app to create. `auth`, `retry` and `limits` are as designers write them."""
 
     name: str
     title: str
     base_url: str
     auth: Json
     retry: Json = None
+    limits: Json = None
 
 
 @dataclass(frozen=True, slots=True)
 class AppChanges:
-    """What to change of an app; None leaves a thing as it is, but takes `retry` away. `auth` and `retry` are as
-    designers write them."""
+    """What to change of an app; None leaves a thing as it is, but takes `retry` and `limits` away. These and `auth` are
+    as designers write them."""
 
     title: str | None = None
     base_url: str | None = None
     auth: Json = None
     retry: "Json | Keep" = Keep.KEEP
+    limits: "Json | Keep" = Keep.KEEP

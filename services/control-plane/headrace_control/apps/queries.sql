@@ -1,30 +1,30 @@
 -- name: insert_app
-INSERT INTO apps (tenant_id, id, name, title, base_url, auth, retry) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO apps (tenant_id, id, name, title, base_url, auth, retry, limits) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (tenant_id, name) DO NOTHING
-RETURNING id, name, title, base_url, auth, retry, created_at, updated_at
+RETURNING id, name, title, base_url, auth, retry, limits, created_at, updated_at
 
 -- name: app_named
-SELECT id, name, title, base_url, auth, retry, created_at, updated_at FROM apps WHERE tenant_id = $1 AND name = $2
+SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps WHERE tenant_id = $1 AND name = $2
 
 -- name: lock_app
-SELECT id, name, title, base_url, auth, retry, created_at, updated_at FROM apps
+SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps
 WHERE tenant_id = $1 AND name = $2
 FOR UPDATE
 
 -- name: apps_by_id
-SELECT id, name, title, base_url, auth, retry, created_at, updated_at FROM apps
+SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps
 WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: apps_after
-SELECT id, name, title, base_url, auth, retry, created_at, updated_at FROM apps
+SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps
 WHERE tenant_id = $1 AND name > $2
 ORDER BY name
 LIMIT $3
 
 -- name: update_app
-UPDATE apps SET title = $3, base_url = $4, auth = $5, retry = $6, updated_at = headrace_now()
+UPDATE apps SET title = $3, base_url = $4, auth = $5, retry = $6, limits = $7, updated_at = headrace_now()
 WHERE tenant_id = $1 AND id = $2
-RETURNING id, name, title, base_url, auth, retry, created_at, updated_at
+RETURNING id, name, title, base_url, auth, retry, limits, created_at, updated_at
 
 -- name: app_uses
 SELECT EXISTS (SELECT 1 FROM connections c WHERE c.tenant_id = $1 AND c.app_id = $2) AS connections,

@@ -12,6 +12,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.retry import dump_retry, load_retry
 
 from headrace_control.apps.auth_scheme import dump_scheme, load_scheme
+from headrace_control.apps.limits import dump_limits, load_limits
 from headrace_control.apps.model import Action, App, AppFields, Revision
 
 _sql = load("headrace_control.apps")
@@ -106,11 +107,17 @@ async def list_revisions(
 
 def _columns(written: AppFields) -> tuple[Any, ...]:
     retry = dump_retry(written.retry) if written.retry else None
-    return written.title, written.base_url, dump_scheme(written.auth), retry
+    limits = dump_limits(written.limits) if written.limits else None
+    return written.title, written.base_url, dump_scheme(written.auth), retry, limits
 
 
 def _app(row: Any) -> App:
-    return App(**{**row, "auth": load_scheme(row["auth"]), "retry": load_retry(row["retry"])})
+    read = {
+        "auth": load_scheme(row["auth"]),
+        "retry": load_retry(row["retry"]),
+        "limits": load_limits(row["limits"]),
+    }
+    return App(**{**row, **read})
 
 
 def _action(row: Any) -> Action:

@@ -12,6 +12,7 @@ from headrace.workflow.retry import dump_retry, read_retry
 
 from headrace_control.apps import repository
 from headrace_control.apps.auth_scheme import AuthScheme, dump_scheme, read_scheme, read_url
+from headrace_control.apps.limits import dump_limits, read_limits
 from headrace_control.apps.model import App, AppChanges, AppFields, Keep, NewApp
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -97,12 +98,16 @@ def _changed(app: App, changes: AppChanges) -> NewApp:
     retry = changes.retry
     if isinstance(retry, Keep):
         retry = dump_retry(app.retry) if app.retry else None
+    limits = changes.limits
+    if isinstance(limits, Keep):
+        limits = dump_limits(app.limits) if app.limits else None
     return NewApp(
         app.name,
         app.title if changes.title is None else changes.title,
         app.base_url if changes.base_url is None else changes.base_url,
         dump_scheme(app.auth) if changes.auth is None else changes.auth,
         retry,
+        limits,
     )
 
 
@@ -114,15 +119,17 @@ def _check(app: NewApp) -> AppFields:
     given: JsonObject = {"baseUrl": app.base_url}
     if app.retry is not None:
         given["retry"] = app.retry
-    fields = reading.fields(given, "", ("baseUrl", "retry"))
-    retry = None
+    if app.limits is not None:
+        given["limits"] = app.limits
+    fields = reading.fields(given, "", ("baseUrl", "retry", "limits"))
+    retry, limits = None, None
     if fields is not None:
         read_url(fields, "baseUrl", query=False)
-        retry = read_retry(fields)
+        retry, limits = read_retry(fields), read_limits(fields)
     scheme = read_scheme(reading, app.auth, "auth")
     reading.finish()
     assert scheme is not None  # noqa: S101 - a reading without problems made one
-    return AppFields(app.title, app.base_url, scheme, retry)
+    return AppFields(app.title, app.base_url, scheme, retry, limits)
 
 
 def _destinations(base_url: str, scheme: AuthScheme) -> frozenset[tuple[str, str, int]]:

@@ -53,6 +53,7 @@ def run_credential(sealed: SealedCredential, values: Mapping[str, str]) -> RunCr
             sealed.token_expires_at if sealed.token_lasts else None,
         ),
         sealed.base_url,
+        sealed.limited,
     )
 
 

@@ -7,6 +7,7 @@ import strawberry
 from headrace.json_types import Json
 
 from headrace_control.apps.graphql import AppType, Deleted
+from headrace_control.apps.limits import dump_limits
 from headrace_control.apps.model import Keep
 from headrace_control.connections import model
 from headrace_control.graphql.context import Info
@@ -15,6 +16,8 @@ from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE
+
+strawberry.enum(model.BreakerState, description="Whether calls through a connection are made.")
 
 
 @strawberry.type(name="Connection", description="A tenant's credentials for an app.")
@@ -31,6 +34,9 @@ class ConnectionType:
     token_error: str | None = strawberry.field(
         description="Why there are no more access tokens; rotating a secret ends it."
     )
+    limits: JSON | None = strawberry.field(description="Stand instead of the app's.")
+    breaker: model.BreakerState = strawberry.field(description="Whether the fleet calls it.")
+    open_until: datetime | None = strawberry.field(description="Until when it is left alone.")
     created_at: datetime
     updated_at: datetime
     source: strawberry.Private[model.Connection]
@@ -51,6 +57,9 @@ class ConnectionType:
             token_version=connection.token_version,
             token_expires_at=connection.token_expires_at,
             token_error=connection.token_error,
+            limits=JSON(dump_limits(connection.limits)) if connection.limits else None,
+            breaker=connection.breaker,
+            open_until=connection.open_until,
             created_at=connection.created_at,
             updated_at=connection.updated_at,
             source=connection,
@@ -77,6 +86,10 @@ class ConnectionInput:
         default=None,
         description="Texts by field: apiKey; password; clientSecret, refreshToken; header names.",
     )
+    limits: JSON | None = strawberry.field(
+        default=None,
+        description="How fast it may be called: `{requestsPerSecond, burst}`; the app's if not given.",
+    )
 
 
 @strawberry.input(description="What to change of a connection; what is left out stays.")
@@ -85,6 +98,9 @@ class ConnectionChanges:
         default=strawberry.UNSET, description="null goes back to the app's base URL."
     )
     config: JSON | None = None
+    limits: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="null goes back to the app's limits."
+    )
 
 
 CreateConnectionPayload = Annotated[ConnectionType | Failed, strawberry.union("CreateConnectionPayload")]
@@ -124,6 +140,7 @@ class ConnectionMutation:
             input.base_url,
             cast(Json, {} if input.config is None else input.config),
             cast(Json, {} if input.secrets is None else input.secrets),
+            cast(Json, input.limits),
         )
         return ConnectionType.of(await info.context.services.connections.create(info.context.caller, new))
 
@@ -138,6 +155,7 @@ class ConnectionMutation:
         changes = model.ConnectionChanges(
             Keep.KEEP if input.base_url is strawberry.UNSET else input.base_url,
             cast(Json, input.config),
+            Keep.KEEP if input.limits is strawberry.UNSET else cast(Json, input.limits),
         )
         service = info.context.services.connections
         return ConnectionType.of(await service.update(info.context.caller, name, changes))

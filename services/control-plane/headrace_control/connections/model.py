@@ -3,21 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.auth import Credential
 
+from headrace_control.apps.limits import Limits
 from headrace_control.apps.model import Keep
+
+
+class BreakerState(StrEnum):
+    """CLOSED: calls are made. OPEN: none is. HALF_OPEN: one at a time, to see whether it is well again."""
+
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """What may be seen of a connection: everything but its secrets. `secret_fields` names those it has.
 
-    `base_url` stands instead of the app's. `token_error` is why OAuth2 tokens have ended, until a secret is
-    rotated.
+    `base_url` and `limits` stand instead of the app's. `token_error` is why OAuth2 tokens have ended, until a secret is
+    rotated. `open_until` is for a `breaker` that is not closed.
     """
 
     id: UUID
@@ -31,6 +41,9 @@ class Connection:
     token_error: str | None
     created_at: datetime
     updated_at: datetime
+    limits: Limits | None
+    breaker: BreakerState
+    open_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +55,16 @@ class NewConnection:
     base_url: str | None
     config: Json
     secrets: Json = field(repr=False)
+    limits: Json = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChanges:
-    """What to change. `base_url` None goes back to the app's; `config` None leaves it."""
+    """What to change. `base_url` and `limits` None go back to the app's; `config` None leaves it."""
 
     base_url: str | Keep | None = Keep.KEEP
     config: Json = None
+    limits: "Json | Keep" = Keep.KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +72,12 @@ class RunCredential:
     """A credential opened for one run; in memory only. `base_url` is the connection's own, if it has one.
 
     OAuth2: `credential.fields` holds an `access_token` when there is one that lasts; without, ask for a
-    refresh, with `credential.version` as the version seen.
+    refresh, with `credential.version` as the version seen. `limited`: permits have to be asked for.
     """
 
     credential: Credential
     base_url: str | None
+    limited: bool = False
 
     @property
     def version(self) -> int:
@@ -78,6 +94,7 @@ class RunCredential:
             "version": self.credential.version,
             "expires_at": expires_at.isoformat() if expires_at else None,
             "base_url": self.base_url,
+            "limited": self.limited,
         }
 
 

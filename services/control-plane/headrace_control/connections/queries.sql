@@ -1,28 +1,34 @@
 -- name: insert_connection
-INSERT INTO connections (tenant_id, id, app_id, name, base_url, config) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO connections (tenant_id, id, app_id, name, base_url, config, limits) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (tenant_id, name) DO NOTHING
 RETURNING id
 
 -- name: connection_named
-SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.token_version, c.token_expires_at, c.token_error,
-       c.created_at, c.updated_at,
+SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.limits, c.token_version, c.token_expires_at, c.token_error,
+       c.created_at, c.updated_at, t.open_until,
+       CASE WHEN t.open_until IS NULL THEN 'CLOSED' WHEN t.open_until > headrace_now() THEN 'OPEN' ELSE 'HALF_OPEN' END
+           AS breaker,
        ARRAY(SELECT s.field FROM connection_secrets s
              WHERE s.tenant_id = c.tenant_id AND s.connection_id = c.id AND s.field NOT LIKE 'oauth:%'
              ORDER BY s.field) AS secret_fields
 FROM connections c
+LEFT JOIN throttles t ON t.tenant_id = c.tenant_id AND t.connection_id = c.id
 WHERE c.tenant_id = $1 AND c.name = $2
 
 -- name: lock_connection
 SELECT id FROM connections WHERE tenant_id = $1 AND name = $2 FOR UPDATE
 
 -- name: connections_after
-SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.token_version, c.token_expires_at, c.token_error,
-       c.created_at, c.updated_at,
+SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.limits, c.token_version, c.token_expires_at, c.token_error,
+       c.created_at, c.updated_at, t.open_until,
+       CASE WHEN t.open_until IS NULL THEN 'CLOSED' WHEN t.open_until > headrace_now() THEN 'OPEN' ELSE 'HALF_OPEN' END
+           AS breaker,
        ARRAY(SELECT s.field FROM connection_secrets s
              WHERE s.tenant_id = c.tenant_id AND s.connection_id = c.id AND s.field NOT LIKE 'oauth:%'
              ORDER BY s.field) AS secret_fields
 FROM connections c
 LEFT JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
+LEFT JOIN throttles t ON t.tenant_id = c.tenant_id AND t.connection_id = c.id
 WHERE c.tenant_id = $1 AND ($2::text IS NULL OR a.name = $2) AND c.name > $3
 ORDER BY c.name
 LIMIT $4
@@ -31,7 +37,7 @@ LIMIT $4
 SELECT name, id FROM connections WHERE tenant_id = $1 AND name = ANY($2::text[])
 
 -- name: update_connection
-UPDATE connections SET base_url = $3, config = $4, updated_at = headrace_now() WHERE tenant_id = $1 AND id = $2
+UPDATE connections SET base_url = $3, config = $4, limits = $5, updated_at = headrace_now() WHERE tenant_id = $1 AND id = $2
 
 -- name: forget_token
 -- The version moves on: whoever holds the old access token learns that it is old.
@@ -63,7 +69,7 @@ DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, updated_at = h
 -- name: credentials
 -- $3: how long an access token must last to be handed out.
 SELECT c.id, c.base_url, c.config, c.token_version, c.token_expires_at, c.token_error,
-       a.base_url AS app_base_url, a.auth,
+       a.base_url AS app_base_url, a.auth, coalesce(c.limits, a.limits) IS NOT NULL AS limited,
        c.token_expires_at IS NULL OR c.token_expires_at > headrace_now() + $3::interval AS token_lasts
 FROM connections c
 JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id

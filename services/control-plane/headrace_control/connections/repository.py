@@ -12,7 +12,8 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
 from headrace_control.apps.auth_scheme import AuthScheme, load_scheme
-from headrace_control.connections.model import Connection
+from headrace_control.apps.limits import Limits, dump_limits, load_limits
+from headrace_control.connections.model import BreakerState, Connection
 from headrace_control.vault.envelope import Place
 from headrace_control.vault.vault import Sealed
 
@@ -34,15 +35,22 @@ class SealedCredential:
     token_expires_at: datetime | None
     token_error: str | None
     token_lasts: bool
+    limited: bool
     fields: tuple[Sealed, ...]
 
 
 async def insert_connection(
-    db: Db, tenant_id: UUID, app_id: UUID, name: str, base_url: str | None, config: JsonObject
+    db: Db,
+    tenant_id: UUID,
+    app_id: UUID,
+    name: str,
+    base_url: str | None,
+    config: JsonObject,
+    limits: Limits | None,
 ) -> UUID | None:
     """The new connection's id; None when the name is taken."""
     inserted: UUID | None = await db.fetchval(
-        _sql.insert_connection, tenant_id, new_id(), app_id, name, base_url, config
+        _sql.insert_connection, tenant_id, new_id(), app_id, name, base_url, config, _stored(limits)
     )
     return inserted
 
@@ -72,9 +80,14 @@ async def connection_ids(db: Db, tenant_id: UUID, names: Sequence[str]) -> dict[
 
 
 async def update_connection(
-    db: Db, tenant_id: UUID, connection_id: UUID, base_url: str | None, config: JsonObject
+    db: Db,
+    tenant_id: UUID,
+    connection_id: UUID,
+    base_url: str | None,
+    config: JsonObject,
+    limits: Limits | None,
 ) -> None:
-    await db.execute(_sql.update_connection, tenant_id, connection_id, base_url, config)
+    await db.execute(_sql.update_connection, tenant_id, connection_id, base_url, config, _stored(limits))
 
 
 async def forget_token(db: Db, tenant_id: UUID, connection_id: UUID) -> None:
@@ -139,8 +152,17 @@ def place_of(tenant_id: UUID, connection_id: UUID, field: str) -> Place:
     return Place(tenant_id, OWNER, connection_id, field)
 
 
+def _stored(limits: Limits | None) -> JsonObject | None:
+    return dump_limits(limits) if limits else None
+
+
 def _connection(row: Any) -> Connection:
-    return Connection(**{**row, "secret_fields": tuple(row["secret_fields"])})
+    read = {
+        "secret_fields": tuple(row["secret_fields"]),
+        "limits": load_limits(row["limits"]),
+        "breaker": BreakerState(row["breaker"]),
+    }
+    return Connection(**{**row, **read})
 
 
 def _credential(row: Any, sealed: Sequence[Sealed]) -> SealedCredential:
@@ -154,5 +176,6 @@ def _credential(row: Any, sealed: Sequence[Sealed]) -> SealedCredential:
         row["token_expires_at"],
         row["token_error"],
         row["token_lasts"],
+        row["limited"],
         tuple(sealed),
     )

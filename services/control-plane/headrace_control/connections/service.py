@@ -1,11 +1,13 @@
 """A tenant's credentials for its apps: written, replaced and deleted here, read by nobody through the API."""
 
 from headrace.errors import Conflict, NotFound
+from headrace.json_types import Json
 from headrace.postgres.pool import Db, Pool, tenant_transaction
-from headrace.workflow.reading import Reading
+from headrace.workflow.reading import Fields, Reading
 
 from headrace_control.apps import repository as apps
 from headrace_control.apps.auth_scheme import AuthScheme
+from headrace_control.apps.limits import Limits, read_limits
 from headrace_control.apps.model import Keep
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -38,9 +40,10 @@ class ConnectionService:
             base_url = read_base_url(reading, new.base_url)
             config = read_config(reading, app.auth, new.config)
             secrets = read_secrets(reading, app.auth, new.secrets, complete=True)
+            limits = _limits(reading, new.limits)
             reading.finish()
             connection_id = await repository.insert_connection(
-                db, caller.tenant_id, app.id, new.name, base_url, config
+                db, caller.tenant_id, app.id, new.name, base_url, config, limits
             )
             if connection_id is None:
                 raise Conflict("a connection of this name is already there")
@@ -66,8 +69,11 @@ class ConnectionService:
             config = connection.config
             if changes.config is not None:
                 config = read_config(reading, scheme, changes.config)
+            limits = connection.limits
+            if not isinstance(changes.limits, Keep):
+                limits = _limits(reading, changes.limits)
             reading.finish()
-            await repository.update_connection(db, caller.tenant_id, connection.id, base_url, config)
+            await repository.update_connection(db, caller.tenant_id, connection.id, base_url, config, limits)
             if config != connection.config:
                 await repository.forget_token(db, caller.tenant_id, connection.id)
             return await _found(db, caller, name)
@@ -117,6 +123,10 @@ class ConnectionService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.list_connections(db, caller.tenant_id, app, name, limit + 1)
         return page_of(found, limit, lambda connection: _CONNECTIONS.write(connection.name))
+
+
+def _limits(reading: Reading, limits: Json) -> Limits | None:
+    return None if limits is None else read_limits(Fields(reading, "", {"limits": limits}))
 
 
 async def _locked(db: Db, caller: Caller, name: str) -> Connection:

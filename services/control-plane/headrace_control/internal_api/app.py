@@ -1,6 +1,7 @@
 """The internal API's HTTP face: its own application, on its own port, with the fleet's own token."""
 
 import hmac
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -15,15 +16,19 @@ from headrace_control.internal_api.models import (
     CheckpointsBody,
     ClaimsBody,
     HeartbeatBody,
+    PermitsBody,
     ReleaseBody,
+    ReportBody,
     TokenBody,
 )
+from headrace_control.throttle.model import Outcome
+from headrace_control.throttle.service import Throttles
 from headrace_control.unexpected import AnswerUnexpected
 
 MAX_BODY = 4 * 1024 * 1024
 
 
-def create_internal_app(claims: Claims, leases: Leases, runner_token: str) -> FastAPI:
+def create_internal_app(claims: Claims, leases: Leases, throttles: Throttles, runner_token: str) -> FastAPI:
     """The application. Every route asks for `Authorization: Bearer <runner token>`; a tenant's key is none."""
     expected = f"Bearer {runner_token}".encode()
 
@@ -55,6 +60,25 @@ def create_internal_app(claims: Claims, leases: Leases, runner_token: str) -> Fa
     @router.post("/tokens", summary="A newer OAuth2 access token")
     async def token(body: TokenBody) -> Response:
         return _json(await leases.token(body))
+
+    @router.post("/permits", summary="Calls that may be made now")
+    async def permits(body: PermitsBody) -> Response:
+        permit, limits = await throttles.permit(body.run_id, body.connection_id, body.wanted)
+        return _json(
+            {
+                "granted": permit.granted,
+                "wait": permit.wait.total_seconds(),
+                "probe": permit.probe,
+                "blocked": permit.blocked,
+                "rate": limits.requests_per_second if limits else None,
+            }
+        )
+
+    @router.post("/reports", summary="What became of a call")
+    async def reports(body: ReportBody) -> Response:
+        retry_after = None if body.retry_after is None else timedelta(seconds=body.retry_after)
+        outcome = Outcome(body.ok, body.probe, body.successes, retry_after)
+        return _json({"open_seconds": await throttles.report(body.run_id, body.connection_id, outcome)})
 
     app.include_router(router)
     install_error_handlers(app)

@@ -11,6 +11,7 @@ from headrace.postgres.queries import load
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.models import HeartbeatBody, ReleaseBody, TokenBody
+from headrace_control.throttle.service import not_closed
 
 _sql = load("headrace_control.internal_api")
 
@@ -24,7 +25,7 @@ class Leases:
 
     async def heartbeat(self, body: HeartbeatBody) -> dict[str, Any]:
         """Renew; tells which of the named runs were asked to cancel or to pause, which are another's by now, and
-        what was said to those that are still the runner's."""
+        what was said to those that are still the runner's. And which connections the fleet leaves alone."""
         seen = [body.inbox_seen.get(run_id, 0) for run_id in body.held]
         async with transaction(self._pool) as db:
             await db.execute(
@@ -33,6 +34,7 @@ class Leases:
             news = await db.fetch(_sql.held_news, body.held, body.runner_id, seen) if body.held else []
             own = [row for row in news if row["claimed_by"] == body.runner_id]
             messages = await unused(db, {row["id"]: row["seen"] for row in own if row["has_messages"]})
+            breakers = await not_closed(db)
             now = await db.fetchval(_sql.now)
         return {
             "now": now,
@@ -40,6 +42,7 @@ class Leases:
             "canceled": [row["id"] for row in own if row["cancel_requested"]],
             "paused": [row["id"] for row in own if row["pause_requested"]],
             "inbox": {str(run_id): found for run_id, found in messages.items()},
+            "breakers": breakers,
             "lost": [row["id"] for row in news if row["claimed_by"] != body.runner_id],
         }
 

@@ -69,6 +69,28 @@ class ReleaseBody(_Body):
     """The runner leaves."""
 
 
+class PermitsBody(_Body):
+    """Up to `wanted` calls through a connection of the run's version are to be made now."""
+
+    run_id: UUID
+    connection_id: UUID
+    wanted: int = Field(ge=1, le=100)
+
+
+class ReportBody(_Body):
+    """What became of a call: a failure of the target, or that the probe of a half open breaker went well.
+
+    `successes` were made through the connection since this runner's last report. `retry_after` is in seconds.
+    """
+
+    run_id: UUID
+    connection_id: UUID
+    ok: bool
+    probe: bool = False
+    successes: int = Field(default=0, ge=0, le=1_000_000_000)
+    retry_after: float | None = Field(default=None, ge=0, le=1_000_000_000)
+
+
 class TokenBody(_Body):
     """The access token `seen_version` of a connection was refused or has expired."""
 

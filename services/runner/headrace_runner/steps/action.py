@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 from headrace.errors import HeadraceError
@@ -17,7 +18,7 @@ from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
 
 from headrace_runner.requests import build_request
-from headrace_runner.retry import in_doubt, next_delay, policy_of
+from headrace_runner.retry import in_doubt, next_delay, policy_of, worth_it
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,
@@ -27,6 +28,7 @@ from headrace_runner.steps.protocol import (
     StepServices,
     Succeeded,
 )
+from headrace_runner.throttle import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class _Work:
     connection_id: str | None
     retry: RetryPolicy
     repeatable: bool
+    ticket: Ticket | None
 
 
 class ActionStep:
@@ -45,6 +48,7 @@ class ActionStep:
             services.templates,
             services.schemas,
         )
+        self._throttle = services.throttle
         self._random = Random()  # noqa: S311 - jitter, not secrets
 
     # -- before the call -----------------------------------------------------------------------------------
@@ -80,8 +84,20 @@ class ActionStep:
             return Failure(call.code, f"{context.place}: {call.message}")
         repeatable = may_repeat(action)
         retry = policy_of(context.step, pinned, context.run.version.document)
-        work = _Work(action, call, self._connection_id(context), retry, repeatable)
-        return Prepared(_record(rendered), side_effect=True, unsafe=not repeatable, retry=retry, work=work)
+        connection_id = self._connection_id(context)
+        ticket, admit = None, None
+        if connection_id and (throttle := self._throttle):
+            ticket = Ticket(context.run.run_id, connection_id, context.credentials.limited(connection_id))
+            admit = partial(throttle.admit, ticket)
+        work = _Work(action, call, connection_id, retry, repeatable, ticket)
+        return Prepared(
+            _record(rendered),
+            side_effect=True,
+            unsafe=not repeatable,
+            retry=retry,
+            work=work,
+            admit=admit,
+        )
 
     def _template_headers(
         self, context: StepContext, action: ActionDefinition, rendered_input: Json
@@ -133,7 +149,7 @@ class ActionStep:
         if work.connection_id:
             found = await context.credentials.current(work.connection_id, context.now())
             if isinstance(found, Failure):
-                return self._without_token(work, found)
+                return self._without_token(context, work, found)
             credential = found
             if not await context.may_call():  # the credential may have taken its time
                 return Failed(
@@ -161,14 +177,16 @@ class ActionStep:
             refresh=refresh,
             redactor=context.redactor(),
         )
+        if work.ticket and self._throttle:
+            self._throttle.answered(work.ticket, answer if isinstance(answer, CallFailure) else None)
         match answer:
             case CallResult():
                 return self._succeeded(context, work, answer)
             case CallFailure(status=401) if no_token is not None:
                 # Why there is no newer token says more than that the target wants one.
-                return self._without_token(work, no_token, answer)
+                return self._without_token(context, work, no_token, answer)
             case CallFailure():
-                return self._failed(work, answer)
+                return self._failed(context, work, answer)
 
     def _succeeded(self, context: StepContext, work: _Work, answer: CallResult) -> Outcome:
         detail = _detail(answer)
@@ -197,29 +215,35 @@ class ActionStep:
                 return Failed(Failure("EXTRACTION_FAILED", error.message), detail=detail)
         return Succeeded(output, detail)
 
-    def _failed(self, work: _Work, answer: CallFailure) -> Outcome:
+    def _failed(self, context: StepContext, work: _Work, answer: CallFailure) -> Outcome:
         detail = _detail(answer)
         failure = Failure(answer.code, answer.message)
         if in_doubt(answer, repeatable=work.repeatable):
             return InDoubt(failure, detail)
-        return Failed(
-            failure,
-            next_delay=lambda attempt: next_delay(
-                work.retry, attempt, answer, self._random, repeatable=work.repeatable
-            ),
-            output=answer.response,
-            detail=detail,
-        )
+        outcome = Failed(failure, output=answer.response, detail=detail)
+        return self._perhaps_again(context, work, answer, outcome, repeatable=work.repeatable)
 
-    def _without_token(self, work: _Work, failure: Failure, answer: CallFailure | None = None) -> Failed:
+    def _without_token(
+        self, context: StepContext, work: _Work, failure: Failure, answer: CallFailure | None = None
+    ) -> Failed:
         """A refusal is for good, unless the policy names it; an outage of the token endpoint may pass."""
         output, detail = (answer.response, _detail(answer)) if answer else (None, {})
         unsent = CallFailure(failure.code, failure.message, sent=False)
-        return Failed(
-            failure,
-            next_delay=lambda attempt: next_delay(work.retry, attempt, unsent, self._random, repeatable=True),
-            output=output,
-            detail=detail,
+        outcome = Failed(failure, output=output, detail=detail)
+        return self._perhaps_again(context, work, unsent, outcome, repeatable=True)
+
+    def _perhaps_again(
+        self, context: StepContext, work: _Work, cause: CallFailure, outcome: Failed, *, repeatable: bool
+    ) -> Failed:
+        """The outcome with the delay that the step's policy asks for, as long as the run's budget lasts."""
+        if worth_it(work.retry, cause, repeatable=repeatable) and context.retries_left() == 0:
+            spent = f"{outcome.failure.message}; the run's retry budget is used up"
+            return replace(outcome, failure=Failure(outcome.failure.code, spent))
+        return replace(
+            outcome,
+            next_delay=lambda attempt: next_delay(
+                work.retry, attempt, cause, self._random, repeatable=repeatable
+            ),
         )
 
 

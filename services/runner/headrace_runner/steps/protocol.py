@@ -23,15 +23,17 @@ from headrace.workflow.state import Failure
 
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials
+from headrace_runner.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)
 class StepServices:
-    """What handlers share."""
+    """What handlers share. Without a `throttle` calls are not limited."""
 
     outbound: OutboundClient
     templates: Templates
     schemas: Schemas
+    throttle: Throttle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class StepContext:
     `step` is what is executed, for a compensation or a probe a call made of their parts. `scope` has the plain env;
     `secret_scope` the secret one and the callbacks too, and is for requests alone. `place` is the step's path in the
     document (`steps[1]`). `may_call` is asked last before a request leaves, when anything was waited for since the
-    attempt began. `log(level, message, **context)` writes a log record.
+    attempt began. `log(level, message, **context)` writes a log record. `retries_left` is what remains of the
+    run's retry budget, None when it has none.
     """
 
     run: ClaimedRun
@@ -58,6 +61,7 @@ class StepContext:
 
     key: RowKey = field(default_factory=lambda: RowKey(""))
     round: int = 0
+    retries_left: Callable[[], int | None] = field(repr=False, default=lambda: None)
 
     @property
     def idempotency_key(self) -> str:

@@ -1,0 +1,65 @@
+"""A step whose connection may not be called now: it waits, and no attempt is used up."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from headrace.workflow.document import Step
+from headrace.workflow.state import Failure, RunState, StepState, StepStatus
+from headrace_runner.retry import retries_left
+from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, Succeeded
+
+from tests.unit.runner.test_engine import Scripted, giving, run_of, told
+
+
+class Blocked(Scripted):
+    """Its attempts are let through after some refusals, each for so many seconds."""
+
+    def __init__(self, *attempts: Callable[[], Awaitable[Outcome]], refusals: list[float]) -> None:
+        super().__init__(*attempts)
+        self._refusals = refusals
+
+    def prepare(self, context: StepContext) -> Prepared | Failure:
+        prepared = super().prepare(context)
+        return replace(prepared, admit=self._admit) if isinstance(prepared, Prepared) else prepared
+
+    async def _admit(self) -> float | None:
+        return self._refusals.pop(0) if self._refusals else None
+
+
+async def test_a_blocked_step_parks_the_run_without_an_attempt() -> None:
+    handler = Blocked(refusals=[600])
+    async with run_of(Step("a", "x"), x=handler) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["waiting a", "parked"]
+    waiting, parked = events[0][2], events[1][2]
+    assert isinstance(waiting, dict)
+    assert isinstance(parked, dict)
+    assert waiting["wait"] == {"kind": "BLOCKED", "until": parked["resumeAt"]}
+    assert parked["reason"] == "BLOCKED"
+    assert handler.made == 0
+    assert run.engine.state.step("a").attempts == 0
+
+
+async def test_it_begins_when_it_is_let_through() -> None:
+    handler = Blocked(giving(Succeeded(1)), refusals=[])
+    async with run_of(Step("a", "x"), x=handler) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "completed a", "finished"]
+
+
+def test_a_retry_budget_counts_what_was_granted_beyond_each_first_attempt() -> None:
+    steps = {
+        "done": StepState(StepStatus.SUCCESS, attempts=3),  # two
+        "failed": StepState(StepStatus.FAILED, attempts=1),
+        "waiting": StepState(StepStatus.WAITING, attempts=2),  # its third attempt is granted: two
+        "running": StepState(StepStatus.RUNNING, attempts=1),  # one
+        "first": StepState(StepStatus.RUNNING),
+        "polled": StepState(StepStatus.SUCCESS, attempts=6, round=4),  # five rounds, one retry
+        "loop[0]": StepState(StepStatus.SUCCESS, attempts=2),  # one
+        "done.undo": StepState(StepStatus.SUCCESS, attempts=9),  # what undoes is not counted
+    }
+    state = RunState(steps=steps)
+    assert retries_left(10, state) == 3
+    assert retries_left(7, state) == 0
+    assert retries_left(3, state) == 0
+    assert retries_left(None, state) is None
