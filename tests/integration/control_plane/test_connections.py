@@ -190,3 +190,22 @@ async def test_a_connection_test_goes_where_the_egress_policy_lets_it(admin: Cli
     await create_connection(admin)
     answer = (await admin(TEST_CONNECTION, name="shop-main", method="GET", path=""))["testConnection"]
     assert (answer["ok"], answer["errorCode"], answer["address"]) == (False, "EGRESS_DENIED", None)
+
+
+async def test_limits_of_a_connection_stand_instead_of_its_apps(admin: Client) -> None:
+    shown = '{ connection(name: "shop-main") { limits breaker openUntil app { limits } } }'
+    await create_app(admin, limits={"requestsPerSecond": 2.5})
+    await create_connection(admin, limits={"requestsPerSecond": 10, "burst": 3})
+    assert (await admin(shown))["connection"] == {
+        "limits": {"requestsPerSecond": 10.0, "burst": 3},
+        "breaker": "CLOSED",
+        "openUntil": None,
+        "app": {"limits": {"requestsPerSecond": 2.5, "burst": 3}},
+    }
+    await admin(UPDATE_CONNECTION, name="shop-main", input={"config": {}})
+    assert (await admin(shown))["connection"]["limits"] is not None
+    await admin(UPDATE_CONNECTION, name="shop-main", input={"limits": None})
+    assert (await admin(shown))["connection"]["limits"] is None
+    for wrong in ({"requestsPerSecond": 0}, {"requestsPerSecond": True}, {"burst": 1}):
+        refused = await create_connection(admin, "other", limits=wrong)
+        assert [p["path"] for p in refused["problems"]] == ["limits.requestsPerSecond"]

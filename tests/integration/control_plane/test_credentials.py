@@ -345,7 +345,8 @@ async def test_a_run_gets_each_kind_as_the_runner_reads_it(
         ({"kind": "CUSTOM_HEADER", "headers": ["X-A"]}, {}, {"X-A": "v"}, {"X-A": "v"}),
     ]
     for number, (auth, config, secrets, fields) in enumerate(kinds):
-        await create_app(admin, f"app-{number}", auth=auth)
+        limits = {"requestsPerSecond": 2} if number == 1 else None
+        await create_app(admin, f"app-{number}", auth=auth, limits=limits)
         made = await create_connection(admin, f"c-{number}", f"app-{number}", config=config, secrets=secrets)
         connection_id = UUID(made["id"])
         given = (await composed.credentials.current(tenant_id, [connection_id]))[connection_id]
@@ -357,4 +358,5 @@ async def test_a_run_gets_each_kind_as_the_runner_reads_it(
             "version": 0,
             "expires_at": None,
             "base_url": None,
+            "limited": number == 1,
         }
