@@ -49,7 +49,8 @@ class Target:
         self._gates[path] = asyncio.Event()
 
     def release(self, path: str) -> None:
-        self._gates[path].set()
+        if gate := self._gates.get(path):
+            gate.set()
 
     def on(
         self, path: str, status: int = 200, body: Any = None, headers: dict[str, str] | None = None

@@ -24,12 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The faults of all points that will be tried: each service carries those of its kind from its start."""
+    """The faults of all tests that will be run: each service carries those of its kind from its start."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        point = callspec.params.get("point") if callspec else None
-        if isinstance(point, Point):
-            config.stash[_faults].add(point.fault)
+        for value in callspec.params.values() if callspec else ():
+            if isinstance(value, Point):
+                config.stash[_faults].add(value.fault)
+            if isinstance(value, Fault):
+                config.stash[_faults].add(value)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,10 @@ class Fault:
     seconds: float = 0.0
     error: str = ""
 
+    def __str__(self) -> str:
+        where = self.place.rpartition(":")[2]
+        return " ".join(map(str, (self.service, self.what, self.when, where, self.nth, *self.given)))
+
     def __post_init__(self) -> None:
         for place in filter(None, (self.place, self.within, self.since, self.error)):
             injection.find(place)

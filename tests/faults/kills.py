@@ -25,10 +25,9 @@ class Point:
 async def killed(scene: Scene, point: Point) -> None:
     """One run is under way when it happens; two that begin afterwards know nothing of it."""
     async with scene.scenario(str(point)) as scenario:
-        armed = scene.faults[point.fault]
-        armed.arm()
+        scenario.arm(point.fault)
         scenario.begin(wanted=Wanted(calls=point.calls))
-        await scenario.struck(armed)
+        await scenario.struck(point.fault)
         scenario.begin(count=2, wanted=Wanted(calls=ONCE))
         await scene.begin(point.fault.service)
         await scenario.settle()

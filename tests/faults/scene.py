@@ -14,7 +14,7 @@ from fleet import Fleet, Service
 from target import Target
 
 from tests.faults import ledger
-from tests.faults.fault import Armed, Fault, Name, carrying
+from tests.faults.fault import Armed, Fault, Name, What, carrying
 from tests.faults.ledger import Tally, Wanted
 
 # A lease is as short as a machine that is busy with other things can keep; sweeps and the shares of reporters follow.
@@ -29,6 +29,7 @@ CONSTANTS = {
     "headrace_control.dispatch.sweeper:PERIOD_SECONDS": 0.2,
     "headrace_reporter.partitions:LEASE": 2.0,
     "headrace_reporter.partitions:RENEW_SECONDS": 0.3,
+    "headrace_runner.claims:BARRIER_WAIT_SECONDS": 1.0,
 }
 STEPS = ("one", "two", "three")
 _START = """mutation ($workflow: String!, $key: String) {
@@ -74,9 +75,10 @@ class Scene:
         for document in (chain("three"), chain("unsafe", "two"), chain("later", retry=retry)):
             await self.designer.publish(document)
 
-    async def begin(self, name: Name) -> Service:
+    async def begin(self, name: Name, **own: str) -> Service:
         """Start one service more, which has all the faults of its kind; it becomes the one of its kind."""
-        settings = carrying(armed for armed in self.faults.values() if armed.fault.service is name)
+        faults = carrying(armed for armed in self.faults.values() if armed.fault.service is name)
+        settings = {**faults, **own}
         match name:
             case Name.CONTROL_PLANE:
                 service = await self.fleet.control_plane(**settings)
@@ -94,9 +96,14 @@ class Scene:
             yield scenario
         finally:
             await scenario.close()
+            for step in STEPS:
+                self.target.release(f"/{step}")
             self.target.answers.clear()
             for armed in self.faults.values():
                 armed.disarm()
+            for service in self.fleet.services:
+                if service.process.returncode is None and service not in self.services.values():
+                    await service.kill()
             for kind in Name:
                 service = self.services.get(kind)
                 if service is None or service.process.returncode is not None:
@@ -113,6 +120,29 @@ class Scenario:
         self._under_way: set[str] = set()
         self._asked: set[asyncio.Task[str]] = set()
         self._began = time.monotonic()
+        self._calls_before = {step: len(scene.target.of(f"/{step}")) for step in STEPS}
+
+    def hold(self, step: str) -> None:
+        """Keep the calls of a step open until `release`."""
+        self.scene.target.hold(f"/{step}")
+
+    def release(self, step: str) -> None:
+        self.scene.target.release(f"/{step}")
+
+    async def called(self, step: str, times: int = 1) -> None:
+        """Wait until runs of this scenario have called the step so often."""
+        await self.scene.target.called(f"/{step}", self._calls_before[step] + times, seconds=45)
+
+    async def in_the_call(self, workflow: str = "three", wanted: Wanted | None = None) -> str:
+        """A run that is in the call of its second step, which is held."""
+        self.hold("two")
+        self.begin(workflow, wanted=wanted)
+        await self.called("two")
+        return (await self.begun())[-1]
+
+    async def kill(self, name: Name) -> None:
+        await self.scene.services.pop(name).kill()
+        await self.now_under_way()
 
     def begin(self, workflow: str = "three", count: int = 1, wanted: Wanted | None = None) -> None:
         """Start runs, as a client does that tries again with the same key until it has an answer."""
@@ -129,13 +159,14 @@ class Scenario:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
 
-    async def struck(self, armed: Armed) -> None:
+    def arm(self, fault: Fault) -> None:
+        self.scene.faults[fault].arm()
+
+    async def struck(self, fault: Fault) -> None:
         """Wait until the fault has happened; a service that it killed is gone."""
-        await armed.happened()
-        service = self.scene.services.get(armed.fault.service)
-        if service and armed.fault.what == "kill":
-            assert await service.process.wait() == -9
-            del self.scene.services[armed.fault.service]
+        await self.scene.faults[fault].happened()
+        if fault.what is What.KILL:
+            assert await self.scene.services.pop(fault.service).process.wait() == -9
         await self.now_under_way()
 
     async def now_under_way(self) -> None:
@@ -145,10 +176,9 @@ class Scenario:
         self._asked = {task for task in self._starting if not task.done()}
 
     async def settle(self, seconds: float = 60) -> Tally:
-        """Wait until every run has arrived; count, print what is wrong, and fail if something is."""
-        await self.begun()
+        """Wait until every run has arrived; count, and fail if one is not what it should be."""
+        accounts = await self.arrived(seconds)
         self._under_way |= {task.result() for task in self._asked}
-        accounts = await self._arrived(seconds)
         wrong: list[str] = []
         ok, lost, twice = set(), 0, 0
         for run_id, wanted in self.runs.items():
@@ -178,7 +208,9 @@ class Scenario:
         )
         return tally
 
-    async def _arrived(self, seconds: float) -> dict[str, ledger.Account]:
+    async def arrived(self, seconds: float = 60) -> dict[str, ledger.Account]:
+        """The accounts of all runs, when the last one has arrived, or when the time is over."""
+        await self.begun()
         deadline = time.monotonic() + seconds
         while True:
             accounts = await ledger.read(
