@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,8 +36,9 @@ _START = """mutation ($workflow: String!, $key: String) {
     startRun(workflow: $workflow, idempotencyKey: $key) { ... on Run { id } ... on Failure { code message } } }"""
 
 
-def chain(workflow: str, unsafe: str | None = None, **of_two: Any) -> dict[str, Any]:
-    """Three calls, one after another, each of which names its run. `unsafe`: the one without idempotency."""
+def chain(workflow: str, unsafe: str = "", **more: Mapping[str, Any]) -> dict[str, Any]:
+    """Three calls, one after another, each of which names its run. `unsafe`: the one without idempotency. `more`:
+    what else is written of a step."""
     return {
         "workflow": workflow,
         "steps": [
@@ -45,10 +46,21 @@ def chain(workflow: str, unsafe: str | None = None, **of_two: Any) -> dict[str, 
                 "key": key,
                 "action": f"shop/{key}-unsafe" if key == unsafe else f"shop/{key}",
                 "input": {"run": "{{ run.id }}"},
-                **(of_two if key == "two" else {}),
+                **more.get(key, {}),
             }
             for key in STEPS
         ],
+    }
+
+
+def retried(seconds: int) -> dict[str, Any]:
+    return {
+        "retry": {
+            "strategy": "FIXED",
+            "maxAttempts": 3,
+            "initialDelayMs": 1000 * seconds,
+            "maxDelayMs": 3_600_000,
+        }
     }
 
 
@@ -71,8 +83,12 @@ class Scene:
             keyed, never = {"mode": "KEY"}, {"mode": "NONE"}
             await self.designer.action("shop", key, "POST", f"/{key}", idempotency=keyed)
             await self.designer.action("shop", f"{key}-unsafe", "POST", f"/{key}", idempotency=never)
-        retry = {"strategy": "FIXED", "maxAttempts": 3, "initialDelayMs": 1000}
-        for document in (chain("three"), chain("unsafe", "two"), chain("later", retry=retry)):
+        for document in (
+            chain("three"),
+            chain("unsafe", unsafe="two"),
+            chain("later", two=retried(seconds=1)),
+            chain("in-an-hour", three=retried(seconds=3600)),
+        ):
             await self.designer.publish(document)
 
     async def begin(self, name: Name, **own: str) -> Service:
