@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import pytest
 from headrace.bus.names import Names
 from headrace.bus.open import open_bus
 from headrace.bus.port import Bus
-from proxy import Dial, Proxy, proxied
+from proxy import Proxy, dialler, proxied, through
 from rabbitmq_queues import PARTITIONS, delete_queues
 
 # Long enough that a busy machine does not seem dead, short enough to wait for.
@@ -56,8 +55,8 @@ async def place(bus_address: tuple[str, str]) -> AsyncIterator[Place]:
     kind, url = bus_address
     namespace = f"test-{uuid.uuid4().hex[:12]}."
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(proxied(_dialler(url)))
-        place = Place(kind, url, _through(url, proxy.port), proxy, namespace)
+        proxy = await stack.enter_async_context(proxied(dialler(url)))
+        place = Place(kind, url, through(url, proxy.port), proxy, namespace)
         try:
             yield place
         finally:
@@ -70,20 +69,3 @@ async def place(bus_address: tuple[str, str]) -> AsyncIterator[Place]:
 @pytest.fixture
 async def bus(place: Place) -> Bus:
     return await place.open()
-
-
-def _dialler(url: str) -> Dial:
-    """How to reach the server itself: Postgres's address may name the folder of a unix socket."""
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    if folder := query.get("host", [""])[0]:
-        port = query.get("port", ["5432"])[0]
-        return lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{port}")
-    return lambda: asyncio.open_connection(parts.hostname, parts.port or 5432)
-
-
-def _through(url: str, port: int) -> str:
-    parts = urlsplit(url)
-    credentials = parts.netloc.rpartition("@")[0]
-    netloc = f"{credentials}@127.0.0.1:{port}" if credentials else f"127.0.0.1:{port}"
-    return urlunsplit(parts._replace(netloc=netloc, query=""))

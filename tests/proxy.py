@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 Dial = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
@@ -77,3 +78,21 @@ async def proxied(dial: Dial) -> AsyncIterator[Proxy]:
     finally:
         proxy.flow()
         await proxy.stop()
+
+
+def dialler(url: str) -> Dial:
+    """How to reach the server itself: Postgres's address may name the folder of a unix socket."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if folder := query.get("host", [""])[0]:
+        port = query.get("port", ["5432"])[0]
+        return lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{port}")
+    return lambda: asyncio.open_connection(parts.hostname, parts.port or 5432)
+
+
+def through(url: str, port: int) -> str:
+    """The address of a server with the proxy's in its place."""
+    parts = urlsplit(url)
+    credentials = parts.netloc.rpartition("@")[0]
+    netloc = f"{credentials}@127.0.0.1:{port}" if credentials else f"127.0.0.1:{port}"
+    return urlunsplit(parts._replace(netloc=netloc, query=""))
