@@ -105,6 +105,20 @@ class Account:
         return problems
 
 
+async def all_arrived(database_url: str, run_ids: Iterable[str]) -> bool:
+    """Whether every run has `arrived`; asked often, so of two tables alone."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return not await connection.fetchval(
+            """SELECT count(*) FROM runs r WHERE id = ANY($1) AND status <> ALL($2) AND NOT (status = 'WAITING'
+               AND claimed_by IS NULL AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.run_id = r.id))""",
+            [UUID(run_id) for run_id in run_ids],
+            list(ENDED),
+        )
+    finally:
+        await connection.close()
+
+
 async def read(database_url: str, run_ids: Iterable[str], journal: Sequence[Call]) -> dict[str, Account]:
     """The accounts of runs, all tables in one snapshot. A call names its run in its body, `run`."""
     ids = [UUID(run_id) for run_id in run_ids]

@@ -187,7 +187,7 @@ class Scenario:
 
     async def now_under_way(self) -> None:
         """The fault happens now: whoever has not ended yet has to come through it."""
-        accounts = await ledger.read(self.scene.fleet.backends.database_url, self.runs, ())
+        accounts = await self.accounts()
         self._under_way = {run_id for run_id, account in accounts.items() if not account.arrived}
         self._asked = {task for task in self._starting if not task.done()}
 
@@ -224,17 +224,23 @@ class Scenario:
         )
         return tally
 
+    @property
+    def first(self) -> str:
+        return next(iter(self.runs))
+
+    async def accounts(self) -> dict[str, ledger.Account]:
+        journal = self.scene.target.calls
+        return await ledger.read(self.scene.fleet.backends.database_url, self.runs, journal)
+
     async def arrived(self, seconds: float = 60) -> dict[str, ledger.Account]:
         """The accounts of all runs, when the last one has arrived, or when the time is over."""
         await self.begun()
         deadline = time.monotonic() + seconds
-        while True:
-            accounts = await ledger.read(
-                self.scene.fleet.backends.database_url, self.runs, self.scene.target.calls
-            )
-            if all(a.arrived for a in accounts.values()) or time.monotonic() > deadline:
-                return accounts
+        while time.monotonic() < deadline:
+            if await ledger.all_arrived(self.scene.fleet.backends.database_url, self.runs):
+                break
             await asyncio.sleep(0.1)  # asked from outside: nothing tells of the last run's end
+        return await self.accounts()
 
     async def _start(self, workflow: str, wanted: Wanted) -> str:
         key = uuid.uuid4().hex

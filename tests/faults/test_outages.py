@@ -2,31 +2,31 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import tempfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import servers
-from designer import Designer
 from fixtures_rabbitmq import delete_queues
 from fleet import Backends, Fleet, free_port
 from headrace.bus.names import Names
 from headrace_cli.embedded_postgres import running_postgres
 from target import Target
 
-from tests.faults.test_kills import prepare
-
-PARTITIONS = 2
-SETTINGS = {"HEADRACE_PARTITIONS": str(PARTITIONS)}
-PATHS = ("/one", "/two", "/three")
+from tests.faults.fault import injected
+from tests.faults.kills import ONCE
+from tests.faults.ledger import Tally, Wanted
+from tests.faults.scene import CONSTANTS, SETTINGS, Scene
 
 
 class Outage:
-    """A server of deploy/local on a fixed port and folder, stopped and started in its order."""
+    """A server of deploy/local on a fixed port and folder, stopped or killed and started in its order."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self._module: ModuleType = servers.local(name)
@@ -42,6 +42,12 @@ class Outage:
     async def stop(self) -> None:
         await asyncio.to_thread(self._stack.close)
 
+    async def kill(self) -> None:
+        """SIGKILL to the broker, whose process writes its id beside its data."""
+        (file,) = (self._folder / "data").glob("*.pid")
+        os.kill(int(file.read_text()), signal.SIGKILL)
+        await self.stop()
+
 
 @contextlib.asynccontextmanager
 async def outage(name: str, folder: Path) -> AsyncIterator[tuple[Outage, str]]:
@@ -52,94 +58,98 @@ async def outage(name: str, folder: Path) -> AsyncIterator[tuple[Outage, str]]:
         await server.stop()
 
 
-async def all_end_well(designer: Designer, target: Target, runs: list[str]) -> None:
-    """Every run succeeds, and none of its steps was called twice."""
-    for run_id in runs:
-        assert (await designer.ended(run_id))["status"] == "SUCCESS"
-    for path in PATHS:
-        called = [call.key for call in target.of(path)]
-        assert sorted(filter(None, called)) == sorted(f"{run_id}-{path[1:]}" for run_id in runs)
+@contextlib.asynccontextmanager
+async def deployed(backends: Backends, folder: Path, tallies: list[Tally]) -> AsyncIterator[Scene]:
+    """A scene of its own, on servers of its own."""
+    async with Fleet(backends, folder, {**SETTINGS, **injected(CONSTANTS)}) as fleet, Target() as target:
+        scene = Scene(fleet, target, tallies, {})
+        await scene.prepare()
+        yield scene
+
+
+async def comes_through(
+    scene: Scene, name: str, away: Callable[[], Awaitable[object]], back: Callable[[], Awaitable[object]]
+) -> None:
+    """Ten runs are in a call when it goes away, and have their answers while it is."""
+    async with scene.scenario(name) as scenario:
+        scenario.hold("two")
+        scenario.begin(count=10, wanted=Wanted(calls={"one": 1, "three": 1}))
+        await scenario.called("two", 10)
+        await scenario.begun()
+        await scenario.now_under_way()
+        await away()
+        scenario.release("two")  # what they answer can be reported to nobody
+        scenario.begin(count=3, wanted=Wanted(calls=ONCE))
+        await back()
+        await scenario.settle()
+        assert all(service.process.returncode is None for service in scene.services.values())
 
 
 @pytest.mark.rabbitmq
 @pytest.mark.mongodb
 async def test_runs_go_on_when_the_broker_is_back(
-    database: str, mongodb_database: str, target: Target, tmp_path: Path
+    database: str, mongodb_database: str, tmp_path: Path, tallies: list[Tally]
 ) -> None:
     async with outage("rabbitmq", tmp_path / "broker") as (broker, url):
         backends = Backends("production", database, url, mongodb_database)
-        async with Fleet(backends, tmp_path, SETTINGS) as fleet:
-            await fleet.start_all(runners=2, reporters=2)
-            designer = await prepare(fleet, target)
-            target.hold("/two")
-            runs = [await designer.start("three") for _ in range(10)]
-            await target.called("/two", times=10)
-            await broker.stop()
-            target.release("/two")  # what they answer can be reported to nobody
-            runs += [await designer.start("three") for _ in range(5)]
-            await asyncio.sleep(10)
-            assert len(target.of("/three")) == 0
-            await broker.start()
-            await all_end_well(designer, target, runs)
+        async with deployed(backends, tmp_path, tallies) as scene:
+            await comes_through(scene, "broker restarted", broker.stop, broker.start)
+            await comes_through(scene, "broker killed", broker.kill, broker.start)
 
 
-async def test_services_come_through_a_restart_of_postgres(target: Target, tmp_path: Path) -> None:
-    """Under the embedded profile, where it is the database, the bus and the log store."""
+@pytest.mark.parametrize("profile", ["production", "embedded"])
+async def test_services_come_through_an_immediate_restart_of_postgres(
+    profile: str, request: pytest.FixtureRequest, tmp_path: Path, tallies: list[Tally]
+) -> None:
+    """Under the embedded profile it is the database, the bus and the log store."""
     with tempfile.TemporaryDirectory(prefix="headrace-postgres-") as folder, contextlib.ExitStack() as stack:
 
-        def start() -> str:
+        async def start() -> str:
             # In this thread: the server takes the end of the thread that started it for ours.
             return stack.enter_context(running_postgres(Path(folder)))
 
-        dsn = start()
-        async with Fleet(Backends("embedded", dsn, dsn, dsn), tmp_path, SETTINGS) as fleet:
-            await fleet.start_all(runners=2, reporters=2)
-            designer = await prepare(fleet, target)
-            target.hold("/two")
-            runs = [await designer.start("three") for _ in range(10)]
-            await target.called("/two", times=10)
+        async def end_at_once() -> None:
+            """SIGQUIT is Postgres's immediate shutdown: nobody is waited for, and nothing written back."""
+            os.kill(int((Path(folder) / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
             stack.close()
-            target.release("/two")
-            await asyncio.sleep(3)
-            assert len(target.of("/three")) == 0
-            assert start() == dsn
-            runs.append(await started_again(designer))
-            await all_end_well(designer, target, runs)
-            assert all(service.process.returncode is None for service in fleet.services)
 
-
-async def started_again(designer: Designer) -> str:
-    """A run, as soon as the API takes one: a pool finds out by a failing query that its sessions are gone."""
-    async with asyncio.timeout(30):
-        while True:
-            answer = await designer.do('mutation { startRun(workflow: "three") { ... on Run { id } } }')
-            if run_id := answer["startRun"].get("id"):
-                return str(run_id)
-            await asyncio.sleep(0.2)
+        dsn = await start()
+        namespace = f"outage-{uuid.uuid4().hex[:12]}."
+        backends = Backends("embedded", dsn, dsn, dsn)
+        if profile == "production":
+            bus, logs = request.getfixturevalue("rabbitmq_url"), request.getfixturevalue("mongodb_database")
+            backends = Backends("production", dsn, bus, logs, namespace)
+        async with deployed(backends, tmp_path, tallies) as scene:
+            await comes_through(scene, "Postgres restarted at once", end_at_once, start)
+        if profile == "production":
+            await delete_queues(backends.bus_url, Names(2, namespace))
 
 
 @pytest.mark.rabbitmq
 @pytest.mark.mongodb
 async def test_runs_do_not_wait_for_the_log_store_and_its_records_do(
-    database: str, rabbitmq_url: str, target: Target, tmp_path: Path
+    database: str, rabbitmq_url: str, tmp_path: Path, tallies: list[Tally]
 ) -> None:
     namespace = f"outage-{uuid.uuid4().hex[:12]}."
     async with outage("mongodb", tmp_path / "logs") as (store, url):
         logs = urlunsplit(urlsplit(url)._replace(path="/logs"))
         backends = Backends("production", database, rabbitmq_url, logs, namespace)
-        async with Fleet(backends, tmp_path, SETTINGS) as fleet:
-            await fleet.start_all()
-            designer = await prepare(fleet, target)
+        async with (
+            deployed(backends, tmp_path, tallies) as scene,
+            scene.scenario("log store away") as scenario,
+        ):
             await store.stop()
-            runs = [await designer.start("three") for _ in range(5)]
-            await all_end_well(designer, target, runs)
-            assert await searched(fleet, runs[0]) is None
+            scenario.begin(count=5, wanted=Wanted(calls=ONCE))
+            await scenario.begun()
+            await scenario.now_under_way()
+            await scenario.settle()
+            assert await searched(scene.fleet, scenario.first) is None
             await store.start()
-            for run_id in runs:
+            for run_id in scenario.runs:
                 async with asyncio.timeout(30):
-                    while not await searched(fleet, run_id):
+                    while not await searched(scene.fleet, run_id):
                         await asyncio.sleep(0.2)  # nothing tells of a record's arrival
-    await delete_queues(rabbitmq_url, Names(PARTITIONS, namespace))
+    await delete_queues(rabbitmq_url, Names(2, namespace))
 
 
 async def searched(fleet: Fleet, run_id: str) -> list[str] | None:
