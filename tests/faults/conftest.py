@@ -9,10 +9,10 @@ from fixtures_fleet import backends_of
 from fleet import Fleet
 from target import Target
 
-from tests.faults.fault import Armed, Fault, injected
+from tests.faults.fault import Armed, Fault
 from tests.faults.kills import Point
 from tests.faults.ledger import Tally, printed
-from tests.faults.scene import CONSTANTS, SETTINGS, Scene
+from tests.faults.scene import Scene, settings
 
 _tallies = pytest.StashKey[list[Tally]]()
 _faults = pytest.StashKey[set[Fault]]()
@@ -49,11 +49,10 @@ async def scene(
     tallies: list[Tally],
 ) -> AsyncIterator[Scene]:
     """A deployment on the profile that the test names, shared by the scenarios that leave no trace."""
-    settings = {**SETTINGS, **injected(CONSTANTS)}
     async with (
         fresh_database(postgres, template) as database,
         backends_of(request, request.param, database) as backends,
-        Fleet(backends, tmp_path_factory.mktemp("fleet"), settings) as fleet,
+        Fleet(backends, tmp_path_factory.mktemp("fleet"), settings()) as fleet,
         Target() as target,
     ):
         faults = {

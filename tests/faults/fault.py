@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.injected import injection
+from tests.faults.injected.without import RULES
 
 FOLDER = Path(injection.__file__).parent
 
@@ -101,14 +102,16 @@ def carrying(faults: Iterable[Armed]) -> dict[str, str]:
     return {injection.FAULTS: json.dumps([armed.spec() for armed in faults])}
 
 
-def injected(
-    constants: Mapping[str, float] | None = None, replacements: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The settings of a fleet whose services can be given faults; places that do not exist raise `LookupError`."""
-    for place in (*(constants or {}), *(replacements or {}), *(replacements or {}).values()):
+def injected(constants: Mapping[str, float], without: str | None = None) -> dict[str, str]:
+    """The settings of a fleet whose services can be given faults; places that do not exist raise `LookupError`.
+
+    `without`: a rule of the protocol that its code does not keep, one of those in `without.RULES`.
+    """
+    replacements = RULES[without] if without else {}
+    for place in (*constants, *replacements):
         injection.find(place)
     return {
         "PYTHONPATH": str(FOLDER),
-        injection.CONSTANTS: json.dumps(dict(constants or {})),
-        injection.REPLACEMENTS: json.dumps(dict(replacements or {})),
+        injection.CONSTANTS: json.dumps(constants),
+        injection.REPLACEMENTS: json.dumps(replacements),
     }

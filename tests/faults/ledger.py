@@ -51,9 +51,7 @@ class Account:
     @property
     def arrived(self) -> bool:
         """In a terminal state, or in a wait that nobody but a person ends."""
-        return self.run["status"] in ENDED or (
-            self.run["status"] == "WAITING" and self.run["claimed_by"] is None and not self.dispatches
-        )
+        return self.run["status"] in ENDED or (self.run["status"] == "WAITING" and not self.dispatches)
 
     def is_ok(self, wanted: Wanted) -> bool:
         return (self.run["status"], self.run["wait_reason"]) == (wanted.status, wanted.reason)
@@ -111,7 +109,7 @@ async def all_arrived(database_url: str, run_ids: Iterable[str]) -> bool:
     try:
         return not await connection.fetchval(
             """SELECT count(*) FROM runs r WHERE id = ANY($1) AND status <> ALL($2) AND NOT (status = 'WAITING'
-               AND claimed_by IS NULL AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.run_id = r.id))""",
+               AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.run_id = r.id))""",
             [UUID(run_id) for run_id in run_ids],
             list(ENDED),
         )

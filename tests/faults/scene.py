@@ -1,6 +1,7 @@
 """A deployment in which things go wrong: runs begin, a service fails at a place, another takes its place."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -14,7 +15,7 @@ from fleet import Fleet, Service
 from target import Target
 
 from tests.faults import ledger
-from tests.faults.fault import Armed, Fault, Name, What, carrying
+from tests.faults.fault import Armed, Fault, Name, What, carrying, injected
 from tests.faults.ledger import Tally, Wanted
 
 # A lease is as short as a machine that is busy with other things can keep; sweeps and the shares of reporters follow.
@@ -31,6 +32,13 @@ CONSTANTS = {
     "headrace_reporter.partitions:RENEW_SECONDS": 0.3,
     "headrace_runner.claims:BARRIER_WAIT_SECONDS": 1.0,
 }
+
+
+def settings() -> dict[str, str]:
+    """What every fleet of this suite is started with. HEADRACE_TEST_WITHOUT names a rule to leave out."""
+    return {**SETTINGS, **injected(CONSTANTS, os.environ.get("HEADRACE_TEST_WITHOUT"))}
+
+
 STEPS = ("one", "two", "three")
 _START = """mutation ($workflow: String!, $key: String) {
     startRun(workflow: $workflow, idempotencyKey: $key) { ... on Run { id } ... on Failure { code message } } }"""
@@ -77,6 +85,10 @@ class Scene:
     async def prepare(self) -> None:
         await self.begin(Name.CONTROL_PLANE)
         await asyncio.gather(self.begin(Name.RUNNER), self.begin(Name.REPORTER))
+        await self.design()
+
+    async def design(self) -> None:
+        """The app of the target, and the workflows."""
         self.designer = Designer(self.fleet)
         await self.designer.app("shop", self.target.url)
         for key in STEPS:
@@ -90,6 +102,8 @@ class Scene:
             chain("in-an-hour", three=retried(seconds=3600)),
         ):
             await self.designer.publish(document)
+        nothing = {"key": "a", "type": "transform", "input": {"x": 1}}
+        await self.designer.publish({"workflow": "later-on", "steps": [nothing]})
 
     async def begin(self, name: Name, **own: str) -> Service:
         """Start one service more, which has all the faults of its kind; it becomes the one of its kind."""

@@ -6,9 +6,9 @@ import pytest
 from fleet import Backends, Fleet
 from target import Target
 
-from tests.faults.fault import Name, injected
+from tests.faults.fault import Name
 from tests.faults.ledger import Tally, Wanted
-from tests.faults.scene import CONSTANTS, SETTINGS, Scene
+from tests.faults.scene import Scene, settings
 
 RUNS, AT_ONCE = 5000, 1000
 _START = """mutation ($items: [RunStart!]!) {
@@ -20,8 +20,8 @@ _START = """mutation ($items: [RunStart!]!) {
 async def test_thousands_of_runs_are_queued_and_a_runner_dies(
     backends: Backends, tmp_path: Path, tallies: list[Tally]
 ) -> None:
-    settings = {**SETTINGS, **injected(CONSTANTS), "HEADRACE_UNCLAIMED_AFTER_SECONDS": "30"}
-    async with Fleet(backends, tmp_path, settings) as fleet, Target() as target:
+    own = {**settings(), "HEADRACE_UNCLAIMED_AFTER_SECONDS": "30"}
+    async with Fleet(backends, tmp_path, own) as fleet, Target() as target:
         scene = Scene(fleet, target, tallies, {})
         await scene.prepare()
         step = {"key": "one", "action": "shop/one", "input": {"run": "{{ run.id }}"}}

@@ -40,6 +40,11 @@ def lost(service: Name, place: str, error: str, *given: str) -> Fault:
     return Fault(service, place, AFTER, 1, What.RAISE, given, error=error)
 
 
+UNSENT = Fault(
+    Name.RUNNER, RABBITMQ, BEFORE, 1, What.RAISE, ("events.", '"completed"'), error=BUS_UNAVAILABLE
+)
+
+
 @production
 @pytest.mark.parametrize(
     "fault",
@@ -48,6 +53,7 @@ def lost(service: Name, place: str, error: str, *given: str) -> Fault:
         pytest.param(lost(Name.RUNNER, RABBITMQ, BUS_UNAVAILABLE, '"started"'), id="confirm of a start"),
         pytest.param(lost(Name.RUNNER, RABBITMQ, BUS_UNAVAILABLE, '"completed"'), id="confirm of a result"),
         pytest.param(lost(Name.RUNNER, RABBITMQ, BUS_UNAVAILABLE, '"finished"'), id="confirm of the end"),
+        pytest.param(UNSENT, id="result"),
         pytest.param(lost(Name.CONTROL_PLANE, RABBITMQ, BUS_UNAVAILABLE), id="confirm of a job"),
     ],
 )

@@ -65,6 +65,27 @@ async def test_a_runner_that_can_not_reach_the_broker(scene: Scene, renewed: Fau
 
 
 @RENEWED
+async def test_a_call_that_can_not_be_repeated_waits_for_the_broker(scene: Scene, renewed: Fault) -> None:
+    async with scene.scenario("broker out of reach before a call that can not be repeated") as scenario:
+        url = scene.fleet.backends.bus_url
+        async with proxied(dialler(url)) as proxy:
+            await scene.services.pop(Name.RUNNER).stop()
+            await scene.begin(Name.RUNNER, HEADRACE_BUS_URL=through(url, proxy.port))
+            scenario.hold("one")
+            scenario.begin("unsafe", wanted=Wanted(calls={"one": 2, "two": 1, "three": 1}))
+            await scenario.called("one")
+            await scenario.begun()
+            proxy.stall()
+            scenario.release("one")
+            scenario.arm(renewed)
+            await scenario.struck(renewed)
+            # Whatever it has done by now, nobody will hear of it.
+            await scenario.kill(Name.RUNNER)
+        await scene.begin(Name.RUNNER)
+        await scenario.settle()
+
+
+@RENEWED
 async def test_a_reporter_that_can_not_reach_postgres(scene: Scene, renewed: Fault) -> None:
     async with scene.scenario("network stalls between reporter and Postgres") as scenario:
         url = scene.fleet.backends.database_url

@@ -19,10 +19,9 @@ from headrace.bus.names import Names
 from headrace_cli.embedded_postgres import running_postgres
 from target import Target
 
-from tests.faults.fault import injected
 from tests.faults.kills import ONCE
 from tests.faults.ledger import Tally, Wanted
-from tests.faults.scene import CONSTANTS, SETTINGS, Scene
+from tests.faults.scene import Scene, settings
 
 
 class Outage:
@@ -61,7 +60,7 @@ async def outage(name: str, folder: Path) -> AsyncIterator[tuple[Outage, str]]:
 @contextlib.asynccontextmanager
 async def deployed(backends: Backends, folder: Path, tallies: list[Tally]) -> AsyncIterator[Scene]:
     """A scene of its own, on servers of its own."""
-    async with Fleet(backends, folder, {**SETTINGS, **injected(CONSTANTS)}) as fleet, Target() as target:
+    async with Fleet(backends, folder, settings()) as fleet, Target() as target:
         scene = Scene(fleet, target, tallies, {})
         await scene.prepare()
         yield scene

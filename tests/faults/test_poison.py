@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
-from fixtures_fleet import PARTITIONS
+import pytest
 from fleet import Backends, Fleet
 from headrace_control.internal_api.claims import MAX_FRUITLESS_CLAIMS, SUSPECT_AFTER
 from target import Target
 
-from tests.faults.test_kills import prepare
+from tests.faults.fault import injected
+from tests.faults.ledger import Tally, Wanted
+from tests.faults.scene import SETTINGS, Scenario, Scene
 
 PLUGIN = """
 import os
@@ -57,43 +59,40 @@ async def restarted(fleet: Fleet) -> AsyncIterator[list[int]]:
     await asyncio.gather(keeping, return_exceptions=True)
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("backends", ["production"], indirect=True)
 async def test_a_poisonous_run_is_set_aside_and_a_long_call_beside_it_is_not(
-    backends: Backends, target: Target, tmp_path: Path
+    backends: Backends, target: Target, tmp_path: Path, tallies: list[Tally]
 ) -> None:
-    settings = {
-        "HEADRACE_PARTITIONS": str(PARTITIONS),
-        "HEADRACE_LEASE_SECONDS": "2",
-        "HEADRACE_DRAIN_SECONDS": "5",
-        "PYTHONPATH": str(install(tmp_path)),
-    }
-    async with Fleet(backends, tmp_path, settings) as fleet:
+    # The usual pause between sweeps: as long as a suspect's process takes to start, each sweep sends its job again.
+    own = {**SETTINGS, **injected({})}
+    own["PYTHONPATH"] += f":{install(tmp_path)}"
+    async with Fleet(backends, tmp_path, own) as fleet:
         await asyncio.gather(fleet.control_plane(), fleet.reporter())
-        designer = await prepare(fleet, target)
-        await designer.publish({"workflow": "poison", "steps": [{"key": "kill", "type": "acme.kill"}]})
-        target.hold("/two")
+        scene = Scene(fleet, target, tallies, {})
+        await scene.design()
+        await scene.designer.publish({"workflow": "poison", "steps": [{"key": "kill", "type": "acme.kill"}]})
+        scenario = Scenario(scene, "poisonous run beside a long call")
         async with restarted(fleet) as deaths:
             # In a long call all the time: it makes no more progress than the poisonous run beside it.
-            neighbour = await designer.start("three")
-            await target.called("/two")
-            poison = await designer.start("poison")
-            run = await designer.ended(poison, seconds=90, wanted={"WAITING"})
-            assert run["waitReason"] == "DEAD_LETTER"
+            neighbour = await scenario.in_the_call(wanted=Wanted(calls={"one": 1, "three": 1}))
+            scenario.begin("poison", wanted=Wanted("WAITING", "DEAD_LETTER"))
+            (poison,) = set(await scenario.begun()) - {neighbour}
+            await scenario.now_under_way()
+            await scene.designer.ended(poison, seconds=90, wanted={"WAITING"})
             # It took runners down until it was a suspect; then only what it was alone in.
             assert deaths == [70] * (SUSPECT_AFTER + 1)
             assert await letters(backends) == [
                 f"claimed {MAX_FRUITLESS_CLAIMS + 1} times in a row without progress"
             ]
-            assert (await designer.run(neighbour))["status"] == "RUNNING"
+            assert (await scene.designer.run(neighbour))["status"] == "RUNNING"
             # Asked to leave, the runner takes along the process in which the neighbour is tried.
             calls = len(target.of("/two"))
             assert await fleet.services[-1].stop() == 0
-            await target.called("/two", times=calls + 1)
-            target.release("/two")
-            others = [await designer.start("three") for _ in range(5)]
-            for run_id in (neighbour, *others):
-                assert (await designer.ended(run_id))["status"] == "SUCCESS"
-        assert len(target.of("/one")) == len(target.of("/three")) == 6
-        assert {call.key for call in target.of("/two")} == {f"{i}-two" for i in (neighbour, *others)}
+            await scenario.called("two", calls + 1)
+            scenario.release("two")
+            scenario.begin(count=5, wanted=Wanted(calls={"one": 1, "two": 1, "three": 1}))
+            await scenario.settle()
 
 
 async def letters(backends: Backends) -> list[str]:
