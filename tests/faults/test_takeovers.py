@@ -154,8 +154,13 @@ async def test_a_take_over_waits_for_a_reporter_that_is_down(scene: Scene, waite
         await scenario.kill(Name.RUNNER)
         scenario.arm(waited)
         await scene.begin(Name.RUNNER)
-        # It has asked for its checkpoint for longer than a lease lasts.
-        await scenario.struck(waited)
+        # It asks for its checkpoint for longer than a lease lasts. One that does not wait calls instead.
+        waiting = {asyncio.create_task(w) for w in (scenario.struck(waited), scenario.called("two", 2))}
+        (first, *_), rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(first)
+        await scenario.now_under_way()
         await scene.begin(Name.REPORTER)
         scenario.release("two")
         await scenario.settle()
