@@ -38,6 +38,8 @@ _DECIDE = """mutation ($run: ID!, $form: JSON) {
     ok: __typename ... on Approval { status } ...Failed } }"""
 _PAUSE = "mutation ($run: ID!) { pauseRun(id: $run) { ok: __typename ... on Run { status } ...Failed } }"
 _RESUME = "mutation ($run: ID!) { resumeRun(id: $run) { ok: __typename ... on Run { status } ...Failed } }"
+_EVENTS = """query ($id: ID!) {
+  run(id: $id) { events { items { data } } } logs(filter: {run: $id}) { items { message context } } }"""
 _SETTLE = """mutation ($run: ID!, $outcome: Settlement!, $output: JSON) {
   settleStep(runId: $run, step: "pay", outcome: $outcome, output: $output) {
     ok: __typename ... on SentMessage { seq } ...Failed } }"""
@@ -89,6 +91,8 @@ async def test_a_run_is_led_by_a_system_and_two_people(fleet: Fleet, target: Tar
         "paid": "CLOSED",
     }
     assert len(target.of("/ask")) == 1
+    # The address is a secret: who reads the run does not get it.
+    assert address.rsplit("/", 1)[1] not in json.dumps([run, await designer.do(_EVENTS, id=run_id)])
 
 
 async def test_a_running_run_is_paused_between_two_steps(fleet: Fleet, target: Target) -> None:

@@ -104,7 +104,9 @@ class Worker:
             engine.redactor = engine.redactor.with_more(credential.secrets())
 
         credentials = RunCredentials(self._control_plane, run.run_id, run.epoch, run.connections, learnt)
-        redactor = Redactor([*run.secrets.values(), *_secrets(credentials)])
+        # Who has a callback's address may use it: its last part is the permission.
+        tokens = [address.rsplit("/", 1)[-1] for address in run.callbacks.values()]
+        redactor = Redactor([*run.secrets.values(), *_secrets(credentials), *tokens])
         log = RunLog(
             self._reporting, self._parts.clock, run.tenant_id, run.run_id, _redactor_of(lambda: engine)
         )
