@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 import pytest
 from headrace.ids import new_id
 from headrace.messages import Event
@@ -209,3 +210,50 @@ async def test_events_nested_too_deeply_to_be_written_are_kept_cut(world: World)
     (kept,) = json.loads(await world.admin.fetchval("SELECT body FROM dead_letters"))["events"]
     assert (kept["run_id"], kept["step"], kept["data"]["said"]) == (str(bad), "a", "beside")
     assert "nested too deeply" in json.dumps(kept["data"]["input"])
+
+
+async def dead_letters(world: World) -> list[tuple[str, str, Any]]:
+    rows = await world.admin.fetch("SELECT source, step, body FROM dead_letters ORDER BY source, step")
+    return [(row["source"], row["step"], orjson.loads(row["body"])) for row in rows]
+
+
+async def test_what_failed_for_good_is_kept_with_its_cause_input_and_attempts(world: World) -> None:
+    run = await world.claimed_run()
+    why = {"code": "HTTP_500", "message": "the target answered 500"}
+    first = {**ATTEMPT, "outcome": "FAILED", "httpStatus": 500}
+    failed = {"status": "FAILED", "error": why, "attempt": {**first, "number": 2}}
+    await world.applier.apply(
+        [
+            world.event(run, 1, 1, "started", "a", input={"card": "(redacted)"}),
+            world.event(run, 1, 2, "attempted", "a", attempt=first, error=why),
+        ]
+    )
+    history = [
+        world.event(run, 1, 3, "completed", "a", **failed, unhandled=True),
+        world.event(run, 1, 4, "completed", "b", **failed),
+        world.event(run, 1, 5, "started", "c.undo", input={"id": 1}),
+        world.event(run, 1, 6, "completed", "c.undo", **failed, unhandled=True),
+        world.event(run, 1, 7, "finished", status="FAILED", error=why),
+    ]
+    await world.applier.apply(history)
+    await world.applier.apply(history)
+    undone, step = await dead_letters(world)
+    assert (step[:2], undone[:2]) == (("step", "a"), ("compensation", "c.undo"))
+    assert (step[2]["cause"], step[2]["input"]) == (why, {"card": "(redacted)"})
+    assert [(made["number"], made["httpStatus"]) for made in step[2]["attempts"]] == [(1, 500), (2, 500)]
+    assert undone[2]["input"] == {"id": 1}
+
+
+async def test_a_step_in_doubt_is_kept_once_when_its_run_waits_for_a_person(world: World) -> None:
+    why = {"code": "CONNECTION_LOST", "message": "no answer"}
+    run = await world.claimed_run()
+    doubtful = {"status": "UNKNOWN", "error": why, "attempt": {**ATTEMPT, "outcome": "UNKNOWN"}}
+    await world.applier.apply([world.event(run, 1, 1, "completed", "a", **doubtful)])
+    assert await dead_letters(world) == []  # a probe may settle it
+    for epoch in (1, 2):
+        parked = world.event(run, epoch, 2, "parked", reason="IN_DOUBT")
+        await world.applier.apply([parked])
+        assert [letter[:2] for letter in await dead_letters(world)] == [("in_doubt", "a")]
+        await world.admin.execute(
+            "UPDATE runs SET status = 'RUNNING', epoch = 2, claimed_by = $2 WHERE id = $1", run, new_id()
+        )

@@ -24,6 +24,7 @@ from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.workflow.state import IllegalMove, RunStatus
 
+from headrace_reporter.dead_letters import write_dead_letters
 from headrace_reporter.lasting import dump, relatives, write_lasting
 from headrace_reporter.projection import RunRow, StepRow, apply_event
 
@@ -107,6 +108,7 @@ async def _write(db: Db, runs: Sequence[RunRow]) -> None:
     )
     due = await _write_parked_and_ended(db, runs)
     due |= await write_lasting(db, runs)
+    await write_dead_letters(db, runs)
     await _notify(db, RUNS_CHANNEL, [r.id for r in runs if r.events])
     await _notify(db, FENCE_CHANNEL, [r.id for r in runs if r.marked])
     if due:

@@ -55,6 +55,7 @@ class RunRow:
     undone: list[str] = field(default_factory=list)
     reminders: list[tuple[str, str]] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
+    unhandled: list[str] = field(default_factory=list)
     used_messages: list[int] = field(default_factory=list)
     waits: list["WaitRow"] = field(default_factory=list)
     children: list["Child"] = field(default_factory=list)
@@ -241,6 +242,8 @@ def _complete(run: RunRow, event: Event) -> None:
     key = _key(event)
     if "attempt" not in data and status is not StepStatus.SKIPPED:
         run.resolved.append(key)  # by no attempt of its own: it may have waited
+    if status is StepStatus.FAILED and data.get("unhandled") is True:
+        run.unhandled.append(key)
     if status is StepStatus.SUCCESS and "." in key:
         name = read_key(key)
         if name.part is Part.UNDO:

@@ -88,6 +88,23 @@ WHERE id = $1 AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 -- name: add_dead_letter
 INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body) VALUES ($1, $2, $3, $4, $5, $6)
 
+-- name: steps_in_doubt
+SELECT run_id, key FROM step_runs WHERE run_id = ANY($1::uuid[]) AND status = 'UNKNOWN'
+
+-- name: add_dead_steps
+-- With all that is kept of each: why, the redacted input, and the attempts.
+INSERT INTO dead_letters (id, tenant_id, run_id, step, source, reason, body)
+SELECT n.id, s.tenant_id, s.run_id, s.key, n.source, coalesce(s.error ->> 'message', n.source),
+       jsonb_build_object('cause', s.error, 'input', s.input, 'attempts', coalesce(a.made, '[]'))
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS n (id, run_id, key, source)
+JOIN step_runs s ON s.run_id = n.run_id AND s.key = n.key
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object('number', number, 'outcome', outcome, 'httpStatus', http_status,
+        'error', error, 'startedAt', started_at, 'durationMs', duration_ms) ORDER BY number) AS made
+    FROM attempts WHERE attempts.run_id = s.run_id AND attempts.step = s.key
+) a ON true
+ON CONFLICT (run_id, step, source) WHERE step IS NOT NULL DO NOTHING
+
 -- name: notify
 SELECT pg_notify($1, $2)
 
