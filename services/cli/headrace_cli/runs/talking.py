@@ -166,14 +166,14 @@ async def approvals(
     async with session.client() as client:
         found = (await client.execute(_APPROVALS, variables))["approvals"]
     session.output.result(found)
-    shown = table("run", "workflow", "step", "title", "opened", "due", "yours", "decision")
+    shown = table("run", "workflow", "step", "title", "opened (UTC)", "due (UTC)", "yours", "decision")
     for one in found["items"]:
         run, decision = one["run"] or {"id": None, "workflow": {"name": None}}, one["decision"]
         told = decision and f"{decision['decision']} by {decision['by']}"
         yours = "yes" if one["mayDecide"] else "no"
         shown.add_row(
             *cells(run["id"], run["workflow"]["name"], one["step"], one["title"]),
-            *cells(one["openedAt"], one["dueAt"], yours, told),
+            *cells(_minute(one["openedAt"]), _minute(one["dueAt"]), yours, told),
         )
     session.output.show(shown)
     if found["pageInfo"]["hasNextPage"]:
@@ -193,6 +193,11 @@ async def _decide(session: Session, run: str, step: str, decision: str, form: st
     session.output.result(_plain(decided))
     told = str(decided["decision"]["decision"])
     session.output.say(f"run {escape(run)}: {escape(step)} is {told}")
+
+
+def _minute(at: str | None) -> str | None:
+    """A moment in UTC, for a column."""
+    return at and at[:16].replace("T", " ")
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
