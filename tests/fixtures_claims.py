@@ -139,6 +139,15 @@ class World:
     async def outcome(self, runner: UUID, job: tuple[UUID, UUID], call: int = 1, alone: bool = False) -> str:
         return str((await self.claim(runner, job, call=call, alone=alone))["claims"][0]["outcome"])
 
+    async def passed(self, runner: UUID, run_id: UUID, epoch: int) -> str:
+        """What a take-over is answered once its mark is applied."""
+        await self.admin.execute(
+            "UPDATE runs SET fence_epoch = $2, fence_seq = 1 WHERE id = $1 AND fence_epoch < $2", run_id, epoch
+        )
+        runs = [{"run_id": str(run_id), "epoch": epoch}]
+        answer = await self.post("checkpoints", runner_id=str(runner), runs=runs, wait=0)
+        return str(answer["runs"][0]["outcome"])
+
     async def lease_is_over(self, runner: UUID) -> None:
         await self.admin.execute("UPDATE runners SET lease_until = now() WHERE id = $1", runner)
 

@@ -44,7 +44,7 @@ async def write_lasting(db: Db, runs: Sequence[RunRow]) -> bool:
         )
     woken = await _write_children(db, runs)
     ended = [run for run in runs if run.ended]
-    stopping = [run.id for run in (*ended, *compensating)]
+    stopping = [run.id for run in (*ended, *compensating)]  # rule end_reaches_children
     if stopping:
         await db.execute(_sql.close_waits_of_runs, stopping)
         woken += [row["id"] for row in await db.fetch(_sql.cancel_children, stopping)]

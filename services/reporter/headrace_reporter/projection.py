@@ -139,10 +139,11 @@ def apply_event(run: RunRow, event: Event, now: datetime) -> bool:
         return True
     if event.kind in (EventKind.PARKED, EventKind.FINISHED, EventKind.CANCELED) and not run.claim_open:
         raise IllegalMove("the event ends a claim that is not open")
-    if isinstance(used := event.data.get("inbox"), list):
+    if isinstance(used := event.data.get("inbox"), list):  # rule inbox_used_by_event
         run.used_messages += [seq for seq in used if type(seq) is int]
     _change(run, event, now)
     # A beginning alone is none: a step that takes its runner down with it begins again and again.
+    # rule progress_forgives
     run.progress |= event.kind is not EventKind.STARTED
     run.events.append(event)
     return True
@@ -256,12 +257,13 @@ def _park(run: RunRow, event: Event, now: datetime) -> None:
     due_at = _time(resume_at) if resume_at else None
     undoing = run.status is RunStatus.COMPENSATING or run.undoes_run_id is not None
     # rule park_sees_what_came_early: a cancel (but not for a run that carries one out), or a message that the writer
-    # did not know of. An early one for a later wait was seen, and is no news.
+    # did not know of. An early one for a later wait was seen, and is no news. rule cancel_wakes_no_undo; and rule
+    # hand_back_is_due_at_once: its `resumeAt` is the moment in which it was written.
     if (run.cancel_requested and not undoing) or run.inbox_seq > int(str(event.data.get("inboxSeen", 0))):
         due_at = now
     status = RunStatus.COMPENSATING if run.status is RunStatus.COMPENSATING else RunStatus.WAITING
     if reason is ParkReason.PAUSED:
-        # rule pause_is_a_request: it may have been taken back meanwhile
+        # rule park_sees_pause: the flag says, and may have been taken back meanwhile
         if run.pause_requested and not run.cancel_requested:
             status, due_at = RunStatus.PAUSED, None
         else:

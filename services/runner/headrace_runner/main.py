@@ -87,7 +87,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     finally:
         for task in tasks:
             task.cancel()
-        if in_order:
+        if in_order:  # rule lease_given_up_last: nothing of it is under way any more, and all is confirmed
             with contextlib.suppress(HeadraceError):
                 await control_plane.release()
         await health.close()

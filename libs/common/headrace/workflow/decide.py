@@ -56,7 +56,7 @@ def decide(
 
     `running` are the rows that this very runner has under way. A row that the state calls RUNNING and
     that is not among them was begun by an earlier claim. `Park`, `Finish`, `Compensate` and `Cancel` come alone, and
-    only when nothing is running. `evaluate` answers for expressions in conditions. `frontier`, if given, is that of
+    only when nothing is running (rules leave_when_still and compensate_when_still). `evaluate` answers for expressions in conditions. `frontier`, if given, is that of
     `state`, kept up to date by the caller: then this costs as much as what changed.
     """
     frontier = frontier or Frontier(graph, state)

@@ -26,9 +26,9 @@ def undo(
 ) -> Sequence[Command]:
     """One compensation after another, in the reverse order in which the steps were completed.
 
-    Children that were under way are waited for first (they were asked to cancel): one that ended well meanwhile is
-    undone too. A compensation that failed for good is passed over, and told of at the end. Neither a cancel nor the
-    run's time limit ends this.
+    rule compensate_after_children: children that were under way are waited for first (they were asked to cancel): one that ended well meanwhile is
+    undone too. A compensation that failed for good is passed over, and told of at the end. Neither a cancel (rule
+    cancel_spares_compensation) nor the run's time limit ends this.
     """
     if running:
         return ()
@@ -40,6 +40,8 @@ def undo(
     if waits.reasons:
         return (Park(ParkReason.CHILD, None),)
     failed: list[str] = []
+    # rule undo_in_reverse: by the places of the events that completed them, not by clocks. rule undo_once: what is
+    # COMPENSATED is not among them any more.
     for _, key in reversed(frontier.done):
         row = state.step(undo_key(key))
         if row.status is StepStatus.FAILED:

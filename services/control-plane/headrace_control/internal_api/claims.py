@@ -37,7 +37,6 @@ class Outcome(StrEnum):
     TAKEOVER = "TAKEOVER"  # granted; the barrier comes before the checkpoint
     ALONE = "ALONE"  # not granted; ask again from a process of the run's own
     REFUSED = "REFUSED"  # acknowledge and forget: the sweeper comes back if it has to
-    SET_ASIDE = "SET_ASIDE"  # the run is a dead letter now
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,8 @@ def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool) -> Outcom
     if not run.cancel_requested or run.status is RunStatus.COMPENSATING:
         if run.dead_letter:
             return Outcome.REFUSED  # an old copy of its job; it waits for a person
-        if run.claim_open and run.fruitless_claims >= MAX_FRUITLESS_CLAIMS:
-            return Outcome.SET_ASIDE
         if run.claim_open and run.fruitless_claims >= SUSPECT_AFTER and not alone:
-            return Outcome.ALONE
+            return Outcome.ALONE  # rule suspect_goes_alone
     # rule takeover_known_from_row: the open claim says so, whatever the redelivered flag says
     return Outcome.TAKEOVER if run.claim_open else Outcome.GRANTED
 
@@ -95,7 +92,6 @@ class Claims:
             outcomes = {i: _outcome(rows.get(i), ids, i in live, body.alone) for i, ids in jobs.items()}
             granted = [i for i, o in outcomes.items() if o in (Outcome.GRANTED, Outcome.TAKEOVER)]
             raised = await db.fetch(_sql.claim, granted, body.runner_id, body.call) if granted else []
-            await self._set_aside(db, [rows[i] for i, o in outcomes.items() if o is Outcome.SET_ASIDE])
             now = await db.fetchval(_sql.now)
         epochs = {row["id"]: row["epoch"] for row in raised}
         started = {row["id"]: row["started_at"] for row in raised}
@@ -124,7 +120,11 @@ class Claims:
         }
 
     async def checkpoints(self, body: CheckpointsBody) -> dict[str, Any]:
-        """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait."""
+        """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait.
+
+        A run that was claimed too often without progress is set aside here (rule poison_judged_behind_barrier): when it
+        was claimed, what its last holder got done may still have been on its way.
+        """
         wanted = {run.run_id: run.epoch for run in body.runs}
         with self._barrier.watch(wanted) as changed:
             left = body.wait
@@ -135,6 +135,11 @@ class Claims:
                     break
                 left -= await changed(left)
         passed = [dict(rows[i]) for i, verdict in verdicts.items() if verdict == "PASSED"]
+        poisonous = [row for row in passed if _is_poison(row)]
+        for row in poisonous:
+            verdicts[row["id"]] = "CLOSED"
+            await self._set_aside(row)
+        passed = [row for row in passed if verdicts[row["id"]] == "PASSED"]
         given, versions = await self._handover.of(passed, body.have)
         return {
             "runs": [{"run_id": i, "outcome": v, **given.get(i, {})} for i, v in verdicts.items()],
@@ -145,14 +150,23 @@ class Claims:
         async with transaction(self._pool) as db:
             return {row["id"]: row for row in await db.fetch(_sql.holders, run_ids)}
 
-    async def _set_aside(self, db: Db, rows: Sequence[Any]) -> None:
-        for row in rows:
-            await db.execute(_sql.set_aside, row["id"])
+    async def _set_aside(self, row: Mapping[str, Any]) -> None:
+        """rule poison_is_set_aside: its claim is closed, and only a person brings it back."""
+        async with transaction(self._pool) as db:
+            closed = await db.fetchrow(_sql.set_aside, row["id"], row["epoch"], new_id())
+            if closed is None:
+                return
             await db.execute(_sql.drop_dispatch, row["id"])
-            reason = f"claimed {row['fruitless_claims'] + 1} times in a row without progress"
+            reason = f"claimed {row['fruitless_claims']} times in a row without progress"
             await db.execute(_sql.add_dead_letter, new_id(), row["tenant_id"], row["id"], reason)
             await db.execute(_sql.notify_runs, RUNS_CHANNEL, str(row["id"]))
-            _log.error("run set aside", run_id=str(row["id"]), tenant_id=str(row["tenant_id"]))
+        _log.error("run set aside", run_id=str(row["id"]), tenant_id=str(row["tenant_id"]))
+
+
+def _is_poison(row: Mapping[str, Any]) -> bool:
+    # A cancel is heard whatever the run has done, for it starts no call. Undoing does.
+    heard = row["cancel_requested"] and row["status"] != RunStatus.COMPENSATING
+    return row["fruitless_claims"] > MAX_FRUITLESS_CLAIMS and not heard
 
 
 def _outcome(row: Any, dispatch_ids: Collection[UUID], live: bool, alone: bool) -> Outcome:

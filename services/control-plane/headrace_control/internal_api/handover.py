@@ -83,6 +83,7 @@ class Handover:
                 # rule claim_tells_pause
                 "pause": row["pause_requested"],
                 "compensating": row["compensating"],
+                # rule inbox_behind_the_barrier: a take-over's come from here too, with its checkpoint
                 "inbox_seq": row["inbox_seq"],
                 "inbox": messages.get(row["id"], []),
                 "depth": row["depth"],

@@ -55,11 +55,13 @@ WHERE id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPE
 RETURNING id, epoch, started_at
 
 -- name: set_aside
--- Claimed again and again without progress: whatever this run does to its runners, it stops doing it now.
--- The claim stays open, so that whoever claims next passes the barrier like any take-over.
+-- Claimed again and again without progress: whatever this run does to its runners, it stops doing it now. The mark of
+-- this claim is applied, so that nothing of the claims before it can change the run any more.
 UPDATE runs
-SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' END, wait_reason = 'DEAD_LETTER'
-WHERE id = $1
+SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' END, wait_reason = 'DEAD_LETTER',
+    claimed_by = NULL, claimed_in_call = NULL, dispatch_id = $3
+WHERE id = $1 AND epoch = $2 AND claimed_by IS NOT NULL
+RETURNING id
 
 -- name: drop_dispatch
 DELETE FROM dispatches WHERE run_id = $1
@@ -72,7 +74,7 @@ SELECT pg_notify($1, $2)
 
 -- name: holders
 -- For the barrier: the fence, and who holds the open claim.
-SELECT id, tenant_id, version_id, epoch, claimed_by, fence_epoch, cancel_requested, pause_requested, fruitless_claims,
+SELECT id, tenant_id, version_id, status, epoch, claimed_by, fence_epoch, cancel_requested, pause_requested, fruitless_claims,
        input, created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, headrace_now() AS now
 FROM runs WHERE id = ANY($1::uuid[])
 
