@@ -142,7 +142,9 @@ class World:
     async def passed(self, runner: UUID, run_id: UUID, epoch: int) -> str:
         """What a take-over is answered once its mark is applied."""
         await self.admin.execute(
-            "UPDATE runs SET fence_epoch = $2, fence_seq = 1 WHERE id = $1 AND fence_epoch < $2", run_id, epoch
+            "UPDATE runs SET fence_epoch = $2, fence_seq = 1 WHERE id = $1 AND fence_epoch < $2",
+            run_id,
+            epoch,
         )
         runs = [{"run_id": str(run_id), "epoch": epoch}]
         answer = await self.post("checkpoints", runner_id=str(runner), runs=runs, wait=0)

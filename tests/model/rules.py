@@ -114,37 +114,3 @@ SHOWN_BY = {
     "poison_judged_behind_barrier": ("unlucky", 0),
     "suspect_goes_alone": ("neighbours", 0),
 }
-
-# Rules that the code does not name yet. Whoever writes such a line takes its rule out of here, and gives it its row
-# in docs/reference/protocol.md.
-RULES_TO_COME = {
-    "leave_when_still",
-    "inbox_locks_the_run",
-    "inbox_used_by_event",
-    "inbox_behind_the_barrier",
-    "seen_no_newer_than_rows",
-    "park_tells_what_it_saw",
-    "pause_is_a_request",
-    "claim_refuses_paused",
-    "claim_tells_pause",
-    "park_sees_pause",
-    "resume_keeps_dispatch",
-    "cancel_beats_pause",
-    "compensate_when_still",
-    "turn_after_answers",
-    "undo_in_reverse",
-    "undo_once",
-    "compensating_stays",
-    "cancel_spares_compensation",
-    "cancel_wakes_no_undo",
-    "child_begins_with_its_wait",
-    "child_ends_with_its_message",
-    "end_reaches_children",
-    "compensate_after_children",
-    "hand_back_is_due_at_once",
-    "lease_given_up_last",
-    "poison_is_set_aside",
-    "progress_forgives",
-    "poison_judged_behind_barrier",
-    "suspect_goes_alone",
-}

@@ -56,8 +56,9 @@ def decide(
 
     `running` are the rows that this very runner has under way. A row that the state calls RUNNING and
     that is not among them was begun by an earlier claim. `Park`, `Finish`, `Compensate` and `Cancel` come alone, and
-    only when nothing is running (rules leave_when_still and compensate_when_still). `evaluate` answers for expressions in conditions. `frontier`, if given, is that of
-    `state`, kept up to date by the caller: then this costs as much as what changed.
+    only when nothing is running (rules leave_when_still and compensate_when_still). `evaluate` answers for expressions
+    in conditions. `frontier`, if given, is that of `state`, kept up to date by the caller: then this costs as much as
+    what changed.
     """
     frontier = frontier or Frontier(graph, state)
     # Before all else, an end included: that the run is over does not tell whether the call arrived.

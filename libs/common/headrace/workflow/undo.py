@@ -26,9 +26,9 @@ def undo(
 ) -> Sequence[Command]:
     """One compensation after another, in the reverse order in which the steps were completed.
 
-    rule compensate_after_children: children that were under way are waited for first (they were asked to cancel): one that ended well meanwhile is
-    undone too. A compensation that failed for good is passed over, and told of at the end. Neither a cancel (rule
-    cancel_spares_compensation) nor the run's time limit ends this.
+    rule compensate_after_children: children that were under way are waited for first (they were asked to cancel); one
+    that ended well meanwhile is undone too. A compensation that failed for good is passed over, and told of at the
+    end. Neither a cancel (rule cancel_spares_compensation) nor the run's time limit ends this.
     """
     if running:
         return ()

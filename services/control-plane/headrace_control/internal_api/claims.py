@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from headrace.ids import new_id
 from headrace.postgres.listen import RUNS_CHANNEL
-from headrace.postgres.pool import Db, Pool, transaction
+from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
 
