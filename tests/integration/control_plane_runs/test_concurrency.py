@@ -3,9 +3,12 @@
 import asyncio
 import random
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
+from headrace.concurrency.turns import Slot, Turn, enter, leave, lock_slots
+from headrace.ids import new_id
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.test_canceling import cancel
@@ -154,6 +157,60 @@ async def test_without_a_limit_no_turn_is_taken(acme: Client, fleet: Fleet) -> N
     runs = [await started(acme) for _ in range(3)]
     assert await due(fleet) == runs
     await nothing_is_left(fleet)
+
+
+async def settled_or_waiting(admin: asyncpg.Connection, task: "asyncio.Future[Any]") -> None:
+    """Return when the task has ended, or waits for a lock."""
+    async with asyncio.timeout(20):
+        while not task.done():
+            if await admin.fetchval(
+                "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid())"
+            ):
+                return
+            await asyncio.sleep(0.01)  # nothing tells of a lock that is waited for
+
+
+async def test_an_end_beside_a_start_admits_what_the_start_adds(
+    acme: Client, fleet: Fleet, database: str
+) -> None:
+    """The start holds its slot and is not committed: an end that did not wait would admit nobody, and nor would it."""
+    await limit(acme, limit=1, onLimit="queue")
+    first = await started(acme)
+    await fleet.claim(first)
+    starting = await asyncpg.connect(database)
+    async with starting.transaction():
+        (turn,) = await starting.fetch("SELECT * FROM concurrency_turns")
+        slot = Slot(turn["tenant_id"], turn["workflow_id"], turn["key"])
+        await lock_slots(starting, [slot])
+        second, dispatch = new_id(), new_id()
+        await starting.execute(
+            """INSERT INTO runs (id, tenant_id, workflow_id, version_id, dispatch_id, limited)
+               SELECT $1, tenant_id, workflow_id, version_id, $2, true FROM runs""",
+            second,
+            dispatch,
+        )
+        assert await enter(starting, [Turn(slot, second, dispatch, 1)]) == []
+        ending = asyncio.ensure_future(fleet.finish(first))
+        await settled_or_waiting(starting, ending)
+    await ending
+    assert await due(fleet) == [str(second)]
+    await starting.close()
+
+
+async def test_a_start_beside_an_end_finds_the_place_that_it_leaves(
+    acme: Client, fleet: Fleet, database: str
+) -> None:
+    await limit(acme, limit=1, onLimit="queue")
+    first = await started(acme)
+    await fleet.admin.execute("DELETE FROM dispatches")
+    ending = await asyncpg.connect(database)
+    async with ending.transaction():
+        assert await leave(ending, [UUID(first)]) == []
+        starting = asyncio.ensure_future(started(acme))
+        await settled_or_waiting(ending, starting)
+    second = await starting
+    assert await due(fleet) == [second]
+    await ending.close()
 
 
 @pytest.mark.parametrize("on_limit", ["queue", "cancelPrevious"])
