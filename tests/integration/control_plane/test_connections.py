@@ -209,3 +209,22 @@ async def test_limits_of_a_connection_stand_instead_of_its_apps(admin: Client) -
     for wrong in ({"requestsPerSecond": 0}, {"requestsPerSecond": True}, {"burst": 1}):
         refused = await create_connection(admin, "other", limits=wrong)
         assert [p["path"] for p in refused["problems"]] == ["limits.requestsPerSecond"]
+
+
+async def test_what_is_known_of_a_connections_target_is_shown_and_goes_with_it(
+    admin: Client, owner: Pool
+) -> None:
+    await create_app(admin)
+    await create_connection(admin)
+    await owner.execute(
+        """INSERT INTO throttles (tenant_id, connection_id, open_until)
+           SELECT tenant_id, id, now() + interval '1 hour' FROM connections"""
+    )
+    shown = '{ connection(name: "shop-main") { breaker openUntil } }'
+    found = (await admin(shown))["connection"]
+    assert found["breaker"] == "OPEN"
+    assert found["openUntil"] is not None
+    await owner.execute("UPDATE throttles SET open_until = now()")
+    assert (await admin(shown))["connection"]["breaker"] == "HALF_OPEN"
+    assert (await admin(DELETE_CONNECTION, name="shop-main"))["deleteConnection"]["name"] == "shop-main"
+    assert await owner.fetchval("SELECT count(*) FROM throttles") == 0
