@@ -22,7 +22,7 @@ RULES: Mapping[str, Mapping[str, str]] = {
     "sweep_lapsed_claims": {
         "headrace_control.dispatch.sweeper:Sweeper.sweep": "without:leaves_lapsed_claims"
     },
-    "claim_tells_cancel": {"headrace_runner.claims:initial": "without:not_told"},
+    "claim_tells_cancel": {"headrace_control.internal_api.handover:Handover.of": "without:not_told"},
     "republish_the_same": {"headrace_runner.reporting:Reporting._publish": "without:published_once"},
 }
 
@@ -59,8 +59,9 @@ async def leaves_lapsed_claims(sweeper: Any) -> Any:
     return await type(sweep)(sweep.__code__, names)(sweeper)
 
 
-def not_told(*_: Any, **__: Any) -> Any:
-    return original(not_told)(cancel=False)
+async def not_told(handover: Any, *rest: Any) -> Any:
+    given, versions = await original(not_told)(handover, *rest)
+    return {run_id: {**what, "cancel": False} for run_id, what in given.items()}, versions
 
 
 async def published_once(reporting: Any, messages: Any) -> None:
