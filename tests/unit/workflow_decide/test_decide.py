@@ -1,12 +1,22 @@
 """`decide` on states that say by themselves what has to follow."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from headrace.workflow.commands import Finish, Park, Start
+from headrace.workflow.commands import Finish, Park, Resolve, Start
 from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
-from headrace.workflow.document import Document, Edge, Step
+from headrace.workflow.document import Document, Edge, Signal, Step, StepType
 from headrace.workflow.graph import Graph
-from headrace.workflow.state import ParkReason, RunState, RunStatus, StepState, StepStatus
+from headrace.workflow.state import (
+    Message,
+    MessageKind,
+    ParkReason,
+    RunState,
+    RunStatus,
+    StepState,
+    StepStatus,
+    WaitKind,
+)
 from rpds import HashTrieMap
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -46,3 +56,16 @@ def test_a_park_reaches_to_the_time_limit_at_most() -> None:
     doubtful = RunState(RunStatus.RUNNING, HashTrieMap({"one": StepState(StepStatus.UNKNOWN, 1)}))
     assert tuple(decide(graph, doubtful, NOW)) == (Park(ParkReason.IN_DOUBT, None),)
     assert tuple(decide(graph, doubtful, NOW, deadline=soon)) == (Park(ParkReason.IN_DOUBT, soon),)
+
+
+def test_of_two_waits_for_one_name_each_needs_a_signal_of_its_own() -> None:
+    steps = tuple(Step(key, StepType.SIGNAL, signal=Signal("go")) for key in ("a", "b"))
+    graph = Graph.of(Document("w", (Step("z"), *steps), (Edge("z", "a"), Edge("z", "b"))))
+    waiting = StepState(StepStatus.WAITING, wait={"kind": WaitKind.SIGNAL, "name": "go"})
+    rows = {"z": StepState(StepStatus.SUCCESS), "a": waiting, "b": waiting}
+    signals = tuple(Message(seq, MessageKind.SIGNAL, None, "go", {"payload": seq}) for seq in (1, 2))
+    state = RunState(RunStatus.RUNNING, HashTrieMap(rows), inbox=signals[:1])
+    (first,) = decide(graph, state, NOW)
+    assert isinstance(first, Resolve)
+    both = decide(graph, replace(state, inbox=signals), NOW)
+    assert {command.inbox for command in both if isinstance(command, Resolve)} == {(1,), (2,)}

@@ -1,5 +1,6 @@
 """Rows that wait: is the wait over, and if not, until when does it last? Pure; used by `decide`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -41,10 +42,12 @@ _NO_WAIT: JsonObject = {"kind": WaitKind.RETRY}
 
 @dataclass(slots=True)
 class Waits:
-    """The waits that are not over: why, and the first time at which one of them has to be looked at."""
+    """The waits that are not over: why, and the first time at which one of them has to be looked at. `taken` are the
+    signals that ended others: of two waits for one name, each needs a signal of its own."""
 
     reasons: set[ParkReason] = field(default_factory=set)
     wake: datetime | None = None
+    taken: set[int] = field(default_factory=set)
 
     def add(self, reason: ParkReason, until: datetime | None) -> None:
         self.reasons.add(reason)
@@ -69,7 +72,8 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
             if due:
                 return Resolve(key, StepStatus.SUCCESS, {"until": wait.get("until")})
         case WaitKind.SIGNAL:
-            if message := _signal(state, str(wait.get("name"))):
+            if message := _signal(state, str(wait.get("name")), waits.taken):
+                waits.taken.add(message.seq)
                 return Resolve(key, StepStatus.SUCCESS, message.data.get("payload"), None, (message.seq,))
             if due:
                 return _not_signaled(key, wait)
@@ -109,8 +113,9 @@ def _message(state: RunState, kind: MessageKind, key: str) -> Message | None:
     return next((m for m in state.inbox if m.kind is kind and m.step == key), None)
 
 
-def _signal(state: RunState, name: str) -> Message | None:
-    return next((m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.name == name), None)
+def _signal(state: RunState, name: str, taken: Collection[int]) -> Message | None:
+    signals = (m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.seq not in taken)
+    return next((m for m in signals if m.name == name), None)
 
 
 def _not_signaled(key: str, wait: JsonObject) -> Resolve:
