@@ -259,7 +259,8 @@ class Engine:
             data["error"] = error.as_json()
         self.emit(EventKind.COMPLETED, done.step, data)
         level = LogLevel.ERROR if error else LogLevel.INFO
-        words = f"failed: {error.message}" if error else "succeeded"
+        canceled = "is not asked any more" if status is StepStatus.CANCELED else "succeeded"
+        words = f"failed: {error.message}" if error else canceled
         self.log.write(level, f"step {done.step} {words}", step=done.step)
 
     # -- doubts --------------------------------------------------------------------------------------------

@@ -1,16 +1,29 @@
-"""A call that a dead runner announced is in doubt, whatever else is true of its run."""
+"""A call that a dead runner announced is in doubt, whatever else is true of its run; and how doubts are settled."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from headrace.workflow.commands import Doubt
+from headrace.workflow.commands import Compensate, Doubt, Park, Resolve, Settle, Start
 from headrace.workflow.decide import decide
+from headrace.workflow.document import Compensation, Condition, Document, Probe, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.parse import parse_document
-from headrace.workflow.state import RunState, RunStatus, StepState, StepStatus
+from headrace.workflow.state import (
+    Message,
+    MessageKind,
+    ParkReason,
+    RunState,
+    RunStatus,
+    StepState,
+    StepStatus,
+    Undoing,
+    WaitKind,
+)
 from rpds import HashTrieMap
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+DOUBT = StepState(StepStatus.UNKNOWN, 1, done=(1, 2))
 
 
 @pytest.mark.parametrize("why", ["nothing", "cancel", "deadline", "sibling"])
@@ -23,3 +36,47 @@ def test_doubt_comes_before_every_end(why: str) -> None:
     graph = Graph.of(parse_document({"workflow": "w", "steps": steps}))
     deadline = NOW if why == "deadline" else None
     assert list(decide(graph, state, NOW, (), deadline)) == [Doubt("a")]
+
+
+def one(**more: object) -> Graph:
+    return Graph.of(Document("w", (Step("a", action="app/do", **more),)))  # type: ignore[arg-type]
+
+
+def settled(status: StepStatus) -> Message:
+    return Message(1, MessageKind.SETTLE, "a", None, {"status": status, "by": "me"})
+
+
+def test_what_may_have_been_done_is_settled_before_it_is_undone() -> None:
+    graph = one(compensate=Compensation("app/undo"))
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": DOUBT}), cancel=True)
+    (turn,) = decide(graph, state, NOW)
+    assert turn == Compensate(Undoing(RunStatus.CANCELED))
+    turned = replace(state, status=RunStatus.COMPENSATING, undoing=Undoing(RunStatus.CANCELED))
+    assert list(decide(graph, turned, NOW)) == [Park(ParkReason.IN_DOUBT, None)]
+    (settle,) = decide(graph, replace(turned, inbox=(settled(StepStatus.SUCCESS),)), NOW)
+    assert isinstance(settle, Settle)
+    arrived = replace(turned, steps=HashTrieMap({"a": StepState(StepStatus.SUCCESS, 1, done=(1, 9))}))
+    assert list(decide(graph, arrived, NOW)) == [Start("a.undo")]
+
+
+def test_a_probe_settles_what_is_about_to_be_undone() -> None:
+    graph = one(compensate=Compensation("app/undo"), probe=Probe("app/ask", Condition("status", "exists")))
+    undoing = Undoing(RunStatus.CANCELED)
+    state = RunState(RunStatus.COMPENSATING, HashTrieMap({"a": DOUBT}), cancel=True, undoing=undoing)
+    assert list(decide(graph, state, NOW)) == [Start("a.probe")]
+
+
+def test_a_probe_that_is_under_way_is_not_asked_twice_and_answers_for_its_own_doubt() -> None:
+    graph = one(probe=Probe("app/ask", Condition("status", "exists")))
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": DOUBT}))
+    assert list(decide(graph, state, NOW, ["a.probe"])) == []
+    told = replace(state, inbox=(settled(StepStatus.QUEUED),))
+    assert list(decide(graph, told, NOW, ["a.probe"])) == []
+
+
+def test_a_probe_whose_doubt_a_person_settled_is_over() -> None:
+    graph = one(probe=Probe("app/ask", Condition("status", "exists")))
+    waiting = StepState(StepStatus.WAITING, 1, retry_at=NOW, wait={"kind": WaitKind.RETRY})
+    rows = {"a": StepState(StepStatus.QUEUED, 1), "a.probe": waiting}
+    commands = decide(graph, RunState(RunStatus.RUNNING, HashTrieMap(rows)), NOW)
+    assert set(commands) == {Resolve("a.probe", StepStatus.CANCELED), Start("a")}

@@ -17,15 +17,15 @@ from headrace.workflow.commands import (
     Finish,
     Park,
     Resolve,
-    SettleByProbe,
     Skip,
     Start,
 )
 from headrace.workflow.conditions import ConditionFailed, Evaluate, holds, no_expressions
 from headrace.workflow.document import Edge, EdgeOn, Ending, Join, OnError
+from headrace.workflow.doubt import asked, moot, settle
 from headrace.workflow.frontier import PASSED, SETTLED, Frontier
 from headrace.workflow.graph import Graph
-from headrace.workflow.keys import Part, item_key, probe_key, read_key
+from headrace.workflow.keys import Part, item_key, read_key
 from headrace.workflow.state import (
     Failure,
     ParkReason,
@@ -37,7 +37,7 @@ from headrace.workflow.state import (
     WaitKind,
 )
 from headrace.workflow.undo import undo
-from headrace.workflow.waiting import Waits, over, settlement
+from headrace.workflow.waiting import Waits, over
 
 # How many rows of one run are executed side by side by its runner.
 MAX_PARALLEL_STEPS = 20
@@ -125,11 +125,12 @@ def _has_done(frontier: Frontier, state: RunState) -> bool:
 
 
 def _undoable_open(frontier: Frontier, state: RunState, key: str) -> bool:
-    """A call that was begun and not answered for, or a child under way, that can be undone."""
+    """A call that was begun and not answered for, one in doubt, or a child under way, that can be undone."""
     name, row = read_key(key), state.step(key)
     if name.part is not None or row.items is not None or not frontier.graph.undoable(name.step):
         return False
-    return row.status is StepStatus.RUNNING or (row.wait or {}).get("kind") == WaitKind.CHILD
+    unanswered = row.status in (StepStatus.RUNNING, StepStatus.UNKNOWN)
+    return unanswered or (row.wait or {}).get("kind") == WaitKind.CHILD
 
 
 def _unanswered(frontier: Frontier, state: RunState, running: Collection[str]) -> list[Command]:
@@ -152,14 +153,17 @@ def _open_rows(
         if key in running:
             continue
         row = state.step(key)
+        if over_already := moot(state, key):
+            commands.append(over_already)
+            continue
         match row.status:
             case StepStatus.WAITING:
                 if command := over(key, row, state, now, waits):
                     commands.append(command)
             case StepStatus.UNKNOWN:
-                if command := settlement(key, state) or _probe(frontier, state, key, row):
+                if command := settle(frontier, state, key, running):
                     commands.append(command)
-                elif state.step(probe_key(key)).status not in (StepStatus.RUNNING, StepStatus.WAITING):
+                elif not asked(state, key, running):
                     in_doubt = True
             case _ if row.items is None:
                 commands.append(Start(key))
@@ -192,22 +196,6 @@ def _items(frontier: Frontier, key: str, running: Collection[str]) -> list[Comma
             following, index = index, index + 1
         commands.append(Start(item_key(key, following)))
     return commands
-
-
-def _probe(frontier: Frontier, state: RunState, key: str, row: StepState) -> Command | None:
-    """The step's probe, if it has one and it has not been asked about this doubt.
-
-    An answer that is older than the doubt says nothing about it: then a person is asked.
-    """
-    name = read_key(key)
-    if name.part is not None or frontier.graph.steps[name.step].probe is None:
-        return None
-    probe = state.step(probe_key(key))
-    if probe.status is StepStatus.QUEUED:
-        return Start(probe_key(key))
-    if probe.status is StepStatus.SUCCESS and (probe.done or (0, 0)) > (row.done or (0, 0)):
-        return SettleByProbe(key)
-    return None
 
 
 def _candidates(

@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from headrace.workflow.commands import Cancel, Command, Finish, Park, Start
+from headrace.workflow.doubt import settle
 from headrace.workflow.frontier import Frontier
-from headrace.workflow.keys import undo_key
+from headrace.workflow.keys import probe_key, read_key, undo_key
 from headrace.workflow.state import (
     Failure,
     ParkReason,
@@ -19,6 +20,8 @@ from headrace.workflow.state import (
 from headrace.workflow.waiting import Waits, over, settlement
 
 _SHOWN = 10
+# How many doubts are settled side by side.
+MOST_PROBES = 20
 
 
 def undo(
@@ -27,8 +30,9 @@ def undo(
     """One compensation after another, in the reverse order in which the steps were completed.
 
     rule compensate_after_children: children that were under way are waited for first (they were asked to cancel); one
-    that ended well meanwhile is undone too. A compensation that failed for good is passed over, and told of at the
-    end. Neither a cancel (rule cancel_spares_compensation) nor the run's time limit ends this.
+    that ended well meanwhile is undone too. So is whoever settles a doubt about what could be undone. A compensation
+    that failed for good is passed over, and told of at the end. Neither a cancel (rule cancel_spares_compensation) nor
+    the run's time limit ends this.
     """
     if running:
         return ()
@@ -39,6 +43,8 @@ def undo(
         return ended
     if waits.reasons:
         return (Park(ParkReason.CHILD, None),)
+    if commands := _settle_doubts(frontier, state, undoing, now):
+        return commands
     failed: list[str] = []
     # rule undo_in_reverse: by the places of the events that completed them, not by clocks. rule undo_once: what is
     # COMPENSATED is not among them any more.
@@ -50,6 +56,38 @@ def undo(
         return (_next(undo_key(key), row, state, now),)
     error = _told(undoing.error, failed)
     return (Cancel(error),) if undoing.outcome is RunStatus.CANCELED else (Finish(error),)
+
+
+def _settle_doubts(frontier: Frontier, state: RunState, undoing: Undoing, now: datetime) -> Sequence[Command]:
+    """What tells whether calls in doubt were made (rule turn_after_answers): only then they can be undone.
+
+    A run that undoes another takes its steps as that one left them.
+    """
+    if undoing.outcome is RunStatus.SUCCESS:
+        return ()
+    commands: list[Command] = []
+    waits, in_doubt = Waits(), False
+    for key in frontier.open:
+        name, row = read_key(key), state.step(key)
+        if (
+            name.part is not None
+            or row.status is not StepStatus.UNKNOWN
+            or not frontier.graph.undoable(name.step)
+        ):
+            continue
+        probe = state.step(probe_key(key))
+        if command := settle(frontier, state, key, ()):
+            commands.append(command)
+        elif probe.status is StepStatus.WAITING:
+            if again := over(probe_key(key), probe, state, now, waits):
+                commands.append(again)
+        elif probe.status is StepStatus.RUNNING:
+            commands.append(Start(probe_key(key)))
+        else:
+            in_doubt = True
+    if not commands and (in_doubt or waits.reasons):
+        return (Park(ParkReason.IN_DOUBT if in_doubt else waits.reason, waits.wake),)
+    return commands[:MOST_PROBES]
 
 
 def _next(key: str, row: StepState, state: RunState, now: datetime) -> Command:
