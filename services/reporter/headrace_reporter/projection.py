@@ -155,7 +155,7 @@ def _change(run: RunRow, event: Event, now: datetime) -> None:
         case EventKind.STARTED:
             step = _step(run, event)
             step.status, step.in_flight, step.retry_at = StepStatus.RUNNING, bool(data.get("unsafe")), None
-            step.wait = None
+            step.wait, step.error = None, None
             step.started_at = step.started_at or event.at
             step.input = data.get("input", step.input)
             items = data.get("items")
@@ -205,7 +205,7 @@ def _wait(run: RunRow, event: Event) -> None:
     kind = WaitKind(str(wait["kind"]))
     until = _time(wait["until"]) if wait.get("until") else None
     step.status, step.in_flight = StepStatus.WAITING, False
-    step.wait, step.retry_at = wait, until
+    step.wait, step.retry_at, step.error = wait, until, None
     step.started_at = step.started_at or event.at
     step.input = event.data.get("input", step.input)
     key = _key(event)
@@ -235,8 +235,8 @@ def _complete(run: RunRow, event: Event) -> None:
     step.output, step.error = data.get("output"), data.get("error")
     open_again = status in (StepStatus.UNKNOWN, StepStatus.QUEUED)
     step.finished_at = None if open_again else event.at
-    if status in (StepStatus.SUCCESS, StepStatus.UNKNOWN):
-        step.done = (event.epoch, event.seq)
+    placed = status in (StepStatus.SUCCESS, StepStatus.UNKNOWN)
+    step.done = (event.epoch, event.seq) if placed else None
     if status is not StepStatus.SKIPPED:
         step.started_at = step.started_at or event.at
     _attempt(run, event, step)

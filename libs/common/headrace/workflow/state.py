@@ -315,6 +315,7 @@ def _fold_step(step: StepState, change: Change) -> StepState:
             return replace(
                 step,
                 status=status,
+                error=None,
                 retry_at=None,
                 wait=None,
                 in_flight=unsafe,
@@ -345,7 +346,8 @@ def _fold_step(step: StepState, change: Change) -> StepState:
                 status = move_step(status, StepStatus.RUNNING)
             if status is not StepStatus.WAITING:
                 status = move_step(status, StepStatus.WAITING)
-            return replace(step, status=status, retry_at=_time(wait.get("until")), wait=wait, in_flight=False)
+            until = _time(wait.get("until"))
+            return replace(step, status=status, error=None, retry_at=until, wait=wait, in_flight=False)
         case EventKind.REMINDED:
             if step.status is not StepStatus.WAITING or step.wait is None:
                 raise IllegalMove("reminded of nothing")
@@ -393,7 +395,8 @@ def _cancel_open_steps(state: RunState) -> RunState:
     steps = state.steps
     for key, step in state.steps.items():
         if step.status not in ENDED_STEP and step.status is not StepStatus.UNKNOWN:
-            steps = steps.insert(key, replace(step, status=StepStatus.CANCELED, in_flight=False))
+            canceled = replace(step, status=StepStatus.CANCELED, retry_at=None, in_flight=False)
+            steps = steps.insert(key, canceled)
     return replace(state, steps=steps)
 
 
