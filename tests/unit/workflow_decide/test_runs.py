@@ -1,19 +1,35 @@
-"""`decide` and `fold` from any graph, by any order of results, amid crashes, cancels, parks and time limits."""
+"""`decide` and `fold` from any graph, by any order of results, messages and news, amid crashes, pauses, cancels,
+parks and time limits."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from random import Random
 
 from headrace.workflow.graph import Graph
-from hypothesis import HealthCheck, given, settings
+from headrace.workflow.state import RunStatus
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.workflow_decide.ends import check_end
 from tests.unit.workflow_decide.graphs import MOST_STEPS, graphs
-from tests.unit.workflow_decide.world import BEGIN, World, check_end
+from tests.unit.workflow_decide.world import BEGIN, World
 
-ANSWERS = st.lists(st.integers(0, 60), max_size=80)
+
+def _many(seed: int) -> list[int]:
+    random = Random(seed)
+    return [random.randrange(61) for _ in range(random.randrange(400))]
+
+
+# Short lists shrink well; long random ones lead further.
+ANSWERS = st.lists(st.integers(0, 60), max_size=120) | st.integers(0, 2**32).map(_many)
 UNSAFE = st.frozensets(st.sampled_from([f"s{n}" for n in range(MOST_STEPS)]))
-DEADLINES = st.none() | st.integers(1, 60).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
+DEADLINES = st.integers(1, 60).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
 
-thorough = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+)
 
 
 @thorough
@@ -21,7 +37,7 @@ thorough = settings(max_examples=250, deadline=None, suppress_health_check=[Heal
 def test_every_run_ends_and_its_end_is_stable(
     graph: Graph, answers: list[int], unsafe: frozenset[str]
 ) -> None:
-    world = World(graph, answers, unsafe, None)
+    world = World(graph, answers, unsafe)
     world.live()
     check_end(world)
 
@@ -29,9 +45,9 @@ def test_every_run_ends_and_its_end_is_stable(
 @thorough
 @given(graphs(), ANSWERS, UNSAFE, DEADLINES)
 def test_a_time_limit_wins(
-    graph: Graph, answers: list[int], unsafe: frozenset[str], deadline: object
+    graph: Graph, answers: list[int], unsafe: frozenset[str], deadline: datetime
 ) -> None:
-    world = World(graph, answers, unsafe, deadline)  # type: ignore[arg-type]
+    world = World(graph, answers, unsafe, deadline)
     world.live()
     check_end(world)
 
@@ -39,7 +55,20 @@ def test_a_time_limit_wins(
 @thorough
 @given(graphs())
 def test_without_trouble_every_call_is_made_once_at_most(graph: Graph) -> None:
-    world = World(graph, [], frozenset(), None)
+    world = World(graph, [])
     world.live()
     check_end(world)
     assert len(world.calls) == len(set(world.calls))
+
+
+@thorough
+@given(graphs(calm=True), ANSWERS, UNSAFE, ANSWERS)
+def test_a_run_that_undoes_another_undoes_all_of_it(
+    graph: Graph, answers: list[int], unsafe: frozenset[str], undoing: list[int]
+) -> None:
+    origin = World(graph, answers[:30], unsafe)
+    origin.live()
+    assume(origin.table.status is RunStatus.SUCCESS)
+    world = World(graph, undoing, unsafe, origin=origin.table.steps)
+    world.live()
+    check_end(world)

@@ -1,65 +1,81 @@
 """One run, advanced to its end by `decide` and `fold`, amid whatever may happen to it.
 
 What happens is a list of numbers: each is the answer to the next question (which step ends? how? does the
-runner die here?). When the list is used up, every answer is the benign one, so the run has to end.
+runner die here? does somebody send a signal?). When the list is used up, every answer is the benign one, so the run
+has to end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from headrace.ids import new_id
 from headrace.messages import Event
-from headrace.workflow.commands import Cancel, Command, Doubt, Finish, Park, Skip, Start
-from headrace.workflow.conditions import holds
-from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial, upstream
-from headrace.workflow.document import OnError
+from headrace.workflow.commands import Command
 from headrace.workflow.graph import Graph
+from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
     ENDED_RUN,
-    ENDED_STEP,
     MOVES_OF_RUN,
     MOVES_OF_STEP,
     Change,
     EventKind,
-    ParkReason,
+    MessageKind,
     RunState,
     RunStatus,
-    StepState,
     StepStatus,
+    WaitKind,
     fold,
 )
+from headrace_reporter.projection import StepRow
 
-from tests.unit.workflow_decide.table import Table
+from tests.unit.workflow_decide.checks import decided
+from tests.unit.workflow_decide.holder import Holder
+from tests.unit.workflow_decide.table import Table, same_as
 
 T = TypeVar("T")
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
-MOST_TURNS = 500
-_ERROR = {"code": "E", "message": "it failed"}
-_SETTLED = {StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CACHED}
+MOST_TURNS = 1_000
+# A claim that does nothing but park may have met a message that its parking did not know of. Twice in a row, with
+# nothing happening between, is going round in circles.
+_MOST_IDLE = 1
+
+_HELD = ("end", "end", "end", "end", "crash", "tell", "flush", "drain")
+_ANY = ("later", "late", "cancel", "pause", "resume", "signal", "decide", "child", "settle")
 
 
 class World:
-    """`unsafe` are the calls that can not be repeated; `deadline` is the run's time limit."""
+    """`unsafe` are the steps whose calls can not be repeated; `deadline` is the run's time limit; `origin`, if given,
+    the rows of the run that this one undoes."""
 
     def __init__(
-        self, graph: Graph, answers: Sequence[int], unsafe: frozenset[str], deadline: datetime | None
+        self,
+        graph: Graph,
+        answers: Sequence[int],
+        unsafe: frozenset[str] = frozenset(),
+        deadline: datetime | None = None,
+        origin: Mapping[str, StepRow] | None = None,
     ) -> None:
         self.graph, self.unsafe, self.deadline = graph, unsafe, deadline
         self._answers = iter(answers)
         self.now = BEGIN
-        self.table = Table(new_id(), new_id())
+        undoes = None if origin is None else new_id()
+        self.table = Table(new_id(), new_id(), dict(origin or {}), undoes)
+        self._origin = dict(origin or {})
         self.partition: list[Event] = []  # confirmed, or arrived all the same
         self._applied = 0
         self._written: list[Event] = []  # not confirmed yet
-        self._seq = 0
-        self.state = initial()
-        self.running: set[str] = set()
-        self._draining = self._left = False
-        self.calls: list[str] = []
-        self.last_park: Park | None = None
+        self._seq = self.claims = self._idle = 0
+        self.holder: Holder | None = None
+        self.calls: list[tuple[str, int]] = []
+
+    @property
+    def state(self) -> RunState:
+        assert self.holder is not None
+        return self.holder.state
 
     # -- the story -----------------------------------------------------------------------------------------
 
@@ -67,311 +83,240 @@ class World:
         """Advance the run until it has ended."""
         self._claim()
         for _ in range(MOST_TURNS):
-            if self.state.status in ENDED_RUN:
-                self._apply(len(self.partition))
+            if self.holder is not None:
+                self._hold(self.holder)
+            elif self.table.status in ENDED_RUN:
                 return
-            if self._left:
-                self._come_back()
-            elif self._turn():
-                self._something_happens()
-        raise AssertionError("the run does not end")
+            else:
+                self._wait()
+        raise AssertionError(f"the run does not end: {self.table.status}")
+
+    def _hold(self, holder: Holder) -> None:
+        waits = holder.turn()
+        if holder.left:
+            if self.answer(*[False] * 6, True):
+                self._crash()
+            else:
+                self.confirm()
+                self._check_idle()
+                self._apply(len(self.partition))
+                self.holder = None
+        elif waits:
+            happening = self.answer(*_HELD, *_ANY)
+            match happening:
+                case "crash":
+                    self._crash()
+                case "tell":
+                    table = self.table
+                    holder.hear(table.cancel_requested, table.pause_requested, table.checkpoint())
+                case "flush":
+                    self.confirm()
+                case "drain":
+                    holder.draining = True
+                case "end" if holder.running:
+                    holder.end_of_attempt(self.answer(*sorted(holder.running)))
+                case "end":
+                    self.now += timedelta(seconds=1)
+                case _:
+                    self._happens(happening)
+
+    def _wait(self) -> None:
+        """Nobody holds the run: its time comes, somebody does something, or a job brings it to a runner."""
+        table = self.table
+        if table.due is not None and table.due <= self.now:
+            self._claim()
+            return
+        match self.answer("help", "help", "time", *_ANY):
+            case "help" if table.status is RunStatus.PAUSED:
+                table.resume(self.now)
+            case "help" if helps := self._helps():
+                self._happens(self.answer(*helps))
+            case "help" | "time":
+                assert table.due is not None or self._helps() or table.status is RunStatus.PAUSED, "lost"
+                self.now = table.due or self.now
+            case happening:
+                self._happens(happening)
+
+    def _helps(self) -> list[str]:
+        """What somebody can do so that the run goes on."""
+        table = self.table
+        helps = ["settle"] * bool(table.doubts())
+        helps += ["child"] * bool(table.open_children())
+        helps += ["decide"] * bool(table.open_waits(WaitKind.APPROVAL))
+        return helps + ["signal"] * bool(table.open_waits(WaitKind.SIGNAL))
+
+    def _happens(self, happening: str) -> None:
+        table, now = self.table, self.now
+        self._idle = 0
+        match happening:
+            case "later":
+                self.now += timedelta(seconds=self.answer(1, 10, 100))
+            case "late":
+                self._apply(self.answer(*range(self._applied, len(self.partition) + 1)))
+            case "cancel":
+                table.cancel(now)
+            case "pause":
+                table.pause()
+            case "resume":
+                table.resume(now)
+            case "signal":
+                waiting = [table.steps[k].wait or {} for k in table.open_waits(WaitKind.SIGNAL)]
+                name = self.answer(*[str(wait["name"]) for wait in waiting], "go", "s0", "s1", "other")
+                table.post(MessageKind.SIGNAL, None, name, {"payload": len(table.inbox)}, now)
+            case "decide" if waiting_rows := table.open_waits(WaitKind.APPROVAL):
+                key = self.answer(*waiting_rows)
+                decision = self.answer("APPROVED", "APPROVED", "REJECTED")
+                table.waits[key] = "DECIDED"
+                table.post(MessageKind.DECISION, key, None, {"decision": decision}, now)
+            case "child" if children := table.open_children():
+                self._child_ends(self.answer(*children))
+            case "settle" if doubts := table.doubts():
+                key, status = self.answer(*doubts), self.answer("SUCCESS", "FAILED", "QUEUED")
+                data: dict[str, Any] = {"status": status, "by": "me"}
+                data |= {"output": {"n": 2, "row": key}} if status == "SUCCESS" else {}
+                table.post(MessageKind.SETTLE, key, None, data, now)
+
+    def _child_ends(self, run_id: str) -> None:
+        row = self.table.children[run_id]
+        row.ended = True
+        ends = ["SUCCESS", "SUCCESS", "FAILED"]
+        if not row.undoes:
+            ends = ["CANCELED", "SUCCESS", "FAILED"] if row.cancel else [*ends, "CANCELED"]
+        status = self.answer(*ends)
+        data = {"runId": run_id, "status": status, "result": {"n": self.answer(1, 2), "row": row.step}}
+        self.table.post(MessageKind.CHILD_ENDED, row.step, None, data, self.now)
+
+    # -- claims --------------------------------------------------------------------------------------------
 
     def _claim(self) -> None:
         """Any runner, the first or the next: barrier if it is a take-over, then the checkpoint."""
-        takeover = self.table.claim()
-        self._seq, self._written, self.running = 0, [], set()
-        self._draining = self._left = False
+        table = self.table
+        assert table.status not in (*ENDED_RUN, RunStatus.PAUSED)
+        takeover = table.claim()
+        self.claims += 1
+        self._seq, self._written = 0, []
         if takeover:
-            self._write(EventKind.CLAIMED, None, {})
-            self._confirm()
+            self.write(EventKind.CLAIMED, None, {})
+            self.confirm()
         self._apply(len(self.partition))
         self._check_checkpoint()
-        self.state = self.table.checkpoint()
+        # A park or an end that was still on its way has closed the claim: the checkpoint is for its holder alone.
+        self.holder = Holder(self, table.checkpoint()) if table.claim_open else None
 
-    def _turn(self) -> bool:
-        """The engine's turn; whether there is nothing left to do but wait."""
-        if self.deadline and self.now >= self.deadline:
-            self.running.clear()  # the engine stops its steps
-        commands = decide(self.graph, self.state, self.now, set(self.running), self.deadline)
-        self._check_commands(commands)
-        waits = True
-        for command in commands:
-            match command:
-                case Start(key):
-                    if not self._draining:
-                        self._start(key)
-                case Skip(key):
-                    self._emit(EventKind.COMPLETED, key, {"status": "SKIPPED"})
-                    waits = False
-                case Doubt(key):
-                    self._emit(EventKind.COMPLETED, key, {"status": "UNKNOWN", "error": _ERROR})
-                    waits = False
-                case Park(reason, resume_at):
-                    self.last_park = command
-                    self._park(reason, resume_at)
-                case Finish(error):
-                    data = {"status": "FAILED", "error": error.as_json()} if error else {"status": "SUCCESS"}
-                    self._emit(EventKind.FINISHED, None, data)
-                    self._confirm()
-                case Cancel():
-                    self._emit(EventKind.CANCELED, None, {})
-                    self._confirm()
-        over = self._left or self.state.status in ENDED_RUN
-        if self._draining and not self.running and waits and not over:
-            self.last_park = Park(ParkReason.HANDED_BACK, self.now)
-            self._park(ParkReason.HANDED_BACK, self.now)
-        return waits and not over and not self._left
-
-    def _something_happens(self) -> None:
-        happening = self._answer("end", "end", "end", "crash", "cancel", "tell", "later", "late", "drain")
-        match happening:
-            case "crash":
-                arrived = self._answer(*range(len(self._written) + 1))
-                self.partition += self._written[:arrived]
-                self._claim()
-            case "cancel":
-                self.table.cancel_requested = True
-            case "tell" if self.table.cancel_requested:
-                self.state = replace(self.state, cancel=True)
-            case "later":
-                self.now += timedelta(seconds=self._answer(1, 10, 100))
-            case "late":
-                self._apply(self._answer(*range(self._applied, len(self.partition) + 1)))
-            case "drain":
-                self._draining = True
-            case _ if self.running:
-                self._end_of_attempt(self._answer(*sorted(self.running)))
-            case _:
-                self.now += timedelta(seconds=1)
-
-    def _come_back(self) -> None:
-        """The run is parked. Its time comes, or a person does."""
-        assert self.last_park is not None
-        self._apply(len(self.partition))
-        doubted = [key for key in self.graph.order if self.state.step(key).status is StepStatus.UNKNOWN]
-        settles = self.last_park.reason is ParkReason.IN_DOUBT and self._answer(True, True, False)
-        if self._answer(False, False, True) or not (settles or self.last_park.resume_at):
-            self.table.cancel_requested = True
-        elif not settles and self.last_park.resume_at:
-            self.now = max(self.now, self.last_park.resume_at)
-        self._claim()
-        if settles and not self.state.cancel:
-            for key in doubted:
-                settled = self._answer("SUCCESS", "FAILED")
-                self._emit(EventKind.COMPLETED, key, {"status": settled, "output": {"n": 2}})
-
-    # -- steps ---------------------------------------------------------------------------------------------
-
-    def _start(self, key: str) -> None:
-        if self._answer(False, False, False, True):  # its input can not be rendered
-            self._emit(EventKind.COMPLETED, key, {"status": "FAILED", "error": _ERROR})
-            return
-        self._announce(key)
-        if self.graph.steps[key].type == "transform":
-            self._emit(
-                EventKind.COMPLETED,
-                key,
-                {"status": "SUCCESS", "output": {"n": 1}, "attempt": self._attempt(key, "SUCCESS")},
-            )
+    def _crash(self) -> None:
+        """The runner dies; of what it wrote last, some arrives."""
+        arrived = self.answer(*range(len(self._written) + 1))
+        self.partition += self._written[:arrived]
+        self._idle = 0
+        if self.answer(True, False):
+            self._apply(len(self.partition))  # before its lease lapses
+        if self.table.status in ENDED_RUN or not self.table.claim_open:
+            self.holder = None
         else:
-            self.running.add(key)
+            self._claim()
 
-    def _announce(self, key: str) -> None:
-        number = self.state.step(key).attempts + 1
-        self._emit(EventKind.STARTED, key, {"attempt": number, "unsafe": key in self.unsafe})
-        if self.graph.steps[key].type == "action":
-            self._confirm()
-            self._check_call(key)
-            self.calls.append(key)
+    # -- what a holder sees of it --------------------------------------------------------------------------
 
-    def _end_of_attempt(self, key: str) -> None:
-        outcomes = ["SUCCESS", "SUCCESS", "FAILED", "AGAIN", "LATER"] + ["UNKNOWN"] * (key in self.unsafe)
-        outcome = self._answer(*outcomes)
-        match outcome:
-            case "AGAIN" | "LATER":
-                data: dict[str, Any] = {"attempt": self._attempt(key, "FAILED"), "error": _ERROR}
-                if outcome == "LATER" or self.state.cancel or self._draining:
-                    data["retryAt"] = (self.now + timedelta(seconds=self._answer(0, 5, 50))).isoformat()
-                self._emit(EventKind.ATTEMPTED, key, data)
-                if "retryAt" in data:
-                    self.running.discard(key)
-                else:
-                    self._announce(key)
-            case _:
-                data = {"status": outcome, "attempt": self._attempt(key, outcome)}
-                if outcome == "SUCCESS":
-                    data["output"] = {"n": self._answer(1, 2)}
-                else:
-                    data["error"] = _ERROR
-                self._emit(EventKind.COMPLETED, key, data)
-                self.running.discard(key)
+    def answer(self, *options: T) -> T:
+        """The next answer; the first option is the benign one."""
+        return options[next(self._answers, 0) % len(options)] if len(options) > 1 else options[0]
 
-    def _attempt(self, key: str, outcome: str) -> dict[str, Any]:
-        return {
-            "number": self.state.step(key).attempts + 1,
-            "outcome": outcome,
-            "startedAt": self.now.isoformat(),
-            "durationMs": 1,
-        }
-
-    # -- events --------------------------------------------------------------------------------------------
-
-    def _park(self, reason: ParkReason, resume_at: datetime | None) -> None:
-        data = {"reason": str(reason)} | ({"resumeAt": resume_at.isoformat()} if resume_at else {})
-        self._emit(EventKind.PARKED, None, data)
-        self._confirm()
-        self._left = True
-
-    def _emit(self, kind: EventKind, step: str | None, data: dict[str, Any]) -> None:
-        before = self.state
-        self.state = fold(before, Change(kind, step, data))
-        _check_moves(before, self.state)
-        self._write(kind, step, data)
-
-    def _write(self, kind: EventKind, step: str | None, data: dict[str, Any]) -> None:
+    def write(self, kind: EventKind, step: str | None, data: dict[str, Any]) -> tuple[int, int]:
         self._seq += 1
         table = self.table
-        self._written.append(
-            Event(table.tenant_id, table.run_id, table.epoch, self._seq, kind, self.now, step, data)
+        event = Event(
+            table.tenant_id, table.run_id, table.epoch, self._seq, kind, self.now, step, deepcopy(data)
         )
+        self._written.append(event)
+        return table.epoch, self._seq
 
-    def _confirm(self) -> None:
+    def confirm(self) -> None:
         self.partition += self._written
         self._written = []
+
+    def called(self, key: str) -> None:
+        """Nothing that was reported is called again; nothing that can not be repeated is called in doubt."""
+        number = self.state.step(key).round
+        self.calls.append((key, number))
+        about = [event for event in self.partition if event.step == key]
+        for event in about:
+            reported = event.kind in (EventKind.COMPLETED, EventKind.SETTLED)
+            ended = reported and event.data["status"] not in (StepStatus.UNKNOWN, StepStatus.QUEUED)
+            assert not ended, f"{key} was reported and is called again"
+            assert event.data.get("round", 0) <= number, f"a round of {key} was reported and is called again"
+        if len(about) > 1:
+            began = about[-2].kind is EventKind.STARTED and about[-2].data["unsafe"]
+            assert not began, f"{key} is called again while it is in doubt"
+
+    def decided(self, holder: Holder, deadline: datetime | None) -> Sequence[Command]:
+        known = {message.seq for message in holder.state.inbox}
+        used = {seq for event in self._written for seq in event.data.get("inbox", ())}
+        given = {seq for seq in self.table.inbox if seq <= holder.state.inbox_seen} - self.table.used - used
+        assert known >= given - self._used_in(self.partition), "a message is lost"
+        return decided(holder.frontier, holder.state, self.now, set(holder.running), deadline)
+
+    def folded(self, before: RunState, change: Change, after: RunState) -> None:
+        assert fold(before, change) == after
+        assert change.data == self._written[-1].data, "folding changed the event"
+        if after.status is not before.status:
+            assert after.status in MOVES_OF_RUN[before.status]
+        moved = {change.step, read_key(change.step).work} if change.step else {*after.steps}
+        for key in filter(None, moved):
+            old, new = before.step(key).status, after.step(key).status
+            # A step whose start travels with its end passes through RUNNING within one event.
+            passed = StepStatus.RUNNING in MOVES_OF_STEP[old] and new in MOVES_OF_STEP[StepStatus.RUNNING]
+            assert old is new or new in MOVES_OF_STEP[old] or passed, f"{key}: {old} became {new}"
+
+    # -- the reporter, and what it must be true of it ------------------------------------------------------
 
     def _apply(self, up_to: int) -> None:
         """The reporter catches up, in batches of any size; what it has applied may come again."""
         while self._applied < up_to:
-            end = self._answer(up_to, *range(self._applied + 1, up_to + 1))
-            begin = self._answer(self._applied, *range(self._applied))
+            end = self.answer(up_to, *range(self._applied + 1, up_to + 1))
+            begin = self.answer(self._applied, *range(self._applied))
             self.table.apply(self.partition[begin:end], self.now)
             self._applied = end
 
-    def _answer(self, *options: T) -> T:
-        """The next answer; the first option is the benign one."""
-        return options[next(self._answers, 0) % len(options)] if len(options) > 1 else options[0]
+    def _used_in(self, events: Sequence[Event]) -> set[int]:
+        return {seq for event in events for seq in event.data.get("inbox", ())}
 
-    # -- what must hold ------------------------------------------------------------------------------------
-
-    def _check_commands(self, commands: Sequence[Command]) -> None:
-        assert commands == decide(self.graph, self.state, self.now, set(self.running), self.deadline)
-        starts = [command.step for command in commands if isinstance(command, Start)]
-        over = self.deadline is not None and self.now >= self.deadline
-        seen = self.state  # skips take effect in the order in which they are commanded
-        for command in commands:
-            match command:
-                case Park() | Finish() | Cancel():
-                    assert len(commands) == 1
-                    assert not self.running
-                    if isinstance(command, Park):
-                        assert not self.state.cancel
-                        assert not over
-                        assert command.resume_at or not self.deadline
-                        assert not self.deadline or command.resume_at <= self.deadline
-                case Start(key):
-                    assert not self.state.cancel
-                    assert not over
-                    assert _is_ready(self.graph, seen, key) is True
-                case Skip(key):
-                    assert _is_ready(self.graph, seen, key) is False
-                    assert seen.step(key).status is StepStatus.QUEUED
-                    seen = replace(seen, steps=seen.steps.insert(key, StepState(StepStatus.SKIPPED)))
-                case Doubt(key):
-                    assert self.state.step(key).in_flight
-        doubtful = any(s.in_flight or s.status is StepStatus.UNKNOWN for s in self._steps_at_rest())
-        assert not (starts and doubtful), "something new begins beside a step that nobody can answer for"
-        assert len(set(starts)) == len(starts)
-        assert not set(starts) & self.running
-        assert len(starts) + len(self.running) <= MAX_PARALLEL_STEPS
-
-    def _steps_at_rest(self) -> list[StepState]:
-        return [step for key, step in self.state.steps.items() if key not in self.running]
-
-    def _check_call(self, key: str) -> None:
-        """Nothing that was reported is called again; nothing that can not be repeated is called in doubt."""
-        about = [event for event in self.partition if event.step == key]
-        ended = [e for e in about if e.kind is EventKind.COMPLETED and e.data["status"] in ENDED_STEP]
-        assert not ended, f"{key} was reported and is called again"
-        if key in self.unsafe and len(about) > 1:
-            assert about[-2].kind is not EventKind.STARTED, f"{key} is called again while it is in doubt"
+    def folded_history(self) -> RunState:
+        """The run, by its history alone."""
+        origin = Table(self.table.tenant_id, self.table.run_id, dict(self._origin), self.table.undoes)
+        folded = replace(origin.checkpoint(), status=RunStatus.RUNNING)
+        for event in self.partition:
+            if event.kind is not EventKind.CLAIMED:
+                place = (event.epoch, event.seq)
+                folded = fold(folded, Change(event.kind, event.step, event.data, place))
+        return folded
 
     def _check_checkpoint(self) -> None:
         """Everything was applied: the table says what folding the partition says."""
-        folded = initial()
-        for event in self.partition:
-            folded = fold(folded, Change(event.kind, event.step, event.data))
-        same_as(self.table, folded)
+        same_as(self.table, self.folded_history())
+
+    def _check_idle(self) -> None:
+        parked = [event for event in self.partition if event.epoch == self.table.epoch]
+        alone = all(event.kind in (EventKind.CLAIMED, EventKind.PARKED) for event in parked)
+        handed_back = parked[-1].data.get("reason") in ("HANDED_BACK", "PAUSED")
+        self._idle = self._idle + 1 if alone and not handed_back else 0
+        assert self._idle <= _MOST_IDLE + 1, "the run comes back and parks, again and again"
 
 
-def same_as(table: Table, folded: RunState) -> None:
-    """The step rows are the folded steps."""
-    assert set(table.steps) == set(folded.steps)
-    for key, row in table.steps.items():
-        step = folded.steps[key]
-        assert (row.status, row.attempts, row.in_flight) == (step.status, step.attempts, step.in_flight), key
-        if row.status in _SETTLED:
-            assert row.output == step.output
-            assert row.error == (step.error.as_json() if step.error else None)
-        if row.status is StepStatus.WAITING:
-            assert row.retry_at == step.retry_at
-
-
-def _check_moves(before: RunState, after: RunState) -> None:
-    if after.status is not before.status:
-        assert after.status in MOVES_OF_RUN[before.status]
-    for key, step in after.steps.items():
-        old, new = before.step(key).status, step.status
-        # A step whose start travels with its end passes through RUNNING within one event.
-        steps = [MOVES_OF_STEP[old], MOVES_OF_STEP[StepStatus.RUNNING] if old != StepStatus.RUNNING else ()]
-        through = StepStatus.RUNNING in steps[0] and new in steps[1]
-        assert old is new or new in steps[0] or through, f"{key}: {old} became {new}"
-
-
-def _is_ready(graph: Graph, state: RunState, key: str) -> bool | None:
-    """An oracle of its own: True begin, False skip, None wait."""
-    edges = graph.incoming[key]
-    statuses = [state.step(edge.from_step).status for edge in edges]
-    if not all(status in _SETTLED for status in statuses):
-        return None
-    return not edges or any(_is_taken(graph, state, edge) for edge in edges)
-
-
-def _is_taken(graph: Graph, state: RunState, edge: Any) -> bool:
-    step = state.step(edge.from_step)
-    goes_on = step.status is StepStatus.SUCCESS or (
-        step.status is StepStatus.FAILED and graph.steps[edge.from_step].on_error is OnError.CONTINUE
-    )
-    return goes_on and (edge.when is None or holds(edge.when, upstream(step)))
-
-
-def check_end(world: World) -> None:
-    """The end is explained by what happened, every step has its due, and nothing can change it any more."""
-    graph, state, table = world.graph, world.state, world.table
-    same_as(table, state)
-    assert table.status is state.status
-    match state.status:
-        case RunStatus.SUCCESS:
-            for key in graph.order:
-                expected = _is_ready(graph, state, key)
-                status = state.step(key).status
-                assert status in _SETTLED
-                assert (status is StepStatus.SKIPPED) == (expected is False), f"{key} is {status}"
-                assert status is not StepStatus.FAILED or graph.steps[key].on_error is OnError.CONTINUE
-        case RunStatus.FAILED:
-            failed = [key for key in graph.order if state.step(key).status is StepStatus.FAILED]
-            fatal = any(graph.steps[key].on_error is OnError.FAIL for key in failed)
-            late = world.deadline is not None and world.now >= world.deadline
-            assert fatal or late
-            assert state.error is not None
-        case _:
-            assert state.status is RunStatus.CANCELED
-            assert table.cancel_requested
-    for key, step in state.steps.items():
-        over = step.status in ENDED_STEP or step.status is StepStatus.UNKNOWN  # in doubt, for ever
-        assert over, f"{key} is {step.status} in a run that ended"
-    before = (dict(table.steps), table.status, table.fence)
+def undone_in_order(world: World) -> None:
+    """From `compensating` on what was done is undone, the last completed first, and nothing before it."""
+    turned = world.table.undoes is not None
+    done = {key: row.done for key, row in world._origin.items() if row.done}
+    last: tuple[int, int] | None = None
     for event in world.partition:
-        assert fold(state, Change(event.kind, event.step, event.data)) is state
-        table.apply([event], world.now)
-    table.apply(list(reversed(world.partition)), world.now)
-    assert (table.steps, table.status, table.fence) == before
+        turned |= event.kind is EventKind.COMPENSATING
+        if event.step is None:
+            continue
+        name = read_key(event.step)
+        if event.data.get("status") == StepStatus.SUCCESS and name.part is None:
+            done[event.step] = (event.epoch, event.seq)
+        if name.part is Part.UNDO:
+            assert turned
+            place = done[name.work]
+            assert place is not None
+            assert last is None or place <= last, f"{name.work} is undone too late"
+            last = place
