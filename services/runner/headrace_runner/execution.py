@@ -8,12 +8,13 @@ from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import Redactor, truncate
 from headrace.workflow.conditions import ConditionFailed
-from headrace.workflow.document import When
-from headrace.workflow.state import EventKind, Failure, RunState, StepStatus, WaitKind
+from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 
+from headrace_runner.history import RunHistory
 from headrace_runner.lease import HeldRun
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
+from headrace_runner.scopes import Scopes
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,
@@ -35,15 +36,10 @@ class Advancing(Protocol):
     held: HeldRun
     report: RunReport
     redactor: Redactor
-    state: RunState
-
-    def emit(self, kind: EventKind, step: str | None, data: JsonObject) -> None: ...
-
-    def keep(self, output: Json) -> bool: ...
+    history: RunHistory
+    scopes: Scopes
 
     def stopping(self) -> bool: ...
-
-    def holds(self, when: When, output: Json) -> bool: ...
 
 
 class StepExecution:
@@ -52,7 +48,7 @@ class StepExecution:
     def __init__(self, run: Advancing, context: StepContext) -> None:
         self._run, self._context = run, context
         self._key = str(context.key)
-        self._number = run.state.step(self._key).attempts
+        self._number = run.history.state.step(self._key).attempts
 
     async def run(self) -> None:
         handler = self._run.parts.handlers.get(self._context.step.type)
@@ -90,7 +86,7 @@ class StepExecution:
             await asyncio.sleep(delay)
             if self._run.stopping():
                 return  # the engine decides anew: no attempt more, or one on another runner
-            if self._run.state.step(self._key).round > self._context.round:
+            if self._run.history.state.step(self._key).round > self._context.round:
                 return  # the next round is prepared anew
 
     def _wait(self, waiting: Waiting) -> None:
@@ -98,7 +94,7 @@ class StepExecution:
         data: JsonObject = {"wait": waiting.wait}
         if waiting.record is not None:
             data["input"] = truncate(self._run.redactor.value(waiting.record), RECORD_LIMIT)
-        self._run.emit(EventKind.WAITING, self._key, data)
+        self._run.history.emit(EventKind.WAITING, self._key, data)
         kind = str(waiting.wait["kind"]).lower()
         self._context.log(LogLevel.INFO, f"step {self._key} waits: {kind}", step=self._key)
 
@@ -109,7 +105,7 @@ class StepExecution:
             return True
         until = self._run.parts.clock.now() + timedelta(seconds=delay)
         wait: JsonObject = {"kind": WaitKind.BLOCKED, "until": until.isoformat()}
-        self._run.emit(EventKind.WAITING, self._key, {"wait": wait})
+        self._run.history.emit(EventKind.WAITING, self._key, {"wait": wait})
         return False
 
     async def _announce(self, prepared: Prepared) -> bool:
@@ -117,7 +113,7 @@ class StepExecution:
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
             data["input"] = truncate(self._run.redactor.value(prepared.record), RECORD_LIMIT)
-        self._run.emit(EventKind.STARTED, self._key, data)
+        self._run.history.emit(EventKind.STARTED, self._key, data)
         if prepared.side_effect:
             # Everything written so far, the results of the steps before among it, is confirmed before the
             # next call; and rule intent_before_unsafe_call: so is the `started` of one that can not be
@@ -132,7 +128,7 @@ class StepExecution:
             case Succeeded(output):
                 repeat = self._context.step.repeat
                 try:
-                    again = repeat is not None and not self._run.holds(repeat.until, output)
+                    again = repeat is not None and not self._run.scopes.holds(repeat.until, output)
                 except ConditionFailed as error:
                     failure = Failure("CONDITION_FAILED", f"{self._context.place}.repeat.until: {error}")
                     self._complete(StepStatus.FAILED, attempt, None, failure)
@@ -157,7 +153,7 @@ class StepExecution:
                     code=failure.code,
                 )
             case Failed(failure):
-                made = self._number - self._run.state.step(self._key).round_from
+                made = self._number - self._run.history.state.step(self._key).round_from
                 delay = outcome.next_delay(made)
                 self._context.log(
                     LogLevel.ERROR if delay is None else LogLevel.WARN,
@@ -176,7 +172,7 @@ class StepExecution:
     def _next_round(self, attempt: JsonObject) -> float | None:
         """What was asked for is not so yet: once more, after a while."""
         repeat = self._context.step.repeat
-        rounds = self._run.state.step(self._key).round + 1
+        rounds = self._run.history.state.step(self._key).round + 1
         if repeat is None or rounds >= repeat.max:
             failure = Failure("REPEAT_EXHAUSTED", f"`until` was not true after {rounds} rounds")
             self._complete(StepStatus.FAILED, attempt, None, failure)
@@ -191,14 +187,14 @@ class StepExecution:
         """A short delay is waited for here; for a long one the step waits, and the run parks."""
         parts = self._run.parts
         if delay <= parts.park_retries_after and not self._run.stopping():
-            self._run.emit(EventKind.ATTEMPTED, self._key, data)
+            self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
             return delay
         data["retryAt"] = (parts.clock.now() + timedelta(seconds=delay)).isoformat()
-        self._run.emit(EventKind.ATTEMPTED, self._key, data)
+        self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
         return None
 
     def _fail(self, failure: Failure) -> None:
-        self._run.emit(
+        self._run.history.emit(
             EventKind.COMPLETED, self._key, {"status": StepStatus.FAILED, "error": failure.as_json()}
         )
         self._context.log(
@@ -208,7 +204,7 @@ class StepExecution:
     def _complete(
         self, status: StepStatus, attempt: JsonObject, output: Json, failure: Failure | None = None
     ) -> None:
-        if output is not None and not self._run.keep(output):
+        if output is not None and not self._run.history.keep(output):
             too_large = Failure(
                 "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
             )
@@ -219,4 +215,4 @@ class StepExecution:
             data["output"] = output
         if failure:
             data["error"] = failure.as_json()
-        self._run.emit(EventKind.COMPLETED, self._key, data)
+        self._run.history.emit(EventKind.COMPLETED, self._key, data)

@@ -37,7 +37,7 @@ async def test_a_blocked_step_parks_the_run_without_an_attempt() -> None:
     assert waiting["wait"] == {"kind": "BLOCKED", "until": parked["resumeAt"]}
     assert parked["reason"] == "BLOCKED"
     assert handler.made == 0
-    assert run.engine.state.step("a").attempts == 0
+    assert run.engine.history.state.step("a").attempts == 0
 
 
 async def test_it_begins_when_it_is_let_through() -> None:

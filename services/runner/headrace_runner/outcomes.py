@@ -1,0 +1,146 @@
+"""What `decide` finds to be over is written down: waits that ended, loops put together, doubts and their ends."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from headrace.errors import HeadraceError
+from headrace.json_types import Json, JsonObject
+from headrace.messages import LogLevel
+from headrace.workflow.commands import Resolve
+from headrace.workflow.conditions import ConditionFailed, holds
+from headrace.workflow.decide import upstream
+from headrace.workflow.extraction import extract
+from headrace.workflow.graph import Graph
+from headrace.workflow.keys import RowKey, probe_key, read_key
+from headrace.workflow.state import EventKind, Failure, StepStatus
+
+from headrace_runner.clock import Clock
+from headrace_runner.history import RunHistory
+from headrace_runner.loops import collected
+from headrace_runner.run_log import RunLog
+from headrace_runner.scopes import Scopes
+
+# What a column of 32 bits holds: nobody may have looked at a run for weeks.
+_LONGEST_ATTEMPT_MS = 2**31 - 1
+
+
+class Outcomes:
+    """Writes the outcomes of rows that no attempt of this runner brings about."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        history: RunHistory,
+        scopes: Scopes,
+        log: RunLog,
+        clock: Clock,
+        places: Callable[[str], str],
+    ) -> None:
+        self._graph, self._history, self._scopes = graph, history, scopes
+        self._log, self._clock, self._places = log, clock, places
+
+    def expand(self, key: RowKey) -> None:
+        """A loop begins: its event says how many items there are."""
+        items = self._scopes.loops.items(self._graph.steps[key.step])
+        if isinstance(items, Failure):
+            self._history.emit(
+                EventKind.COMPLETED, key.step, {"status": StepStatus.FAILED, "error": items.as_json()}
+            )
+            self._log.write(LogLevel.ERROR, f"step {key.step} failed: {items.message}", step=key.step)
+        else:
+            self._history.emit(
+                EventKind.STARTED, key.step, {"attempt": 1, "unsafe": False, "items": len(items)}
+            )
+
+    def collect(self, row: str) -> None:
+        """No item is under way: the loop ends with their results."""
+        step = self._graph.steps[row]
+        output, error = collected(step, self._history.state)
+        self._scopes.loops.forget(step)
+        if error is None and not self._history.keep(output):
+            error = Failure("OUTPUT_TOO_LARGE", "the items' outputs together are too large")
+        if error is None:
+            self._history.emit(EventKind.COMPLETED, row, {"status": StepStatus.SUCCESS, "output": output})
+        else:
+            self._history.emit(
+                EventKind.COMPLETED, row, {"status": StepStatus.FAILED, "error": error.as_json()}
+            )
+            self._log.write(LogLevel.ERROR, f"step {row} failed: {error.message}", step=row, code=error.code)
+
+    def resolve(self, done: Resolve) -> None:
+        """A wait is over, or a step can not begin."""
+        data: JsonObject = {"status": done.status}
+        if done.inbox:
+            data["inbox"] = list(done.inbox)
+        status, output, error = done.status, done.output, done.error
+        if output is not None and not self._history.keep(output):
+            status, output = StepStatus.FAILED, None
+            error = Failure(
+                "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
+            )
+        data["status"] = status
+        if output is not None:
+            data["output"] = output
+        if error:
+            data["error"] = error.as_json()
+        self._history.emit(EventKind.COMPLETED, done.step, data)
+        level = LogLevel.ERROR if error else LogLevel.INFO
+        canceled = "is not asked any more" if status is StepStatus.CANCELED else "succeeded"
+        words = f"failed: {error.message}" if error else canceled
+        self._log.write(level, f"step {done.step} {words}", step=done.step)
+
+    def doubt_stopped(self) -> None:
+        """Unsafe calls that the run's time limit cut off: nobody knows whether they arrived."""
+        for key, step in self._history.state.steps.items():
+            if step.in_flight:
+                self.doubt(key, "the run's time limit cut a call off that may have arrived")
+
+    def doubt(self, key: str, message: str) -> None:
+        """End the attempt under way, of which nobody knows whether it was one."""
+        error = Failure("OUTCOME_UNKNOWN", message).as_json()
+        now = self._clock.now()
+        began = min(self._history.begun.get(key, now), now)
+        attempt: JsonObject = {
+            "number": self._history.state.step(key).attempts + 1,
+            "startedAt": began.isoformat(),
+            "durationMs": min(int((now - began) / timedelta(milliseconds=1)), _LONGEST_ATTEMPT_MS),
+            "outcome": StepStatus.UNKNOWN,
+        }
+        data: JsonObject = {"status": StepStatus.UNKNOWN, "attempt": attempt, "error": error}
+        self._history.emit(EventKind.COMPLETED, key, data)
+        self._log.write(LogLevel.WARN, f"step {key} is in doubt: {message}", step=key)
+
+    def settle(
+        self, key: str, status: StepStatus, output: Json, error: Failure | None, how: JsonObject
+    ) -> None:
+        """A doubt has ended; with QUEUED the row is done again."""
+        data: JsonObject = {"status": status, **how}
+        if status is StepStatus.SUCCESS and output is not None and self._history.keep(output):
+            data["output"] = output
+        if status is StepStatus.FAILED:
+            data["error"] = (
+                error or Failure("SETTLED_FAILED", "the doubt was settled as a failure")
+            ).as_json()
+        self._history.emit(EventKind.SETTLED, key, data)
+        self._log.write(LogLevel.INFO, f"step {key}: the doubt is settled, {status}", step=key)
+
+    def settle_by_probe(self, key: str) -> None:
+        """Ask the probe's `done` what its answer says of the step."""
+        name = read_key(key)
+        probe = self._graph.steps[name.step].probe
+        row = self._history.state.step(probe_key(key))
+        if probe is None:
+            return
+        how: JsonObject = {"by": {"by": "probe"}}
+        try:
+            arrived = holds(probe.done, upstream(row), partial(self._scopes.evaluate, key=name))
+            output = extract(row.output, probe.output) if arrived and probe.output is not None else row.output
+        except ConditionFailed as wrong:
+            failed = Failure("CONDITION_FAILED", f"{self._places(name.step)}.probe.done: {wrong}")
+            self.settle(key, StepStatus.FAILED, None, failed, how)
+        except HeadraceError as wrong:
+            failed = Failure("EXTRACTION_FAILED", f"{self._places(name.step)}.probe.output: {wrong.message}")
+            self.settle(key, StepStatus.FAILED, None, failed, how)
+        else:
+            self.settle(key, StepStatus.SUCCESS if arrived else StepStatus.QUEUED, output, None, how)

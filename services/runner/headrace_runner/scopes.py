@@ -1,0 +1,58 @@
+"""What the expressions of a run see: of a step, of an item of a loop, of a condition."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from headrace.json_types import Json, JsonMapping
+from headrace.workflow.conditions import ConditionFailed, holds
+from headrace.workflow.document import When
+from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.expressions.render import Templates
+from headrace.workflow.expressions.scope import Scope
+from headrace.workflow.expressions.truth import evaluate_when
+from headrace.workflow.keys import RowKey
+from headrace.workflow.state import StepStatus
+
+from headrace_runner.claims import ClaimedRun
+from headrace_runner.history import RunHistory
+from headrace_runner.loops import Loops
+from headrace_runner.rows import StepsView, own_row
+
+
+class Scopes:
+    """Made as they are asked for: a large graph costs a step nothing. `places` gives a step's path in the document."""
+
+    def __init__(
+        self, run: ClaimedRun, history: RunHistory, templates: Templates, places: Callable[[str], str]
+    ) -> None:
+        self._run, self._history, self._templates = run, history, templates
+        self.loops = Loops(templates, self.scope, places)
+
+    def scope(self, secrets: Mapping[str, str] | None = None, key: RowKey | None = None) -> Scope:
+        document = self._run.version.document
+        scope = Scope(
+            input=self._run.input,
+            env={**document.env, **(secrets or {})},
+            steps=StepsView(self._run.graph, self._history.state, own_row(key) if key else None),
+            run={
+                "id": str(self._run.run_id),
+                "workflow": document.workflow,
+                "startedAt": self._run.started_at.isoformat(),
+            },
+            callbacks=self._run.callbacks if secrets is not None else {},
+        )
+        if key is None or key.index is None:
+            return scope
+        items = self.loops.items(self._run.graph.steps[key.step])
+        item = items[key.index] if isinstance(items, list) and key.index < len(items) else None
+        return replace(scope, loop=True, item=item, index=key.index)
+
+    def evaluate(self, text: str, own: JsonMapping, key: RowKey | None = None) -> bool:
+        try:
+            return evaluate_when(self._templates, self.scope(key=key), text, own)
+        except ExpressionError as error:
+            raise ConditionFailed(error.reason) from error
+
+    def holds(self, when: When, output: Json) -> bool:
+        """Whether `when` is true of a step that succeeded with `output`. Raises `ConditionFailed`."""
+        return holds(when, {"output": output, "status": StepStatus.SUCCESS, "error": None}, self.evaluate)
