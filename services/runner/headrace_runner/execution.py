@@ -110,6 +110,8 @@ class StepExecution:
 
     async def _announce(self, prepared: Prepared) -> bool:
         """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost."""
+        if not self._run.held.may_go_on():
+            return False  # and nothing is announced: a call that was not sent would count as one in doubt
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
             data["input"] = truncate(self._run.redactor.value(prepared.record), RECORD_LIMIT)

@@ -190,7 +190,7 @@ async def test_a_doubt_is_settled_by_a_person(acme: Client, fleet: Fleet, outcom
     assert (kind, step, data.pop("by")) == ("SETTLE", "refund", "first admin")
     error = data.pop("error")
     assert (error or {}).get("code") == ("SETTLED_AS_FAILED" if outcome == "FAILED" else None)
-    assert data == {"status": status, "output": output, "reason": "seen"}
+    assert data == {"status": status, "output": output, "reason": "seen", "doubt": [1, 3]}
     assert await fleet.dispatches(run) == [(True, False, True)]
     again = await settle(acme, run)
     assert (again["code"], again["message"]) == (

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from headrace.json_types import JsonObject
 from headrace.workflow.commands import Compensate, Doubt, Park, Resolve, Settle, Start
 from headrace.workflow.decide import decide
 from headrace.workflow.document import Compensation, Condition, Document, Probe, Step
@@ -80,3 +81,21 @@ def test_a_probe_whose_doubt_a_person_settled_is_over() -> None:
     rows = {"a": StepState(StepStatus.QUEUED, 1), "a.probe": waiting}
     commands = decide(graph, RunState(RunStatus.RUNNING, HashTrieMap(rows)), NOW)
     assert set(commands) == {Resolve("a.probe", StepStatus.CANCELED), Start("a")}
+
+
+def test_a_word_about_an_earlier_doubt_settles_no_later_one() -> None:
+    graph = Graph.of(
+        parse_document({"workflow": "w", "steps": [{"key": "a", "type": "transform", "input": {}}]})
+    )
+    row = StepState(StepStatus.UNKNOWN, 2, done=(3, 4))
+
+    def said(seq: int, doubt: list[int]) -> Message:
+        data: JsonObject = {"status": "SUCCESS", "output": None, "error": None, "doubt": list(doubt)}
+        return Message(seq, MessageKind.SETTLE, "a", None, data)
+
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": row}), inbox=(said(1, [1, 2]),))
+    (park,) = decide(graph, state, NOW)
+    assert isinstance(park, Park)
+    (settle,) = decide(graph, replace(state, inbox=(said(1, [1, 2]), said(2, [3, 4]))), NOW)
+    assert isinstance(settle, Settle)
+    assert settle.inbox == (1, 2)

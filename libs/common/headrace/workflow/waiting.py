@@ -13,6 +13,7 @@ from headrace.workflow.state import (
     Message,
     MessageKind,
     ParkReason,
+    Place,
     RunState,
     StepState,
     StepStatus,
@@ -94,8 +95,14 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
 
 
 def settlement(key: str, state: RunState) -> Settle | None:
-    """What a person has said of a row in doubt, if anybody has."""
-    message = _message(state, MessageKind.SETTLE, key)
+    """What a person has said of a row in doubt, if anybody has.
+
+    A word about an earlier doubt of the row says nothing of this one: it is used up and not followed. The message names
+    the doubt by the place of its event.
+    """
+    said = [m for m in state.inbox if m.kind is MessageKind.SETTLE and m.step == key]
+    place = state.step(key).done
+    message = next((m for m in said if _doubt(m) in (None, place)), None)
     if message is None:
         return None
     data = message.data
@@ -105,8 +112,13 @@ def settlement(key: str, state: RunState) -> Settle | None:
         data.get("output"),
         Failure.from_json(data.get("error")),
         {"by": data.get("by"), "reason": data.get("reason")},
-        (message.seq,),
+        tuple(m.seq for m in said),
     )
+
+
+def _doubt(message: Message) -> Place | None:
+    place = message.data.get("doubt")
+    return (int(str(place[0])), int(str(place[1]))) if isinstance(place, list) and len(place) == 2 else None
 
 
 def _message(state: RunState, kind: MessageKind, key: str) -> Message | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 from headrace.errors import Conflict, InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
-from headrace.workflow.state import ENDED_RUN, MessageKind, StepStatus
+from headrace.workflow.state import ENDED_RUN, MessageKind, Place, StepStatus
 
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -85,10 +85,10 @@ class MessageService:
                 raise NotFound("run")
             if run.status in ENDED_RUN:
                 raise Conflict(f"the run has ended ({run.status})")
-            await _check_in_doubt(db, tenant_id, run_id, step)
+            doubt = await _doubt(db, tenant_id, run_id, step)
             by = await repository.key_name(db, tenant_id, caller.api_key_id)
             message = NewMessage(
-                MessageKind.SETTLE, _settlement(settling, by), step=step, by=caller.api_key_id
+                MessageKind.SETTLE, _settlement(settling, by, doubt), step=step, by=caller.api_key_id
             )
             posted = await post_message(db, tenant_id, run_id, message)
         return Sent(run_id, posted.seq, posted.at, posted.again)
@@ -102,17 +102,20 @@ class MessageService:
         return self._payloads.problems(settling.output, "output")
 
 
-async def _check_in_doubt(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> None:
-    status = await repository.step_status(db, tenant_id, run_id, step)
-    if status is None:
+async def _doubt(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> Place:
+    """Which doubt is to be settled: the step may have been in doubt before, and come to be so again."""
+    found = await repository.step_status(db, tenant_id, run_id, step)
+    if found is None:
         raise NotFound("step")
+    status, doubt = found
     if status is not StepStatus.UNKNOWN:
         raise Conflict(f"the step is {status}, not UNKNOWN: there is no doubt to settle")
-    if (by := await repository.unused_settlement(db, tenant_id, run_id, step)) is not None:
+    if (by := await repository.unused_settlement(db, tenant_id, run_id, step, doubt)) is not None:
         raise Conflict(f"`{by}` has settled this step; the run has not taken it yet")
+    return doubt
 
 
-def _settlement(settling: Settling, by: str) -> JsonObject:
+def _settlement(settling: Settling, by: str, doubt: Place) -> JsonObject:
     error: Json = None
     if settling.outcome is Settlement.FAILED:
         error = {"code": "SETTLED_AS_FAILED", "message": "a person found that the call had failed"}
@@ -122,4 +125,5 @@ def _settlement(settling: Settling, by: str) -> JsonObject:
         "error": error,
         "by": by,
         "reason": settling.reason,
+        "doubt": list(doubt),
     }

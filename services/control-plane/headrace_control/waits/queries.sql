@@ -63,9 +63,9 @@ SELECT jsonb_path_query_array(resolved, '$.document.steps[*] ? (@.type == "signa
 FROM workflow_versions WHERE tenant_id = $1 AND id = $2
 
 -- name: step_status
-SELECT status FROM step_runs WHERE tenant_id = $1 AND run_id = $2 AND key = $3
+SELECT status, done_epoch, done_seq FROM step_runs WHERE tenant_id = $1 AND run_id = $2 AND key = $3
 
 -- name: unused_settlement
 SELECT data ->> 'by' AS by FROM inbox
-WHERE tenant_id = $1 AND run_id = $2 AND step = $3 AND kind = 'SETTLE' AND NOT used
+WHERE tenant_id = $1 AND run_id = $2 AND step = $3 AND kind = 'SETTLE' AND NOT used AND data -> 'doubt' = $4
 LIMIT 1

@@ -8,7 +8,7 @@ from uuid import UUID
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
-from headrace.workflow.state import StepStatus
+from headrace.workflow.state import Place, StepStatus
 
 from headrace_control.answer_size import check_size
 from headrace_control.waits.model import Decided, OpenKind, SignalStep, Wait, WaitStatus, signals_of
@@ -63,14 +63,15 @@ async def signal_steps(db: Db, tenant_id: UUID, version_id: UUID) -> Sequence[Si
     return signals_of(await db.fetchval(_sql.signal_steps, tenant_id, version_id) or ())
 
 
-async def step_status(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> StepStatus | None:
-    found = await db.fetchval(_sql.step_status, tenant_id, run_id, step)
-    return StepStatus(found) if found else None
+async def step_status(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> tuple[StepStatus, Place] | None:
+    """The row's status, and the place of the event that completed it or put it in doubt."""
+    row = await db.fetchrow(_sql.step_status, tenant_id, run_id, step)
+    return (StepStatus(row["status"]), (row["done_epoch"] or 0, row["done_seq"] or 0)) if row else None
 
 
-async def unused_settlement(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> str | None:
-    """Who settled the step's doubt, when the run has not taken that yet."""
-    row = await db.fetchrow(_sql.unused_settlement, tenant_id, run_id, step)
+async def unused_settlement(db: Db, tenant_id: UUID, run_id: UUID, step: str, doubt: Place) -> str | None:
+    """Who settled this doubt of the step, when the run has not taken that yet."""
+    row = await db.fetchrow(_sql.unused_settlement, tenant_id, run_id, step, list(doubt))
     return str(row["by"]) if row else None
 
 
