@@ -1,4 +1,4 @@
-"""The guides to branching, loops and children: their documents fit the demo's apps, and their tables the code."""
+"""The guides to the graph, waits and compensation: documents fit the demo's apps, and their tables the code."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from headrace.workflow.text import read_document_text
 from headrace.workflow.validate import Catalog, validate_document
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("branching", "loops", "child-workflows")
+PAGES = ("branching", "loops", "child-workflows", "waits", "compensation")
 _BLOCK = re.compile(r"^```yaml\n(workflow:.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

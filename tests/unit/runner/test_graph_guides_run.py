@@ -1,12 +1,16 @@
-"""The guides' documents that call nothing, done by a real engine: they come to what the guides say."""
+"""The guides' documents, done by a real engine (calls are only noted): they come to what the guides say."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from headrace.json_types import Json
+from headrace.workflow.document import RetryPolicy
 from headrace.workflow.parse import parse_document
+from headrace.workflow.state import Message, MessageKind
 from headrace.workflow.text import read_document_text
+from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Succeeded
 from headrace_runner.steps.registry import load_handlers
 
 from tests.unit.runner.engines import advanced, step_services
@@ -15,7 +19,7 @@ _BLOCK = re.compile(r"^```yaml\n(workflow:.*?)^```$", re.MULTILINE | re.DOTALL)
 GUIDES = Path(__file__).parents[3] / "docs" / "guides"
 DOCUMENTS = {
     document.workflow: document
-    for page in ("branching", "loops", "child-workflows")
+    for page in ("branching", "loops", "child-workflows", "waits", "compensation")
     for text in _BLOCK.findall((GUIDES / f"{page}.md").read_text(encoding="utf-8"))
     for document in [parse_document(read_document_text(text))]
 }
@@ -74,3 +78,58 @@ async def test_a_loop_keeps_the_order_and_tells_which_items_failed() -> None:
     assert result["total"] == 16
     assert isinstance(result["failed"], list)
     assert [(one["index"], one["error"]["code"]) for one in result["failed"]] == [(1, "EXPRESSION_FAILED")]  # type: ignore[index, call-overload]
+
+
+class Noted:
+    """Stands in for the calls of action steps: each succeeds, and is noted with its idempotency key and its input."""
+
+    def __init__(self, services: StepServices) -> None:
+        self._templates = services.templates
+        self.calls: list[tuple[str, Json]] = []
+
+    def prepare(self, context: StepContext) -> Prepared:
+        given = self._templates.render(context.step.input, context.scope, context.place)
+        return Prepared(given, side_effect=False, unsafe=False, retry=RetryPolicy(), work=given)
+
+    async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
+        self.calls.append((context.idempotency_key.removeprefix(f"{context.run.run_id}-"), prepared.work))
+        return Succeeded({"entry": len(self.calls)})
+
+
+async def test_a_rejection_undoes_what_was_booked_in_reverse() -> None:
+    async with step_services() as services:
+        noted = Noted(services)
+        handlers = {**load_handlers(services), "action": noted}
+        async with advanced(services, handlers, DOCUMENTS["goodwill"], {"order": "A-1", "amount": 5}) as run:
+            decision: dict[str, Json] = {"decision": "REJECTED"}
+            run.held.inbox.append(Message(1, MessageKind.DECISION, "agreed", None, decision))
+            told = await run.to_its_end()
+    entry = {"order": "A-1", "kind": "goodwill"}
+    assert noted.calls == [
+        ("book", {**entry, "amount": 5}),
+        ("fee", {**entry, "amount": -1}),
+        ("fee.undo", {**entry, "amount": 1}),
+        ("book.undo", {**entry, "amount": -5, "reference": "entry 1"}),
+    ]
+    kind, _, data = told[-1]
+    assert kind == "finished"
+    assert isinstance(data, dict)
+    assert isinstance(data["error"], dict)
+    assert (data["status"], data["error"]["code"]) == ("FAILED", "REJECTED")
+
+
+async def test_a_time_that_is_past_is_over_at_once_and_a_day_is_waited_for_parked() -> None:
+    async with step_services() as services:
+        document = DOCUMENTS["ask-again-later"]
+        async with advanced(
+            services, load_handlers(services), document, {"opens": "2026-01-01T09:00:00Z"}
+        ) as run:
+            told = await run.to_its_end()
+    over = [data for kind, step, data in told if (kind, step) == ("completed", "opening")]
+    assert over == [{"status": "SUCCESS", "output": {"until": "2026-01-01T09:00:00+00:00"}}]
+    kind, _, data = told[-1]
+    assert kind == "parked"
+    assert isinstance(data, dict)
+    assert data["reason"] == "TIMER"
+    due = datetime.fromisoformat(str(data["resumeAt"]))
+    assert timedelta(hours=23) < due - datetime.now(UTC) <= timedelta(hours=24)

@@ -54,25 +54,26 @@ _MEANING_OF_RUN: Mapping[RunStatus, str] = {
     RunStatus.QUEUED: "Started, and not claimed by any runner yet.",
     RunStatus.RUNNING: "Claimed. Set by the claim itself, not by an event.",
     RunStatus.WAITING: "Parked: nobody holds it. `wait_reason` says what for.",
-    RunStatus.PAUSED: "Stopped by a person. No command of this release leads here.",
-    RunStatus.COMPENSATING: "Undoing the steps that succeeded. No command of this release leads here.",
-    RunStatus.SUCCESS: "Ended: every step ended, and no failure counted.",
-    RunStatus.FAILED: "Ended: a step failed whose `onError` is `fail`, the time limit passed, or the result "
-    "could not be rendered.",
-    RunStatus.CANCELED: "Ended: a person asked.",
+    RunStatus.PAUSED: "Stopped by a person. Nobody holds it, and it has no dispatch until it is resumed or canceled.",
+    RunStatus.COMPENSATING: "Undoing the steps that succeeded, held by a runner or parked; then FAILED or CANCELED.",
+    RunStatus.SUCCESS: "Ended: every step ended and no failure counted, or a `succeed` step was reached.",
+    RunStatus.FAILED: "Ended: a step failed and nothing dealt with it, the time limit passed, or the result "
+    "could not be rendered. What was done may have been undone.",
+    RunStatus.CANCELED: "Ended: a person asked, or its parent's end did.",
 }
 
 _MEANING_OF_STEP: Mapping[StepStatus, str] = {
     StepStatus.QUEUED: "Not begun. Has no row.",
     StepStatus.RUNNING: "An attempt is under way, or was when its runner was lost.",
-    StepStatus.WAITING: "An attempt failed; the next is due at `retry_at`.",
+    StepStatus.WAITING: "Waits for its next attempt or round, a time, a person, a signal, a child run, a connection.",
     StepStatus.SUCCESS: "Ended with an output.",
-    StepStatus.FAILED: "Ended without one. With `onError: continue` the run goes on.",
+    StepStatus.FAILED: "Ended by a failure. The run goes on with `onError: continue` and with an error edge.",
     StepStatus.SKIPPED: "Ended without beginning: no edge into it was taken.",
     StepStatus.CACHED: "Ended with the output of an earlier run. No command of this release leads here.",
-    StepStatus.UNKNOWN: "In doubt: a call that can not be repeated was sent, and nobody knows its outcome.",
+    StepStatus.UNKNOWN: "In doubt: a call that can not be repeated was sent, and nobody knows its outcome. A probe or "
+    "a person settles it; it stays so when its run ends before.",
     StepStatus.CANCELED: "Ended with its run, having begun and not ended.",
-    StepStatus.COMPENSATED: "Succeeded, and undone since. No command of this release leads here.",
+    StepStatus.COMPENSATED: "Succeeded, and undone since.",
 }
 
 _PAGE = """\
