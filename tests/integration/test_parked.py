@@ -1,0 +1,49 @@
+"""Parked runs cost nothing: what the relay reads for a due timer does not grow with how many are parked."""
+
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+from fixtures_claims import World
+from headrace.postgres.queries import load
+
+_sql = load("headrace_control.dispatch")
+PARKED = 100_000
+
+
+async def pages(admin: asyncpg.Connection, query: str, *given: Any) -> int:
+    """How many pages of tables and indexes the statement touches, as Postgres counts them."""
+    (plan,) = orjson.loads(await admin.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", *given))
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+
+
+async def park(admin: asyncpg.Connection, tenant: Any, count: int) -> None:
+    """Timers spread over the hour after the next."""
+    await admin.execute(
+        """INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+           SELECT gen_random_uuid(), $1, gen_random_uuid(), now() + interval '1 hour' * (1 + n::float8 / $2)
+           FROM generate_series(1, $2::int) n""",
+        tenant,
+        count,
+    )
+    await admin.execute("VACUUM ANALYZE dispatches")
+
+
+@pytest.mark.parametrize("name", ["due_dispatches", "next_due", "backlog", "sweep"])
+async def test_what_is_read_for_a_due_timer_does_not_grow(world: World, name: str) -> None:
+    tenant = await world.tenant("one")
+    query, given = (
+        getattr(_sql, name),
+        {"due_dispatches": (100,), "sweep": (timedelta(minutes=1),)}.get(name, ()),
+    )
+    await park(world.admin, tenant, 1000)
+    await world.admin.execute(
+        "UPDATE dispatches SET due_at = now() WHERE id = (SELECT id FROM dispatches LIMIT 1)"
+    )
+    few = await pages(world.admin, query, *given)
+    await park(world.admin, tenant, PARKED)
+    many = await pages(world.admin, query, *given)
+    # An index of a hundred times the entries is a level deeper, and no more.
+    assert many <= 2 * few + 10, (few, many)
