@@ -82,7 +82,7 @@ class Engine:
             run.graph, self.history, self.scopes, log, parts.clock, self._places.__getitem__
         )
         held.despite_cancel = run.state.undoing is not None
-        held.inbox_seen = run.state.inbox_seen
+        held.begin_at(run.state.inbox_seen)
         held.pause_requested = run.state.pause
 
     async def advance(self) -> None:

@@ -60,6 +60,15 @@ class HeldRun:
             self.inbox_seen = new[-1].seq
             self._notify()
 
+    def begin_at(self, inbox_seen: int) -> None:
+        """The checkpoint was read, which holds the unused messages up to `inbox_seen`.
+
+        rule inbox_behind_the_barrier: a renewal before that may have told of some of them that the last holder had
+        used up, by events that were not applied yet.
+        """
+        self.inbox = [message for message in self.inbox if message.seq > inbox_seen]
+        self.inbox_seen = max(inbox_seen, self.inbox_seen)
+
     def may_go_on(self) -> bool:
         """Whether calls may start, as far as is known: not after a cancel, unless it is being carried out."""
         return not self.lost and (self.despite_cancel or not self.cancel_requested)

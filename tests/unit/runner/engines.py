@@ -21,6 +21,7 @@ from headrace.workflow.document import Document, Version
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.graph import Graph
 from headrace.workflow.schemas import Schemas
+from headrace.workflow.state import Message, RunState
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
@@ -75,9 +76,15 @@ class Advanced:
 
 @asynccontextmanager
 async def advanced(
-    services: StepServices, handlers: Mapping[str, StepHandler], document: Document, given: Json
+    services: StepServices,
+    handlers: Mapping[str, StepHandler],
+    document: Document,
+    given: Json,
+    state: RunState | None = None,
+    told: Sequence[Message] = (),
 ) -> AsyncIterator[Advanced]:
-    """A run of `document`, claimed and not begun."""
+    """A run of `document`, claimed, and not begun unless it has a `state`. `told` are messages that a renewal brought
+    before its checkpoint was there."""
     clock, runner_id = Clock(), new_id()
     control_plane = ControlPlane("http://127.0.0.1:9", "a-runners-token", runner_id, trusted_transport())
     bus = Collected()
@@ -92,8 +99,11 @@ async def advanced(
         draining=asyncio.Event(),
     )
     version, graph = Version("v", "d", document, {}, {}), Graph.of(document)
-    run = ClaimedRun(new_id(), new_id(), 1, version, graph, given, initial(), datetime.now(UTC), {}, {}, {})
+    run = ClaimedRun(
+        new_id(), new_id(), 1, version, graph, given, state or initial(), datetime.now(UTC), {}, {}, {}
+    )
     held, redactor = HeldRun(run.run_id), Redactor()
+    held.tell_messages(told)
     engine = Engine(
         parts,
         run,
