@@ -211,7 +211,9 @@ async def _write_parked_and_ended(db: Db, runs: Sequence[RunRow]) -> bool:
             [dump(e.error) for _, e in ended],
             [e.at for _, e in ended],
         )
-        await db.execute(_sql.cancel_open_steps, [r.id for r, _ in ended])
+        by_id = {r.id: r for r, _ in ended}
+        for row in await db.fetch(_sql.cancel_open_steps, list(by_id)):
+            by_id[row["run_id"]].in_doubt.append(row["key"])
         limited = [r.id for r, _ in ended if r.limited]
         if limited:
             await turns.leave(db, limited)

@@ -16,6 +16,7 @@ _sql = load("headrace_reporter")
 async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
     """Write them, after the rows of the steps and of their attempts; one for each step and kind of end."""
     dead = [(run.id, key, _source(key)) for run in runs for key in run.unhandled]
+    dead += [(run.id, key, "in_doubt") for run in runs for key in run.in_doubt]
     in_doubt = [run.id for run in runs if run.parked and run.parked.reason is ParkReason.IN_DOUBT]
     if in_doubt:
         dead += [

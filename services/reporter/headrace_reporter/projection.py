@@ -20,6 +20,7 @@ from headrace.workflow.state import (
     ParkReason,
     RunStatus,
     StepStatus,
+    Undoing,
     WaitKind,
 )
 
@@ -56,6 +57,7 @@ class RunRow:
     reminders: list[tuple[str, str]] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
     unhandled: list[str] = field(default_factory=list)
+    in_doubt: list[str] = field(default_factory=list)  # steps, now that the run has ended
     used_messages: list[int] = field(default_factory=list)
     waits: list["WaitRow"] = field(default_factory=list)
     children: list["Child"] = field(default_factory=list)
@@ -171,6 +173,7 @@ def _change(run: RunRow, event: Event, now: datetime) -> None:
         case EventKind.COMPENSATING:
             if run.status is RunStatus.COMPENSATING:
                 raise IllegalMove("the run is compensating already")
+            Undoing.from_json(dict(data))  # or no runner could read it
             run.status, run.compensating = RunStatus.COMPENSATING, dict(data)
         case EventKind.PARKED:
             _park(run, event, now)

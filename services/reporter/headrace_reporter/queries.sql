@@ -45,9 +45,13 @@ SET status = excluded.status, attempts = greatest(s.attempts, excluded.attempts)
 WHERE s.status NOT IN ('SUCCESS', 'FAILED', 'SKIPPED', 'CACHED', 'CANCELED', 'COMPENSATED')
 
 -- name: cancel_open_steps
--- Steps that had begun and not ended when their run ended are canceled with it. One in doubt stays in doubt.
-UPDATE step_runs SET status = 'CANCELED', in_flight = false, retry_at = NULL, finished_at = headrace_now()
-WHERE run_id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING')
+-- Steps that had begun and not ended when their run ended are canceled with it. One in doubt stays in doubt, and is
+-- answered: nobody is asked about it any more.
+WITH canceled AS (
+    UPDATE step_runs SET status = 'CANCELED', in_flight = false, retry_at = NULL, finished_at = headrace_now()
+    WHERE run_id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING')
+)
+SELECT run_id, key FROM step_runs WHERE run_id = ANY($1::uuid[]) AND status = 'UNKNOWN'
 
 -- name: raise_fence
 -- The fence is what was APPLIED, written in the transaction that applies (rule fence_in_partition_order).
@@ -81,8 +85,8 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[])
 
 -- name: set_run_aside
 UPDATE runs
-SET status = 'WAITING', wait_reason = 'DEAD_LETTER', claimed_by = NULL, claimed_in_call = NULL,
-    fence_epoch = epoch, fence_seq = 2147483647
+SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' END, wait_reason = 'DEAD_LETTER',
+    claimed_by = NULL, claimed_in_call = NULL, fence_epoch = epoch, fence_seq = 2147483647
 WHERE id = $1 AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 
 -- name: add_dead_letter
@@ -175,6 +179,8 @@ RETURNING run_id
 INSERT INTO dispatches (id, tenant_id, run_id, due_at)
 SELECT dispatch_id, tenant_id, id, headrace_now() FROM runs
 WHERE id = ANY($1::uuid[]) AND claimed_by IS NULL AND status IN ('QUEUED', 'WAITING', 'COMPENSATING')
+  -- One set aside would be refused to every runner, and swept for ever. Its cancel alone is heard.
+  AND (wait_reason IS DISTINCT FROM 'DEAD_LETTER' OR (cancel_requested AND status <> 'COMPENSATING'))
 ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
 WHERE dispatches.sent_at IS NULL
 
