@@ -1,7 +1,7 @@
 """Steps that wait instead of calling: `wait`, `approval`, `signal` and `workflow`. Each says what it waits for; the
 run parks, and `decide` ends the wait."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from headrace.ids import new_id
 from headrace.json_types import Json, JsonObject
@@ -9,6 +9,7 @@ from headrace.workflow.document import Approval, DeadlineOutcome
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.keys import Part
 from headrace.workflow.state import Failure, WaitKind
+from headrace.workflow.times import read_time
 
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Succeeded, Waiting
 
@@ -42,7 +43,7 @@ class WaitStep(_WaitingStep):
         made = self._rendered(context, wait.until if wait else None, "wait.until")
         if isinstance(made, Failure):
             return made
-        at = _time(made)
+        at = read_time(made) if isinstance(made, str) else None
         if at is None:
             mend = "write a time with its offset, such as 2026-11-01T09:00:00Z"
             return Failure("NOT_A_TIME", f"{context.place}.wait.until: {mend}")
@@ -119,13 +120,3 @@ class WorkflowStep(_WaitingStep):
 
 def _after(now: datetime, milliseconds: int | None) -> str | None:
     return None if milliseconds is None else (now + timedelta(milliseconds=milliseconds)).isoformat()
-
-
-def _time(value: Json) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-        return at.astimezone(UTC) if at.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
