@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet import Fleet
+from headrace_cli.runs.history import children_of
+from headrace_cli.runs.verify import verify
 
 ENDED = {"SUCCESS", "FAILED", "CANCELED"}
 
@@ -127,6 +129,20 @@ class Designer:
             raise AssertionError(
                 f"not ended: {await self.run(run_id)}\n{self._fleet.process_logs()}"
             ) from None
+
+    async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """As the command line's client asks."""
+        found: dict[str, Any] = await self.do(document, **(variables or {}))
+        return found
+
+    async def verified(self, run_id: str) -> None:
+        """The history of a run that has ended explains it, and the runs that it began."""
+        verified = await verify(self, run_id)
+        assert not verified.differences, verified.differences
+        assert verified.events
+        for child in await children_of(self, run_id):
+            if child.status in ENDED:
+                await self.verified(child.id)
 
 
 def step(run: Any, key: str) -> Any:

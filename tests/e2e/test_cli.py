@@ -266,6 +266,7 @@ def test_a_run_is_watched_to_its_end_and_its_calls_happened_once(applied: Site) 
     shown = applied("run", "get", run["id"])
     assert "503" in shown.out
     assert applied("run", "get", run["id"], "--json").json["result"]["condition"] == "intact"
+    assert "events explain the run" in applied("run", "verify", run["id"]).out
 
 
 def test_a_run_that_is_watched_without_a_terminal_tells_its_id_and_its_result(applied: Site) -> None:

@@ -43,6 +43,7 @@ async def test_what_was_done_is_undone_in_reverse(fleet: Fleet, target: Target) 
     )
     run_id = await designer.start("trip")
     run = await designer.ended(run_id, seconds=60)
+    await designer.verified(run["id"])
     assert (run["status"], run["error"]["code"]) == ("FAILED", "NO_SEAT")
     assert [call.path for call in target.calls] == ["/book", "/pay", "/unpay", "/unbook"]
     assert [call.key for call in target.calls][2:] == [f"{run_id}-pay.undo", f"{run_id}-book.undo"]
@@ -67,6 +68,7 @@ async def test_an_error_edge_carries_the_error_as_data(fleet: Fleet, target: Tar
         }
     )
     run = await designer.ended(await designer.start("caught"), seconds=60)
+    await designer.verified(run["id"])
     assert (run["status"], run["result"]) == ("SUCCESS", {"code": "HTTP_422"})
     assert {s["key"]: s["status"] for s in run["steps"]} == {
         "pay": "FAILED",
@@ -90,6 +92,7 @@ async def test_a_repeat_polls_until_it_is_so(fleet: Fleet, target: Target, every
     )
     run_id = await designer.start("polling")
     run = await designer.ended(run_id, seconds=60)
+    await designer.verified(run["id"])
     assert run["status"] == "SUCCESS"
     assert [call.key for call in target.of("/poll")] == [
         f"{run_id}-poll",
@@ -121,10 +124,12 @@ async def test_a_loop_gathers_its_items_in_order(fleet: Fleet, target: Target) -
     )
     run_id = await designer.start("batch", names=[f"n{i}" for i in range(25)])
     run = await designer.ended(run_id, seconds=60)
+    await designer.verified(run["id"])
     assert (run["status"], run["result"]) == ("SUCCESS", {"count": 25})
     assert sorted(call.key for call in target.of("/ship")) == sorted(f"{run_id}-ship[{i}]" for i in range(25))
     await designer.publish({"workflow": "empty", "steps": [step("ship", forEach={"items": []})]})
     run = await designer.ended(await designer.start("empty"), seconds=60)
+    await designer.verified(run["id"])
     assert run["steps"][0]["output"] == {"results": [], "failed": []}
 
 
@@ -148,11 +153,13 @@ async def test_a_child_run_is_a_step_and_is_undone_as_a_whole(fleet: Fleet, targ
     ]
     await designer.publish({"workflow": "good", "steps": steps, "result": "{{ steps.seen.output }}"})
     run = await designer.ended(await designer.start("good"), seconds=60)
+    await designer.verified(run["id"])
     assert (run["status"], run["result"]) == ("SUCCESS", {"n": 1})
     before = len(target.calls)
     end = {"key": "stop", "type": "fail", "input": {"code": "NO", "message": "no"}}
     await designer.publish({"workflow": "bad", "steps": [*steps, undone("pay"), end]})
     run = await designer.ended(await designer.start("bad"), seconds=60)
+    await designer.verified(run["id"])
     assert (run["status"], run["error"]["code"]) == ("FAILED", "NO")
     assert [call.path for call in target.calls][before:] == [
         "/book",
@@ -180,6 +187,7 @@ async def test_a_cancel_reaches_children_and_undoes_what_they_did(fleet: Fleet, 
     await designer.cancel(run_id)
     target.release("/ship")
     run = await designer.ended(run_id, seconds=60)
+    await designer.verified(run["id"])
     assert run["status"] == "CANCELED"
     paths = [call.path for call in target.calls]
     assert paths[:3] == ["/pay", "/book", "/ship"]
@@ -238,6 +246,7 @@ async def test_people_and_messages_bring_a_run_on(fleet: Fleet, target: Target) 
     assert approval["title"] == "Room 7?"
     await designer.decide(run_id, "sign", "APPROVE", "fine by me")
     run = await designer.ended(run_id)
+    await designer.verified(run["id"])
     assert (run["status"], run["result"]) == ("SUCCESS", {"amount": 5})
     assert b"fine by me" in target.of("/ship")[0].body
 

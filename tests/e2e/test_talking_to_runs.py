@@ -81,6 +81,7 @@ async def test_a_run_is_led_by_a_system_and_two_people(fleet: Fleet, target: Tar
     assert (await designer.run(run_id))["status"] == "PAUSED"
     await designer.mutate(_RESUME, run=run_id)
     run = await designer.ended(run_id)
+    await designer.verified(run["id"])
     assert (run["status"], run["result"]) == ("SUCCESS", {"paid": 12, "by": "ship", "to": {"city": "Ulm"}})
     waits = await designer.do(
         "query ($id: ID!) { run(id: $id) { waits { items { step status } } } }", id=run_id
@@ -119,6 +120,7 @@ async def test_a_running_run_is_paused_between_two_steps(fleet: Fleet, target: T
     assert target.of("/two") == []
     await designer.mutate(_RESUME, run=run_id)
     assert (await designer.ended(run_id))["status"] == "SUCCESS"
+    await designer.verified(run_id)
     assert [call.path for call in target.calls] == ["/one", "/two"]
 
 
@@ -144,5 +146,7 @@ async def test_a_lost_answer_is_settled_by_a_person(fleet: Fleet, target: Target
     await designer.mutate(_SETTLE, run=found, outcome="SUCCEEDED", output={"body": {"id": "first"}})
     await designer.mutate(_SETTLE, run=lost, outcome="RETRY")
     results = [(await designer.ended(run_id))["result"] for run_id in (found, lost)]
+    for run_id in (found, lost):
+        await designer.verified(run_id)
     assert results == ["first", "second"]
     assert len(target.of("/pay")) == 3

@@ -7,7 +7,6 @@ has to end.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from headrace.ids import new_id
 from headrace.messages import Event
 from headrace.workflow.commands import Command
 from headrace.workflow.graph import Graph
+from headrace.workflow.history import rebuilt
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
     ENDED_RUN,
@@ -283,12 +283,9 @@ class World:
     def folded_history(self) -> RunState:
         """The run, by its history alone."""
         origin = Table(self.table.tenant_id, self.table.run_id, dict(self._origin), self.table.undoes)
-        folded = replace(origin.checkpoint(), status=RunStatus.RUNNING)
-        for event in self.partition:
-            if event.kind is not EventKind.CLAIMED:
-                place = (event.epoch, event.seq)
-                folded = fold(folded, Change(event.kind, event.step, event.data, place))
-        return folded
+        history = [e for e in self.partition if e.kind is not EventKind.CLAIMED]
+        changes = [Change(e.kind, e.step, e.data, (e.epoch, e.seq)) for e in history]
+        return rebuilt(changes, origin.checkpoint().steps)
 
     def _check_checkpoint(self) -> None:
         """Everything was applied: the table says what folding the partition says."""

@@ -1,4 +1,4 @@
-"""`headrace run start | get | list | cancel | watch`."""
+"""`headrace run start | get | list | cancel | watch | verify`."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,8 @@ from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
 from headrace_cli.runs import talking
-from headrace_cli.runs.view import RUN_FIELDS, RunView
+from headrace_cli.runs.verify import verify_run
+from headrace_cli.runs.view import RUN_FIELDS, RunId, RunView
 from headrace_cli.runs.watch import get as get_run
 from headrace_cli.runs.watch import picture, watch
 
@@ -50,8 +51,6 @@ query List($filter: RunFilter, $first: Int!, $after: String) {
     + RUN_FIELDS
 )
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-
 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
@@ -63,6 +62,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "get")(get)
     command(group, "list")(list_runs)
     command(group, "cancel")(cancel)
+    command(group, "verify")(verify_run)
     talking.add_to(app, group)
 
 

@@ -10,6 +10,7 @@ from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
+from headrace_cli.runs.view import RunId
 
 _STATE = " { __typename ... on Run { id status waitReason pauseRequested } ...Failures } }"
 _PAUSE = "mutation Pause($id: ID!) { pauseRun(id: $id)" + _STATE + FAILURES
@@ -47,7 +48,6 @@ query Approvals($status: WaitStatus!, $first: Int!, $after: String) {
   }
 }"""
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 StepKey = Annotated[str, typer.Argument(metavar="STEP", help="The step's key, or its row key as `pay[3]`.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 

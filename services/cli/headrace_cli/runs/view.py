@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from headrace.workflow.state import ENDED_RUN, Failure, RunStatus, StepStatus
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 # What is read of a run wherever one is shown.
 RUN_FIELDS = """
