@@ -8,6 +8,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import Redactor, truncate
 from headrace.workflow.conditions import ConditionFailed
+from headrace.workflow.keys import Part
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 
 from headrace_runner.history import RunHistory
@@ -121,8 +122,25 @@ class StepExecution:
             # next call; and rule intent_before_unsafe_call: so is the `started` of one that can not be
             # repeated.
             await self._run.report.confirmed()
-            return await self._run.parts.lease.may_call(self._run.held)  # rule call_needs_lease
+            if not await self._run.parts.lease.may_call(self._run.held):  # rule call_needs_lease
+                self._not_called()
+                return False
         return True
+
+    def _not_called(self) -> None:
+        """A cancel came while the beginning was being confirmed: without an answer to it the call would be in doubt.
+        Nothing more is written of a run that is another's by now."""
+        if self._run.held.lost:
+            return
+        why = Failure("NOT_CALLED", "the run was canceled before the call")
+        now = self._run.parts.clock.now().isoformat()
+        attempt: JsonObject = {
+            "number": self._number,
+            "startedAt": now,
+            "durationMs": 0,
+            "outcome": StepStatus.FAILED,
+        }
+        self._run.history.emit(EventKind.ATTEMPTED, self._key, {"attempt": attempt, "error": why.as_json()})
 
     def _after(self, outcome: Outcome, attempt: JsonObject) -> float | None:
         """Write what came of the attempt; the seconds to the next one here, or None when it is over here."""
@@ -207,11 +225,13 @@ class StepExecution:
         self, status: StepStatus, attempt: JsonObject, output: Json, failure: Failure | None = None
     ) -> None:
         if output is not None and not self._run.history.keep(output):
-            too_large = Failure(
-                "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
-            )
-            status = StepStatus.FAILED if status is StepStatus.SUCCESS else status
-            output, failure = None, failure or too_large
+            output = None
+            # What was undone stays undone; nobody reads what was answered.
+            if status is StepStatus.SUCCESS and self._context.key.part is not Part.UNDO:
+                status = StepStatus.FAILED
+                failure = Failure(
+                    "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
+                )
         data: JsonObject = {"status": status, "attempt": {**attempt, "outcome": status}}
         if output is not None:
             data["output"] = output

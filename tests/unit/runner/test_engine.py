@@ -18,9 +18,11 @@ OOPS = Failure("OOPS", "it failed")
 class Scripted:
     """A handler whose attempts are given beforehand, each a function of nothing."""
 
-    def __init__(self, *attempts: Callable[[], Awaitable[Outcome]], unsafe: bool = False) -> None:
+    def __init__(
+        self, *attempts: Callable[[], Awaitable[Outcome]], unsafe: bool = False, side_effect: bool = False
+    ) -> None:
         self._attempts = list(attempts)
-        self._unsafe = unsafe
+        self._unsafe, self._side_effect = unsafe, side_effect
         self.made = 0
 
     def script(self, attempt: Callable[[], Awaitable[Outcome]]) -> None:
@@ -28,7 +30,9 @@ class Scripted:
         self._attempts.append(attempt)
 
     def prepare(self, context: StepContext) -> Prepared | Failure:
-        return Prepared(None, side_effect=False, unsafe=self._unsafe, retry=RetryPolicy(), work=None)
+        return Prepared(
+            None, side_effect=self._side_effect, unsafe=self._unsafe, retry=RetryPolicy(), work=None
+        )
 
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
         self.made += 1

@@ -1,5 +1,7 @@
 """Messages that a renewal brought while a take-over waited at the barrier."""
 
+from typing import Any
+
 import pytest
 from headrace.workflow.document import Document, Signal, Step
 from headrace.workflow.state import Message, MessageKind, RunState, RunStatus, StepState, StepStatus
@@ -31,6 +33,5 @@ async def test_what_the_last_holder_used_up_is_not_used_again(
     ):
         events = await run.to_its_end()
     assert [kind for kind, _, _ in events] == kinds
-    seen = {"parked": 1, "finished": None}[kinds[-1]]
-    assert isinstance(last := events[-1][2], dict)
-    assert last.get("inboxSeen") == seen
+    last: Any = events[-1][2]
+    assert last.get("inboxSeen") == {"parked": 1, "finished": None}[kinds[-1]]

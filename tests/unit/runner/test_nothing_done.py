@@ -1,0 +1,49 @@
+"""What a run says of calls that were not made, and of answers that it can not keep."""
+
+from typing import Any
+
+import pytest
+from headrace.workflow.document import Compensation, Document, Step
+from headrace.workflow.state import RunState, RunStatus, StepState, StepStatus, Undoing
+from headrace_runner.steps.protocol import Succeeded
+from rpds import HashTrieMap
+
+from tests.unit.runner.engines import advanced, step_services
+from tests.unit.runner.test_engine import Scripted, giving, run_of, told
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_call_that_a_cancel_kept_back_is_not_in_doubt(lost: bool) -> None:
+    handler = Scripted(unsafe=True, side_effect=True)
+    async with run_of(Step("a", "x"), x=handler) as run:
+        confirmed = run.engine.report.confirmed
+
+        async def canceled_meanwhile() -> None:
+            run.held.tell(canceled=True, lost=lost)
+            await confirmed()
+
+        run.engine.report.confirmed = canceled_meanwhile  # type: ignore[method-assign]
+        run.engine.parts.lease._until = float("inf")
+        events = await run.to_its_end()
+    assert handler.made == 0
+    assert told(events)[:1] == ["started a"]
+    if not lost:
+        assert told(events)[1:] == ["attempted a", "canceled"]
+        said: Any = events[1][2]
+        assert said["error"]["code"] == "NOT_CALLED"
+
+
+async def test_a_compensation_whose_answer_is_too_large_has_undone_its_step() -> None:
+    full = {f"s{n}": StepState(StepStatus.SUCCESS, 1, output="x" * 1_000_000, done=(1, n)) for n in range(16)}
+    undoing = Undoing(RunStatus.CANCELED)
+    state = RunState(RunStatus.COMPENSATING, HashTrieMap(full), undoing=undoing, cancel=True)
+    steps = tuple(Step(key, "x", compensate=Compensation("a/b") if key == "s3" else None) for key in full)
+    handler = Scripted(giving(Succeeded("y" * 900_000)))
+    async with (
+        step_services() as services,
+        advanced(services, {"action": handler}, Document("w", steps), {}, state) as run,
+    ):
+        events = await run.to_its_end()
+    assert told(events) == ["started s3.undo", "completed s3.undo", "canceled"]
+    said: Any = events[1][2]
+    assert (said["status"], said.get("output"), events[2][2]) == ("SUCCESS", None, {})
