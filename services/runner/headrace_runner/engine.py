@@ -45,7 +45,6 @@ from headrace_runner.lease import HeldRun
 from headrace_runner.outcomes import Outcomes
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
-from headrace_runner.retry import retries_left
 from headrace_runner.rows import place_of, step_of
 from headrace_runner.run_log import RunLog
 from headrace_runner.scopes import Scopes
@@ -299,7 +298,7 @@ class Engine:
             round=self.history.state.step(str(key)).round,
             # What undoes, or settles a doubt, is not kept from it by what went before.
             retries_left=lambda: (
-                None if key.part else retries_left(self.run.version.document.retry_budget, self.history.state)
+                None if key.part else self.history.retries_left(self.run.version.document.retry_budget)
             ),
         )
 

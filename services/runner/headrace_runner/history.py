@@ -14,6 +14,7 @@ from headrace.workflow.state import Change, EventKind, RunState, StepStatus, fol
 
 from headrace_runner.clock import Clock
 from headrace_runner.reporting import RunReport
+from headrace_runner.retry import retries_of
 
 # A step's output, and all outputs of a run together: what a checkpoint, a claim's answer and a message can carry.
 MAX_OUTPUT_BYTES = 1024 * 1024
@@ -41,6 +42,7 @@ class RunHistory:
     ) -> None:
         self.state, self.frontier, self.begun = state, Frontier(graph, state), begun
         self._graph, self._report, self._clock, self._redactor = graph, report, clock, redactor
+        self._retries: int | None = None
         self._output_bytes = sum(
             len(orjson.dumps(row.output)) for row in state.steps.values() if row.output is not None
         )
@@ -55,9 +57,21 @@ class RunHistory:
         if kind is EventKind.STARTED and step is not None:
             self.begun[step] = now
         place = self._report.emit(kind, now, step, clean)
-        self.state = fold(self.state, Change(kind, step, clean, place))
+        before = self.state
+        self.state = fold(before, Change(kind, step, clean, place))
         if step:
             self.frontier.changed(step, self.state)
+            if self._retries is not None:
+                self._retries += retries_of(step, self.state.step(step)) - retries_of(step, before.step(step))
+
+    def retries_left(self, budget: int | None) -> int | None:
+        """What remains of a run's retry budget, if it has one. Counted once, and kept up from then on: in a large
+        loop every item may ask."""
+        if budget is None:
+            return None
+        if self._retries is None:
+            self._retries = sum(retries_of(key, row) for key, row in self.state.steps.items())
+        return max(budget - self._retries, 0)
 
     def _clean(self, data: JsonObject) -> JsonObject:
         clean: JsonObject = {}

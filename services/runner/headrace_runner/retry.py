@@ -6,7 +6,7 @@ from headrace.outbound.call import CallFailure
 from headrace.outbound.failures import CallCode
 from headrace.workflow.document import Document, ErrorClass, PinnedAction, RetryPolicy, RetryStrategy, Step
 from headrace.workflow.keys import read_key
-from headrace.workflow.state import RunState, StepStatus
+from headrace.workflow.state import StepState, StepStatus
 
 _CLASS_OF = {
     CallCode.TIMEOUT: ErrorClass.TIMEOUT,
@@ -28,19 +28,15 @@ def policy_of(step: Step, pinned: PinnedAction, document: Document) -> RetryPoli
     return step.retry or pinned.definition.retry or pinned.retry or default or RetryPolicy()
 
 
-def retries_left(budget: int | None, state: RunState) -> int | None:
-    """What remains of a run's retry budget: attempts beyond each row's first, over all rows that do a step's own work.
+def retries_of(key: str, row: StepState) -> int:
+    """The retries that a row was granted: its attempts beyond the first, if it does a step's own work.
 
-    A row that goes on has been granted an attempt for each that ended. Rounds of a repeat are no retries.
+    One that goes on has been granted an attempt for each that ended. Rounds of a repeat are no retries.
     """
-    if budget is None:
-        return None
-    granted = 0
-    for key, step in state.steps.items():
-        if step.attempts and read_key(key).part is None:
-            open_ = step.status in (StepStatus.RUNNING, StepStatus.WAITING)
-            granted += max(step.attempts - step.round - (0 if open_ else 1), 0)
-    return max(budget - granted, 0)
+    if not row.attempts or read_key(key).part is not None:
+        return 0
+    open_ = row.status in (StepStatus.RUNNING, StepStatus.WAITING)
+    return max(row.attempts - row.round - (0 if open_ else 1), 0)
 
 
 def in_doubt(failure: CallFailure, *, repeatable: bool) -> bool:

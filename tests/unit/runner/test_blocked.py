@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import pytest
 from headrace.workflow.document import Step
-from headrace.workflow.state import Failure, RunState, StepState, StepStatus
-from headrace_runner.retry import retries_left
+from headrace.workflow.state import Failure, StepState, StepStatus
+from headrace_runner.retry import retries_of
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, Succeeded
 
-from tests.unit.runner.test_engine import Scripted, giving, run_of, told
+from tests.unit.runner.test_engine import Scripted, again_after, giving, run_of, told
 
 
 class Blocked(Scripted):
@@ -58,8 +59,28 @@ def test_a_retry_budget_counts_what_was_granted_beyond_each_first_attempt() -> N
         "loop[0]": StepState(StepStatus.SUCCESS, attempts=2),  # one
         "done.undo": StepState(StepStatus.SUCCESS, attempts=9),  # what undoes is not counted
     }
-    state = RunState(steps=steps)
-    assert retries_left(10, state) == 3
-    assert retries_left(7, state) == 0
-    assert retries_left(3, state) == 0
-    assert retries_left(None, state) is None
+    assert {key: retries_of(key, row) for key, row in steps.items()} == {
+        **dict.fromkeys(steps, 0),
+        "done": 2,
+        "waiting": 2,
+        "running": 1,
+        "polled": 1,
+        "loop[0]": 1,
+    }
+
+
+@pytest.mark.parametrize("budget", [None, 2, 5])
+async def test_what_is_left_of_a_budget_is_kept_up_as_retries_are_granted(budget: int | None) -> None:
+    left: list[int | None] = []
+
+    def asking(outcome: Outcome) -> Callable[[], Awaitable[Outcome]]:
+        async def attempt() -> Outcome:
+            left.append(run.engine.history.retries_left(budget))
+            return outcome
+
+        return attempt
+
+    handler = Scripted(*[asking(again_after(0))] * 3, asking(Succeeded(1)), asking(Succeeded(2)))
+    async with run_of(Step("a", "x"), Step("b", "x"), x=handler) as run:
+        await run.to_its_end()
+    assert left == ([None] * 5 if budget is None else [max(budget - used, 0) for used in (0, 1, 2, 3, 3)])
