@@ -10,7 +10,7 @@ help:
 	@echo "make test       the tests; those that lack a server skip and say how to get it"
 	@echo "make check      lint, types, import rules, generated files"
 	@echo "make contracts  write contracts/ anew from the code"
-	@echo "make bench      measure chain3 against a bare loop"
+	@echo "make bench      measure chain3 against a bare loop, deciding against graph size, taking runs up again"
 
 # Installed once, and again when a package's dependencies or the constraints change.
 install: .venv/.installed
