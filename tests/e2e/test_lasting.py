@@ -1,35 +1,59 @@
 """What lasts, branches, repeats and is undone, on all services as processes."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from designer import Designer
 from fleet import Fleet
 from target import Target
 
 KEYED = {"mode": "KEY"}
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def prepare(fleet: Fleet, target: Target) -> Designer:
-    await fleet.start_all()
-    designer = Designer(fleet)
-    await designer.app("shop", target.url)
-    for name in ("book", "pay", "ship", "unbook", "unpay", "unship", "poll"):
-        await designer.action("shop", name, "POST", f"/{name}", idempotency=KEYED)
-    return designer
+@dataclass(frozen=True)
+class World:
+    """All services, the target of a workflow's calls, and who designs it."""
+
+    fleet: Fleet
+    target: Target
+    designer: Designer
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployed(module_fleet: Fleet) -> AsyncIterator[World]:
+    async with Target() as target:
+        await module_fleet.start_all()
+        designer = Designer(module_fleet)
+        await designer.app("shop", target.url)
+        for name in ("book", "pay", "ship", "unbook", "unpay", "unship", "poll"):
+            await designer.action("shop", name, "POST", f"/{name}", idempotency=KEYED)
+        await designer.action("shop", "pay-once", "POST", "/pay", idempotency={"mode": "NONE"})
+        await designer.action("shop", "look", "GET", "/look")
+        yield World(module_fleet, target, designer)
+
+
+@pytest.fixture
+def world(deployed: World) -> World:
+    deployed.target.calls.clear()
+    deployed.target.answers.clear()
+    return deployed
 
 
 def step(key: str, **more: Any) -> dict[str, Any]:
-    return {"key": key, "action": f"shop/{key}", "input": {"n": 1}, **more}
+    return {"key": key, "action": f"shop/{key}", "input": {"n": 1}} | more
 
 
 def undone(key: str, **more: Any) -> dict[str, Any]:
     return step(key, compensate={"action": f"shop/un{key}", "input": {"n": 1}}, **more)
 
 
-async def test_what_was_done_is_undone_in_reverse(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
+async def test_what_was_done_is_undone_in_reverse(world: World) -> None:
+    designer, target = world.designer, world.target
     await designer.publish(
         {
             "workflow": "trip",
@@ -52,8 +76,8 @@ async def test_what_was_done_is_undone_in_reverse(fleet: Fleet, target: Target) 
     assert statuses["nap"] == "SUCCESS"
 
 
-async def test_an_error_edge_carries_the_error_as_data(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
+async def test_an_error_edge_carries_the_error_as_data(world: World) -> None:
+    designer, target = world.designer, world.target
     target.on("/pay", 422)
     await designer.publish(
         {
@@ -78,8 +102,8 @@ async def test_an_error_edge_carries_the_error_as_data(fleet: Fleet, target: Tar
 
 
 @pytest.mark.parametrize("every", [50, 2500])
-async def test_a_repeat_polls_until_it_is_so(fleet: Fleet, target: Target, every: int) -> None:
-    designer = await prepare(fleet, target)
+async def test_a_repeat_polls_until_it_is_so(world: World, every: int) -> None:
+    designer, target = world.designer, world.target
     await designer.publish(
         {
             "workflow": "polling",
@@ -101,8 +125,8 @@ async def test_a_repeat_polls_until_it_is_so(fleet: Fleet, target: Target, every
     ]
 
 
-async def test_a_loop_gathers_its_items_in_order(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
+async def test_a_loop_gathers_its_items_in_order(world: World) -> None:
+    designer, target = world.designer, world.target
     await designer.publish(
         {
             "workflow": "batch",
@@ -133,8 +157,8 @@ async def test_a_loop_gathers_its_items_in_order(fleet: Fleet, target: Target) -
     assert run["steps"][0]["output"] == {"results": [], "failed": []}
 
 
-async def test_a_child_run_is_a_step_and_is_undone_as_a_whole(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
+async def test_a_child_run_is_a_step_and_is_undone_as_a_whole(world: World) -> None:
+    designer, target = world.designer, world.target
     await designer.publish(
         {
             "workflow": "stay",
@@ -172,8 +196,8 @@ async def test_a_child_run_is_a_step_and_is_undone_as_a_whole(fleet: Fleet, targ
     assert {s["key"]: s["status"] for s in run["steps"]}["stay"] == "COMPENSATED"
 
 
-async def test_a_cancel_reaches_children_and_undoes_what_they_did(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
+async def test_a_cancel_reaches_children_and_undoes_what_they_did(world: World) -> None:
+    designer, target = world.designer, world.target
     target.hold("/ship")
     await designer.publish({"workflow": "inner", "steps": [undone("book"), undone("ship")]})
     await designer.publish(
@@ -195,12 +219,12 @@ async def test_a_cancel_reaches_children_and_undoes_what_they_did(fleet: Fleet, 
     assert sorted(paths[3:-1]) == sorted(["/unship", "/unbook"])
 
 
-async def test_a_probe_settles_a_doubt(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
-    await designer.action("shop", "pay", "POST", "/pay", idempotency={"mode": "NONE"})
-    await designer.action("shop", "look", "GET", "/look")
+async def test_a_probe_settles_a_doubt(world: World) -> None:
+    designer, target = world.designer, world.target
     probe = {"action": "shop/look", "done": "{{ output.body.paid }}", "output": {"seen": "$.body.paid"}}
-    await designer.publish({"workflow": "doubt", "steps": [step("pay", probe=probe), step("ship")]})
+    await designer.publish(
+        {"workflow": "doubt", "steps": [step("pay", action="shop/pay-once", probe=probe), step("ship")]}
+    )
     for paid, calls in ((True, 1), (False, 2)):
         target.on("/look", body={"paid": paid})
         target.calls.clear()
@@ -208,18 +232,18 @@ async def test_a_probe_settles_a_doubt(fleet: Fleet, target: Target) -> None:
         run_id = await designer.start("doubt")
         await target.called("/pay")
         (victim,) = [
-            s for s in fleet.services if s.name == "headrace_runner" and s.process.returncode is None
+            s for s in world.fleet.services if s.name == "headrace_runner" and s.process.returncode is None
         ]
         await victim.kill()
         target.release("/pay")
-        await fleet.runner()
+        await world.fleet.runner()
         run = await designer.ended(run_id, seconds=60)
         assert run["status"] == "SUCCESS", str(run)
         assert [len(target.of(path)) for path in ("/pay", "/look", "/ship")] == [calls, 1, 1]
 
 
-async def test_people_and_messages_bring_a_run_on(fleet: Fleet, target: Target) -> None:
-    designer = await prepare(fleet, target)
+async def test_people_and_messages_bring_a_run_on(world: World) -> None:
+    designer, target = world.designer, world.target
     await designer.publish(
         {
             "workflow": "asked",

@@ -68,6 +68,7 @@ class Calendar:
         await connection.close()
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("backends", ["production"], indirect=True)
 async def test_three_weeks_of_work_are_undone_in_order(fleet: Fleet, target: Target) -> None:
     dice = random.Random(21)
