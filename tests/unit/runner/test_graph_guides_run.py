@@ -8,12 +8,12 @@ import pytest
 from headrace.json_types import Json
 from headrace.workflow.document import RetryPolicy
 from headrace.workflow.parse import parse_document
-from headrace.workflow.state import Message, MessageKind
+from headrace.workflow.state import Failure, Message, MessageKind
 from headrace.workflow.text import read_document_text
-from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Succeeded
+from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContext, StepServices, Succeeded
 from headrace_runner.steps.registry import load_handlers
 
-from tests.unit.runner.engines import advanced, step_services
+from tests.unit.runner.engines import Told, advanced, step_services
 
 _BLOCK = re.compile(r"^```yaml\n(workflow:.*?)^```$", re.MULTILINE | re.DOTALL)
 GUIDES = Path(__file__).parents[3] / "docs" / "guides"
@@ -81,10 +81,11 @@ async def test_a_loop_keeps_the_order_and_tells_which_items_failed() -> None:
 
 
 class Noted:
-    """Stands in for the calls of action steps: each succeeds, and is noted with its idempotency key and its input."""
+    """Stands in for the calls of action steps: each is noted with its idempotency key and its input, and succeeds
+    unless it is of the row `failing`."""
 
-    def __init__(self, services: StepServices) -> None:
-        self._templates = services.templates
+    def __init__(self, services: StepServices, failing: str = "") -> None:
+        self._templates, self._failing = services.templates, failing
         self.calls: list[tuple[str, Json]] = []
 
     def prepare(self, context: StepContext) -> Prepared:
@@ -93,17 +94,33 @@ class Noted:
 
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
         self.calls.append((context.idempotency_key.removeprefix(f"{context.run.run_id}-"), prepared.work))
+        if str(context.key) == self._failing:
+            return Failed(Failure("HTTP_422", "no"))
         return Succeeded({"entry": len(self.calls)})
 
 
-async def test_a_rejection_undoes_what_was_booked_in_reverse() -> None:
+async def rejected(failing: str = "") -> tuple[Noted, list[Told]]:
+    """The calls and the events of a goodwill of 5 that is rejected."""
     async with step_services() as services:
-        noted = Noted(services)
+        noted = Noted(services, failing)
         handlers = {**load_handlers(services), "action": noted}
         async with advanced(services, handlers, DOCUMENTS["goodwill"], {"order": "A-1", "amount": 5}) as run:
             decision: dict[str, Json] = {"decision": "REJECTED"}
             run.held.inbox.append(Message(1, MessageKind.DECISION, "agreed", None, decision))
-            told = await run.to_its_end()
+            return noted, await run.to_its_end()
+
+
+def error_of(told: list[Told]) -> dict[str, Json]:
+    """The error with which a run ended as FAILED."""
+    kind, _, data = told[-1]
+    assert isinstance(data, dict)
+    assert (kind, data["status"]) == ("finished", "FAILED")
+    assert isinstance(data["error"], dict)
+    return data["error"]
+
+
+async def test_a_rejection_undoes_what_was_booked_in_reverse() -> None:
+    noted, told = await rejected()
     entry = {"order": "A-1", "kind": "goodwill"}
     assert noted.calls == [
         ("book", {**entry, "amount": 5}),
@@ -111,11 +128,18 @@ async def test_a_rejection_undoes_what_was_booked_in_reverse() -> None:
         ("fee.undo", {**entry, "amount": 1}),
         ("book.undo", {**entry, "amount": -5, "reference": "entry 1"}),
     ]
-    kind, _, data = told[-1]
-    assert kind == "finished"
-    assert isinstance(data, dict)
-    assert isinstance(data["error"], dict)
-    assert (data["status"], data["error"]["code"]) == ("FAILED", "REJECTED")
+    assert error_of(told)["code"] == "REJECTED"
+
+
+async def test_an_undo_that_fails_is_told_of_and_the_others_go_on() -> None:
+    noted, told = await rejected(failing="fee.undo")
+    assert [key for key, _ in noted.calls] == ["book", "fee", "fee.undo", "book.undo"]
+    (given_up,) = [data for kind, step, data in told if (kind, step) == ("completed", "fee.undo")]
+    assert isinstance(given_up, dict)
+    assert (given_up["status"], given_up["unhandled"]) == ("FAILED", True), "a dead letter"
+    error = error_of(told)
+    assert error["code"] == "COMPENSATION_FAILED"
+    assert str(error["message"]).endswith(": fee")
 
 
 async def test_a_time_that_is_past_is_over_at_once_and_a_day_is_waited_for_parked() -> None:
