@@ -72,6 +72,8 @@ class ClaimedRun:
     secrets: Mapping[str, str] = field(repr=False)
     callbacks: Mapping[str, str] = field(repr=False, default_factory=dict)
     depth: int = 0
+    # The ended run whose steps this one undoes.
+    undoes: UUID | None = None
 
 
 class Claimer:
@@ -221,6 +223,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given["secrets"],
         given.get("callbacks") or {},
         given["depth"],
+        UUID(given["undoes"]) if given["undoes"] else None,
     )
 
 

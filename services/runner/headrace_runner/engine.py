@@ -77,7 +77,7 @@ class Engine:
         self._deadline = run.started_at + timedelta(milliseconds=timeout) if timeout else None
         self._places = {step.key: f"steps[{n}]" for n, step in enumerate(document.steps)}
         self.scopes = Scopes(run, self.history, parts.templates, self._places.__getitem__)
-        self._outcomes = Outcomes(
+        self.outcomes = Outcomes(
             run.graph, self.history, self.scopes, log, parts.clock, self._places.__getitem__
         )
         held.despite_cancel = run.state.undoing is not None
@@ -123,7 +123,7 @@ class Engine:
         if deadline and now >= deadline and not self._late:
             self._late = True  # once: what is begun from here on serves the undoing
             await self._stop_steps()
-            self._outcomes.doubt_stopped()
+            self.outcomes.doubt_stopped()
         commands = decide(
             self.run.graph,
             self.history.state,
@@ -154,18 +154,18 @@ class Engine:
             case Skip(key):
                 self.history.emit(EventKind.COMPLETED, key, {"status": StepStatus.SKIPPED})
             case Doubt(key):
-                self._outcomes.doubt(key, "a call was sent and its answer was lost with its runner")
+                self.outcomes.doubt(key, "a call was sent and its answer was lost with its runner")
             case Resolve():
-                self._outcomes.resolve(command)
+                self.outcomes.resolve(command)
             case Remind(key, again):
                 self.history.emit(EventKind.REMINDED, key, {"remindAt": again.isoformat()})
                 self.log.write(LogLevel.INFO, f"step {key}: nobody has decided yet", step=key)
             case Settle(key, status, output, error, by, inbox):
-                self._outcomes.settle(key, status, output, error, {"by": by, "inbox": list(inbox)})
+                self.outcomes.settle(key, status, output, error, {"by": by, "inbox": list(inbox)})
             case SettleByProbe(key):
-                self._outcomes.settle_by_probe(key)
+                self.outcomes.settle_by_probe(key)
             case Collect(key):
-                self._outcomes.collect(key)
+                self.outcomes.collect(key)
             case Compensate(undoing):
                 self._compensate(undoing)
             case Park(reason, resume_at):
@@ -188,7 +188,7 @@ class Engine:
         key = read_key(row)
         step = self.run.graph.steps[key.step]
         if step.for_each is not None and key.index is None and key.part is None:
-            self._outcomes.expand(key)
+            self.outcomes.expand(key)
             return False
         task = asyncio.create_task(StepExecution(self, self._context(key)).run())
         self._running[row] = task

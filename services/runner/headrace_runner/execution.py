@@ -13,6 +13,7 @@ from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 
 from headrace_runner.history import RunHistory
 from headrace_runner.lease import HeldRun
+from headrace_runner.outcomes import Outcomes
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
 from headrace_runner.scopes import Scopes
@@ -39,6 +40,7 @@ class Advancing(Protocol):
     redactor: Redactor
     history: RunHistory
     scopes: Scopes
+    outcomes: Outcomes
 
     def stopping(self) -> bool: ...
 
@@ -146,6 +148,9 @@ class StepExecution:
         """Write what came of the attempt; the seconds to the next one here, or None when it is over here."""
         match outcome:
             case Succeeded(output):
+                if (unreadable := self._run.outcomes.unreadable(self._context.key, output)) is not None:
+                    self._complete(StepStatus.FAILED, attempt, None, unreadable)
+                    return None
                 repeat = self._context.step.repeat
                 try:
                     again = repeat is not None and not self._run.scopes.holds(repeat.until, output)

@@ -1,6 +1,7 @@
 """What `decide` finds to be over is written down: waits that ended, loops put together, doubts and their ends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -9,10 +10,9 @@ from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.workflow.commands import Resolve
 from headrace.workflow.conditions import ConditionFailed, holds
-from headrace.workflow.decide import upstream
 from headrace.workflow.extraction import extract
 from headrace.workflow.graph import Graph
-from headrace.workflow.keys import RowKey, probe_key, read_key
+from headrace.workflow.keys import Part, RowKey, probe_key, read_key
 from headrace.workflow.state import EventKind, Failure, StepStatus
 
 from headrace_runner.clock import Clock
@@ -126,21 +126,34 @@ class Outcomes:
         self._log.write(LogLevel.INFO, f"step {key}: the doubt is settled, {status}", step=key)
 
     def settle_by_probe(self, key: str) -> None:
-        """Ask the probe's `done` what its answer says of the step."""
-        name = read_key(key)
-        probe = self._graph.steps[name.step].probe
+        """Write down what the probe's answer says of the row `key`."""
         row = self._history.state.step(probe_key(key))
-        if probe is None:
-            return
         how: JsonObject = {"by": {"by": "probe"}}
-        try:
-            arrived = holds(probe.done, upstream(row), partial(self._scopes.evaluate, key=name))
-            output = extract(row.output, probe.output) if arrived and probe.output is not None else row.output
-        except ConditionFailed as wrong:
-            failed = Failure("CONDITION_FAILED", f"{self._places(name.step)}.probe.done: {wrong}")
-            self.settle(key, StepStatus.FAILED, None, failed, how)
-        except HeadraceError as wrong:
-            failed = Failure("EXTRACTION_FAILED", f"{self._places(name.step)}.probe.output: {wrong.message}")
-            self.settle(key, StepStatus.FAILED, None, failed, how)
+        said = self._said(read_key(key), row.output)
+        if isinstance(said, Failure):
+            self.settle(key, StepStatus.FAILED, None, said, how)
         else:
+            arrived, output = said
             self.settle(key, StepStatus.SUCCESS if arrived else StepStatus.QUEUED, output, None, how)
+
+    def unreadable(self, key: RowKey, output: Json) -> Failure | None:
+        """Why the answer of the probe `key` says nothing of its step, if that is so. The probe has failed then, and a
+        person is asked: nobody guesses."""
+        if key.part is not Part.PROBE:
+            return None
+        said = self._said(replace(key, part=None), output)
+        return said if isinstance(said, Failure) else None
+
+    def _said(self, name: RowKey, answer: Json) -> tuple[bool, Json] | Failure:
+        """Whether the call in doubt arrived, and then the step's output."""
+        probe = self._graph.steps[name.step].probe
+        if probe is None:
+            return Failure("PROBE_MISSING", f"{self._places(name.step)} has no probe")
+        seen = {"output": answer, "status": StepStatus.SUCCESS.value, "error": None}
+        try:
+            arrived = holds(probe.done, seen, partial(self._scopes.evaluate, key=name))
+            return arrived, extract(answer, probe.output) if arrived and probe.output is not None else answer
+        except ConditionFailed as wrong:
+            return Failure("CONDITION_FAILED", f"{self._places(name.step)}.probe.done: {wrong}")
+        except HeadraceError as wrong:
+            return Failure("EXTRACTION_FAILED", f"{self._places(name.step)}.probe.output: {wrong.message}")

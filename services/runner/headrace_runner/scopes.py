@@ -35,7 +35,8 @@ class Scopes:
             env={**document.env, **(secrets or {})},
             steps=StepsView(self._run.graph, self._history.state, own_row(key) if key else None),
             run={
-                "id": str(self._run.run_id),
+                # What undoes a step names the run that did it.
+                "id": str(self._run.undoes or self._run.run_id),
                 "workflow": document.workflow,
                 "startedAt": self._run.started_at.isoformat(),
             },

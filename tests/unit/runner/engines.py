@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
+from uuid import UUID
 
 from headrace.bus.port import Outgoing
 from headrace.ids import new_id
@@ -82,6 +83,7 @@ async def advanced(
     given: Json,
     state: RunState | None = None,
     told: Sequence[Message] = (),
+    undoes: UUID | None = None,
 ) -> AsyncIterator[Advanced]:
     """A run of `document`, claimed, and not begun unless it has a `state`. `told` are messages that a renewal brought
     before its checkpoint was there."""
@@ -102,6 +104,7 @@ async def advanced(
     run = ClaimedRun(
         new_id(), new_id(), 1, version, graph, given, state or initial(), datetime.now(UTC), {}, {}, {}
     )
+    run = replace(run, undoes=undoes)
     held, redactor = HeldRun(run.run_id), Redactor()
     held.tell_messages(told)
     engine = Engine(

@@ -1,11 +1,12 @@
-"""What a run says of calls that were not made, and of answers that it can not keep."""
+"""What a run says of calls that were not made, of answers that it can not keep, and of a run that it undoes."""
 
 from typing import Any
 
 import pytest
-from headrace.workflow.document import Compensation, Document, Step
-from headrace.workflow.state import RunState, RunStatus, StepState, StepStatus, Undoing
-from headrace_runner.steps.protocol import Succeeded
+from headrace.ids import new_id
+from headrace.workflow.document import Compensation, Document, Expression, Probe, Step
+from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing
+from headrace_runner.steps.protocol import Prepared, StepContext, Succeeded
 from rpds import HashTrieMap
 
 from tests.unit.runner.engines import advanced, step_services
@@ -47,3 +48,43 @@ async def test_a_compensation_whose_answer_is_too_large_has_undone_its_step() ->
     assert told(events) == ["started s3.undo", "completed s3.undo", "canceled"]
     said: Any = events[1][2]
     assert (said["status"], said.get("output"), events[2][2]) == ("SUCCESS", None, {})
+
+
+async def test_what_undoes_a_child_names_the_run_that_did_it() -> None:
+    class Naming(Scripted):
+        def prepare(self, context: StepContext) -> Prepared | Failure:
+            named.append(context.scope.run["id"])
+            return super().prepare(context)
+
+    named: list[Any] = []
+    origin = new_id()
+    did = StepState(StepStatus.SUCCESS, 1, output=1, done=(1, 1))
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": did}), undoing=Undoing(RunStatus.SUCCESS))
+    document = Document("w", (Step("a", "x", compensate=Compensation("a/b")),))
+    async with (
+        step_services() as services,
+        advanced(
+            services, {"action": Naming(giving(Succeeded(1)))}, document, {}, state, undoes=origin
+        ) as run,
+    ):
+        events = await run.to_its_end()
+    assert told(events) == ["started a.undo", "completed a.undo", "finished"]
+    assert named == [str(origin)]
+
+
+async def test_a_probe_whose_answer_says_nothing_leaves_the_doubt_to_a_person() -> None:
+    done = Expression("{{ output.body.found.id == 7 }}")
+    step = Step("a", "x", probe=Probe("a/b", done))
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": StepState(StepStatus.UNKNOWN, 1, done=(1, 1))}))
+    handler = Scripted(giving(Succeeded({"body": {}})))
+    async with (
+        step_services() as services,
+        advanced(services, {"action": handler}, Document("w", (step,)), {}, state) as run,
+    ):
+        events = await run.to_its_end()
+    assert told(events) == ["started a.probe", "completed a.probe", "parked"]
+    probed: Any = events[1][2]
+    assert (probed["status"], probed["error"]["code"]) == ("FAILED", "CONDITION_FAILED")
+    assert probed["error"]["message"].startswith("steps[0].probe.done: ")
+    parked: Any = events[2][2]
+    assert parked["reason"] == "IN_DOUBT"
