@@ -217,7 +217,11 @@ class Engine:
 
     def stopping(self) -> bool:
         """No further attempt begins here: the engine decides anew."""
-        return not self.held.may_go_on() or self.parts.draining.is_set() or self.held.pause_requested
+        held, parts = self.held, self.parts
+        if not held.may_go_on() or parts.draining.is_set() or held.pause_requested:
+            return True
+        # A step's retries may last for hours; the bus takes back what is held for long.
+        return self._must_hand_back(parts.clock.now())
 
     async def _wait(self, now: datetime, deadline: datetime | None) -> None:
         """Until a step ends, there is news, or the next time that matters."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from headrace.workflow.document import Document, Edge, OnError, RetryPolicy, Step
 from headrace.workflow.parse import parse_document
@@ -205,3 +206,15 @@ async def test_outputs_that_are_too_large_fail_their_step_alone() -> None:
         async with advanced(services, handlers, document, {"x": "y" * 200_000}) as run:
             told = await run.to_its_end()
     assert told[-1] == ("finished", None, {"status": "SUCCESS", "result": "OUTPUT_TOO_LARGE"})
+
+
+async def test_retries_do_not_outlast_the_time_for_which_a_run_is_held() -> None:
+    async def fails_late() -> Outcome:
+        run.engine._claimed_at -= timedelta(minutes=2)
+        return again_after(0.01)
+
+    handler = Scripted(fails_late, giving(Succeeded(1)))
+    async with run_of(Step("a", "x"), x=handler) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started a", "attempted a", "parked"]
+    assert handler.made == 1
