@@ -161,3 +161,19 @@ async def test_runs_that_may_be_called_back_get_their_addresses(world: World) ->
     body = {"runs": [{"run_id": str(job[0]), "epoch": 2}], "wait": 0}
     passed = (await world.post("checkpoints", runner_id=str(second), **body))["runs"][0]
     assert passed["callbacks"] == expected
+
+
+async def test_a_heartbeat_brings_large_messages_a_few_at_a_time(world: World) -> None:
+    """What takes too long to bring would cost the runner its lease, and all its runs."""
+    tenant = await world.tenant("one")
+    job = run, _ = await world.queued(tenant)
+    holder = new_id()
+    await world.claim(holder, job)
+    for _ in range(5):
+        await say(world, tenant, run, "x" * 1024 * 1024)
+    came: list[list[int]] = []
+    while len(came) < 3:
+        seen = came[-1][-1] if came else 0
+        news = await world.beat(holder, run, inbox_seen={run: seen})
+        came.append([message["seq"] for message in news["inbox"][str(run)]])
+    assert came == [[1, 2], [3, 4], [5]]

@@ -168,7 +168,7 @@ class Handover:
         if not rows:
             return {}
         async with transaction(self._pool) as db:
-            found = await unused(db, {row["id"]: 0 for row in rows}, most=None)
+            found = await unused(db, {row["id"]: 0 for row in rows}, bounded=False)
         # rule seen_no_newer_than_rows: what came since the row was read is above its `inbox_seq`, and a heartbeat
         # brings it.
         return {

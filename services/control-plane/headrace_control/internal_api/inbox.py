@@ -10,18 +10,22 @@ from headrace.postgres.queries import load
 
 _sql = load("headrace_control.internal_api")
 
-# In one answer to a heartbeat; a message has 64 KB at most, and the next heartbeat brings more.
+# In one answer to a heartbeat, but for a last message that may be larger: an answer that takes too long would cost
+# the runner its lease. The next heartbeat brings more.
 MOST_MESSAGES = 200
+MOST_BYTES = 2 * 1024 * 1024
 
 
-async def unused(
-    db: Db, seen: Mapping[UUID, int], most: int | None = MOST_MESSAGES
-) -> Mapping[UUID, list[dict[str, Any]]]:
-    """Of each run the messages above the number given with it that no event has used up, oldest first."""
+async def unused(db: Db, seen: Mapping[UUID, int], *, bounded: bool) -> Mapping[UUID, list[dict[str, Any]]]:
+    """Of each run the messages above the number given with it that no event has used up, oldest first.
+
+    `bounded`: as many as an answer to a heartbeat holds.
+    """
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
     if not seen:
         return found
-    for row in await db.fetch(_sql.inbox, list(seen), list(seen.values()), most):
+    bounds = (MOST_MESSAGES, MOST_BYTES) if bounded else (None, None)
+    for row in await db.fetch(_sql.inbox, list(seen), list(seen.values()), *bounds):
         message = dict(row)
         found[message.pop("run_id")].append(message)
     return found

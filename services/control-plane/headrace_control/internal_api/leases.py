@@ -33,7 +33,8 @@ class Leases:
             )
             news = await db.fetch(_sql.held_news, body.held, body.runner_id, seen) if body.held else []
             own = [row for row in news if row["claimed_by"] == body.runner_id]
-            messages = await unused(db, {row["id"]: row["seen"] for row in own if row["has_messages"]})
+            behind = {row["id"]: row["seen"] for row in own if row["has_messages"]}
+            messages = await unused(db, behind, bounded=True)
             breakers = await not_closed(db)
             now = await db.fetchval(_sql.now)
         return {

@@ -98,13 +98,19 @@ SELECT id, tenant_id, digest, resolved FROM workflow_versions
 WHERE id = ANY($1::uuid[]) AND status <> 'DRAFT'
 
 -- name: inbox
--- The messages that no event has used up, above what is known ($2) of each run, in their order. Cut off in between,
--- what comes is still each run's oldest.
-SELECT i.run_id, i.seq, i.kind, i.step, i.name, i.data
-FROM unnest($1::uuid[], $2::int[]) AS wanted (run_id, seen)
-JOIN inbox i ON i.run_id = wanted.run_id AND i.seq > wanted.seen AND NOT i.used
-ORDER BY i.run_id, i.seq
-LIMIT $3
+-- The messages that no event has used up, above what is known ($2) of each run, in their order: at most $3 of them, and
+-- none behind $4 bytes of others. Cut off in between, what comes is still each run's oldest.
+SELECT run_id, seq, kind, step, name, data
+FROM (
+    SELECT i.run_id, i.seq, i.kind, i.step, i.name, i.data,
+           sum(octet_length(i.data::text)) OVER (ORDER BY i.run_id, i.seq) - octet_length(i.data::text) AS before
+    FROM unnest($1::uuid[], $2::int[]) AS wanted (run_id, seen)
+    JOIN inbox i ON i.run_id = wanted.run_id AND i.seq > wanted.seen AND NOT i.used
+    ORDER BY i.run_id, i.seq
+    LIMIT $3
+) m
+WHERE $4::bigint IS NULL OR before < $4
+ORDER BY run_id, seq
 
 -- name: held_news
 -- What a runner has to know of the runs that it names: a cancel, a pause, messages above those that it has seen ($3),
