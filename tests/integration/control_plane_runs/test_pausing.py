@@ -104,6 +104,19 @@ async def test_a_cancel_gives_undoing_that_was_set_aside_its_chances(acme: Clien
     assert await fleet.admin.fetchval("SELECT fruitless_claims FROM runs") == 0
 
 
+async def test_a_run_that_undoes_another_is_not_canceled(acme: Client, fleet: Fleet) -> None:
+    """It would go on all the same, and claims that hear of a cancel set nothing aside, however many runners it ends."""
+    await publish(acme, orders())
+    run = await started(acme)
+    await fleet.admin.execute("UPDATE runs SET status = 'WAITING', undoes_run_id = $1", UUID(run))
+    await fleet.admin.execute("DELETE FROM dispatches")
+    assert await state(acme, "cancelRun", run) == ("WAITING", None, False, False)
+    assert await fleet.dispatches(run) == []
+    await fleet.admin.execute("UPDATE runs SET wait_reason = 'DEAD_LETTER'")
+    assert await state(acme, "cancelRun", run) == ("WAITING", None, False, False)
+    assert await fleet.dispatches(run) == [(True, False, True)]
+
+
 @pytest.mark.parametrize("what", ["pauseRun", "resumeRun"])
 async def test_a_run_that_has_ended_is_left_alone(acme: Client, fleet: Fleet, what: str) -> None:
     await publish(acme, orders())

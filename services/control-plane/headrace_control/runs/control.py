@@ -13,14 +13,14 @@ _sql = load("headrace_control.runs")
 
 
 async def cancel(db: Db, tenant_id: UUID, run_id: UUID) -> None:
-    """Ask for the run's end. Asking again, or of a run that is being undone already, changes nothing.
+    """Ask for the run's end. Asking again, or of a run that is being undone already or undoes another, changes nothing.
 
     A run set aside as a dead letter is given its chances to be claimed again, and one that is being undone goes on
     with that. Raises `NotFound`, `Conflict` when the run has ended.
     """
     run = await _lock(db, tenant_id, run_id)
     aside = run.wait_reason is ParkReason.DEAD_LETTER
-    if run.status is RunStatus.COMPENSATING:
+    if run.status is RunStatus.COMPENSATING or run.undoes:
         # rules cancel_spares_compensation, cancel_wakes_no_undo: but for one that nobody else brings back
         if aside:
             await db.execute(_sql.give_chances, tenant_id, run_id)

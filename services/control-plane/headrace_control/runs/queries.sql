@@ -199,7 +199,7 @@ ORDER BY wanted.n, e.epoch, e.seq
 -- name: lock
 -- Cancels, pauses, messages, claims and the reporter all lock the run's row first.
 SELECT id, version_id, status, wait_reason, dispatch_id, claimed_by IS NOT NULL AS held, cancel_requested,
-       pause_requested, created_by, limited
+       pause_requested, created_by, limited, undoes_run_id IS NOT NULL AS undoes
 FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
 -- name: lock_unfinished

@@ -43,7 +43,7 @@ async def runs_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UU
 @dataclass(frozen=True, slots=True)
 class Locked:
     """What the row of a locked run says. `held`: somebody has its claim, or had it when the run was set aside.
-    `limited`: while it is QUEUED it may be waiting for its turn."""
+    `limited`: while it is QUEUED it may be waiting for its turn. `undoes`: it is there to undo another run."""
 
     version_id: UUID
     status: RunStatus
@@ -54,6 +54,7 @@ class Locked:
     pause_requested: bool
     created_by: UUID | None
     limited: bool
+    undoes: bool
 
 
 async def newest(
@@ -164,6 +165,7 @@ async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> Locked | None:
         row["pause_requested"],
         row["created_by"],
         row["limited"],
+        row["undoes"],
     )
 
 
