@@ -15,6 +15,7 @@ class Call:
     key: str | None
     headers: dict[str, str]
     body: bytes
+    query: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Target:
             request.headers.get("Idempotency-Key"),
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
+            dict(request.query),
         )
         self.calls.append(call)
         async with self._news:

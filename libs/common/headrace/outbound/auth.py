@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
-from urllib.parse import quote, unquote_plus
 
 from headrace.outbound.failures import CallCode, CallRefused
 from headrace.outbound.fields import is_field_value, is_token
-from headrace.outbound.target import Target, parse_target
+from headrace.outbound.target import Target, parse_target, with_query
 from headrace.workflow.document import AuthKind
 
+DEFAULT_KEY_NAME = "X-Api-Key"
 _PAIR_VALUE = re.compile(r"""[\w.~-]=["']?([^\s"',;]+)""")
 
 
@@ -37,6 +37,13 @@ class Credential:
     connection_id: str = ""
     version: int = 0
     expires_at: datetime | None = None
+
+    @property
+    def own_parameter(self) -> str | None:
+        """The query parameter that an API key is written into, if it is."""
+        if self.kind is not AuthKind.API_KEY or self.fields.get("in") != "query":
+            return None
+        return self.fields.get("name") or DEFAULT_KEY_NAME
 
     def secrets(self) -> tuple[str, ...]:
         """Every value to keep out of what is written down."""
@@ -85,13 +92,16 @@ def sign(credential: Credential, target: Target, headers: tuple[tuple[str, str],
         raise _unusable("the credential is not bound to the target's host")
     match credential.kind:
         case AuthKind.API_KEY:
-            name = credential.fields.get("name") or "X-Api-Key"
+            name = credential.fields.get("name") or DEFAULT_KEY_NAME
             value = credential.fields.get("prefix", "") + _required(credential, "key")
             match credential.fields.get("in") or "header":
                 case "header":
                     added = [(name, value)]
                 case "query":
-                    return Signed(_with_query(target.path, name, value), headers)
+                    try:
+                        return Signed(with_query(target.path, name, value), headers)
+                    except UnicodeEncodeError:
+                        raise _unusable("the credential is not valid Unicode") from None
                 case _:
                     raise _unusable("an API key goes into `header` or `query`")
         case AuthKind.BASIC:
@@ -148,13 +158,3 @@ def _required(credential: Credential, name: str) -> str:
     if not value:
         raise _unusable(f"the credential has no `{name}`")
     return value
-
-
-def _with_query(path: str, name: str, value: str) -> str:
-    before, _, query = path.partition("?")
-    kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) != name]
-    try:
-        added = f"{quote(name, safe='')}={quote(value, safe='')}"
-    except UnicodeEncodeError:
-        raise _unusable("the credential is not valid Unicode") from None
-    return f"{before}?{'&'.join((*kept, added))}"

@@ -8,7 +8,7 @@ and query stay exactly as they were written.
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, unquote, unquote_plus, urljoin
 
 import idna
 
@@ -81,6 +81,20 @@ def join_target(base: Target, location: str) -> Target:
         raise
     except ValueError:
         raise InvalidTarget("the redirect's location is not a URL") from None
+
+
+def with_query(path: str, name: str, value: str) -> str:
+    """`path`, or a URL without fragment, with one parameter `name`. Raises `UnicodeEncodeError` for lone surrogates."""
+    kept = without_query(path, name)
+    added = f"{quote(name, safe='')}={quote(value, safe='')}"
+    return f"{kept}{'&' if '?' in kept else '?'}{added}"
+
+
+def without_query(path: str, name: str) -> str:
+    """`path`, or a URL without fragment, without the parameter `name`."""
+    before, _, query = path.partition("?")
+    kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) != name]
+    return f"{before}?{'&'.join(kept)}" if kept else before
 
 
 def canonical_host(host: str) -> str:

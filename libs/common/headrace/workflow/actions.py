@@ -14,8 +14,10 @@ from headrace.workflow.document import (
     OnMismatch,
 )
 from headrace.workflow.grammar import MAX_TIMEOUT_MS
+from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
+from headrace.workflow.pagination import dump_pagination, read_pagination
 from headrace.workflow.paths import at_name
 from headrace.workflow.reading import Fields, Reading
 from headrace.workflow.retry import dump_retry, read_retry
@@ -57,6 +59,7 @@ ACTION_KEYS = (
     "bodyType",
     "retry",
     "timeoutMs",
+    "pagination",
     "idempotency",
     "onOutputMismatch",
     "approvalClass",
@@ -101,6 +104,8 @@ def dump_action(action: ActionDefinition) -> JsonObject:
     }
     if action.retry is not None:
         data["retry"] = dump_retry(action.retry)
+    if action.pagination is not None:
+        data["pagination"] = dump_pagination(action.pagination)
     for part, schema in schemas_of(action).items():
         data[f"{part}Schema"] = schema
     return data
@@ -178,12 +183,14 @@ def _action(reading: Reading, data: Json, app: str) -> ActionDefinition | None:
         body_type=fields.choice("bodyType", BodyType) or plain.body_type,
         retry=read_retry(fields),
         timeout_ms=fields.integer("timeoutMs", 1, MAX_TIMEOUT_MS) or plain.timeout_ms,
+        pagination=read_pagination(fields),
         idempotency=_idempotency(fields),
         on_output_mismatch=fields.choice("onOutputMismatch", OnMismatch) or plain.on_output_mismatch,
         approval_class=fields.word("approvalClass", APPROVAL_CLASSES) or plain.approval_class,
         reversibility=fields.word("reversibility", REVERSIBILITIES) or plain.reversibility,
         sensitivity=fields.word("sensitivity", SENSITIVITIES) or plain.sensitivity,
     )
+    _check_pagination(fields, definition)
     return None if reading.problems else definition
 
 
@@ -204,6 +211,20 @@ def _check_path_schema(fields: Fields, endpoint: str | None, schema: JsonObject 
             path = at_name(f"{fields.at('pathSchema')}.properties", name)
             mend = f"Write `{{{name}}}` in endpointTemplate, or take it out of pathSchema."
             fields.reading.add(path, "endpointTemplate has no such parameter", mend, "UNKNOWN_PARAMETER")
+
+
+def _check_pagination(fields: Fields, action: ActionDefinition) -> None:
+    """Pages are asked for again from the first one on when one fails."""
+    if action.pagination is None or not action.method:
+        return
+    if action.idempotency.mode is IdempotencyMode.KEY:
+        message = "an idempotency key asks for the same answer again, not for the next page"
+        mend = "Write idempotency.mode METHOD, or IDEMPOTENT if the app says that the call may be repeated."
+        fields.wrong("pagination", message, mend, "NOT_REPEATABLE")
+    elif not may_repeat(action):
+        message = "an action that may not be repeated has no pages"
+        mend = "Use method GET, or write idempotency.mode IDEMPOTENT if the app says that it may be repeated."
+        fields.wrong("pagination", message, mend, "NOT_REPEATABLE")
 
 
 def _headers(fields: Fields) -> Mapping[str, str]:

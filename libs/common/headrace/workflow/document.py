@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from headrace.json_types import Json, JsonObject
+from headrace.workflow.pagination import Pagination
 
 
 class RetryStrategy(StrEnum):
@@ -368,7 +369,8 @@ class ActionDefinition:
     """One revision of an action: all that a runner needs to build its calls.
 
     `endpoint_template` is a path with `{name}` parameters, joined to the base URL. Schemas are JSON Schema
-    2020-12 objects or None. `timeout_ms` bounds one request (at most 600,000). `retry` None leaves it to the app.
+    2020-12 objects or None. `timeout_ms` bounds one attempt (at most 600,000), of all its pages together. `retry` None
+    leaves it to the app.
     """
 
     app: str
@@ -384,6 +386,7 @@ class ActionDefinition:
     body_type: BodyType = BodyType.JSON
     retry: RetryPolicy | None = None
     timeout_ms: int = 30_000
+    pagination: Pagination | None = None
     idempotency: Idempotency = Idempotency()
     on_output_mismatch: OnMismatch = OnMismatch.WARN
     approval_class: str = "B"

@@ -1,6 +1,6 @@
 """`action`: one HTTP call of an app, built from a pinned action revision and the step's input."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -17,8 +17,10 @@ from headrace.workflow.extraction import extract
 from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
 
+from headrace_runner.pagination import Pages, PagesFailed
 from headrace_runner.requests import build_request
 from headrace_runner.retry import in_doubt, next_delay, policy_of, worth_it
+from headrace_runner.sending import NOT_CALLED, Sender
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,
@@ -152,61 +154,79 @@ class ActionStep:
                 return self._without_token(context, work, found)
             credential = found
             if not await context.may_call():  # the credential may have taken its time
-                return Failed(
-                    Failure("NOT_CALLED", "the claim was lost, or the run canceled, before the call")
-                )
+                return Failed(NOT_CALLED)
         left = context.timeout_seconds()
-        call = replace(work.call, timeout=min(work.call.timeout, left)) if left else work.call
-
-        no_token: Failure | None = None
-
-        async def refresh(used: Credential) -> Credential | None:
-            nonlocal no_token
-            newer = await context.credentials.refresh(used.connection_id, used.version)
-            if not await context.may_call():
-                return None
-            if isinstance(newer, Failure):
-                no_token = newer
-                return None
-            return newer
-
-        answer = await self._outbound.send(
-            call,
-            tenant_id=context.run.tenant_id,
-            credential=credential,
-            refresh=refresh,
-            redactor=context.redactor(),
+        timeout = min(work.call.timeout, left) if left else work.call.timeout
+        sender = Sender(
+            self._outbound, context, credential, timeout, throttle=self._throttle, ticket=work.ticket
         )
-        if work.ticket and self._throttle:
-            self._throttle.answered(work.ticket, answer if isinstance(answer, CallFailure) else None)
+        answer = await self._answer(context, work, sender, prepared.admit)
         match answer:
+            case Failed():
+                return answer
             case CallResult():
-                return self._succeeded(context, work, answer)
-            case CallFailure(status=401) if no_token is not None:
+                return self._succeeded(context, answer)
+            case CallFailure(status=401) if sender.no_token is not None:
                 # Why there is no newer token says more than that the target wants one.
-                return self._without_token(context, work, no_token, answer)
+                return self._without_token(context, work, sender.no_token, answer)
             case CallFailure():
                 return self._failed(context, work, answer)
 
-    def _succeeded(self, context: StepContext, work: _Work, answer: CallResult) -> Outcome:
-        detail = _detail(answer)
+    async def _answer(
+        self,
+        context: StepContext,
+        work: _Work,
+        sender: Sender,
+        admit: Callable[[], Awaitable[float | None]] | None,
+    ) -> CallResult | CallFailure | Failed:
+        """What the target answered; of an action with pages, all of them put together as one answer."""
+        if work.action.pagination is None:
+            answer = await sender.send(work.call)
+            unfit = self._unfit(context, work, answer) if isinstance(answer, CallResult) else None
+            return unfit or answer
+        pages = Pages(work.action.pagination, work.call)
+        call = pages.first
+        while True:
+            answer = await sender.send(call)
+            if isinstance(answer, CallFailure):
+                return replace(answer, message=f"page {pages.count + 1}: {answer.message}")
+            if failed := self._unfit(context, work, answer):
+                return failed
+            try:
+                following = pages.take(answer, sender.credential.own_parameter if sender.credential else None)
+            except PagesFailed as error:
+                return Failed(error.failure, output=answer.output, detail=_detail(answer))
+            if following is None:
+                break
+            if no_turn := await sender.turn(admit):
+                return Failed(no_turn) if isinstance(no_turn, Failure) else no_turn
+            call = following
+        if pages.truncated:
+            words = f"{pages.count} pages were read and there are more; the action's maxPages is reached"
+            context.log(LogLevel.WARN, f"step {context.step.key}: {words}", step=context.step.key)
+        return replace(answer, body=pages.body)
+
+    def _unfit(self, context: StepContext, work: _Work, answer: CallResult) -> Failed | None:
+        """Log what is to be said of an answer; the failure, when it has to fit the output schema and does not."""
         for note in answer.notes:
             context.log(LogLevel.WARN, f"step {context.step.key}: {note}", step=context.step.key)
-        problems = (
-            self._schemas.validator(work.action.output_schema).validate(answer.body, "body")
-            if work.action.output_schema
-            else []
+        if not work.action.output_schema:
+            return None
+        problems = self._schemas.validator(work.action.output_schema).validate(answer.body, "body")
+        if not problems:
+            return None
+        listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
+        if (context.step.on_output_mismatch or work.action.on_output_mismatch) is OnMismatch.FAIL:
+            return Failed(Failure("OUTPUT_MISMATCH", listed), output=answer.output, detail=_detail(answer))
+        context.log(
+            LogLevel.WARN,
+            f"step {context.step.key}: the response does not fit the output schema: {listed}",
+            step=context.step.key,
         )
-        if problems:
-            listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
-            policy = context.step.on_output_mismatch or work.action.on_output_mismatch
-            if policy is OnMismatch.FAIL:
-                return Failed(Failure("OUTPUT_MISMATCH", listed), output=answer.output, detail=detail)
-            context.log(
-                LogLevel.WARN,
-                f"step {context.step.key}: the response does not fit the output schema: {listed}",
-                step=context.step.key,
-            )
+        return None
+
+    def _succeeded(self, context: StepContext, answer: CallResult) -> Outcome:
+        detail = _detail(answer)
         output: Json = answer.output
         if context.step.output is not None:
             try:
