@@ -45,6 +45,8 @@ class Handover:
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The first of these runs whose checkpoints fit into one answer, one at least."""
         resumed = [row["id"] for row in rows if row["fence_epoch"] > 0 or row["inbox_seq"] > 0]
+        # One that undoes another gets that one's steps with its first claim.
+        resumed += [row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None]
         if not resumed:
             return rows
         async with transaction(self._pool) as db:
@@ -52,7 +54,7 @@ class Handover:
         fitting: list[Any] = []
         total = 0
         for row in rows:
-            total += sizes.get(row["id"], 0)
+            total += sizes.get(row["id"], 0) + sizes.get(row["undoes_run_id"], 0)
             if fitting and total > ANSWER_BYTES:
                 break
             fitting.append(row)
