@@ -257,6 +257,8 @@ class _Check:
             return
         waiting = [row for row in state.steps.values() if row.status is StepStatus.WAITING]
         for row in waiting if state.undoing is None else ():
+            if park.reason is ParkReason.IN_DOUBT and row.retry_at and row.retry_at <= self.now:
+                continue  # its next attempt does not begin beside a row that nobody can answer for
             assert row.retry_at is None or (park.resume_at and park.resume_at <= row.retry_at)
             assert not any(m.kind is MessageKind.SIGNAL and m.name == _signal_of(row) for m in state.inbox)
         if self.deadline:

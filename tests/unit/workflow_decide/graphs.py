@@ -59,6 +59,20 @@ _TYPES = [
 
 
 @st.composite
+def risky(draw: st.DrawFn) -> Graph:
+    """Few calls side by side, each with an undo and most with a probe, beside a step that fails."""
+    keys = [f"s{n}" for n in range(draw(st.integers(1, 3)))]
+    probe = Probe("app/ask", done=ABOVE_ONE)
+    undo = Compensation("app/undo")
+    calls = [
+        Step(k, action="app/do", compensate=undo, probe=draw(st.sampled_from([probe, None]))) for k in keys
+    ]
+    more = [Step("last", draw(st.sampled_from([StepType.FAIL, StepType.TRANSFORM])))]
+    edges = tuple(Edge("first", key) for key in [*keys, "last"])
+    return Graph.of(Document("w", (Step("first", StepType.TRANSFORM), *calls, *more), edges))
+
+
+@st.composite
 def graphs(draw: st.DrawFn, calm: bool = False) -> Graph:
     """Up to `MOST_STEPS` steps in any order, any edges between them that make no cycle.
 

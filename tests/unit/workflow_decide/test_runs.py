@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.workflow_decide.ends import check_end
-from tests.unit.workflow_decide.graphs import MOST_STEPS, graphs
+from tests.unit.workflow_decide.graphs import MOST_STEPS, graphs, risky
 from tests.unit.workflow_decide.world import BEGIN, World
 
 
@@ -59,6 +59,16 @@ def test_without_trouble_every_call_is_made_once_at_most(graph: Graph) -> None:
     world.live()
     check_end(world)
     assert len(world.calls) == len(set(world.calls))
+
+
+@thorough
+@given(risky(), st.integers(0, 2**32).map(_many), UNSAFE)
+def test_what_may_have_been_done_is_asked_about_and_undone(
+    graph: Graph, answers: list[int], unsafe: frozenset[str]
+) -> None:
+    world = World(graph, answers, unsafe)
+    world.live()
+    check_end(world)
 
 
 @thorough
