@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from headrace.workflow.commands import Finish, Park, Resolve, Start
 from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
-from headrace.workflow.document import Document, Edge, Signal, Step, StepType
+from headrace.workflow.document import Document, Edge, ForEach, Signal, Step, StepType
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import (
     Message,
@@ -69,3 +69,12 @@ def test_of_two_waits_for_one_name_each_needs_a_signal_of_its_own() -> None:
     assert isinstance(first, Resolve)
     both = decide(graph, replace(state, inbox=signals), NOW)
     assert {command.inbox for command in both if isinstance(command, Resolve)} == {(1,), (2,)}
+
+
+def test_an_item_that_a_crash_kept_from_beginning_is_begun() -> None:
+    """Items begin side by side; the runner may die when the third has told of its beginning and the second has not."""
+    graph = Graph.of(Document("w", (Step("one", for_each=ForEach([1, 2, 3], 3)),)))
+    rows = {key: StepState(StepStatus.SUCCESS) for key in ("one[0]", "one[2]")}
+    rows["one"] = StepState(StepStatus.RUNNING, items=3)
+    state = RunState(RunStatus.RUNNING, HashTrieMap(rows))
+    assert list(decide(graph, state, NOW)) == [Start("one[1]")]

@@ -1,7 +1,7 @@
 """A call that a dead runner announced is in doubt, whatever else is true of its run; and how doubts are settled."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from headrace.json_types import JsonObject
@@ -11,6 +11,7 @@ from headrace.workflow.document import Compensation, Condition, Document, Probe,
 from headrace.workflow.graph import Graph
 from headrace.workflow.parse import parse_document
 from headrace.workflow.state import (
+    Failure,
     Message,
     MessageKind,
     ParkReason,
@@ -99,3 +100,22 @@ def test_a_word_about_an_earlier_doubt_settles_no_later_one() -> None:
     (settle,) = decide(graph, replace(state, inbox=(said(1, [1, 2]), said(2, [3, 4]))), NOW)
     assert isinstance(settle, Settle)
     assert settle.inbox == (1, 2)
+
+
+def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoing() -> None:
+    """Its retry is put off, and the run is canceled meanwhile: what it may have done is found out, then undone."""
+    step = Step("a", "action", action="s/do", compensate=Compensation("s/undo"))
+    graph = Graph.of(Document("w", (step,)))
+    later = NOW + timedelta(minutes=5)
+    lost = StepState(
+        StepStatus.WAITING, 1, error=Failure("TIMEOUT", "late"), retry_at=later, wait={"kind": WaitKind.RETRY}
+    )
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": lost}), cancel=True)
+    (turn,) = decide(graph, state, NOW)
+    assert isinstance(turn, Compensate)
+    undoing = replace(state, status=RunStatus.COMPENSATING, undoing=turn.undoing)
+    assert list(decide(graph, undoing, NOW)) == [Park(ParkReason.RETRY, later)]
+    assert list(decide(graph, undoing, later)) == [Start("a")]
+    answered = replace(lost, error=Failure("HTTP_503", "busy"))
+    plain = replace(state, steps=HashTrieMap({"a": answered}))
+    assert [type(c).__name__ for c in decide(graph, plain, NOW)] == ["Cancel"]

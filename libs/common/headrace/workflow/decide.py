@@ -6,6 +6,7 @@ come of it, and asks again, until the answer is to leave.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import chain, islice
 
 from headrace.json_types import JsonObject
 from headrace.workflow.commands import (
@@ -36,7 +37,7 @@ from headrace.workflow.state import (
     Undoing,
     WaitKind,
 )
-from headrace.workflow.undo import undo
+from headrace.workflow.undo import undo, waits_to_ask
 from headrace.workflow.waiting import Waits, over
 
 # How many rows of one run are executed side by side by its runner.
@@ -125,11 +126,12 @@ def _has_done(frontier: Frontier, state: RunState) -> bool:
 
 
 def _undoable_open(frontier: Frontier, state: RunState, key: str) -> bool:
-    """A call that was begun and not answered for, one in doubt, or a child under way, that can be undone."""
+    """A call that was begun and not answered for, here or in an attempt that is to be made again, one in doubt, or a
+    child under way, that can be undone."""
     name, row = read_key(key), state.step(key)
     if name.part is not None or row.items is not None or not frontier.graph.undoable(name.step):
         return False
-    unanswered = row.status in (StepStatus.RUNNING, StepStatus.UNKNOWN)
+    unanswered = row.status in (StepStatus.RUNNING, StepStatus.UNKNOWN) or waits_to_ask(row)
     return unanswered or (row.wait or {}).get("kind") == WaitKind.CHILD
 
 
@@ -182,20 +184,10 @@ def _items(frontier: Frontier, key: str, running: Collection[str]) -> list[Comma
     stopped = loop.failed > 0 and each.on_item_error is OnError.FAIL
     if stopped or (loop.ended >= loop.total and not loop.again):
         return [] if busy else [Collect(key)]
-    commands: list[Command] = []
     room = min(each.max_concurrency - len(busy), MAX_PARALLEL_STEPS)
-    again = iter(sorted(loop.again - under_way))
-    index = loop.begun
-    while len(commands) < room:
-        following = next(again, None)
-        if following is None:
-            while index in under_way:
-                index += 1
-            if index >= loop.total:
-                break
-            following, index = index, index + 1
-        commands.append(Start(item_key(key, following)))
-    return commands
+    not_begun = (i for i in range(loop.following, loop.total) if i not in under_way and i not in loop.ahead)
+    following = chain(sorted(loop.again - under_way), not_begun)
+    return [Start(item_key(key, index)) for index in islice(following, max(room, 0))]
 
 
 def _candidates(

@@ -19,18 +19,24 @@ OPEN = frozenset({StepStatus.RUNNING, StepStatus.WAITING, StepStatus.UNKNOWN})
 
 @dataclass(slots=True)
 class Loop:
-    """The items of a loop that is under way: `begun` is one above the highest that began, `again` those that are to
-    be done anew, `open` those under way or waiting."""
+    """The items of a loop that is under way: `following` is the lowest that has not begun, `ahead` are those above it
+    that have (items begin side by side, and not each gets its event out before a crash), `again` those that are to be
+    done anew, `open` those under way or waiting."""
 
     total: int
-    begun: int = 0
+    following: int = 0
+    ahead: set[int] = field(default_factory=set)
     ended: int = 0
     failed: int = 0
     again: set[int] = field(default_factory=set)
     open: set[int] = field(default_factory=set)
 
     def changed(self, index: int, status: StepStatus) -> None:
-        self.begun = max(self.begun, index + 1)
+        if index >= self.following:
+            self.ahead.add(index)
+        while self.following in self.ahead:
+            self.ahead.discard(self.following)
+            self.following += 1
         self.again.discard(index)
         self.open.discard(index)
         if status in OPEN:

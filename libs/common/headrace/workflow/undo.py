@@ -20,8 +20,10 @@ from headrace.workflow.state import (
 from headrace.workflow.waiting import Waits, over, settlement
 
 _SHOWN = 10
-# How many doubts are settled side by side.
+# How many calls are asked about side by side.
 MOST_PROBES = 20
+# Failures of a call that may have been carried out (see `headrace.outbound.failures`).
+_NOT_ANSWERED = frozenset({"TIMEOUT", "CONNECTION_LOST"})
 
 
 def undo(
@@ -43,6 +45,8 @@ def undo(
         return ended
     if waits.reasons:
         return (Park(ParkReason.CHILD, None),)
+    if commands := _ask_again(frontier, state, now):
+        return commands
     if commands := _settle_doubts(frontier, state, undoing, now):
         return commands
     failed: list[str] = []
@@ -56,6 +60,28 @@ def undo(
         return (_next(undo_key(key), row, state, now),)
     error = _told(undoing.error, failed)
     return (Cancel(error),) if undoing.outcome is RunStatus.CANCELED else (Finish(error),)
+
+
+def waits_to_ask(row: StepState) -> bool:
+    """Whether the row waits for another attempt at a call that may have been carried out: nobody answered the last."""
+    kind = (row.wait or {}).get("kind")
+    again = row.status is StepStatus.WAITING and kind in (WaitKind.RETRY, WaitKind.BLOCKED)
+    return again and row.error is not None and row.error.code in _NOT_ANSWERED
+
+
+def _ask_again(frontier: Frontier, state: RunState, now: datetime) -> Sequence[Command]:
+    """rule turn_after_answers, for calls whose next attempt was put off: it is made when it is due."""
+    waits = Waits()
+    commands: list[Command] = []
+    for key in frontier.open:
+        name, row = read_key(key), state.step(key)
+        if name.part is not None or not waits_to_ask(row) or not frontier.graph.undoable(name.step):
+            continue
+        if again := over(key, row, state, now, waits):
+            commands.append(again)
+    if not commands and waits.reasons:
+        return (Park(waits.reason, waits.wake),)
+    return commands[:MOST_PROBES]
 
 
 def _settle_doubts(frontier: Frontier, state: RunState, undoing: Undoing, now: datetime) -> Sequence[Command]:
