@@ -34,7 +34,9 @@ def check_json(value: object, path: str = "") -> list[Problem]:
                         )
                 case int():
                     if abs(part) > MAX_INTEGER:
-                        problems.append(_problem(place, "the number is too large", "Write it as text."))
+                        problems.append(
+                            _problem(place, "the number is too large", "Write a smaller one, or a text.")
+                        )
                 case float():
                     if not math.isfinite(part):
                         problems.append(

@@ -93,7 +93,10 @@ class Fields:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.wrong(name, f"a whole number from {least} to {most} is needed", "Write it without quotes.")
+            mend = (
+                "Write it without quotes." if isinstance(value, str) else f"Write one from {least} to {most}."
+            )
+            self.wrong(name, f"a whole number from {least} to {most} is needed", mend)
             return None
         return value
 

@@ -26,6 +26,14 @@ MAX_REPORTED_CHARACTERS = 16 * 1024 * 1024  # the same: the library's errors hol
 MAX_MATCHED = 512 * 1024  # characters x patterns that may apply to each
 MAX_PROBLEMS = 20
 _KINDS = {"string": "text", "array": "list", "integer": "whole number"}
+_ARTICLES = {
+    "string": "a text",
+    "array": "a list",
+    "object": "an object",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
 REGEX_SIZE = 64 * 1024  # bytes of a compiled pattern
 
 _METASCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -185,7 +193,8 @@ def _problem(error: jsonschema_rs.ValidationError, path: str, names: frozenset[s
         case jsonschema_rs.ValidationErrorKind.Type(types):
             wanted = " or ".join(_KINDS.get(name, name) for name in types)
             message = f"{wanted} is needed, not {kind_of(error.instance)}"
-            return Problem(place, message, f"Make it {wanted}.", "SCHEMA_MISMATCH")
+            mend = " or ".join(_ARTICLES.get(name, name) for name in types)
+            return Problem(place, message, f"Make it {mend}.", "SCHEMA_MISMATCH")
         case jsonschema_rs.ValidationErrorKind.Required(name):
             missing = at_name(place, name)
             return Problem(missing, "this name is missing", "Give it a value.", "SCHEMA_MISMATCH")
