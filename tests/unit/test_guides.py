@@ -1,28 +1,52 @@
-"""The workflow documents in the guides can be read, and are fit to be published where they call nothing."""
+"""The documents in the guides can be read, and published with what their page and the demo declare."""
 
 import re
 from pathlib import Path
 
 import pytest
+import yaml
+from headrace.workflow.actions import parse_action
 from headrace.workflow.checks.subject import Catalog
 from headrace.workflow.parse import parse_document
 from headrace.workflow.text import read_document_text
 from headrace.workflow.validate import validate_document
 
-GUIDES = Path(__file__).parents[2] / "docs" / "guides"
-_BLOCK = re.compile(r"^```yaml\n(workflow:.*?)^```$", re.MULTILINE | re.DOTALL)
-# What a guide's document refers to is for its reader to have.
-FOR_THE_READER = frozenset(
-    f"UNKNOWN_{what}" for what in ("ACTION", "CONNECTION", "SECRET", "WORKFLOW", "STEP_TYPE")
-)
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+APPLY_THE_DEMO = "headrace apply -f apps --yes"
+# What a guide's document refers to besides is for its reader to have.
+FOR_THE_READER = frozenset({"UNKNOWN_WORKFLOW", "UNKNOWN_STEP_TYPE"})
+PAGES = {
+    page.stem: (page.read_text(encoding="utf-8"), _BLOCK.findall(page.read_text(encoding="utf-8")))
+    for page in sorted((DOCS / "guides").glob("*.md"))
+}
 DOCUMENTS = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in sorted(GUIDES.glob("*.md"))
-    for number, block in enumerate(_BLOCK.findall(page.read_text(encoding="utf-8")))
+    pytest.param(page, block, id=f"{page}-{number}")
+    for page, (_, blocks) in PAGES.items()
+    for number, block in enumerate(blocks)
+    if block.startswith("workflow:")
 ]
 
 
-@pytest.mark.parametrize("text", DOCUMENTS)
-def test_a_guides_document_can_be_published(text: str) -> None:
-    problems = validate_document(parse_document(read_document_text(text)), Catalog())
+def catalog(page: str) -> Catalog:
+    """What there is after the page was followed: its own declarations, and the demo's if it says to apply them."""
+    text, blocks = PAGES[page]
+    files = [block for block in blocks if block.startswith("kind:")]
+    if APPLY_THE_DEMO in text:
+        files += [file.read_text(encoding="utf-8") for file in (DOCS / "demo" / "apps").glob("*.yaml")]
+    declared = [document for file in files for document in yaml.safe_load_all(file)]
+    actions = [
+        parse_action({name: value for name, value in one.items() if name not in ("kind", "app")}, one["app"])
+        for one in declared
+        if one["kind"] == "Action"
+    ]
+    return Catalog(
+        actions={action.ref: action for action in actions},
+        connections={one["name"]: one["app"] for one in declared if one["kind"] == "Connection"},
+    )
+
+
+@pytest.mark.parametrize(("page", "text"), DOCUMENTS)
+def test_a_guides_document_can_be_published(page: str, text: str) -> None:
+    problems = validate_document(parse_document(read_document_text(text)), catalog(page))
     assert [problem for problem in problems if problem.code not in FOR_THE_READER] == []
