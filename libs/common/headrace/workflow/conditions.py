@@ -12,8 +12,6 @@ from headrace.json_types import JsonMapping
 from headrace.workflow.document import AllOf, AnyOf, Condition, Expression, Not, When
 from headrace.workflow.operators import ABSENT, OPERATORS, Found
 
-ROOTS = frozenset({"output", "status", "error"})
-
 Evaluate: TypeAlias = Callable[[str, JsonMapping], bool]
 
 

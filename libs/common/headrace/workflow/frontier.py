@@ -89,9 +89,6 @@ class Frontier:
             elif loop := self.loops.get(name.step):
                 loop.changed(name.index, row.status)
 
-    def settled(self, key: str) -> bool:
-        return key in self._settled
-
     def all_settled_before(self, key: str) -> bool:
         return self._unsettled[key] == 0
 
