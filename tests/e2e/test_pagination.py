@@ -77,7 +77,11 @@ async def test_links_in_the_body_are_followed_with_the_credential(world: World) 
 
 
 async def test_the_guides_documents_run(world: World) -> None:
-    action, document = (yaml.safe_load(text) for text in _BLOCK.findall(GUIDE.read_text(encoding="utf-8")))
+    definitions, workflow = _BLOCK.findall(GUIDE.read_text(encoding="utf-8"))
+    app, connection, action = yaml.safe_load_all(definitions)
+    document = yaml.safe_load(workflow)
+    await world.designer.app(app["name"], world.target.url, app["auth"])
+    await world.designer.connection(app["name"], connection["name"], {"apiKey": KEY})
     definition = {name: value for name, value in action.items() if name not in ("kind", "app", "name")}
     await world.designer.action(
         action["app"],
