@@ -11,7 +11,7 @@ import pytest
 from headrace.errors import InvalidInput
 from headrace.ids import new_id
 from headrace.postgres.pool import API, Pool, open_pool, tenant_transaction
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import bootstrap
@@ -114,7 +114,8 @@ async def owner(database: str) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def admin(owner: Pool) -> Caller:
     made = await bootstrap(owner, "platform")
-    return Caller(made.tenant.id, made.key.api_key.id, Role.ADMIN, platform=True)
+    actor = Actor(ActorKind.API_KEY, made.key.api_key.id, made.key.api_key.name)
+    return Caller(made.tenant.id, actor, Role.ADMIN, platform=True)
 
 
 async def test_a_value_copied_to_another_row_does_not_open(pool: Pool, owner: Pool, admin: Caller) -> None:

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from headrace.errors import HeadraceError, InvalidInput, Problem
 from headrace.ids import new_id
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.graphql.context import Context
@@ -58,7 +58,7 @@ async def answer_of(composed: Composed, error: Exception, query: str) -> Any:
     services = object.__new__(type(composed.services))
     for name in composed.services.__slots__:  # type: ignore[attr-defined]
         object.__setattr__(services, name, Broken(error))
-    context = Context(services, Caller(new_id(), new_id(), Role.ADMIN))
+    context = Context(services, Caller(new_id(), Actor(ActorKind.API_KEY, new_id(), "a key"), Role.ADMIN))
     return await create_schema().execute(query, context_value=context)
 
 

@@ -13,7 +13,7 @@ from graphql import (
 )
 from headrace.errors import Forbidden
 from headrace.ids import new_id
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.permissions import ALLOWED, Permission
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
@@ -91,7 +91,7 @@ def test_the_table_names_every_permission_and_lets_admins_do_everything() -> Non
 
 
 def test_only_a_platform_admin_manages_tenants() -> None:
-    ids = new_id(), new_id()
+    ids = new_id(), Actor(ActorKind.API_KEY, new_id(), "a key")
     assert Caller(*ids, Role.ADMIN, platform=True).may(Permission.MANAGE_TENANTS)
     assert not Caller(*ids, Role.ADMIN).may(Permission.MANAGE_TENANTS)
     assert not Caller(*ids, Role.VIEWER, platform=True).may(Permission.MANAGE_TENANTS)

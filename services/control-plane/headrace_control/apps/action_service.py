@@ -39,7 +39,7 @@ class ActionService:
             if found is None:
                 raise NotFound("app")
             created = await repository.save_revision(
-                db, caller.tenant_id, found.id, name, data, digest_of(data), caller.api_key_id
+                db, caller.tenant_id, found.id, name, data, digest_of(data), caller.actor.id
             )
             actions = await repository.latest_actions(db, caller.tenant_id, [(app, name)])
             return SavedAction(actions[app, name], created)

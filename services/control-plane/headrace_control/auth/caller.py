@@ -1,6 +1,7 @@
-"""Who is calling."""
+"""Who is calling, and from where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from uuid import UUID
 
 from headrace.errors import Forbidden
@@ -9,14 +10,42 @@ from headrace_control.auth.permissions import ALLOWED, PLATFORM_ONLY, Permission
 from headrace_control.auth.roles import Role
 
 
+class ActorKind(StrEnum):
+    """What kind of somebody acts."""
+
+    API_KEY = "API_KEY"  # a machine, by a key of its tenant
+    MEMBER = "MEMBER"  # a person who has logged in
+    SERVICE = "SERVICE"  # Headrace itself: a runner, the reporter, the relay
+    CALLBACK = "CALLBACK"  # an external system, by a signed address that it was given
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. `id` is unique among all kinds; `name` is the key's name or the member's e-mail address."""
+
+    kind: ActorKind
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from: the client's address, if one is known, and the id that its answer, our logs and the
+    audit share."""
+
+    address: str | None = None
+    correlation_id: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A tenant's API key at work. `platform`: the tenant's admins may create tenants."""
+    """An actor at work for a tenant. `platform`: the tenant's admins may create tenants."""
 
     tenant_id: UUID
-    api_key_id: UUID
+    actor: Actor
     role: Role
     platform: bool = False
+    origin: Origin = field(default_factory=Origin, compare=False)
 
     def may(self, permission: Permission) -> bool:
         return self.role in ALLOWED[permission] and (self.platform or permission not in PLATFORM_ONLY)

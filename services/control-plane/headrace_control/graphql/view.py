@@ -24,6 +24,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.unset import UNSET
 
 from headrace_control.auth.authenticator import Authenticator
+from headrace_control.auth.origin import origin_of
 from headrace_control.graphql.context import Context, Recheck
 from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.schema import Schema
@@ -85,14 +86,15 @@ class GraphQLView(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         if isinstance(request, WebSocket):
             return SocketContext(self._services, request)
-        return Context(self._services, await self._authenticator.caller(request.headers.get("authorization")))
+        authorization = request.headers.get("authorization")
+        return Context(self._services, await self._authenticator.caller(authorization, origin_of(request)))
 
     async def on_ws_connect(self, context: Context) -> Any:
         assert isinstance(context, SocketContext)  # noqa: S101 - only websockets connect
         key = context.key
 
         async def recheck() -> None:
-            context.identify(await self._authenticator.caller(key))
+            context.identify(await self._authenticator.caller(key, origin_of(context.socket)))
 
         try:
             await recheck()

@@ -60,7 +60,7 @@ class RunService:
         if len(starts) > MAX_STARTS:
             raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await start_runs(db, caller.tenant_id, caller.api_key_id, starts, self._parameters)
+            return await start_runs(db, caller.tenant_id, caller.actor.id, starts, self._parameters)
 
     async def cancel(self, caller: Caller, run_id: UUID) -> Run:
         """Ask for the run's end; a runner ends it. See `control.cancel`."""

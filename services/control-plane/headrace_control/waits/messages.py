@@ -47,7 +47,7 @@ class MessageService:
                 raise InvalidInput(problems)
             once = None if signal.key is None else f"key:{signal.key}"
             data: JsonObject = {"payload": signal.payload}
-            message = NewMessage(MessageKind.SIGNAL, data, name=signal.name, once=once, by=caller.api_key_id)
+            message = NewMessage(MessageKind.SIGNAL, data, name=signal.name, once=once, by=caller.actor.id)
             posted = await post_message(db, tenant_id, run_id, message)
         if not posted.same:
             raise Conflict("the idempotency key was used for another signal")
@@ -86,10 +86,8 @@ class MessageService:
             if run.status in ENDED_RUN:
                 raise Conflict(f"the run has ended ({run.status})")
             doubt = await _doubt(db, tenant_id, run_id, step)
-            by = await repository.key_name(db, tenant_id, caller.api_key_id)
-            message = NewMessage(
-                MessageKind.SETTLE, _settlement(settling, by, doubt), step=step, by=caller.api_key_id
-            )
+            said = _settlement(settling, caller.actor.name, doubt)
+            message = NewMessage(MessageKind.SETTLE, said, step=step, by=caller.actor.id)
             posted = await post_message(db, tenant_id, run_id, message)
         return Sent(run_id, posted.seq, posted.at, posted.again)
 

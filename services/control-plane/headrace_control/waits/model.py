@@ -44,7 +44,7 @@ class Settlement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """`decision` is APPROVED or REJECTED, `by` the name of the API key that decided."""
+    """`decision` is APPROVED or REJECTED, `by` the name of the actor that decided."""
 
     decision: str
     by: str
@@ -58,7 +58,7 @@ class Wait:
     """A step that waits, or waited, for a person or a signal.
 
     `data` is what the step says of it: title, details, roles, members, notStarter, form; or name, schema. `started_by`
-    is the API key that started the run. `may_decide`: the caller may, now.
+    is the actor that started the run. `may_decide`: the caller may, now.
     """
 
     run_id: UUID

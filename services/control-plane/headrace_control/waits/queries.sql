@@ -55,9 +55,6 @@ WHERE w.tenant_id = $1 AND w.run_id = $2 AND w.step = $3
 UPDATE waits SET status = 'DECIDED', decision = $4, decided_by = $5
 WHERE tenant_id = $1 AND run_id = $2 AND step = $3 AND status = 'OPEN'
 
--- name: key_name
-SELECT name FROM api_keys WHERE tenant_id = $1 AND id = $2
-
 -- name: signal_steps
 SELECT jsonb_path_query_array(resolved, '$.document.steps[*] ? (@.type == "signal")') AS steps
 FROM workflow_versions WHERE tenant_id = $1 AND id = $2

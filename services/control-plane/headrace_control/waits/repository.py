@@ -54,11 +54,6 @@ async def decide(
     await db.execute(_sql.decide, tenant_id, run_id, step, decision, decided_by)
 
 
-async def key_name(db: Db, tenant_id: UUID, key_id: UUID) -> str:
-    """The name of an API key, "" when it is gone."""
-    return str(await db.fetchval(_sql.key_name, tenant_id, key_id) or "")
-
-
 async def signal_steps(db: Db, tenant_id: UUID, version_id: UUID) -> Sequence[SignalStep]:
     return signals_of(await db.fetchval(_sql.signal_steps, tenant_id, version_id) or ())
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from headrace.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
 from headrace.json_types import JsonObject
-from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.state import ENDED_RUN, MessageKind
 
 from headrace_control.auth.caller import Caller
@@ -19,7 +19,7 @@ from headrace_control.waits import repository
 from headrace_control.waits.model import Decided, Decision, OpenKind, Verdict, Wait, WaitStatus
 from headrace_control.waits.payloads import Payloads, reason_problems
 from headrace_control.waits.repository import ApprovalPlace
-from headrace_control.waits.rules import Decider, refusal
+from headrace_control.waits.rules import refusal
 
 _APPROVALS = Cursor("approvals")
 _WAITS = Cursor("waits")
@@ -38,9 +38,8 @@ class WaitService:
         caller.require(Permission.READ)
         limit, before = page_size(first), _place(after)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            decider = await _decider(db, caller)
             found = await repository.approvals(db, caller.tenant_id, status, limit + 1, before)
-        shown = [_shown(wait, caller, decider, now) for wait, now in found]
+        shown = [_shown(wait, caller, now) for wait, now in found]
         return page_of(shown, limit, lambda w: _APPROVALS.write(w.opened_at.isoformat(), w.run_id, w.step))
 
     async def of_runs(
@@ -51,11 +50,10 @@ class WaitService:
         limit = page_size(first)
         places = [(run_id, _WAITS.read_text(after) or "") for run_id, after in pages]
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            decider = await _decider(db, caller)
             found = await repository.waits(db, caller.tenant_id, places, limit + 1)
         return [
             page_of(
-                [_shown(wait, caller, decider, now) for wait, now in waits],
+                [_shown(wait, caller, now) for wait, now in waits],
                 limit,
                 lambda w: _WAITS.write(w.step),
             )
@@ -80,18 +78,16 @@ class WaitService:
                 raise Conflict(over)
             if run.status in ENDED_RUN:
                 raise Conflict(f"the run has ended ({run.status})")
-            decider = await _decider(db, caller)
-            if (refused := refusal(wait, decider)) is not None:
+            if (refused := refusal(wait, caller)) is not None:
                 raise Forbidden(refused)
             if problems := [*reason_problems(decision.reason), *self._form_problems(wait, decision)]:
                 raise InvalidInput(problems)
-            decided = Decided(
-                decision.verdict.decision, decider.key_name, now, decision.reason, decision.form
-            )
+            by = caller.actor.name
+            decided = Decided(decision.verdict.decision, by, now, decision.reason, decision.form)
             data = _as_json(decided)
-            await repository.decide(db, tenant_id, run_id, step, data, caller.api_key_id)
-            said: JsonObject = {**data, "byId": str(caller.api_key_id)}
-            message = NewMessage(MessageKind.DECISION, said, step=step, by=caller.api_key_id)
+            await repository.decide(db, tenant_id, run_id, step, data, caller.actor.id)
+            said: JsonObject = {**data, "byId": str(caller.actor.id)}
+            message = NewMessage(MessageKind.DECISION, said, step=step, by=caller.actor.id)
             await post_message(db, tenant_id, run_id, message)
             return replace(wait, status=WaitStatus.DECIDED, decided=decided)
 
@@ -108,9 +104,9 @@ class WaitService:
         return [Problem("form", "this approval has no form", "Leave the form out; use the reason for words.")]
 
 
-def _shown(wait: Wait, caller: Caller, decider: Decider, now: datetime) -> Wait:
+def _shown(wait: Wait, caller: Caller, now: datetime) -> Wait:
     may = caller.may(Permission.DECIDE) and _over(wait, now) is None and wait.kind is OpenKind.APPROVAL
-    return replace(wait, may_decide=may and refusal(wait, decider) is None)
+    return replace(wait, may_decide=may and refusal(wait, caller) is None)
 
 
 def _over(wait: Wait, now: datetime) -> str | None:
@@ -137,11 +133,6 @@ def _as_json(decided: Decided) -> JsonObject:
 
 def _moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-async def _decider(db: Db, caller: Caller) -> Decider:
-    name = await repository.key_name(db, caller.tenant_id, caller.api_key_id)
-    return Decider(caller.role, caller.api_key_id, name)
 
 
 def _place(after: str | None) -> ApprovalPlace | None:

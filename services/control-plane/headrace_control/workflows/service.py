@@ -78,7 +78,7 @@ class WorkflowService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             workflow = await repository.lock_workflow(db, caller.tenant_id, name)
             version = await repository.save_draft(
-                db, caller.tenant_id, workflow.id, document, source, note, caller.api_key_id
+                db, caller.tenant_id, workflow.id, document, source, note, caller.actor.id
             )
         try:
             await check(self._pool, caller.tenant_id, document)
@@ -144,7 +144,7 @@ class WorkflowService:
                 return Published(newest[workflow.id], created=False)
             return Published(
                 await repository.insert_published(
-                    db, tenant_id, workflow.id, ready, source, note, caller.api_key_id
+                    db, tenant_id, workflow.id, ready, source, note, caller.actor.id
                 ),
                 created=True,
             )
