@@ -53,7 +53,12 @@ class Designer:
                    ok: __typename ...Failed } }""",
             app=app,
             name=name,
-            definition={"method": method, "endpointTemplate": endpoint, **definition},
+            definition={
+                "method": method,
+                "endpointTemplate": endpoint,
+                "approvalClass": "A",
+                **definition,
+            },
         )
 
     async def connection(self, app: str, name: str, secrets: Mapping[str, str], config: Any = None) -> None:

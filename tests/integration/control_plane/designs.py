@@ -53,7 +53,7 @@ DELETE_SECRET = (
 )
 
 API_KEY = {"kind": "API_KEY", "in": "header", "name": "X-Api-Key"}
-ACTION = {"method": "GET", "endpointTemplate": "/orders/{order}"}
+ACTION = {"method": "GET", "endpointTemplate": "/orders/{order}", "approvalClass": "A"}
 
 
 async def create_app(client: Client, name: str = "shop", **changes: Any) -> Any:

@@ -243,7 +243,7 @@ async def save_action(client: Client, name: str, definition: dict[str, Any]) -> 
         + FAILURE
         + "} }",
         n=name,
-        d=definition,
+        d={"approvalClass": "A", **definition},
     )
     assert made["__typename"] == "SavedAction", made
 

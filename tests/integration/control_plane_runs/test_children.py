@@ -80,7 +80,7 @@ async def test_the_connections_of_undoing_and_probing_are_pinned(
 ) -> None:
     await acme(
         """mutation { saveAction(app: "bank", name: "cancel", definition: {method: "DELETE",
-             endpointTemplate: "/refunds"}) { __typename } }"""
+             endpointTemplate: "/refunds", approvalClass: "A"}) { __typename } }"""
     )
     step = {
         "key": "refund",
