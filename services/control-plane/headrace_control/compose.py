@@ -62,7 +62,7 @@ def compose(
     secrets = SecretService(api_pool, vault)
     payloads = Payloads()
     services = Services(
-        tenants=TenantService(api_pool),
+        tenants=TenantService(api_pool, settings.longest_api_key),
         apps=AppService(api_pool),
         actions=ActionService(api_pool),
         connections=ConnectionService(api_pool, vault),

@@ -38,6 +38,7 @@ class ControlPlaneSettings(BaseSettings):
     lease_seconds: float = Field(default=10, gt=0)
     unclaimed_after_seconds: float = Field(default=60, gt=0)
     log_retention_days: float = Field(default=30, gt=0)
+    api_key_max_days: float | None = Field(default=None, gt=0)
     pool_size: int = Field(default=10, ge=2)
     drain_seconds: float = Field(default=10, ge=0)
     log_level: str = "INFO"
@@ -53,6 +54,10 @@ class ControlPlaneSettings(BaseSettings):
     @property
     def log_retention(self) -> timedelta:
         return timedelta(days=self.log_retention_days)
+
+    @property
+    def longest_api_key(self) -> timedelta | None:
+        return timedelta(days=self.api_key_max_days) if self.api_key_max_days else None
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 import orjson
 from headrace.ids import new_id
@@ -15,8 +14,6 @@ from headrace.postgres.queries import load
 from headrace_control.auth.caller import Caller
 
 _sql = load("headrace_control.audit")
-
-_NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
 class AuditOutcome(StrEnum):
@@ -37,7 +34,7 @@ class Act:
     before: Json = None
     after: Json = None
     outcome: AuditOutcome = AuditOutcome.DONE
-    detail: Mapping[str, Json] = field(default=_NOTHING)
+    detail: Mapping[str, Json] = field(default_factory=dict)
 
 
 async def record(db: Db, caller: Caller, act: Act) -> None:

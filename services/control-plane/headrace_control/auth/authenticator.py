@@ -6,6 +6,7 @@ from headrace.postgres.queries import load
 
 from headrace_control.auth.caller import Actor, ActorKind, Caller, Origin
 from headrace_control.auth.keys import hash_key, is_key
+from headrace_control.auth.permissions import scope_of
 from headrace_control.auth.roles import Role
 
 _sql = load("headrace_control.auth")
@@ -26,5 +27,12 @@ class Authenticator:
                 row = await db.fetchrow(_sql.find_api_key, hash_key(key))
             if row is not None:
                 actor = Actor(ActorKind.API_KEY, row["id"], row["name"])
-                return Caller(row["tenant_id"], actor, Role(row["role"]), row["platform"], origin or Origin())
+                return Caller(
+                    row["tenant_id"],
+                    actor,
+                    Role(row["role"]),
+                    row["platform"],
+                    origin or Origin(),
+                    scope_of(row["permissions"]),
+                )
         raise Unauthenticated("a valid API key is needed: Authorization: Bearer hr_...")

@@ -39,18 +39,32 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An actor at work for a tenant. `platform`: the tenant's admins may create tenants."""
+    """An actor at work for a tenant. `platform`: the tenant's admins may create tenants. `scope` narrows what the role
+    allows; None: all of it."""
 
     tenant_id: UUID
     actor: Actor
     role: Role
     platform: bool = False
     origin: Origin = field(default_factory=Origin, compare=False)
+    scope: frozenset[Permission] | None = None
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """All that the caller may do."""
+        return frozenset(permission for permission in Permission if self.may(permission))
 
     def may(self, permission: Permission) -> bool:
+        if self.scope is not None and permission not in self.scope:
+            return False
         return self.role in ALLOWED[permission] and (self.platform or permission not in PLATFORM_ONLY)
 
     def require(self, permission: Permission) -> None:
         """Raises `Forbidden` unless the caller may do this. The first line of every service method."""
         if not self.may(permission):
-            raise Forbidden(f"the role {self.role} does not allow {permission}")
+            narrowed = self.scope is not None and permission not in self.scope
+            raise Forbidden(
+                f"this key is not for {permission}"
+                if narrowed
+                else f"the role {self.role} does not allow {permission}"
+            )

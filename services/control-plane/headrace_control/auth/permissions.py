@@ -1,6 +1,6 @@
 """The one table of who may do what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ class Permission(StrEnum):
     USE_CONNECTIONS = "USE_CONNECTIONS"  # make a call through one, as a test
     MANAGE_CONNECTIONS = "MANAGE_CONNECTIONS"  # connections, secrets and their keys
     MANAGE_KEYS = "MANAGE_KEYS"  # API keys of the tenant
+    MANAGE_MEMBERS = "MANAGE_MEMBERS"  # people of the tenant: invitations, roles, sessions
     MANAGE_TENANTS = "MANAGE_TENANTS"  # of a platform tenant's admins alone
 
 
@@ -36,9 +37,15 @@ ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.USE_CONNECTIONS: _ADMIN | {Role.DESIGNER},
         Permission.MANAGE_CONNECTIONS: _ADMIN,
         Permission.MANAGE_KEYS: _ADMIN,
+        Permission.MANAGE_MEMBERS: _ADMIN,
         Permission.MANAGE_TENANTS: _ADMIN,
     }
 )
 
-# Beside the role, these need a key of a platform tenant.
+# Beside the role, these need a caller of a platform tenant: the platform's operators are its admins.
 PLATFORM_ONLY = frozenset({Permission.MANAGE_TENANTS})
+
+
+def scope_of(names: Iterable[str] | None) -> frozenset[Permission] | None:
+    """A key's scope as it is stored. A permission that there is no more allows nothing."""
+    return None if names is None else frozenset(one for one in Permission if one in set(names))

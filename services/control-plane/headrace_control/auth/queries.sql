@@ -1,2 +1,2 @@
 -- name: find_api_key
-SELECT tenant_id, id, name, role, platform FROM headrace_find_api_key($1)
+SELECT tenant_id, id, name, role, permissions, platform FROM headrace_find_api_key($1)

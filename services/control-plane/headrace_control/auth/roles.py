@@ -1,10 +1,10 @@
-"""The roles of API keys."""
+"""The roles of members and API keys."""
 
 from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a key is for. `auth.permissions` says what each may do."""
+    """What a member or a key is for. `auth.permissions` says what each may do."""
 
     ADMIN = "ADMIN"
     DESIGNER = "DESIGNER"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import strawberry
 
+from headrace_control.auth.permissions import Permission
 from headrace_control.auth.roles import Role
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed
@@ -13,8 +14,10 @@ from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.tenants import model
+from headrace_control.tenants.new_key import WantedKey
 
-strawberry.enum(Role, description="What an API key is for.")
+strawberry.enum(Role, description="What a member or an API key is for.")
+strawberry.enum(Permission, description="Something that a caller may be allowed to do.")
 
 
 @strawberry.type(name="Tenant")
@@ -41,6 +44,7 @@ class ApiKeyType:
     id: strawberry.ID
     name: str
     role: Role
+    permissions: list[Permission] = strawberry.field(description="What its role allows, as narrowed.")
     prefix: str = strawberry.field(description="The key's first characters.")
     created_at: datetime
     expires_at: datetime | None
@@ -53,6 +57,7 @@ class ApiKeyType:
             id=strawberry.ID(str(key.id)),
             name=key.name,
             role=key.role,
+            permissions=list(key.permissions),
             prefix=key.prefix,
             created_at=key.created_at,
             expires_at=key.expires_at,
@@ -108,11 +113,18 @@ class TenantMutation:
 
     @mutation
     async def create_api_key(
-        self, info: Info, name: str, role: Role, expires_at: datetime | None = None
+        self,
+        info: Info,
+        name: str,
+        role: Role,
+        expires_at: datetime | None = None,
+        permissions: list[Permission] | None = None,
     ) -> CreateApiKeyPayload:
-        """Issue an API key of the caller's tenant."""
-        service = info.context.services.tenants
-        return IssuedApiKey.of(await service.create_api_key(info.context.caller, name, role, expires_at))
+        """Issue an API key of the caller's tenant. `permissions` narrow what its role allows."""
+        wanted = WantedKey(name, role, expires_at, permissions)
+        return IssuedApiKey.of(
+            await info.context.services.tenants.create_api_key(info.context.caller, wanted)
+        )
 
     @mutation
     async def revoke_api_key(self, info: Info, id: strawberry.ID) -> RevokeApiKeyPayload:  # noqa: A002

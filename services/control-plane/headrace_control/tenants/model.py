@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from headrace_control.auth.permissions import ALLOWED, Permission
 from headrace_control.auth.roles import Role
 
 
@@ -18,7 +19,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key after it was shown: everything but the key."""
+    """What is known of a key after it was shown: everything but the key. `scope` narrows the role; None: not at all."""
 
     id: UUID
     name: str
@@ -28,6 +29,16 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    scope: frozenset[Permission] | None = None
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """What its role allows, as narrowed."""
+        return tuple(
+            one
+            for one in Permission
+            if self.role in ALLOWED[one] and (self.scope is None or one in self.scope)
+        )
 
 
 @dataclass(frozen=True, slots=True)

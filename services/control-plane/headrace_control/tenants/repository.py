@@ -10,8 +10,10 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
 from headrace_control.auth.keys import NewKey
+from headrace_control.auth.permissions import scope_of
 from headrace_control.auth.roles import Role
 from headrace_control.tenants.model import ApiKey, Tenant
+from headrace_control.tenants.new_key import WantedKey
 
 _sql = load("headrace_control.tenants")
 
@@ -34,11 +36,24 @@ async def lock_bootstrap(db: Db) -> Tenant | None:
     return _tenant(row) if row else None
 
 
-async def insert_api_key(
-    db: Db, tenant_id: UUID, name: str, role: Role, key: NewKey, expires_at: datetime | None = None
-) -> ApiKey:
+async def now(db: Db) -> datetime:
+    """The clock of the SQL."""
+    at: datetime = await db.fetchval(_sql.now)
+    return at
+
+
+async def insert_api_key(db: Db, tenant_id: UUID, wanted: WantedKey, key: NewKey) -> ApiKey:
+    permissions = None if wanted.permissions is None else list(wanted.permissions)
     row = await db.fetchrow(
-        _sql.insert_api_key, tenant_id, new_id(), name, role, key.prefix, key.hash, expires_at
+        _sql.insert_api_key,
+        tenant_id,
+        new_id(),
+        wanted.name,
+        wanted.role,
+        key.prefix,
+        key.hash,
+        wanted.expires_at,
+        permissions,
     )
     return _api_key(row)
 
@@ -58,4 +73,6 @@ def _tenant(row: Any) -> Tenant:
 
 
 def _api_key(row: Any) -> ApiKey:
-    return ApiKey(**{**row, "role": Role(row["role"])})
+    fields = {**row, "role": Role(row["role"]), "scope": scope_of(row["permissions"])}
+    del fields["permissions"]
+    return ApiKey(**fields)

@@ -1,13 +1,15 @@
 """Who the tenants are, and which keys act for them."""
 
-from datetime import datetime
+from datetime import timedelta
 from uuid import UUID
 
-from headrace.errors import Conflict, InvalidInput, NotFound, Problem
+from headrace.errors import Conflict, NotFound
 from headrace.ids import new_id
+from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction, transaction
 from headrace.workflow.names import NameRule
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.keys import mint_key
 from headrace_control.auth.permissions import Permission
@@ -16,6 +18,7 @@ from headrace_control.names import check_name
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.tenants import repository
 from headrace_control.tenants.model import ApiKey, IssuedKey, NewTenant, Tenant
+from headrace_control.tenants.new_key import WantedKey, checked
 
 _KEYS = Cursor("apiKeys")
 _TENANT_NAME = NameRule(
@@ -23,14 +26,14 @@ _TENANT_NAME = NameRule(
     "[a-z0-9][a-z0-9-]{0,62}",
     "Use lower case letters, digits and `-`, 63 at most, starting with a letter or digit.",
 )
-_FIRST_KEY = "first admin"
+_FIRST_KEY = WantedKey("first admin", Role.ADMIN)
 
 
 class TenantService:
-    """Tenants and API keys, over a pool of the role headrace_api."""
+    """Tenants and API keys, over a pool of the role headrace_api. `longest_key`: how long a new key lasts at most."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, longest_key: timedelta | None = None) -> None:
+        self._pool, self._longest_key = pool, longest_key
 
     async def current(self, caller: Caller) -> Tenant:
         """The caller's own tenant."""
@@ -50,26 +53,28 @@ class TenantService:
             tenant = await repository.insert_tenant(db, tenant_id, name)
             if tenant is None:
                 raise Conflict("a tenant of this name is already there")
-            return NewTenant(tenant, await _issue(db, tenant_id, _FIRST_KEY, Role.ADMIN))
+            return NewTenant(tenant, await _issue(db, tenant_id, _FIRST_KEY))
 
-    async def create_api_key(
-        self, caller: Caller, name: str, role: Role, expires_at: datetime | None = None
-    ) -> IssuedKey:
-        """A new key of the caller's tenant, readable this once. `expires_at` is aware."""
+    async def create_api_key(self, caller: Caller, wanted: WantedKey) -> IssuedKey:
+        """A new key of the caller's tenant, readable this once. Raises what `checked` does."""
         caller.require(Permission.MANAGE_KEYS)
-        if not 0 < len(name.strip()) <= 100:
-            raise InvalidInput([Problem("name", "empty or too long", "use 1 to 100 characters")])
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await _issue(db, caller.tenant_id, name.strip(), role, expires_at)
+            key = checked(wanted, caller, await repository.now(db), self._longest_key)
+            issued = await _issue(db, caller.tenant_id, key)
+            await record(
+                db, caller, Act("api_key.create", _target(issued.api_key), after=_kept(issued.api_key))
+            )
+            return issued
 
     async def revoke_api_key(self, caller: Caller, key_id: UUID) -> ApiKey:
         """End a key, from the next request on. Idempotent. Raises `NotFound`."""
         caller.require(Permission.MANAGE_KEYS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             key = await repository.revoke_api_key(db, caller.tenant_id, key_id)
-        if key is None:
-            raise NotFound("API key")
-        return key
+            if key is None:
+                raise NotFound("API key")
+            await record(db, caller, Act("api_key.revoke", _target(key), after=_kept(key)))
+            return key
 
     async def api_keys(self, caller: Caller, first: int, after: str | None) -> PageOf[ApiKey]:
         """The tenant's keys, newest first."""
@@ -95,11 +100,24 @@ async def bootstrap(owner: Pool, tenant_name: str, *, new_key: bool = False) -> 
             tenant = await repository.insert_tenant(db, new_id(), tenant_name, platform=True)
         if tenant is None:
             raise Conflict("a tenant of this name is already there, and it is no platform tenant")
-        return NewTenant(tenant, await _issue(db, tenant.id, _FIRST_KEY, Role.ADMIN))
+        return NewTenant(tenant, await _issue(db, tenant.id, _FIRST_KEY))
 
 
-async def _issue(
-    db: Db, tenant_id: UUID, name: str, role: Role, expires_at: datetime | None = None
-) -> IssuedKey:
+async def _issue(db: Db, tenant_id: UUID, wanted: WantedKey) -> IssuedKey:
     key = mint_key()
-    return IssuedKey(await repository.insert_api_key(db, tenant_id, name, role, key, expires_at), key.text)
+    return IssuedKey(await repository.insert_api_key(db, tenant_id, wanted, key), key.text)
+
+
+def _target(key: ApiKey) -> str:
+    return f"api_key/{key.id}"
+
+
+def _kept(key: ApiKey) -> JsonObject:
+    """What of a key is worth a digest."""
+    return {
+        "name": key.name,
+        "role": key.role,
+        "permissions": list(key.permissions),
+        "expiresAt": key.expires_at.isoformat() if key.expires_at else None,
+        "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
+    }
