@@ -19,6 +19,7 @@ pytest_plugins = [
     "fixtures_claims",
     "fixtures_fleet",
     "fixtures_oauth2",
+    "fixtures_edge",
 ]
 
 

@@ -1,13 +1,32 @@
 """The health port of a service without an API of its own: /health, /ready, /metrics."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
 
 from aiohttp import web
 
 Check = Callable[[], Awaitable[None]]
 
 CHECK_SECONDS = 3.0
+# How long a connection may last, its request and answer included; each brings one request.
+CONNECTION_SECONDS = 30.0
+
+_CODES: Mapping[int, str] = MappingProxyType(
+    {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "LIMIT_EXCEEDED", 500: "INTERNAL"}
+)
+_HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "Server": "headrace",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+)
 
 
 class HealthServer:
@@ -17,17 +36,25 @@ class HealthServer:
         self, host: str, port: int, checks: Mapping[str, Check], metrics: Callable[[], bytes]
     ) -> None:
         self._host, self._port, self._checks, self._metrics = host, port, checks, metrics
-        app = web.Application()
+        app = web.Application(middlewares=[_answer_refusals])
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._show_metrics)
+        app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(app, access_log=None)
+        self._listening: asyncio.Server | None = None
 
     async def start(self) -> None:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        loop, served = asyncio.get_running_loop(), self._runner.server
+        assert served is not None  # noqa: S101 - there since `setup`
+        self._listening = await loop.create_server(
+            lambda: _Connection(served, loop=loop), self._host, self._port
+        )
 
     async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
         await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -44,6 +71,60 @@ class HealthServer:
         return web.Response(
             body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's own answer to what is no request quotes it, and it waits for the rest of one without end."""
+
+    _end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._end = asyncio.get_running_loop().call_later(CONNECTION_SECONDS, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answered without the exception's words, and not logged: whoever reaches the port could fill the log."""
+        answer = _refusal(status)
+        answer.headers.update(_HEADERS)
+        answer.force_close()
+        return answer
+
+
+@web.middleware
+async def _answer_refusals(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        answer = await handler(request)
+    except web.HTTPException as refused:
+        answer = _refusal(refused.status)
+        if allow := refused.headers.get("Allow"):
+            answer.headers["Allow"] = allow
+    except Exception:
+        answer = _refusal(500)
+    answer.force_close()
+    return answer
+
+
+def _refusal(status: int) -> web.Response:
+    extensions = {"code": _CODES.get(status, "BAD_REQUEST"), "correlationId": uuid.uuid4().hex}
+    words = HTTPStatus(status).phrase.lower()
+    return web.json_response({"errors": [{"message": words, "extensions": extensions}]}, status=status)
+
+
+async def _dress(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers.update(_HEADERS)
 
 
 async def check_state(check: Check) -> str:

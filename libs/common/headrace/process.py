@@ -59,7 +59,15 @@ def read_settings(make: Callable[[], S]) -> S:
 def configure_logging(service: str, level: str) -> None:
     """JSON lines on standard error. Libraries that put addresses or data into their logs are kept quiet."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
-    for noisy in ("httpx", "httpcore", "aio_pika", "asyncio", "uvicorn.access"):
+    for noisy in (
+        "httpx",
+        "httpcore",
+        "aio_pika",
+        "asyncio",
+        "uvicorn.access",
+        "uvicorn.error",
+        "strawberry",
+    ):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     # An outage is told once, by those who wait for its end; these tell it for each try, with its whole stack.
     for noisy in ("aiormq", "asyncpg"):

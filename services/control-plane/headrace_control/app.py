@@ -15,6 +15,7 @@ from headrace_control.health import health_routes
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.services import Services
 from headrace_control.unexpected import AnswerUnexpected
+from headrace_control.web.headers import SecurityHeaders
 
 
 def create_app(
@@ -24,7 +25,7 @@ def create_app(
 
     `checks` are the dependencies that /ready asks, by name; `registry` is what /metrics shows.
     """
-    app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     view = GraphQLView(create_schema(), services, authenticator)
     app.router.routes.extend(view.routes("/graphql"))
     app.include_router(callback_routes(services.callbacks))
@@ -32,4 +33,5 @@ def create_app(
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(AnswerUnexpected)
+    app.add_middleware(SecurityHeaders)
     return app

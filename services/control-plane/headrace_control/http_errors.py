@@ -1,5 +1,6 @@
 """From the tree of errors to HTTP: the one mapping, for every HTTP face of the control plane."""
 
+import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -24,6 +25,7 @@ from headrace.errors import (
     Unauthenticated,
     Unavailable,
 )
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 HTTP_STATUS: Mapping[type[HeadraceError], int] = MappingProxyType(
@@ -47,13 +49,31 @@ HTTP_STATUS: Mapping[type[HeadraceError], int] = MappingProxyType(
 )
 
 
+# Refusals that come from below the services: a status, its code, and words that quote nothing of the request.
+REFUSALS: Mapping[int, tuple[str, str]] = MappingProxyType(
+    {
+        400: ("BAD_REQUEST", "the request can not be read"),
+        404: (NotFound.code, "address not found"),
+        405: ("METHOD_NOT_ALLOWED", "the method is not allowed here"),
+        408: ("REQUEST_TIMEOUT", "the request did not arrive in time"),
+        415: ("UNSUPPORTED_MEDIA_TYPE", "the body's type or encoding is not taken"),
+    }
+)
+
+
+def refusal(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer for one of `REFUSALS`; another status is answered as the nearest of them, 400."""
+    code, message = REFUSALS.get(status, REFUSALS[400])
+    return errors_response(status if status in REFUSALS else 400, message, {"code": code}, headers)
+
+
 def status_of(error: HeadraceError) -> int:
     """The status by the error's own class, else by the nearest one above it."""
     return next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
 
 
 def error_response(error: HeadraceError) -> Response:
-    """`{"errors": [{"message", "extensions": {"code"}}]}`, the shape that GraphQL's errors have, too."""
+    """`{"errors": [{"message", "extensions": {"code", "correlationId"}}]}`, the shape of GraphQL's errors, too."""
     extensions: dict[str, object] = {"code": error.code}
     if isinstance(error, InvalidInput):
         extensions["problems"] = [
@@ -66,7 +86,8 @@ def error_response(error: HeadraceError) -> Response:
 def errors_response(
     status: int, message: str, extensions: Mapping[str, object], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """One error in the shape that GraphQL's errors have."""
+    """One error in the shape that GraphQL's errors have. It gets a correlation id when it has none yet."""
+    extensions = {"correlationId": uuid.uuid4().hex, **extensions}
     return Response(
         orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),
         status_code=status,
@@ -76,7 +97,8 @@ def errors_response(
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer the tree's errors by the mapping. Every other exception is `unexpected.AnswerUnexpected`'s."""
+    """Answer the tree's errors by the mapping, and addresses and methods that are not there. Every other exception is
+    `unexpected.AnswerUnexpected`'s."""
 
     async def known(_: Request, error: Exception) -> Response:
         assert isinstance(error, HeadraceError)  # noqa: S101 - how Starlette calls it
@@ -92,5 +114,11 @@ def install_error_handlers(app: FastAPI) -> None:
             )
         )
 
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - how Starlette calls it
+        allow = (error.headers or {}).get("Allow")
+        return refusal(error.status_code, {"allow": allow} if allow else None)
+
     app.add_exception_handler(HeadraceError, known)
+    app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -1,12 +1,9 @@
 """The control plane's composition root."""
 
 import asyncio
-import contextlib
 from datetime import timedelta
 
 import structlog
-import uvicorn
-from fastapi import FastAPI
 from headrace.bus.open import open_bus
 from headrace.logstore.open import open_log_store
 from headrace.postgres.listen import Listener
@@ -29,6 +26,7 @@ from headrace_control.internal_api.leases import Leases
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
+from headrace_control.web.server import http_server
 
 _log = structlog.get_logger(__name__)
 
@@ -73,8 +71,11 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         claims, leases, Throttles(worker_pool), settings.runner_token.get_secret_value()
     )
     servers = [
-        _server(public, settings.listen_host, settings.listen_port, settings.drain_seconds),
-        _server(internal, settings.internal_host, settings.internal_port, settings.drain_seconds),
+        http_server(app, host, port, max_message=MAX_BODY, grace=settings.drain_seconds)
+        for app, host, port in (
+            (public, settings.listen_host, settings.listen_port),
+            (internal, settings.internal_host, settings.internal_port),
+        )
     ]
     await listener.start()
     workers = [
@@ -103,29 +104,6 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         await store.close()
         await api_pool.close()
         await worker_pool.close()
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to `run`: two servers share the process, and neither owns it."""
-
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
-        return contextlib.nullcontext()
-
-
-def _server(app: FastAPI, host: str, port: int, grace: float) -> uvicorn.Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws_max_size=MAX_BODY,
-            timeout_graceful_shutdown=max(int(grace), 1),
-        )
-    )
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import structlog
 from headrace.errors import HeadraceError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headrace_control.http_errors import error_response
+from headrace_control.http_errors import errors_response
 
 _log = structlog.get_logger(__name__)
 
@@ -42,5 +42,6 @@ class AnswerUnexpected:
         except Exception as error:
             correlation_id = report_unexpected(error)
             if scope["type"] == "http" and not began:
-                words = f"something went wrong on our side (correlation id {correlation_id})"
-                await error_response(HeadraceError(words))(scope, receive, send)
+                extensions = {"code": HeadraceError.code, "correlationId": correlation_id}
+                answer = errors_response(500, "something went wrong on our side", extensions)
+                await answer(scope, receive, send)

@@ -1,12 +1,10 @@
 """The internal API's HTTP face: its own application, on its own port, with the fleet's own token."""
 
-import hmac
 from datetime import timedelta
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from headrace.errors import Unauthenticated
+from fastapi import APIRouter, FastAPI, Response
 
 from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
@@ -24,21 +22,23 @@ from headrace_control.internal_api.models import (
 from headrace_control.throttle.model import Outcome
 from headrace_control.throttle.service import Throttles
 from headrace_control.unexpected import AnswerUnexpected
+from headrace_control.web.gate import TokenGate
+from headrace_control.web.headers import SecurityHeaders
 
 MAX_BODY = 4 * 1024 * 1024
 
 
 def create_internal_app(claims: Claims, leases: Leases, throttles: Throttles, runner_token: str) -> FastAPI:
-    """The application. Every route asks for `Authorization: Bearer <runner token>`; a tenant's key is none."""
-    expected = f"Bearer {runner_token}".encode()
-
-    async def runner_only(request: Request) -> None:
-        given = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, expected):
-            raise Unauthenticated("the internal API is for runners")
-
-    app = FastAPI(title="Headrace internal API", version="1", docs_url=None, redoc_url=None, openapi_url=None)
-    router = APIRouter(prefix="/internal", dependencies=[Depends(runner_only)], tags=["runners"])
+    """The application, all of it behind `Authorization: Bearer <runner token>`; a tenant's key is none."""
+    app = FastAPI(
+        title="Headrace internal API",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    router = APIRouter(prefix="/internal", tags=["runners"])
 
     @router.post("/claims", summary="Claim a batch of jobs")
     async def claim(body: ClaimsBody) -> Response:
@@ -83,7 +83,9 @@ def create_internal_app(claims: Claims, leases: Leases, throttles: Throttles, ru
     app.include_router(router)
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)
+    app.add_middleware(TokenGate, token=runner_token)
     app.add_middleware(AnswerUnexpected)
+    app.add_middleware(SecurityHeaders)
     return app
 
 

@@ -1,0 +1,113 @@
+"""The HTTP server under the control plane's two faces: uvicorn, with deadlines of ours around its connections."""
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+
+import h11
+import orjson
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from headrace_control.http_errors import REFUSALS
+
+# A request's line and headers have to be here by then, after the connection's or the request's first byte.
+HEAD_SECONDS = 10.0
+# A client that reads nothing of its answer for this long is left.
+STALLED_SECONDS = 60.0
+MAX_HEAD_BYTES = 64 * 1024
+
+
+class PatientConnection(H11Protocol):
+    """uvicorn waits without end for a request's head, and for who does not read its answer; this one does not."""
+
+    _head: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head = self.loop.call_later(HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            _stop(self._head)
+            self._head = None
+        elif self._head is None and not self.transport.is_closing():
+            self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _stop(self._stalled)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _stop(self._head)
+        _stop(self._stalled)
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What can not be read as HTTP is answered in the shape of every other error, and the connection ends."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            code, message = REFUSALS[400]
+            extensions = {"correlationId": uuid.uuid4().hex, "code": code}
+            body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"x-content-type-options", b"nosniff"),
+                (b"cache-control", b"no-store"),
+                (b"connection", b"close"),
+            ]
+            for event in (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `run`: two servers share the process, and neither owns it."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+
+def http_server(
+    app: ASGIApp, host: str, port: int, *, max_message: int, grace: float = 1, **more: Any
+) -> uvicorn.Server:
+    """The server, not started. `max_message` bounds a websocket's message in bytes; `grace` is in seconds.
+
+    Websockets are not compressed: a small message that grows is nothing that a client of ours needs. Addresses in
+    X-Forwarded-For are `web.addresses`' to judge, so uvicorn leaves them alone.
+    """
+    return _Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            lifespan="off",
+            http=PatientConnection,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws_max_size=max_message,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=max(int(grace), 1),
+            **more,
+        )
+    )
