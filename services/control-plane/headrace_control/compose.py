@@ -27,7 +27,9 @@ from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.keys import OwnKeys, open_key_file, read_keys
 from headrace_control.vault.rotation import KeyRotation
+from headrace_control.vault.shredding import KeyShredding
 from headrace_control.vault.vault import Vault
+from headrace_control.vault.wrapping import KeyWrapping
 from headrace_control.waits.messages import MessageService
 from headrace_control.waits.payloads import Payloads
 from headrace_control.waits.service import WaitService
@@ -58,6 +60,7 @@ def compose(
         pools = OutboundPools(load_policy(settings.egress_policy_file))
     outbound = OutboundClient(pools)
     vault = Vault(_keys(settings))
+    shredding = KeyShredding(api_pool, vault.provider)
     credentials = CredentialService(api_pool, vault, outbound)
     secrets = SecretService(api_pool, vault)
     payloads = Payloads()
@@ -69,6 +72,8 @@ def compose(
         trials=ConnectionTrial(api_pool, credentials, outbound),
         secrets=secrets,
         key_rotation=KeyRotation(api_pool, vault),
+        key_wrapping=KeyWrapping(api_pool, vault.provider),
+        key_shredding=shredding,
         workflows=WorkflowService(api_pool),
         runs=RunService(api_pool, RunChanges(listener)),
         waits=WaitService(api_pool, payloads),
@@ -76,9 +81,8 @@ def compose(
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base),
         logs=LogService(log_store),
     )
-    return Composed(
-        services, Authenticator(api_pool), OpenedForRuns(credentials, secrets), credentials, pools
-    )
+    for_runs = OpenedForRuns(credentials, secrets, shredding)
+    return Composed(services, Authenticator(api_pool), for_runs, credentials, pools)
 
 
 def _keys(settings: ControlPlaneSettings) -> OwnKeys:

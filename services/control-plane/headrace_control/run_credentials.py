@@ -6,13 +6,15 @@ from uuid import UUID
 
 from headrace_control.connections.credentials import Credentials
 from headrace_control.secrets.service import SecretService
+from headrace_control.vault.envelope import KeysShredded
+from headrace_control.vault.shredding import KeyShredding
 
 
 class OpenedForRuns:
     """The internal API's `RunCredentials`, over the services of connections and secrets."""
 
-    def __init__(self, credentials: Credentials, secrets: SecretService) -> None:
-        self._credentials, self._secrets = credentials, secrets
+    def __init__(self, credentials: Credentials, secrets: SecretService, shredding: KeyShredding) -> None:
+        self._credentials, self._secrets, self._shredding = credentials, secrets, shredding
 
     async def current(
         self, tenant_id: UUID, connection_ids: Sequence[UUID]
@@ -25,3 +27,8 @@ class OpenedForRuns:
 
     async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
         return await self._secrets.values(tenant_id, names)
+
+    async def failure(self, tenant_id: UUID) -> Mapping[str, str] | None:
+        if not await self._shredding.was_shredded(tenant_id):
+            return None
+        return {"code": KeysShredded.code, "message": KeysShredded.MESSAGE}

@@ -12,6 +12,8 @@ from headrace_control.runs.service import RunService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.rotation import KeyRotation
+from headrace_control.vault.shredding import KeyShredding
+from headrace_control.vault.wrapping import KeyWrapping
 from headrace_control.waits.messages import MessageService
 from headrace_control.waits.service import WaitService
 from headrace_control.workflows.service import WorkflowService
@@ -28,6 +30,8 @@ class Services:
     trials: ConnectionTrial
     secrets: SecretService
     key_rotation: KeyRotation
+    key_wrapping: KeyWrapping
+    key_shredding: KeyShredding
     workflows: WorkflowService
     runs: RunService
     waits: WaitService

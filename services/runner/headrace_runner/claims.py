@@ -74,6 +74,8 @@ class ClaimedRun:
     depth: int = 0
     # The ended run whose steps this one undoes.
     undoes: UUID | None = None
+    # Why none of its steps can be done.
+    failure: Failure | None = None
 
 
 class Claimer:
@@ -224,6 +226,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given.get("callbacks") or {},
         given["depth"],
         UUID(given["undoes"]) if given["undoes"] else None,
+        Failure.from_json(given.get("failure")),
     )
 
 

@@ -54,6 +54,9 @@ class StepExecution:
         self._number = run.history.state.step(self._key).attempts
 
     async def run(self) -> None:
+        if self._context.run.failure is not None:
+            self._fail(self._context.run.failure)
+            return
         handler = self._run.parts.handlers.get(self._context.step.type)
         if handler is None:
             self._fail(Failure("UNKNOWN_STEP_TYPE", "this runner has no such step type"))

@@ -8,13 +8,13 @@ from headrace.postgres.queries import load
 
 from headrace_control.callbacks.tokens import KEY_BYTES
 from headrace_control.vault.envelope import Place, SecretUnreadable
-from headrace_control.vault.vault import Sealed, Vault
+from headrace_control.vault.vault import Stored, Vault
 
 _sql = load("headrace_control.callbacks")
 
 
 class CallbackKeys:
-    """`db` is in a transaction of the tenant. What does not open raises `SecretUnreadable`."""
+    """`db` is in a transaction of the tenant. What does not open raises `SecretUnreadable`, or `KeysShredded`."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
@@ -25,7 +25,7 @@ class CallbackKeys:
         if row is None:
             return None
         place = place_of(tenant_id)
-        opened = await self._vault.unseal(db, tenant_id, [Sealed(place, row["key_id"], row["sealed"])])
+        opened = await self._vault.unseal(tenant_id, [Stored.of(place, row)])
         if place not in opened:
             raise SecretUnreadable
         return bytes.fromhex(opened[place])

@@ -1,5 +1,7 @@
 -- name: key
-SELECT key_id, sealed FROM callback_keys WHERE tenant_id = $1
+SELECT s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
+FROM callback_keys s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
+WHERE s.tenant_id = $1
 
 -- name: add_key
 -- Two may find no key at once; the first one's is the tenant's.

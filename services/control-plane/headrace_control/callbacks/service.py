@@ -17,7 +17,7 @@ from headrace_control.callbacks.tokens import Token, read_token, write_token
 from headrace_control.internal_api.callbacks import CallbackRun
 from headrace_control.runs.messages import NewMessage, find_posted, post_message
 from headrace_control.runs.repository import lock
-from headrace_control.vault.envelope import SecretUnreadable
+from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 from headrace_control.vault.vault import Vault
 from headrace_control.waits.model import SignalStep
 from headrace_control.waits.payloads import MAX_PAYLOAD_BYTES, Payloads
@@ -43,7 +43,7 @@ class CallbackService:
         try:
             async with tenant_transaction(self._pool, tenant_id) as db:
                 key = await self._keys.of(db, tenant_id)
-        except SecretUnreadable:
+        except (SecretUnreadable, KeysShredded):
             _log.error("callback key can not be opened", tenant_id=str(tenant_id))
             return {}
         return {

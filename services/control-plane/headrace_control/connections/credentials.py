@@ -69,7 +69,7 @@ class CredentialService:
             return {}
         async with tenant_transaction(self._pool, tenant_id) as db:
             found = await repository.sealed_credentials(db, tenant_id, connection_ids, LASTING)
-            opened = await self._vault.unseal(db, tenant_id, [one for each in found for one in each.fields])
+        opened = await self._vault.unseal(tenant_id, [one for each in found for one in each.fields])
         credentials: dict[UUID, Opened] = {}
         for sealed in found:
             values = fields_of(opened, sealed.connection_id)
@@ -117,7 +117,7 @@ class CredentialService:
         sealed = await repository.lock_credential(db, tenant_id, connection_id, FRESH)
         if sealed is None:
             raise NotFound("connection")
-        values = fields_of(await self._vault.unseal(db, tenant_id, sealed.fields), connection_id)
+        values = fields_of(await self._vault.unseal(tenant_id, sealed.fields), connection_id)
         if not is_complete(sealed, values):
             return CredentialUnreadable(connection_id, sealed.base_url)
         there = sealed.token_version > seen_version and sealed.token_lasts and ACCESS_TOKEN in values

@@ -80,8 +80,10 @@ WHERE c.tenant_id = $1 AND c.id = ANY($2::uuid[])
 SELECT id FROM connections WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
 -- name: sealed_fields
-SELECT connection_id, field, key_id, sealed FROM connection_secrets
-WHERE tenant_id = $1 AND connection_id = ANY($2::uuid[])
+-- With their keys, in one statement: a rotation that deletes the key in between has nothing to come between.
+SELECT s.connection_id, s.field, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
+FROM connection_secrets s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
+WHERE s.tenant_id = $1 AND s.connection_id = ANY($2::uuid[])
 
 -- name: token_granted
 -- $3: seconds, or NULL when the endpoint did not say.

@@ -15,7 +15,7 @@ from headrace_control.apps.auth_scheme import AuthScheme, load_scheme
 from headrace_control.apps.limits import Limits, dump_limits, load_limits
 from headrace_control.connections.model import BreakerState, Connection
 from headrace_control.vault.envelope import Place
-from headrace_control.vault.vault import Sealed
+from headrace_control.vault.vault import Sealed, Stored
 
 _sql = load("headrace_control.connections")
 
@@ -36,7 +36,7 @@ class SealedCredential:
     token_error: str | None
     token_lasts: bool
     limited: bool
-    fields: tuple[Sealed, ...]
+    fields: tuple[Stored, ...]
 
 
 async def insert_connection(
@@ -116,10 +116,10 @@ async def sealed_credentials(
     db: Db, tenant_id: UUID, ids: Sequence[UUID], lasting: timedelta
 ) -> list[SealedCredential]:
     """Those of the connections that exist."""
-    sealed: dict[UUID, list[Sealed]] = {one: [] for one in ids}
+    sealed: dict[UUID, list[Stored]] = {one: [] for one in ids}
     for row in await db.fetch(_sql.sealed_fields, tenant_id, ids):
         place = place_of(tenant_id, row["connection_id"], row["field"])
-        sealed[row["connection_id"]].append(Sealed(place, row["key_id"], row["sealed"]))
+        sealed[row["connection_id"]].append(Stored.of(place, row))
     rows = await db.fetch(_sql.credentials, tenant_id, ids, lasting)
     return [_credential(row, sealed[row["id"]]) for row in rows]
 
@@ -165,7 +165,7 @@ def _connection(row: Any) -> Connection:
     return Connection(**{**row, **read})
 
 
-def _credential(row: Any, sealed: Sequence[Sealed]) -> SealedCredential:
+def _credential(row: Any, sealed: Sequence[Stored]) -> SealedCredential:
     return SealedCredential(
         row["id"],
         row["base_url"],

@@ -17,6 +17,7 @@ from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
+from headrace_control.vault.graphql import KeyMutation, KeyQuery
 from headrace_control.waits.graphql import WaitMutation, WaitQuery
 from headrace_control.workflows.graphql import WorkflowMutation, WorkflowQuery
 
@@ -28,6 +29,7 @@ class Query(
     ActionQuery,
     ConnectionQuery,
     SecretQuery,
+    KeyQuery,
     WorkflowQuery,
     RunQuery,
     WaitQuery,
@@ -43,6 +45,7 @@ class Mutation(
     ActionMutation,
     ConnectionMutation,
     SecretMutation,
+    KeyMutation,
     WorkflowMutation,
     RunMutation,
     WaitMutation,

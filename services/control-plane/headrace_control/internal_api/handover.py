@@ -95,6 +95,7 @@ class Handover:
                 "steps": _rows(steps, row["id"], origins.get(row["id"])),
                 "connections": {},
                 "secrets": {},
+                "failure": None,
             }
         await self._add_credentials(rows, versions, given)
         await self._add_callbacks(rows, versions, given)
@@ -114,10 +115,14 @@ class Handover:
         for tenant_id in connections.keys() | names.keys():
             found = await self._credentials.current(tenant_id, sorted(connections[tenant_id]))
             values = await self._credentials.secrets(tenant_id, sorted(names[tenant_id]))
+            lacking = len(values) < len(names[tenant_id]) or any(one.get("error") for one in found.values())
+            failure = await self._credentials.failure(tenant_id) if lacking else None
             for row in rows:
                 if row["tenant_id"] != tenant_id:
                     continue
                 version = versions[row["version_id"]]
+                if version.connections or version.secrets:
+                    given[row["id"]]["failure"] = failure
                 given[row["id"]]["connections"] = {
                     str(i): found[i] for i in version.connections if i in found
                 }

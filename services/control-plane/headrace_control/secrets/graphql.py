@@ -31,15 +31,8 @@ class SecretType:
         )
 
 
-@strawberry.type(name="KeyRotation", description="Where a data key's rotation stands.")
-class KeyRotationType:
-    resealed: int = strawberry.field(description="Values sealed anew by this call.")
-    remaining: int = strawberry.field(description="Values still under an older key; 0 when it is done.")
-
-
 SetSecretPayload = Annotated[SecretType | Failed, strawberry.union("SetSecretPayload")]
 DeleteSecretPayload = Annotated[Deleted | Failed, strawberry.union("DeleteSecretPayload")]
-RotateDataKeyPayload = Annotated[KeyRotationType | Failed, strawberry.union("RotateDataKeyPayload")]
 
 
 @strawberry.type
@@ -64,9 +57,3 @@ class SecretMutation:
     async def delete_secret(self, info: Info, name: str) -> DeleteSecretPayload:
         """Delete a secret. Refused while a published version uses it."""
         return Deleted(name=(await info.context.services.secrets.delete(info.context.caller, name)).name)
-
-    @mutation
-    async def rotate_data_key(self, info: Info, resume: bool = False) -> RotateDataKeyPayload:
-        """Seal the tenant's secrets under a fresh data key; `resume` goes on with a rotation that was cut off."""
-        done = await info.context.services.key_rotation.rotate(info.context.caller, resume=resume)
-        return KeyRotationType(resealed=done.resealed, remaining=done.remaining)

@@ -18,7 +18,10 @@ ORDER BY name
 LIMIT $3
 
 -- name: sealed_values
-SELECT id, name, key_id, sealed FROM secrets WHERE tenant_id = $1 AND name = ANY($2::text[])
+-- With their keys, in one statement: a rotation that deletes the key in between has nothing to come between.
+SELECT s.id, s.name, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
+FROM secrets s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
+WHERE s.tenant_id = $1 AND s.name = ANY($2::text[])
 
 -- name: versions_using
 SELECT w.name, v.version

@@ -9,7 +9,7 @@ from headrace.postgres.queries import load
 
 from headrace_control.secrets.model import Secret
 from headrace_control.vault.envelope import Place
-from headrace_control.vault.vault import Sealed
+from headrace_control.vault.vault import Sealed, Stored
 
 _sql = load("headrace_control.secrets")
 
@@ -38,10 +38,10 @@ async def list_secrets(db: Db, tenant_id: UUID, after: str | None, limit: int) -
     return [Secret(**row) for row in await db.fetch(_sql.secrets_after, tenant_id, after or "", limit)]
 
 
-async def sealed_values(db: Db, tenant_id: UUID, names: Sequence[str]) -> dict[str, Sealed]:
+async def sealed_values(db: Db, tenant_id: UUID, names: Sequence[str]) -> dict[str, Stored]:
     """By name; names that do not exist are left out."""
     rows = await db.fetch(_sql.sealed_values, tenant_id, names)
-    return {row["name"]: Sealed(place_of(tenant_id, row["id"]), row["key_id"], row["sealed"]) for row in rows}
+    return {row["name"]: Stored.of(place_of(tenant_id, row["id"]), row) for row in rows}
 
 
 async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:

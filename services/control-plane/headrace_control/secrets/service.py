@@ -71,7 +71,7 @@ class SecretService:
             return {}
         async with tenant_transaction(self._pool, tenant_id) as db:
             sealed = await repository.sealed_values(db, tenant_id, names)
-            opened = await self._vault.unseal(db, tenant_id, list(sealed.values()))
+        opened = await self._vault.unseal(tenant_id, list(sealed.values()))
         values = {name: opened[one.place] for name, one in sealed.items() if one.place in opened}
         if len(values) < len(sealed):
             _log.error("a secret does not open", tenant_id=str(tenant_id))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from headrace.errors import HeadraceError
+from headrace.errors import Conflict, HeadraceError
 
 KEY_BYTES = 32
 _VERSION = 1
@@ -26,12 +26,22 @@ class SecretUnreadable(HeadraceError):
         super().__init__("a stored secret can not be opened")
 
 
+class KeysShredded(Conflict):
+    """The tenant's data keys were deleted for good: nothing of it opens, and nothing more is sealed for it."""
+
+    code = "KEYS_SHREDDED"
+    MESSAGE = "the tenant's keys were shredded: its secrets can not be read, and none can be set"
+
+    def __init__(self) -> None:
+        super().__init__(self.MESSAGE)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a value is stored: whose it is, which row, which field. A value opens at its own place only."""
 
     tenant_id: UUID
-    owner: str  # "connection", "secret" or "callback"
+    owner: str  # "connection", "secret", "callback" or "output"
     owner_id: UUID
     field: str
 

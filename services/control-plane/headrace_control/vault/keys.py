@@ -40,6 +40,13 @@ class KeyProvider(Protocol):
 
     async def unwrap(self, tenant_id: UUID, key: WrappedKey) -> bytes: ...
 
+    @property
+    def wraps_with(self) -> tuple[str, str]:
+        """The provider and the key that `wrap` names now; data keys that name others are to be wrapped anew."""
+
+    def forget(self, tenant_id: UUID) -> None:
+        """Drop what is remembered of this tenant's data keys, if anything is."""
+
 
 class OwnKeys:
     """A provider whose keys are given to the process: the first wraps, the others still unwrap.
@@ -61,6 +68,13 @@ class OwnKeys:
         cipher = AESGCM(self._keys[self._current])
         wrapped = nonce + cipher.encrypt(nonce, data_key, tenant_id.bytes)
         return WrappedKey(self.NAME, self._current, wrapped)
+
+    @property
+    def wraps_with(self) -> tuple[str, str]:
+        return self.NAME, self._current
+
+    def forget(self, tenant_id: UUID) -> None:
+        """Nothing: data keys are unwrapped anew each time."""
 
     async def unwrap(self, tenant_id: UUID, key: WrappedKey) -> bytes:
         own = self._keys.get(key.wrapped_by) if key.provider == self.NAME else None

@@ -1,7 +1,7 @@
 """Replacing a tenant's data key online: what it sealed is sealed anew, a few values at a time."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,25 +11,61 @@ from headrace.postgres.queries import load
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.vault.envelope import Place
-from headrace_control.vault.vault import Sealed, Vault
+from headrace_control.vault.vault import Stored, Vault
 
 _sql = load("headrace_control.vault")
 
 BATCH = 200
+# In one call, so that it ends while somebody waits for it.
+MOST = 5_000
+
+_NOWHERE = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """`remaining` values are still sealed under an older key; 0 says that the rotation is done."""
+    """`remaining` values are still sealed under an older key; 0 says that the rotation is done.
+
+    `deleted` counts the older keys that nothing was sealed under any more.
+    """
 
     key_id: UUID
     resealed: int
     remaining: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKeys:
+    """Where a tenant's keys stand. `active_since` None: no secret was ever sealed, or the keys were shredded."""
+
+    values: int
+    remaining: int
+    data_keys: int
+    active_since: datetime | None
+    shredded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Where sealed values stand: how the next stale ones are read, and one is stored again."""
+
+    owner: str
+    stale: str
+    reseal: str
+
+
+_TABLES = (
+    _Table("connection", _sql.stale_connection_secrets, _sql.reseal_connection_secret),
+    _Table("secret", _sql.stale_secrets, _sql.reseal_secret),
+    _Table("callback", _sql.stale_callback_keys, _sql.reseal_callback_key),
+    _Table("output", _sql.stale_output_keys, _sql.reseal_output_key),
+)
 
 
 class KeyRotation:
     """Every batch is a transaction of its own. Where a rotation stands can be seen from the rows alone, so one
-    that was cut off goes on where it was."""
+    that was cut off goes on where it was, and two at once share the work."""
 
     def __init__(self, pool: Pool, vault: Vault) -> None:
         self._pool, self._vault = pool, vault
@@ -37,7 +73,8 @@ class KeyRotation:
     async def rotate(self, caller: Caller, *, resume: bool = False) -> Rotation:
         """Seal everything of the caller's tenant under a fresh data key; `resume` keeps the one before.
 
-        Values that do not open stay as they are and count as remaining.
+        Values that do not open stay as they are and count as remaining; so does what is beyond `MOST`. Raises
+        `KeysShredded`, and `Unavailable` when the key provider can not be reached: what was done stays done.
         """
         caller.require(Permission.MANAGE_CONNECTIONS)
         tenant_id = caller.tenant_id
@@ -46,53 +83,41 @@ class KeyRotation:
                 self._vault.active_key(db, tenant_id) if resume else self._vault.replace_key(db, tenant_id)
             )
         resealed = 0
-        while done := await self._batch(tenant_id, key.id):
-            resealed += done
+        for table in _TABLES:
+            after = (_NOWHERE, "")
+            while resealed < MOST:
+                done, last = await self._batch(tenant_id, key.id, table, after)
+                resealed += done
+                if last is None:
+                    break
+                after = last
         async with tenant_transaction(self._pool, tenant_id) as db:
-            remaining = await db.fetchval(_sql.count_stale, tenant_id, key.id)
-        return Rotation(key.id, resealed, remaining)
+            deleted = await db.fetchval(_sql.delete_unused_keys, tenant_id)
+            remaining = (await _progress(db, tenant_id)).remaining
+        return Rotation(key.id, resealed, remaining, deleted)
 
-    async def _batch(self, tenant_id: UUID, key_id: UUID) -> int:
-        async def connection_secret(db: Db, new: Sealed) -> None:
-            await db.execute(
-                _sql.reseal_connection_secret,
-                tenant_id,
-                new.place.owner_id,
-                new.place.field,
-                new.key_id,
-                new.sealed,
-            )
+    async def progress(self, caller: Caller) -> TenantKeys:
+        """Where the caller's tenant stands."""
+        caller.require(Permission.MANAGE_CONNECTIONS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await _progress(db, caller.tenant_id)
 
-        async def secret(db: Db, new: Sealed) -> None:
-            await db.execute(_sql.reseal_secret, tenant_id, new.place.owner_id, new.key_id, new.sealed)
-
-        async def callback_key(db: Db, new: Sealed) -> None:
-            await db.execute(_sql.reseal_callback_key, tenant_id, new.key_id, new.sealed)
-
+    async def _batch(
+        self, tenant_id: UUID, key_id: UUID, table: _Table, after: tuple[UUID, str]
+    ) -> tuple[int, tuple[UUID, str] | None]:
+        """How many were sealed anew, and behind which one to go on; None: that was all."""
         async with tenant_transaction(self._pool, tenant_id) as db:
-            done = 0
-            for owner, statement, store in (
-                ("connection", _sql.stale_connection_secrets, connection_secret),
-                ("secret", _sql.stale_secrets, secret),
-                ("callback", _sql.stale_callback_keys, callback_key),
-            ):
-                rows = await db.fetch(statement, tenant_id, key_id, BATCH)
-                done += await self._reseal(db, tenant_id, owner, rows, store)
-            return done
+            rows = await db.fetch(table.stale, tenant_id, key_id, *after, BATCH)
+            stale = [
+                Stored.of(Place(tenant_id, table.owner, row["owner_id"], row["field"]), row) for row in rows
+            ]
+            opened = await self._vault.unseal(tenant_id, stale)
+            for new in await self._vault.seal(db, tenant_id, opened) if opened else ():
+                place = new.place
+                await db.execute(table.reseal, tenant_id, place.owner_id, place.field, new.key_id, new.sealed)
+        return len(opened), (rows[-1]["owner_id"], rows[-1]["field"]) if len(rows) == BATCH else None
 
-    async def _reseal(
-        self,
-        db: Db,
-        tenant_id: UUID,
-        owner: str,
-        rows: list[Any],
-        store: Callable[[Db, Sealed], Awaitable[None]],
-    ) -> int:
-        stale = [
-            Sealed(Place(tenant_id, owner, row["owner_id"], row["field"]), row["key_id"], row["sealed"])
-            for row in rows
-        ]
-        opened = await self._vault.unseal(db, tenant_id, stale)
-        for new in await self._vault.seal(db, tenant_id, opened):
-            await store(db, new)
-        return len(opened)
+
+async def _progress(db: Db, tenant_id: UUID) -> TenantKeys:
+    row: Any = await db.fetchrow(_sql.progress, tenant_id)
+    return TenantKeys(**row)
