@@ -27,7 +27,7 @@ _SETTINGS = {"HEADRACE_PARTITIONS": "2", "HEADRACE_UNCLAIMED_AFTER_SECONDS": "5"
 _ACTIVE = "SELECT count(*) FROM {} s JOIN data_keys k ON k.id = s.key_id WHERE k.active"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("backends", ["embedded"], indirect=True)
 async def test_both_keys_are_replaced_under_load(backends: Backends, tmp_path: Path) -> None:
     async with Fleet(backends, tmp_path, _SETTINGS) as fleet, Target() as target:
