@@ -34,6 +34,8 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1
 MAX_RETRY_AFTER = 24 * 3600.0
 # Where a request goes stands in its TARGET. A URL may hold secrets, and whatever shows a request shows its URL.
 _PLACEHOLDER = httpx.URL("http://target.invalid/")
+# What frames a body: heads, and the sizes of chunks, which may take as much again as the body itself.
+_OVERHEAD = 128 * 1024
 _DEFAULT_HEADERS = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "gzip, deflate, br"),
@@ -150,7 +152,8 @@ class OutboundClient:
             signed = sign(progress.credential, target, headers)
             target, headers = replace(target, path=signed.path), signed.headers
         progress.sent = progress.sent or progress.dial.sent
-        progress.dial, progress.unanswered = Dial(), call.method not in _SAFE
+        progress.dial = Dial(budget=2 * call.response_limit + _OVERHEAD)
+        progress.unanswered = call.method not in _SAFE
         request = httpx.Request(
             call.method,
             _PLACEHOLDER,

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from headrace.outbound.answering import AnswerProtocol
 from headrace.outbound.policy import EgressPolicy
 
 if TYPE_CHECKING:
     from aiohttp.client import ClientTimeout
-    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest, ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -34,7 +36,8 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 class Dial:
     """What became of one request's connection; written while it is made.
 
-    `sent` is true from the moment a connection was handed to the request: from then on bytes may be out.
+    `budget` is the bytes that the answer may have as it is sent; None sets no bound. `sent` is true from the
+    moment a connection was handed to the request: from then on bytes may be out.
     """
 
     host: str = ""
@@ -42,6 +45,7 @@ class Dial:
     denied: str | None = None
     opened: bool = False
     sent: bool = False
+    budget: int | None = None
 
 
 CURRENT_DIAL: ContextVar[Dial] = ContextVar("headrace_outbound_dial")
@@ -75,6 +79,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             keepalive_timeout=keepalive,
             socket_factory=partial(_open_socket, policy),
         )
+        self._factory = partial(AnswerProtocol, loop=self._loop)  # type: ignore[assignment]
 
     async def connect(
         self, req: "ClientRequest", traces: "list[Trace]", timeout: "ClientTimeout"
@@ -90,11 +95,20 @@ class GuardedConnector(aiohttp.TCPConnector):
                 if connection.protocol is None or not connection.protocol.is_connected():
                     connection.close()
                     continue
+            if isinstance(connection.protocol, AnswerProtocol):
+                connection.protocol.begin(dial.budget)
             dial.sent = True
             peer = connection.transport.get_extra_info("peername") if connection.transport else None
             if peer:
                 dial.address = peer[0]
             return connection
+
+    def _release(
+        self, key: "ConnectionKey", protocol: "ResponseHandler", *, should_close: bool = False
+    ) -> None:
+        if isinstance(protocol, AnswerProtocol):
+            protocol.rest()
+        super()._release(key, protocol, should_close=should_close)
 
 
 async def _turns(connection: "Connection", count: int) -> None:

@@ -8,6 +8,7 @@ import brotli  # type: ignore[import-untyped]
 
 _STEP = 1 << 16
 MAX_CODINGS = 3
+MAX_MEMBERS = 1_000  # of one gzip stream: each costs the same, however little is in it
 
 
 class CodingFailure(ValueError):
@@ -82,6 +83,7 @@ class _Zlib:
         self._window = window
         self._inner = zlib.decompressobj(window)
         self._rest = b""
+        self._members = 1
 
     def feed(self, data: bytes, limit: int) -> bytes:
         pending = self._rest + data
@@ -91,6 +93,9 @@ class _Zlib:
                 if self._window < 16 or not pending.startswith(b"\x1f\x8b"):
                     pending = b""  # padding behind the stream
                     break
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise CodingFailure("the coded body has too many parts")
                 self._inner = zlib.decompressobj(self._window)  # RFC 1952: members follow each other
             part = self._inner.decompress(pending, limit)
             pending = self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail

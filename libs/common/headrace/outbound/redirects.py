@@ -20,8 +20,11 @@ def redirected(call: OutboundCall, base: Target, response: httpx.Response) -> tu
     303 becomes GET, and so does POST at 301 and 302; 307 and 308 repeat the request. At another origin
     (scheme, host or port) only harmless headers go along, and a body never does.
     """
+    [location, *more] = response.headers.get_list("location")
+    if more:
+        raise CallRefused(CallCode.REDIRECT_REFUSED, "the target redirects to several places at once")
     try:
-        target = join_target(base, response.headers["location"])
+        target = join_target(base, location)
     except InvalidTarget as error:
         raise CallRefused(CallCode.REDIRECT_REFUSED, str(error)) from None
     status = response.status_code

@@ -14,7 +14,10 @@ bytes) is a failure and no value.
 import base64
 import codecs
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 
 import httpx
 
@@ -44,8 +47,8 @@ _TEXT_TYPES = frozenset(
     )
 )
 # Codecs that turn bytes into text in linear time and do nothing else (`punycode` is quadratic).
-_CHARSETS = frozenset(
-    codecs.lookup(name).name
+_CODECS = tuple(
+    normalize_encoding(name)
     for name in (
         *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"),
         *("ascii", "latin-1", *(f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16))),
@@ -54,6 +57,15 @@ _CHARSETS = frozenset(
         *("gb2312", "gbk", "gb18030", "big5", "euc_kr"),
     )
 )
+# Every spelling with its codec's name. A table of our own: `codecs.lookup` imports a module by the name that a
+# target sends, and remembers that name for as long as the process lives.
+_CHARSETS: Mapping[str, str] = {
+    spelling: codecs.lookup(codec).name
+    for spelling, codec in (*aliases.items(), *zip(_CODECS, _CODECS, strict=True))
+    if codec in _CODECS
+}
+_LONGEST_CHARSET = 40
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ def _value(data: bytes, content_type: str) -> Answer:
         return _sniff(data)
     if media in ("application/json", "text/json") or media.endswith("+json"):
         try:
-            return Answer(read_json(data, charset if charset in _CHARSETS else "utf-8"))
+            return Answer(read_json(data, "utf-8" if charset in ("", _UNKNOWN) else charset))
         except NotJson as error:
             return _text(data, charset, "JSON_TOO_DEEP" if error.too_deep else "NOT_JSON")
     if media.startswith("text/") or media in _TEXT_TYPES or media.endswith(("+xml", "+yaml")):
@@ -153,7 +165,7 @@ def _sniff(data: bytes) -> Answer:
 
 
 def _text(data: bytes, charset: str, *notes: str) -> Answer:
-    if charset and charset not in _CHARSETS:
+    if charset == _UNKNOWN:
         notes, charset = (*notes, "UNKNOWN_CHARSET"), "utf-8"
     text = data.decode("utf-8-sig" if charset in ("", "utf-8") else charset, "replace")
     cleaned = clean_text(text)
@@ -167,11 +179,10 @@ def _bytes(data: bytes, media: str) -> Answer:
 
 
 def _media_type(content_type: str) -> tuple[str, str]:
-    """Type and charset, both lower case and "" when absent; the charset by Python's name for it."""
+    """Type, in lower case, and charset, by Python's name for it; either may be "", and the charset `_UNKNOWN`."""
     match = _CHARSET.search(content_type)
-    name = match[1] if match else ""
-    try:
-        name = codecs.lookup(name).name if name else ""
-    except (LookupError, ValueError):
-        name = name.lower()
+    name = match[1].lower() if match else ""
+    if name:
+        known = len(name) <= _LONGEST_CHARSET
+        name = _CHARSETS.get(normalize_encoding(name), _UNKNOWN) if known else _UNKNOWN
     return content_type.partition(";")[0].strip().lower(), name

@@ -17,8 +17,10 @@ import httpx
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
+from headrace.outbound.answering import AnswerBroken, AnswerTooLong
 from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector, Resolve, thread_resolver
 from headrace.outbound.failures import CallCode, TransportFailure
+from headrace.outbound.fields import is_number, is_token
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 
@@ -76,9 +78,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             allow_redirects=False,
             timeout=_limits(request),
         )
-        if answer.status == 101:
+        if problem := _problem(answer):
             answer.close()
-            raise TransportFailure(CallCode.BAD_RESPONSE, "the target switched protocols", sent=True)
+            raise TransportFailure(CallCode.BAD_RESPONSE, problem, sent=True)
         return httpx.Response(
             answer.status,
             headers=list(answer.raw_headers),
@@ -135,6 +137,26 @@ def _fields(request: httpx.Request) -> Iterator[tuple[str, str]]:
             yield spellings.setdefault(name.lower(), name.decode("latin-1")), value.decode("latin-1")
 
 
+def _problem(answer: ClientResponse) -> str:
+    """Why an answer is not taken though aiohttp reads it: readers may differ on where it ends. Empty: it is taken.
+
+    RFC 9112, 2.3 (versions), 5.1 (no space before the colon), 6.1 (no other coding was offered), 6.3.
+    """
+    if answer.status == 101:
+        return "the target switched protocols"
+    if answer.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11) or answer.status < 200:
+        return "the target's answer is not HTTP/1.1"
+    if not all(is_token(name.decode("latin-1")) for name, _ in answer.raw_headers):
+        return "the target's answer has a header without a proper name"
+    codings = answer.headers.getall("Transfer-Encoding", ())
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        return "the target's answer has a transfer coding that is not known"
+    lengths = answer.headers.getall("Content-Length", ())
+    if lengths and (codings or not all(is_number(length) for length in lengths)):
+        return "the target's answer has a length that is none"
+    return ""
+
+
 def _wire_url(target: Target) -> URL:
     # `encoded` keeps the path as it was written: `/a/%2e%2e/b` must not become `/b`.
     host = f"[{target.host}]" if ":" in target.host else target.host
@@ -188,7 +210,9 @@ def _reason(error: Exception, dial: Dial) -> tuple[CallCode, str]:
             case _:
                 return CallCode.CONNECT_FAILED, "the target could not be connected to"
     match error:
-        case aiohttp.ClientResponseError():
+        case AnswerTooLong():
+            return CallCode.RESPONSE_TOO_LARGE, "the answer is too long as it is sent, its framing counted"
+        case aiohttp.ClientResponseError() | AnswerBroken():
             return CallCode.BAD_RESPONSE, "the target's answer is not HTTP"
         case asyncio.TimeoutError():
             return CallCode.TIMEOUT, "the target did not answer in time"

@@ -1,0 +1,104 @@
+"""The reading side of a connection: aiohttp's, with bounds on what an answer may cost before it is read.
+
+aiohttp bounds headers and buffers bodies. It does not bound what carries neither: interim answers, the sizes and
+extensions of chunks, empty lines, padding; each would keep a processor busy until the call's time is over. And it
+keeps what comes over an idle connection for the next request's answer.
+"""
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import set_exception
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+
+MAX_INTERIM = 32  # answers of 1xx before the final one
+_HEAD_END = b"\r\n\r\n"
+
+
+class AnswerTooLong(aiohttp.ClientError):
+    """More bytes than the answer may have as it is sent, or too many interim answers."""
+
+
+class AnswerBroken(aiohttp.ClientError):
+    """The body breaks off the framing that the head names."""
+
+
+class AnswerProtocol(ResponseHandler):
+    """One connection. `begin` before each request, `rest` when it is given back to the pool."""
+
+    _budget: int | None = None
+    _interim = 0
+    _final = False
+    _idle = False
+
+    def begin(self, budget: int | None) -> None:
+        """A request is about to be written; its answer may have `budget` bytes in all (None: any number)."""
+        self._budget, self._interim = budget, 0
+        self._final = self._idle = False
+
+    def rest(self) -> None:
+        """From now on nothing is asked for; a connection over which something comes is not used again."""
+        self._idle = True
+
+    def data_received(self, data: bytes) -> None:
+        if data and (self._idle or self._is_complete()):
+            self.abort() if self._idle else self.force_close()
+            return
+        if self._budget is not None:
+            self._budget -= len(data)
+            if self._budget < 0:
+                self._give_up()
+                return
+        start = 0
+        for _ in range(MAX_INTERIM):
+            # Head by head: what stands behind an answer without a body must not spoil it.
+            end = data.find(_HEAD_END, start) + len(_HEAD_END)
+            if self._final or end < len(_HEAD_END) or end == len(data):
+                break
+            super().data_received(data[start:end])
+            start = end
+            if self._is_complete():
+                self.force_close()
+                return
+            if self.exception() is not None:
+                return
+        super().data_received(data[start:])
+        if self.exception() is not None:
+            self._end_body(
+                AnswerBroken("the body is not framed as HTTP")
+            )  # aiohttp ends the connection alone
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        status = data[0].code
+        if self._final:
+            self.force_close()  # an answer behind the answer
+            return
+        self._final = status >= 200 or status == 101
+        if not self._final:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                self._give_up()
+                return
+        super().feed_data(data, size)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None:
+            # A body without a length ends where the connection does, but a reset is no end.
+            self._end_body(aiohttp.ClientPayloadError("reset"))
+        super().connection_lost(exc)
+
+    def _is_complete(self) -> bool:
+        return self._final and self._payload is not None and self._payload.is_eof()
+
+    def _give_up(self) -> None:
+        error = AnswerTooLong("the answer is too long as it is sent")
+        self._end_body(error)
+        self.set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _end_body(self, error: aiohttp.ClientError) -> None:
+        """Whoever reads the body is told `error`, unless it is complete or ended already."""
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            set_exception(body, error)
