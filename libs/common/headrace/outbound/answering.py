@@ -64,9 +64,8 @@ class AnswerProtocol(ResponseHandler):
                 return
         super().data_received(data[start:])
         if self.exception() is not None:
-            self._end_body(
-                AnswerBroken("the body is not framed as HTTP")
-            )  # aiohttp ends the connection alone
+            # aiohttp ends the connection, and lets the reader of the body wait.
+            self._end_body(AnswerBroken("the body is not framed as HTTP"))
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         status = data[0].code
