@@ -18,6 +18,7 @@ from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.logs.service import LogService
+from headrace_control.members.service import MemberService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
@@ -66,6 +67,7 @@ def compose(
     payloads = Payloads()
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
+        members=MemberService(api_pool, settings.invitations_last),
         apps=AppService(api_pool),
         actions=ActionService(api_pool),
         connections=ConnectionService(api_pool, vault),
@@ -82,7 +84,8 @@ def compose(
         logs=LogService(log_store),
     )
     for_runs = OpenedForRuns(credentials, secrets, shredding)
-    return Composed(services, Authenticator(api_pool), for_runs, credentials, pools)
+    authenticator = Authenticator(api_pool, settings.session_idle)
+    return Composed(services, authenticator, for_runs, credentials, pools)
 
 
 def _keys(settings: ControlPlaneSettings) -> OwnKeys:

@@ -8,6 +8,7 @@ from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.logs.service import LogService
+from headrace_control.members.service import MemberService
 from headrace_control.runs.service import RunService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import TenantService
@@ -24,6 +25,7 @@ class Services:
     """Reached by resolvers as `info.context.services`."""
 
     tenants: TenantService
+    members: MemberService
     apps: AppService
     actions: ActionService
     connections: ConnectionService

@@ -38,6 +38,9 @@ class ControlPlaneSettings(BaseSettings):
     lease_seconds: float = Field(default=10, gt=0)
     unclaimed_after_seconds: float = Field(default=60, gt=0)
     log_retention_days: float = Field(default=30, gt=0)
+    session_idle_hours: float = Field(default=24, gt=0)
+    session_max_hours: float = Field(default=168, gt=0)
+    invitation_hours: float = Field(default=72, gt=0)
     api_key_max_days: float | None = Field(default=None, gt=0)
     pool_size: int = Field(default=10, ge=2)
     drain_seconds: float = Field(default=10, ge=0)
@@ -54,6 +57,18 @@ class ControlPlaneSettings(BaseSettings):
     @property
     def log_retention(self) -> timedelta:
         return timedelta(days=self.log_retention_days)
+
+    @property
+    def session_idle(self) -> timedelta:
+        return timedelta(hours=self.session_idle_hours)
+
+    @property
+    def session_lasts(self) -> timedelta:
+        return timedelta(hours=self.session_max_hours)
+
+    @property
+    def invitations_last(self) -> timedelta:
+        return timedelta(hours=self.invitation_hours)
 
     @property
     def longest_api_key(self) -> timedelta | None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 import uvicorn
+from headrace.postgres.pool import Pool
 from headrace_control.app import create_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
@@ -21,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.integration.control_plane.conftest import Client
+from tests.integration.control_plane.people import change_role, joined, remove
 
 
 @contextlib.asynccontextmanager
@@ -126,6 +128,25 @@ async def test_a_socket_whose_key_has_ended_is_closed(composed: Composed, admin:
         await ws.send('{"type": "connection_init"}')
         await ws.recv()
         await revoke(admin, Role.VIEWER)
+        with pytest.raises(ConnectionClosed) as closed:
+            await ws.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403
+
+
+@pytest.mark.parametrize("change", [lambda c, m: change_role(c, m, Role.ADMIN), remove])
+async def test_a_socket_ends_with_its_members_role(
+    composed: Composed, owner: Pool, admin: Client, change: Any
+) -> None:
+    member, kim = await joined(owner, admin, "kim@example.com", Role.VIEWER)
+    view = GraphQLView(create_schema(), composed.services, composed.authenticator, recheck_seconds=0.05)
+    app = Starlette(routes=view.routes("/graphql"))
+    async with serving(app) as address, opened(address, authorization=f"Bearer {kim.key}") as ws:
+        await ws.send('{"type": "connection_init"}')
+        await ws.recv()
+        assert (await ask(ws, "{ me { role } }"))["payload"]["data"]["me"]["role"] == "VIEWER"
+        await ws.recv()
+        await change(admin, member)
         with pytest.raises(ConnectionClosed) as closed:
             await ws.recv()
     assert closed.value.rcvd is not None

@@ -1,5 +1,7 @@
 """From the Authorization header to the caller."""
 
+from datetime import timedelta
+
 from headrace.errors import Unauthenticated
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
@@ -8,31 +10,50 @@ from headrace_control.auth.caller import Actor, ActorKind, Caller, Origin
 from headrace_control.auth.keys import hash_key, is_key
 from headrace_control.auth.permissions import scope_of
 from headrace_control.auth.roles import Role
+from headrace_control.auth.tokens import TokenKind, token_hash
 
 _sql = load("headrace_control.auth")
 
 
 class Authenticator:
-    """Looks keys up in the database at each call, so that a revoked key ends at once."""
+    """Looks keys and sessions up in the database at each call, so that what is revoked ends at once.
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    A session ends, too, when it was not used for `idle`.
+    """
+
+    def __init__(self, pool: Pool, idle: timedelta) -> None:
+        self._pool, self._idle = pool, idle
 
     async def caller(self, authorization: str | None, origin: Origin | None = None) -> Caller:
-        """Who shows `Bearer <key>` (RFC 6750). Raises `Unauthenticated` in the same words for every cause."""
-        scheme, _, key = (authorization or "").partition(" ")
-        key = key.strip()
-        if scheme.lower() == "bearer" and is_key(key):
-            async with transaction(self._pool) as db:
-                row = await db.fetchrow(_sql.find_api_key, hash_key(key))
-            if row is not None:
-                actor = Actor(ActorKind.API_KEY, row["id"], row["name"])
-                return Caller(
-                    row["tenant_id"],
-                    actor,
-                    Role(row["role"]),
-                    row["platform"],
-                    origin or Origin(),
-                    scope_of(row["permissions"]),
-                )
-        raise Unauthenticated("a valid API key is needed: Authorization: Bearer hr_...")
+        """Who shows `Bearer <key or session>` (RFC 6750). Raises `Unauthenticated` in the same words for every
+        cause."""
+        scheme, _, shown = (authorization or "").partition(" ")
+        found = None
+        if scheme.lower() == "bearer":
+            found = await self._found(shown.strip(), origin or Origin())
+        if found is None:
+            raise Unauthenticated("a valid API key or session is needed: Authorization: Bearer ...")
+        return found
+
+    async def _found(self, shown: str, origin: Origin) -> Caller | None:
+        if is_key(shown):
+            return await self._by_key(hash_key(shown), origin)
+        session = token_hash(TokenKind.SESSION, shown)
+        return await self._by_session(session, origin) if session else None
+
+    async def _by_key(self, digest: bytes, origin: Origin) -> Caller | None:
+        async with transaction(self._pool) as db:
+            row = await db.fetchrow(_sql.find_api_key, digest)
+        if row is None:
+            return None
+        actor = Actor(ActorKind.API_KEY, row["id"], row["name"])
+        scope = scope_of(row["permissions"])
+        return Caller(row["tenant_id"], actor, Role(row["role"]), row["platform"], origin, scope)
+
+    async def _by_session(self, digest: bytes, origin: Origin) -> Caller | None:
+        async with transaction(self._pool) as db:
+            row = await db.fetchrow(_sql.find_session, digest, self._idle)
+        if row is None:
+            return None
+        actor = Actor(ActorKind.MEMBER, row["id"], row["name"])
+        return Caller(row["tenant_id"], actor, Role(row["role"]), row["platform"], origin)

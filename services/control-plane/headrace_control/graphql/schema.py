@@ -14,6 +14,7 @@ from headrace_control.graphql.errors import StableErrors
 from headrace_control.graphql.limits import KeyStillValid, OperationLimits
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
+from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
@@ -25,6 +26,7 @@ from headrace_control.workflows.graphql import WorkflowMutation, WorkflowQuery
 @strawberry.type
 class Query(
     TenantQuery,
+    MemberQuery,
     AppQuery,
     ActionQuery,
     ConnectionQuery,
@@ -41,6 +43,7 @@ class Query(
 @strawberry.type
 class Mutation(
     TenantMutation,
+    MemberMutation,
     AppMutation,
     ActionMutation,
     ConnectionMutation,

@@ -94,7 +94,11 @@ class GraphQLView(GraphQL[Context, None]):
         key = context.key
 
         async def recheck() -> None:
-            context.identify(await self._authenticator.caller(key, origin_of(context.socket)))
+            caller = await self._authenticator.caller(key, origin_of(context.socket))
+            if context.recheck is not None and caller != context.caller:
+                # What goes on here was begun with other rights; who has new ones connects anew.
+                raise Unauthenticated("the caller's role has changed: connect anew")
+            context.identify(caller)
 
         try:
             await recheck()
@@ -109,11 +113,12 @@ class GraphQLView(GraphQL[Context, None]):
             await asyncio.sleep(self._recheck_seconds)
             try:
                 await recheck()
-            except Unauthenticated:
-                await socket.close(4403, "Forbidden")
-                return
             except Unavailable:
                 continue
+            except Exception:
+                # Whatever keeps us from knowing who this is ends it.
+                await socket.close(4403, "Forbidden")
+                return
 
     def decode_json(self, data: str | bytes) -> object:
         """NaN, lone surrogates and endless nesting are refused; bodies were bounded on their way in."""

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from headrace.errors import Forbidden, InvalidInput, Problem
+from headrace.errors import InvalidInput, Problem
 
 from headrace_control.auth.caller import Caller
+from headrace_control.auth.granting import require_within_scope
 from headrace_control.auth.permissions import ALLOWED, Permission
 from headrace_control.auth.roles import Role
 
@@ -32,10 +33,7 @@ def checked(wanted: WantedKey, caller: Caller, now: datetime, longest: timedelta
     if problems := [*_name_problems(wanted), *_time_problems(wanted, now, longest), *_scope_problems(wanted)]:
         raise InvalidInput(problems)
     permissions = None if wanted.permissions is None else sorted(set(wanted.permissions))
-    if caller.scope is not None:
-        given = {one for one in Permission if wanted.role in ALLOWED[one]}
-        if more := sorted((given if permissions is None else set(permissions)) - caller.scope):
-            raise Forbidden(f"this key is not for {', '.join(more)}, so no key that it makes is")
+    require_within_scope(caller, wanted.role, permissions)
     ends = wanted.expires_at or (now + longest if longest else None)
     return WantedKey(wanted.name.strip(), wanted.role, ends, permissions)
 
