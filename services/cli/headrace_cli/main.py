@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli import admin, doctor, keys, logs
+from headrace_cli import admin, doctor, keys, logs, policy
 from headrace_cli.apply import command as apply
 from headrace_cli.demo import command as demo
 from headrace_cli.dev import command as dev
@@ -37,7 +37,7 @@ def headrace(
     """Headrace runs API workflows: design them, run them on a fleet, read what happened."""
 
 
-for commands in (dev, demo, apply, runs, logs, keys, admin, doctor):
+for commands in (dev, demo, apply, runs, logs, keys, policy, admin, doctor):
     commands.add_to(app)
 
 if __name__ == "__main__":

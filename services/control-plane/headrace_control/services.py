@@ -9,6 +9,7 @@ from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
+from headrace_control.policy.service import PolicyService
 from headrace_control.runs.service import RunService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import TenantService
@@ -34,6 +35,7 @@ class Services:
     key_rotation: KeyRotation
     key_wrapping: KeyWrapping
     key_shredding: KeyShredding
+    policy: PolicyService
     workflows: WorkflowService
     runs: RunService
     waits: WaitService

@@ -40,7 +40,7 @@ def test_defaults() -> None:
     assert (definition.timeout_ms, definition.body_type, definition.approval_class) == (
         30_000,
         BodyType.JSON,
-        "B",
+        None,
     )
     assert (definition.reversibility, definition.sensitivity) == ("UNKNOWN", "UNKNOWN")
     assert parse_action(dump_action(definition), "shop") == definition

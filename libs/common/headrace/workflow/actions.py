@@ -98,10 +98,12 @@ def dump_action(action: ActionDefinition) -> JsonObject:
         "timeoutMs": action.timeout_ms,
         "idempotency": {"mode": action.idempotency.mode.value, "header": action.idempotency.header},
         "onOutputMismatch": action.on_output_mismatch.value,
-        "approvalClass": action.approval_class,
         "reversibility": action.reversibility,
         "sensitivity": action.sensitivity,
     }
+    # What nobody has said is told apart from what somebody has: unknown means B.
+    if action.approval_class is not None:
+        data["approvalClass"] = action.approval_class
     if action.retry is not None:
         data["retry"] = dump_retry(action.retry)
     if action.pagination is not None:
@@ -186,7 +188,7 @@ def _action(reading: Reading, data: Json, app: str) -> ActionDefinition | None:
         pagination=read_pagination(fields),
         idempotency=_idempotency(fields),
         on_output_mismatch=fields.choice("onOutputMismatch", OnMismatch) or plain.on_output_mismatch,
-        approval_class=fields.word("approvalClass", APPROVAL_CLASSES) or plain.approval_class,
+        approval_class=fields.word("approvalClass", APPROVAL_CLASSES),
         reversibility=fields.word("reversibility", REVERSIBILITIES) or plain.reversibility,
         sensitivity=fields.word("sensitivity", SENSITIVITIES) or plain.sensitivity,
     )

@@ -389,7 +389,7 @@ class ActionDefinition:
     pagination: Pagination | None = None
     idempotency: Idempotency = Idempotency()
     on_output_mismatch: OnMismatch = OnMismatch.WARN
-    approval_class: str = "B"
+    approval_class: str | None = None
     reversibility: str = "UNKNOWN"
     sensitivity: str = "UNKNOWN"
 

@@ -1,5 +1,6 @@
 """Does what a plan says, one step after another."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 from headrace.errors import HeadraceError
@@ -33,18 +34,28 @@ mutation($name: String!, $value: String!) {
   done: setSecret(name: $name, value: $value) { __typename ...Failures }
 }"""
 _PUBLISH = """
-mutation($document: JSON!) { done: publishWorkflow(document: $document) { __typename ...Failures } }"""
+mutation($document: JSON!) { done: publishWorkflow(document: $document) {
+    __typename ... on PublishedVersion { notices { path message } } ...Failures } }"""
 
 
-async def carry_out(client: Client, step: Step) -> None:
-    """Make the tenant hold what is declared. Repeating it changes nothing more. An error names the document."""
+async def carry_out(client: Client, step: Step) -> list[str]:
+    """Make the tenant hold what is declared, and tell what is worth knowing of it. Repeating it changes nothing more.
+    An error names the document."""
+    told: list[str] = []
     if step.verb is Verb.UNCHANGED:
-        return
+        return told
     try:
         for mutation, variables in _mutations(step):
-            await client.execute(mutation + FAILURES, variables)
+            done = (await client.execute(mutation + FAILURES, variables))["done"]
+            told += noticed(step.declared, done.get("notices") or ())
     except HeadraceError as error:
         raise told_of(step.declared, error) from None
+    return told
+
+
+def noticed(declared: Declared, notices: Iterable[Mapping[str, str]]) -> list[str]:
+    """What the server remarked of a workflow, each with the workflow's name and the place in it."""
+    return [f"{declared.name}: {notice['path']} {notice['message']}" for notice in notices]
 
 
 def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:

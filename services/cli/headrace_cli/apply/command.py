@@ -45,27 +45,31 @@ async def apply(
     async with session.client() as client:
         steps = await make_plan(client, declared, rotate_secrets=rotate_secrets)
         show_plan(output, steps)
-        unchecked = await validate(client, steps)
-        for one in unchecked:
+        validated = await validate(client, steps)
+        for one in validated.unchecked:
             _say_unchecked(output, one)
         todo = [step for step in steps if step.verb is not Verb.UNCHANGED]
         applied = bool(todo) and not dry_run and _agreed(output, yes)
-        if applied:
-            await _apply_all(client, output, todo)
+        notices = await _apply_all(client, output, todo) if applied else validated.notices
+        for notice in notices:
+            output.say(f"[yellow]note[/] {escape(notice)}")
     output.result(
         {
             "applied": applied,
             "steps": [{**_named(step), "differences": list(step.differences)} for step in steps],
-            "unchecked": [one.declared.name for one in unchecked],
+            "unchecked": [one.declared.name for one in validated.unchecked],
+            "notices": list(notices),
         }
     )
 
 
-async def _apply_all(client: Client, output: Output, todo: Sequence[Step]) -> None:
-    """Carry the steps out in turn. When one fails, those that are done stay done, and it is said which."""
+async def _apply_all(client: Client, output: Output, todo: Sequence[Step]) -> list[str]:
+    """Carry the steps out in turn, and tell what is worth knowing of them. When one fails, those that are done stay
+    done, and it is said which."""
+    notices: list[str] = []
     for count, step in enumerate(todo):
         try:
-            await carry_out(client, step)
+            notices += await carry_out(client, step)
         except HeadraceError:
             output.beside_error = {
                 "applied": [_named(done) for done in todo[:count]],
@@ -78,6 +82,7 @@ async def _apply_all(client: Client, output: Output, todo: Sequence[Step]) -> No
             )
             raise
         output.say(f"[green]done[/] {_words(step)}")
+    return notices
 
 
 def _named(step: Step) -> dict[str, str]:

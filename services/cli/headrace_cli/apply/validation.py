@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headrace.errors import InvalidInput, Problem
 from headrace.workflow.parse import parse_document
 
-from headrace_cli.apply.carry_out import document_of
+from headrace_cli.apply.carry_out import document_of, noticed
 from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.plan import Step, Verb
 from headrace_cli.apply.shape import placed
@@ -14,7 +14,7 @@ from headrace_cli.client import Client
 
 _VALIDATE = """
 query Validate($document: JSON!) {
-  validateWorkflow(document: $document) { problems { path message mend code } }
+  validateWorkflow(document: $document) { problems { path message mend code } notices { path message } }
 }"""
 
 
@@ -26,14 +26,23 @@ class Unchecked:
     uses: Sequence[str]
 
 
-async def validate(client: Client, steps: Sequence[Step]) -> list[Unchecked]:
-    """Ask about each workflow that is to be published, and tell those that could not be asked about.
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What is worth knowing of the workflows that were asked about, and those that could not be."""
+
+    notices: Sequence[str]
+    unchecked: Sequence[Unchecked]
+
+
+async def validate(client: Client, steps: Sequence[Step]) -> Validated:
+    """Ask about each workflow that is to be published.
 
     Raises `InvalidInput` with every problem of every workflow, each with its place.
     """
     changing = {(s.declared.kind, s.declared.name) for s in steps if s.verb is not Verb.UNCHANGED}
     problems: list[Problem] = []
-    unchecked = []
+    unchecked: list[Unchecked] = []
+    notices: list[str] = []
     for step in steps:
         if step.verb is Verb.UNCHANGED or step.declared.kind is not Kind.WORKFLOW:
             continue
@@ -41,11 +50,13 @@ async def validate(client: Client, steps: Sequence[Step]) -> list[Unchecked]:
             unchecked.append(Unchecked(step.declared, uses))
             continue
         answer = await client.execute(_VALIDATE, {"document": document_of(step.declared)})
-        found = [Problem(**problem) for problem in answer["validateWorkflow"]["problems"]]
+        said = answer["validateWorkflow"]
+        found = [Problem(**problem) for problem in said["problems"]]
+        notices += noticed(step.declared, said["notices"])
         problems += placed(step.declared, InvalidInput(found)).problems
     if problems:
         raise InvalidInput(problems)
-    return unchecked
+    return Validated(notices, unchecked)
 
 
 def _uses(declared: Declared) -> set[tuple[Kind, str]]:

@@ -15,6 +15,7 @@ from headrace_control.graphql.limits import KeyStillValid, OperationLimits
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
+from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
@@ -32,6 +33,7 @@ class Query(
     ConnectionQuery,
     SecretQuery,
     KeyQuery,
+    PolicyQuery,
     WorkflowQuery,
     RunQuery,
     WaitQuery,
@@ -49,6 +51,7 @@ class Mutation(
     ConnectionMutation,
     SecretMutation,
     KeyMutation,
+    PolicyMutation,
     WorkflowMutation,
     RunMutation,
     WaitMutation,

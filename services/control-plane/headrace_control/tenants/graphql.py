@@ -5,9 +5,8 @@ from typing import Annotated
 
 import strawberry
 
-from headrace_control.auth.permissions import Permission
-from headrace_control.auth.roles import Role
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.enums import Permission, Role
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
@@ -15,9 +14,6 @@ from headrace_control.graphql.scalars import read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.tenants import model
 from headrace_control.tenants.new_key import WantedKey
-
-strawberry.enum(Role, description="What a member or an API key is for.")
-strawberry.enum(Permission, description="Something that a caller may be allowed to do.")
 
 
 @strawberry.type(name="Tenant")

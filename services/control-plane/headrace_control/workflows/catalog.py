@@ -15,6 +15,8 @@ from headrace.workflow.uses import actions_used, children_used, connections_used
 from headrace.workflow.validate import Catalog
 
 from headrace_control.auth.roles import Role
+from headrace_control.policy.model import Effective
+from headrace_control.policy.repository import rules_of
 
 _sql = load("headrace_control.workflows")
 
@@ -30,6 +32,7 @@ class Holdings:
     actions: Mapping[str, PinnedAction]
     connections: Mapping[str, UUID]
     workflows: Mapping[str, Mapping[int, PinnedChild]]
+    policy: Mapping[str, Effective]
 
 
 async def read_holdings(
@@ -47,6 +50,11 @@ async def read_holdings(
     connections = await db.fetch(_sql.connections, tenant_id, sorted(connections_used(document)), SUGGESTED)
     secrets = await db.fetch(_sql.secret_names, tenant_id, list(document.secrets.values()), SUGGESTED)
     workflows = await _read_workflows(db, tenant_id, document)
+    rules = await rules_of(db, tenant_id, {pinned.definition.app for pinned in actions.values()})
+    policy = {
+        ref: rules.effective(pinned.definition.app, pinned.definition.name, pinned.definition.approval_class)
+        for ref, pinned in actions.items()
+    }
     catalog = Catalog(
         actions=_Actions(actions, [row["ref"] for row in names]),
         connections={row["name"]: row["app"] for row in connections},
@@ -55,7 +63,7 @@ async def read_holdings(
         workflows=workflows,
         roles=frozenset(Role),
     )
-    return Holdings(catalog, actions, {row["name"]: row["id"] for row in connections}, workflows)
+    return Holdings(catalog, actions, {row["name"]: row["id"] for row in connections}, workflows, policy)
 
 
 async def _read_workflows(

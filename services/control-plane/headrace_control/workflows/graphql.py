@@ -11,6 +11,7 @@ from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
 from headrace_control.pages import DEFAULT_PAGE
+from headrace_control.workflows.gates import Notice
 from headrace_control.workflows.graphql_types import (
     ChangeType,
     VersionDiffType,
@@ -23,26 +24,49 @@ _VERSION = "workflow version"
 
 
 @strawberry.type(
+    name="Notice", description="Something about a document that is no problem, and worth knowing."
+)
+class NoticeType:
+    path: str = strawberry.field(description="The place in the document, as `steps[1].action`.")
+    message: str
+    code: str
+
+    @classmethod
+    def of(cls, notice: Notice) -> "NoticeType":
+        return cls(path=notice.path, message=notice.message, code=notice.code)
+
+
+_NOTICES = "Steps that ask for approval at each run, as the policy is now."
+
+
+@strawberry.type(
     description="What stands in the way of publishing a document; nothing when the list is empty."
 )
 class Validation:
     problems: list[ProblemType]
+    notices: list[NoticeType] = strawberry.field(description=_NOTICES)
 
 
 @strawberry.type(description="A draft just saved, and what still stands in the way of its publication.")
 class SavedDraft:
     version: WorkflowVersionType
     problems: list[ProblemType]
+    notices: list[NoticeType] = strawberry.field(description=_NOTICES)
 
 
 @strawberry.type(description="A published version.")
 class PublishedVersion:
     version: WorkflowVersionType
     created: bool = strawberry.field(description="False: it said the same already, and is answered as it is.")
+    notices: list[NoticeType] = strawberry.field(description=_NOTICES)
 
     @classmethod
     def of(cls, published: Published) -> "PublishedVersion":
-        return cls(version=WorkflowVersionType.of(published.version), created=published.created)
+        return cls(
+            version=WorkflowVersionType.of(published.version),
+            created=published.created,
+            notices=[NoticeType.of(notice) for notice in published.notices],
+        )
 
 
 SaveDraftPayload = Annotated[SavedDraft | Failed, strawberry.union("SaveDraftPayload")]
@@ -77,7 +101,10 @@ class WorkflowQuery:
     async def validate_workflow(self, info: Info, document: JSON) -> Validation:
         """Everything that stands in the way of publishing a document: a JSON value, or a text of YAML or JSON."""
         found = await info.context.services.workflows.validate(info.context.caller, document)
-        return Validation(problems=[_problem(problem) for problem in found])
+        return Validation(
+            problems=[_problem(problem) for problem in found.problems],
+            notices=[NoticeType.of(notice) for notice in found.notices],
+        )
 
     @query
     async def diff_versions(self, info: Info, a: strawberry.ID, b: strawberry.ID) -> VersionDiffType | None:
@@ -100,7 +127,9 @@ class WorkflowMutation:
         """
         saved = await info.context.services.workflows.save_draft(info.context.caller, document, note)
         return SavedDraft(
-            version=WorkflowVersionType.of(saved.version), problems=[_problem(p) for p in saved.problems]
+            version=WorkflowVersionType.of(saved.version),
+            problems=[_problem(problem) for problem in saved.found.problems],
+            notices=[NoticeType.of(notice) for notice in saved.found.notices],
         )
 
     @mutation

@@ -1,6 +1,7 @@
 """Whether a document can be published, and what runners get of it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from headrace.workflow.validate import beside, validate_document
 from headrace.workflow.version import digest, dump_version
 
 from headrace_control.workflows.catalog import Holdings, read_holdings
+from headrace_control.workflows.gates import Notice, forbidden, notices
 from headrace_control.workflows.step_types import installed_step_types
 
 
@@ -27,6 +29,7 @@ class Publishable:
     document: Json
     resolved: JsonObject
     digest: str
+    notices: Sequence[Notice]
 
 
 async def check(pool: Pool, tenant_id: UUID, data: Json) -> tuple[Document, Holdings]:
@@ -40,7 +43,8 @@ async def check(pool: Pool, tenant_id: UUID, data: Json) -> tuple[Document, Hold
         holdings = await read_holdings(db, tenant_id, document, step_types)
     # Off the event loop, and outside the transaction: a large document takes its time.
     content = await asyncio.to_thread(validate_document, document, holdings.catalog)
-    if problems := [*shape, *beside(content, shape)]:
+    refused = forbidden(document, holdings.policy)
+    if problems := [*shape, *beside(content, shape), *refused]:
         raise InvalidInput(problems)
     return document, holdings
 
@@ -58,7 +62,8 @@ async def prepare(pool: Pool, tenant_id: UUID, data: Json, version_id: UUID | No
         children=_pinned(document, holdings),
     )
     version = replace(version, digest=digest(dump_version(version)))
-    return Publishable(document.workflow, version_id, data, dump_version(version), version.digest)
+    gated = notices(document, holdings.policy)
+    return Publishable(document.workflow, version_id, data, dump_version(version), version.digest, gated)
 
 
 def _pinned(document: Document, holdings: Holdings) -> dict[str, PinnedChild]:

@@ -78,7 +78,7 @@ DELETE FROM workflow_versions WHERE tenant_id = $1 AND id = $2 AND status = 'DRA
 
 -- name: publish_draft
 UPDATE workflow_versions
-SET status = 'PUBLISHED', resolved = $3, digest = $4, published_at = headrace_now()
+SET status = 'PUBLISHED', resolved = $3, digest = $4, published_at = headrace_now(), published_by = $5
 WHERE tenant_id = $1 AND id = $2 AND status = 'DRAFT'
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 
@@ -89,9 +89,9 @@ WHERE tenant_id = $1 AND workflow_id = $2 AND status = 'DRAFT'
 
 -- name: insert_published
 INSERT INTO workflow_versions (tenant_id, workflow_id, document, source, note, created_by, id, resolved, digest,
-    version, status, published_at)
+    version, status, published_at, published_by)
 SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7, $8, $9,
-       coalesce(max(version) FILTER (WHERE status <> 'DRAFT'), 0) + 1, 'PUBLISHED', headrace_now()
+       coalesce(max(version) FILTER (WHERE status <> 'DRAFT'), 0) + 1, 'PUBLISHED', headrace_now(), $6
 FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 

@@ -100,9 +100,11 @@ async def delete_draft(db: Db, tenant_id: UUID, version_id: UUID) -> None:
     await db.execute(_sql.delete_draft, tenant_id, version_id)
 
 
-async def publish_draft(db: Db, tenant_id: UUID, ready: Publishable) -> WorkflowVersion:
+async def publish_draft(db: Db, tenant_id: UUID, ready: Publishable, published_by: UUID) -> WorkflowVersion:
     """Under the workflow's lock, of a version that is a draft."""
-    row = await db.fetchrow(_sql.publish_draft, tenant_id, ready.version_id, ready.resolved, ready.digest)
+    row = await db.fetchrow(
+        _sql.publish_draft, tenant_id, ready.version_id, ready.resolved, ready.digest, published_by
+    )
     return _version(row)
 
 

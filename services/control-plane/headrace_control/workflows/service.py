@@ -11,18 +11,20 @@ from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
 
+from headrace_control.audit.record import Act, AuditOutcome, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.workflows import repository
 from headrace_control.workflows.diff import VersionDiff, diff_versions
+from headrace_control.workflows.gates import Notice, notices, refused_places
 from headrace_control.workflows.model import (
     VersionDocuments,
     VersionStatus,
     Workflow,
     WorkflowVersion,
 )
-from headrace_control.workflows.publishing import check, prepare
+from headrace_control.workflows.publishing import Publishable, check, prepare
 from headrace_control.workflows.text import read_document
 
 _WORKFLOWS = Cursor("workflows")
@@ -33,11 +35,19 @@ MAX_NOTE = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Validated:
+    """What stands in the way of publishing a document; and when nothing does, which steps ask for approval."""
+
+    problems: Sequence[Problem] = ()
+    notices: Sequence[Notice] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SavedDraft:
     """The draft, and what still stands in the way of its publication."""
 
     version: WorkflowVersion
-    problems: Sequence[Problem]
+    found: Validated
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Published:
 
     version: WorkflowVersion
     created: bool
+    notices: Sequence[Notice] = ()
 
 
 class WorkflowService:
@@ -57,15 +68,14 @@ class WorkflowService:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def validate(self, caller: Caller, given: object) -> Sequence[Problem]:
+    async def validate(self, caller: Caller, given: object) -> Validated:
         """Everything that stands in the way of publishing `given`; nothing is written."""
         caller.require(Permission.DESIGN)
         try:
             data, _ = read_document(given)
-            await check(self._pool, caller.tenant_id, data)
         except InvalidInput as error:
-            return error.problems
-        return ()
+            return Validated(error.problems)
+        return await self._validated(caller, data)
 
     async def save_draft(self, caller: Caller, given: object, note: str | None = None) -> SavedDraft:
         """Write the workflow's open draft, in place if there is one. The last one to save wins.
@@ -80,11 +90,7 @@ class WorkflowService:
             version = await repository.save_draft(
                 db, caller.tenant_id, workflow.id, document, source, note, caller.actor.id
             )
-        try:
-            await check(self._pool, caller.tenant_id, document)
-        except InvalidInput as error:
-            return SavedDraft(version, error.problems)
-        return SavedDraft(version, ())
+        return SavedDraft(version, await self._validated(caller, document))
 
     async def discard_draft(self, caller: Caller, version_id: UUID) -> WorkflowVersion:
         """Throw a draft away. Raises `NotFound`, and `Conflict` for a version that is no draft."""
@@ -109,9 +115,7 @@ class WorkflowService:
         if written is None:
             raise NotFound("workflow version")
         # A version with a resolved document is no draft, and is looked at under the lock.
-        ready = (
-            None if written.resolved else await prepare(self._pool, tenant_id, written.document, version_id)
-        )
+        ready = None if written.resolved else await self._prepare(caller, written.document, version_id)
         async with tenant_transaction(self._pool, tenant_id) as db:
             await repository.lock_workflow_of_version(db, tenant_id, version_id)
             version = _found(await repository.versions_by_id(db, tenant_id, [version_id]), version_id)
@@ -123,7 +127,8 @@ class WorkflowService:
             documents = await repository.documents(db, tenant_id, [version_id])
             if ready is None or documents[version_id] != written:
                 raise Conflict("the draft was saved again meanwhile; look at it and publish once more")
-            return Published(await repository.publish_draft(db, tenant_id, ready), created=True)
+            version = await repository.publish_draft(db, tenant_id, ready, caller.actor.id)
+            return Published(version, created=True, notices=ready.notices)
 
     async def publish(self, caller: Caller, given: object, note: str | None = None) -> Published:
         """Publish a document in one go, beside the open draft if there is one, which is left alone.
@@ -136,18 +141,43 @@ class WorkflowService:
         tenant_id = caller.tenant_id
         data, source = read_document(given)
         _check_note(note)
-        ready = await prepare(self._pool, tenant_id, data)
+        ready = await self._prepare(caller, data)
         async with tenant_transaction(self._pool, tenant_id) as db:
             workflow = await repository.lock_workflow(db, tenant_id, ready.workflow)
             newest = await repository.newest_of_status(db, tenant_id, [workflow.id], VersionStatus.PUBLISHED)
             if workflow.id in newest and newest[workflow.id].digest == ready.digest:
-                return Published(newest[workflow.id], created=False)
+                return Published(newest[workflow.id], created=False, notices=ready.notices)
             return Published(
                 await repository.insert_published(
                     db, tenant_id, workflow.id, ready, source, note, caller.actor.id
                 ),
                 created=True,
+                notices=ready.notices,
             )
+
+    async def _validated(self, caller: Caller, data: Json) -> Validated:
+        try:
+            document, holdings = await check(self._pool, caller.tenant_id, data)
+        except InvalidInput as error:
+            return Validated(error.problems)
+        return Validated(notices=notices(document, holdings.policy))
+
+    async def _prepare(self, caller: Caller, data: Json, version_id: UUID | None = None) -> Publishable:
+        """As `prepare`; that the policy refused it is kept."""
+        try:
+            return await prepare(self._pool, caller.tenant_id, data, version_id)
+        except InvalidInput as error:
+            if refused := refused_places(error.problems):
+                name = str(data.get("workflow")) if isinstance(data, dict) else ""
+                act = Act(
+                    "workflow.publish",
+                    f"workflow/{name}",
+                    outcome=AuditOutcome.REFUSED,
+                    detail={"code": "POLICY_FORBIDDEN", "places": list(refused)},
+                )
+                async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                    await record(db, caller, act)
+            raise
 
     async def deprecate(self, caller: Caller, version_id: UUID) -> WorkflowVersion:
         """No new runs of this version start; those that run go on. Idempotent."""

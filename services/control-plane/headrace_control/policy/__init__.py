@@ -1,0 +1,1 @@
+"""Which actions run by themselves, which ask a person first, and which never run."""
