@@ -1,5 +1,6 @@
 """The internal API on a real database, in process, and what a test of claims says to it."""
 
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,20 +20,21 @@ from headrace_control.internal_api.callbacks import CallbackRun
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.throttle.service import Throttles
 from headrace_reporter.apply import Applier
 
 TOKEN = "a-runner-token-of-this-test"
+ENROLMENT = {"authorization": f"Bearer {TOKEN}"}
 LEASE = timedelta(seconds=0.6)
 
 
 class NoCredentials:
-    """The versions of these tests name no connection and no secret."""
+    """The connections of these tests have no credential that opens, and their versions name no secret."""
 
     async def current(
         self, tenant_id: UUID, connection_ids: Sequence[UUID]
     ) -> Mapping[UUID, Mapping[str, Any]]:
-        assert not connection_ids
         return {}
 
     async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
@@ -56,6 +58,7 @@ class World:
         self.applier = Applier(pool)
         self.sweeper = Sweeper(pool, timedelta(minutes=1))
         self.versions: dict[UUID, tuple[UUID, UUID]] = {}
+        self.sessions: dict[UUID, dict[str, str]] = {}
 
     async def tenant(
         self, name: str, in_flight: int = 500, document: Mapping[str, Any] | None = None
@@ -101,10 +104,23 @@ class World:
         )
         return run, dispatch
 
-    async def post(self, path: str, **body: Any) -> Any:
-        response = await self.http.post(f"/internal/{path}", json=body)
+    async def session(self, runner: UUID) -> dict[str, str]:
+        """The headers by which the runner is known."""
+        if runner not in self.sessions:
+            token = f"hrs_{secrets.token_urlsafe(32)}"
+            given = {"runner_id": str(runner), "session": token}
+            response = await self.http.post("/internal/sessions", json=given, headers=ENROLMENT)
+            assert response.status_code == 200, response.text
+            self.sessions[runner] = {"authorization": f"Bearer {token}"}
+        return self.sessions[runner]
+
+    async def post(self, path: str, runner: UUID, **body: Any) -> Any:
+        response = await self.ask(path, runner, **body)
         assert response.status_code == 200, response.text
         return response.json()
+
+    async def ask(self, path: str, runner: UUID, **body: Any) -> httpx.Response:
+        return await self.http.post(f"/internal/{path}", json=body, headers=await self.session(runner))
 
     async def claim(
         self,
@@ -116,7 +132,7 @@ class World:
     ) -> Any:
         return await self.post(
             "claims",
-            runner_id=str(runner),
+            runner,
             call=call,
             capacity=10,
             jobs=[{"run_id": str(run), "dispatch_id": str(dispatch)} for run, dispatch in jobs],
@@ -129,7 +145,7 @@ class World:
     ) -> Any:
         return await self.post(
             "heartbeats",
-            runner_id=str(runner),
+            runner,
             calls_settled=settled,
             capacity=10,
             held=[str(i) for i in held],
@@ -147,7 +163,7 @@ class World:
             epoch,
         )
         runs = [{"run_id": str(run_id), "epoch": epoch}]
-        answer = await self.post("checkpoints", runner_id=str(runner), runs=runs, wait=0)
+        answer = await self.post("checkpoints", runner, runs=runs, wait=0)
         return str(answer["runs"][0]["outcome"])
 
     async def lease_is_over(self, runner: UUID) -> None:
@@ -163,12 +179,10 @@ async def world(database: str) -> AsyncIterator[World]:
     claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10))
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
-    app = create_internal_app(claims, leases, Throttles(pool), TOKEN)
+    sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10))
+    app = create_internal_app(claims, leases, Throttles(pool), sessions)
     admin = await asyncpg.connect(database)
-    headers = {"authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://internal", headers=headers
-    ) as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://internal") as http:
         yield World(admin, pool, http)
     await listener.close()
     await admin.close()

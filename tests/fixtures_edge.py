@@ -15,6 +15,7 @@ import httpx
 import pytest_asyncio
 from databases import fresh_database
 from fastapi import FastAPI
+from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, WORKER, Pool, open_pool
@@ -27,6 +28,7 @@ from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
 from headrace_control.throttle.service import Throttles
@@ -59,7 +61,7 @@ class Keyed:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`http` speaks to the public face, `internal` to the internal one with the runners' token. `keys` holds a key of
+    """`http` speaks to the public face, `internal` to the internal one with a runner's session. `keys` holds a key of
     the tenant acme for each role; `stranger` is another tenant's admin, `platform` the platform tenant's."""
 
     composed: Composed
@@ -135,7 +137,8 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         handover = Handover(workers, composed.credentials, composed.services.callbacks)
         claims = Claims(workers, handover, Barrier(listener), settings.lease)
         leases = Leases(workers, composed.credentials, settings.lease, lambda: None)
-        internal = create_internal_app(claims, leases, Throttles(workers), RUNNER_TOKEN)
+        sessions = RunnerSessions(workers, RUNNER_TOKEN, timedelta(hours=1))
+        internal = create_internal_app(claims, leases, Throttles(workers), sessions)
         ports = [await stack.enter_async_context(listening(app)) for app in (public, internal)]
         clients = [
             await stack.enter_async_context(
@@ -143,7 +146,14 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
             )
             for port in ports
         ]
-        clients[1].headers["authorization"] = f"Bearer {RUNNER_TOKEN}"
+        session = f"hrs_{secrets.token_urlsafe(32)}"
+        opened = await clients[1].post(
+            "/internal/sessions",
+            json={"runner_id": str(new_id()), "session": session},
+            headers={"authorization": f"Bearer {RUNNER_TOKEN}"},
+        )
+        assert opened.status_code == 200
+        clients[1].headers["authorization"] = f"Bearer {session}"
         owner_pool = await open_pool(database)
         platform = Keyed(clients[0], (await bootstrap(owner_pool, "platform")).key.text)
         await owner_pool.close()

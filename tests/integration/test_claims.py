@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-from fixtures_claims import TOKEN, World
+from fixtures_claims import World
 from headrace.bus.open import open_bus
 from headrace.bus.port import JOBS, Bus, Delivery
 from headrace.ids import new_id
@@ -14,12 +14,6 @@ from headrace.messages import Event, Job
 from headrace.postgres.listen import Listener
 from headrace.workflow.state import EventKind
 from headrace_control.dispatch.relay import Relay
-
-
-async def test_only_the_fleets_own_token_opens_the_internal_api(world: World) -> None:
-    for given in ("", "Bearer hr_something", "Bearer ", TOKEN):
-        response = await world.http.post("/internal/heartbeats", json={}, headers={"authorization": given})
-        assert response.status_code == 401
 
 
 async def test_a_batch_of_claims_gives_all_that_is_needed_and_documents_once(world: World) -> None:
@@ -79,7 +73,7 @@ async def test_a_take_over_gets_the_checkpoint_behind_the_barrier(world: World) 
 
     async def barrier(runner: UUID, epoch: int, wait: float) -> Any:
         body = {"runs": [{"run_id": str(run), "epoch": epoch}], "wait": wait}
-        return (await world.post("checkpoints", runner_id=str(runner), **body))["runs"][0]
+        return (await world.post("checkpoints", runner, **body))["runs"][0]
 
     assert (await barrier(second, 2, 0))["outcome"] == "NOT_YET"
     waiting = asyncio.create_task(barrier(second, 2, 10))
@@ -157,7 +151,7 @@ async def test_a_released_lease_ends_at_once(world: World) -> None:
     job = await world.queued(await world.tenant("one"))
     runner = new_id()
     await world.claim(runner, job)
-    await world.post("releases", runner_id=str(runner))
+    await world.post("releases", runner)
     assert await world.sweeper.sweep() == 1
     assert await world.outcome(new_id(), job) == "TAKEOVER"
 
@@ -167,7 +161,7 @@ async def test_a_runner_that_left_in_order_tells_nothing_against_its_runs(world:
     for _ in range(8):
         runner = new_id()
         assert await world.outcome(runner, job) in ("GRANTED", "TAKEOVER")
-        await world.post("releases", runner_id=str(runner))
+        await world.post("releases", runner)
     assert await world.admin.fetchval("SELECT fruitless_claims FROM runs WHERE id = $1", job[0]) == 0
 
 

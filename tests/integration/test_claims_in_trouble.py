@@ -95,7 +95,7 @@ async def test_a_stale_copy_beside_the_job_costs_nothing(world: World) -> None:
 async def test_a_token_is_for_connections_that_the_version_names(world: World) -> None:
     job = await world.queued(await world.tenant("one"))
     runner = new_id()
-    await world.claim(runner, job)
+    (claim,) = (await world.claim(runner, job))["claims"]
     asked: list[UUID] = []
 
     class Asked:
@@ -110,9 +110,9 @@ async def test_a_token_is_for_connections_that_the_version_names(world: World) -
             return {}
 
     leases = Leases(world.pool, Asked(), timedelta(seconds=10), lambda: None)
-    body = TokenBody(runner_id=runner, run_id=job[0], epoch=1, connection_id=new_id(), seen_version=0)
+    run = {"run_id": job[0], "epoch": 1, "run_token": claim["run_token"]}
     with pytest.raises(NotFound):
-        await leases.token(body)
+        await leases.token(runner, TokenBody(**run, connection_id=new_id(), seen_version=0))
     assert asked == []
 
 

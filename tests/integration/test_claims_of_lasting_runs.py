@@ -68,7 +68,7 @@ async def test_a_checkpoint_hands_over_all_that_a_claim_does(world: World) -> No
     assert await world.outcome(second, job) == "TAKEOVER"
     await set_run(world, run, fence_epoch=2)
     body = {"runs": [{"run_id": str(run), "epoch": 2}], "wait": 0}
-    passed = (await world.post("checkpoints", runner_id=str(second), **body))["runs"][0]
+    passed = (await world.post("checkpoints", second, **body))["runs"][0]
     assert passed["outcome"] == "PASSED"
     assert passed["compensating"] == UNDOING
     assert (passed["pause"], passed["depth"], passed["undoes"]) == (True, 2, str(origin))
@@ -159,7 +159,7 @@ async def test_runs_that_may_be_called_back_get_their_addresses(world: World) ->
     assert await world.outcome(second, job) == "TAKEOVER"
     await set_run(world, job[0], fence_epoch=2)
     body = {"runs": [{"run_id": str(job[0]), "epoch": 2}], "wait": 0}
-    passed = (await world.post("checkpoints", runner_id=str(second), **body))["runs"][0]
+    passed = (await world.post("checkpoints", second, **body))["runs"][0]
     assert passed["callbacks"] == expected
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
 
 import orjson
 import pytest
@@ -17,7 +16,7 @@ class Calls:
     def __init__(self, world: World) -> None:
         self.world = world
         self.runners = new_id(), new_id()
-        self.runs: list[UUID] = []
+        self.passes: list[dict[str, Any]] = []
         self.connection = new_id()
 
     async def prepare(self, limits: Any = None, app_limits: Any = None) -> None:
@@ -48,13 +47,16 @@ class Calls:
             _json({"document": {}, "connections": {"main": str(self.connection)}}),
         )
         self.world.versions[tenant] = (workflow, version)
-        self.runs = [(await self.world.queued(tenant))[0] for _ in self.runners]
+        self.passes = []
+        for runner in self.runners:
+            (claim,) = (await self.world.claim(runner, await self.world.queued(tenant)))["claims"]
+            self.passes.append({name: claim[name] for name in ("run_id", "epoch", "run_token")})
 
     async def permits(self, runner: int, wanted: int = 1) -> Any:
         return await self.world.post(
             "permits",
-            runner_id=str(self.runners[runner]),
-            run_id=str(self.runs[runner]),
+            self.runners[runner],
+            **self.passes[runner],
             connection_id=str(self.connection),
             wanted=wanted,
         )
@@ -62,8 +64,8 @@ class Calls:
     async def report(self, runner: int, **outcome: Any) -> Any:
         answer = await self.world.post(
             "reports",
-            runner_id=str(self.runners[runner]),
-            run_id=str(self.runs[runner]),
+            self.runners[runner],
+            **self.passes[runner],
             connection_id=str(self.connection),
             **outcome,
         )
@@ -134,8 +136,8 @@ async def test_retry_after_opens_it_until_then(calls: Calls) -> None:
 
 async def test_a_connection_that_the_run_does_not_use_is_not_found(calls: Calls) -> None:
     await calls.prepare()
-    body = {"runner_id": str(new_id()), "run_id": str(calls.runs[0]), "connection_id": str(new_id())}
+    body = {**calls.passes[0], "connection_id": str(new_id())}
     for path, more in (("permits", {"wanted": 1}), ("reports", {"ok": False})):
-        response = await calls.world.http.post(f"/internal/{path}", json={**body, **more})
+        response = await calls.world.ask(path, calls.runners[0], **body, **more)
         assert response.status_code == 404
     assert await calls.world.admin.fetchval("SELECT count(*) FROM throttles") == 0

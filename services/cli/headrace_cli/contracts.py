@@ -16,6 +16,7 @@ from headrace_control.graphql.schema import schema_sdl
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.throttle.service import Throttles
 
 FOLDER = Path(__file__).parents[3] / "contracts"
@@ -34,7 +35,9 @@ def generated() -> Mapping[str, str]:
 
 def _internal_api() -> Any:
     # Describing the application calls none of its routes, so it needs nothing behind them.
-    app = create_internal_app(cast(Claims, None), cast(Leases, None), cast(Throttles, None), "")
+    app = create_internal_app(
+        cast(Claims, None), cast(Leases, None), cast(Throttles, None), cast(RunnerSessions, None)
+    )
     return app.openapi()
 
 

@@ -1,7 +1,9 @@
 """The control plane's composition root."""
 
 import asyncio
+import ssl
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from headrace.bus.open import open_bus
@@ -23,6 +25,7 @@ from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
@@ -67,15 +70,28 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
 
     checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
     public = create_app(composed.services, composed.authenticator, checks, registry)
-    internal = create_internal_app(
-        claims, leases, Throttles(worker_pool), settings.runner_token.get_secret_value()
+    sessions = RunnerSessions(
+        worker_pool,
+        settings.runner_token.get_secret_value(),
+        timedelta(seconds=settings.runner_session_seconds),
     )
+    internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions)
     servers = [
-        http_server(app, host, port, max_message=MAX_BODY, grace=settings.drain_seconds)
-        for app, host, port in (
-            (public, settings.listen_host, settings.listen_port),
-            (internal, settings.internal_host, settings.internal_port),
-        )
+        http_server(
+            public,
+            settings.listen_host,
+            settings.listen_port,
+            max_message=MAX_BODY,
+            grace=settings.drain_seconds,
+        ),
+        http_server(
+            internal,
+            settings.internal_host,
+            settings.internal_port,
+            max_message=MAX_BODY,
+            grace=settings.drain_seconds,
+            **_internal_tls(settings),
+        ),
     ]
     await listener.start()
     workers = [
@@ -104,6 +120,19 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         await store.close()
         await api_pool.close()
         await worker_pool.close()
+
+
+def _internal_tls(settings: ControlPlaneSettings) -> dict[str, Any]:
+    """uvicorn's options; none without a certificate."""
+    if settings.internal_tls_certificate_file is None:
+        return {}
+    authority = settings.internal_tls_client_ca_file
+    return {
+        "ssl_certfile": str(settings.internal_tls_certificate_file),
+        "ssl_keyfile": str(settings.internal_tls_key_file),
+        "ssl_ca_certs": str(authority) if authority else None,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED if authority else ssl.CERT_NONE,
+    }
 
 
 def main() -> None:

@@ -15,7 +15,9 @@ class ControlPlaneSettings(BaseSettings):
     `public_url` is where the outside reaches the public API, for the addresses that are given to external systems; if
     there is none, this machine's loopback. `partitions` is fixed for a deployment's life. `relay_window` is how many
     jobs stand ready in the broker at most. `bus_namespace` shares a broker among deployments. Times are in seconds
-    unless named otherwise.
+    unless named otherwise. `runner_token` is what runners enrol with, for sessions of
+    `runner_session_seconds`. The `internal_tls` files (PEM) serve the internal API over TLS; with a client authority
+    given, runners have to show a certificate of it.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", hide_input_in_errors=True)
@@ -29,7 +31,11 @@ class ControlPlaneSettings(BaseSettings):
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
     internal_host: str = "127.0.0.1"
     internal_port: int = Field(default=8081, ge=0, le=65535)
+    internal_tls_certificate_file: Path | None = None
+    internal_tls_key_file: Path | None = None
+    internal_tls_client_ca_file: Path | None = None
     runner_token: SecretStr = Field(min_length=16)
+    runner_session_seconds: float = Field(default=600, ge=10, le=86_400)
     key_file: Path | None = None
     key: SecretStr | None = None
     egress_policy_file: Path | None = None
@@ -73,6 +79,15 @@ class ControlPlaneSettings(BaseSettings):
     @property
     def longest_api_key(self) -> timedelta | None:
         return timedelta(days=self.api_key_max_days) if self.api_key_max_days else None
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        files = (self.internal_tls_certificate_file, self.internal_tls_key_file)
+        if (files[0] is None) != (files[1] is None) or (self.internal_tls_client_ca_file and not files[0]):
+            raise ValueError(
+                "set HEADRACE_INTERNAL_TLS_CERTIFICATE_FILE and HEADRACE_INTERNAL_TLS_KEY_FILE together"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:

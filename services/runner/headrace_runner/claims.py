@@ -21,6 +21,7 @@ from rpds import HashTrieMap
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.inbox import read_messages
 from headrace_runner.lease import HeldRun, Lease
+from headrace_runner.run_pass import RunPass
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class Claim:
     epoch: int
     takeover: bool
     held: HeldRun
+    run_pass: RunPass
     given: Mapping[str, Any] | None = field(repr=False, default=None)
     version: LoadedVersion | None = None
 
@@ -68,6 +70,7 @@ class ClaimedRun:
     started_at: datetime
     # When steps that had begun before this claim first did.
     begun: Mapping[str, datetime]
+    run_pass: RunPass
     connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     callbacks: Mapping[str, str] = field(repr=False, default_factory=dict)
@@ -144,9 +147,11 @@ class Claimer:
         takeover = given["outcome"] == "TAKEOVER"
         held = self._lease.hold(run_id)
         tenant_id, epoch = UUID(given["tenant_id"]), given["epoch"]
+        run_pass = RunPass(run_id, epoch, given["run_token"])
         if takeover:
-            return Claim(tenant_id, run_id, epoch, takeover, held)
-        return Claim(tenant_id, run_id, epoch, takeover, held, given, self._versions.get(given["digest"]))
+            return Claim(tenant_id, run_id, epoch, takeover, held, run_pass)
+        version = self._versions.get(given["digest"])
+        return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, given, version)
 
     async def checkpoint(self, claim: Claim) -> ClaimedRun | None:
         """What the claim entitles to, after the barrier if it is a take-over (rule barrier_on_takeover).
@@ -221,6 +226,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
             for step in given["steps"]
             if step["started_at"]
         },
+        claim.run_pass,
         given["connections"],
         given["secrets"],
         given.get("callbacks") or {},

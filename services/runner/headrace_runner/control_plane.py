@@ -1,27 +1,36 @@
 """The client of the control plane's internal API."""
 
+import asyncio
+import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import httpx
 import orjson
-from headrace.errors import NotFound, Unauthenticated, Unavailable
+from headrace.errors import Conflict, NotFound, Unauthenticated, Unavailable
+
+from headrace_runner.run_pass import RunPass
 
 CONNECT_SECONDS = 3.0
 
 
 class ControlPlane:
-    """One runner's calls. Every one raises `Unavailable` when no answer came; then it may have been done."""
+    """One runner's calls, under a session that is renewed as it goes. Every one raises `Unavailable` when no answer
+    came; then it may have been done."""
 
     def __init__(
-        self, base_url: str, token: str, runner_id: UUID, transport: httpx.AsyncBaseTransport
+        self, base_url: str, enrolment_token: str, runner_id: UUID, transport: httpx.AsyncBaseTransport
     ) -> None:
         self._runner_id = runner_id
+        self._enrolment_token = enrolment_token
+        self._session, self._renew_at = "", 0.0
+        self._offered = ""  # a session that was asked for: the same again, until an answer comes
+        self._opening = asyncio.Lock()
         self._on_heartbeat: Callable[[Mapping[str, Any]], None] | None = None
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            headers={"authorization": f"Bearer {token}"},
             transport=transport,
             trust_env=False,
             follow_redirects=False,
@@ -63,15 +72,15 @@ class ControlPlane:
         """Call `listener` with the answer of each renewal, which tells more than the lease has to know."""
         self._on_heartbeat = listener
 
-    async def permits(self, run_id: UUID, connection_id: str, wanted: int) -> dict[str, Any]:
-        """Raises `NotFound` when the run does not use such a connection any more."""
+    async def permits(self, run: RunPass, connection_id: str, wanted: int) -> dict[str, Any]:
+        """Raises `NotFound` when the claim is closed, or the run does not use such a connection any more."""
         return await self._post(
-            "/internal/permits", 5.0, run_id=run_id, connection_id=connection_id, wanted=wanted
+            "/internal/permits", 5.0, **run.as_json(), connection_id=connection_id, wanted=wanted
         )
 
     async def report(
         self,
-        run_id: UUID,
+        run: RunPass,
         connection_id: str,
         *,
         ok: bool,
@@ -83,7 +92,7 @@ class ControlPlane:
         return await self._post(
             "/internal/reports",
             5.0,
-            run_id=run_id,
+            **run.as_json(),
             connection_id=connection_id,
             ok=ok,
             probe=probe,
@@ -94,13 +103,12 @@ class ControlPlane:
     async def release(self) -> None:
         await self._post("/internal/releases", 5.0)
 
-    async def token(self, run_id: UUID, epoch: int, connection_id: str, seen_version: int) -> dict[str, Any]:
+    async def token(self, run: RunPass, connection_id: str, seen_version: int) -> dict[str, Any]:
         """Raises `NotFound` when the claim is closed or the connection gone."""
         return await self._post(
             "/internal/tokens",
             60.0,
-            run_id=run_id,
-            epoch=epoch,
+            **run.as_json(),
             connection_id=connection_id,
             seen_version=seen_version,
         )
@@ -109,12 +117,41 @@ class ControlPlane:
         await self._http.aclose()
 
     async def _post(self, path: str, timeout: float, **body: Any) -> dict[str, Any]:
-        content = orjson.dumps({"runner_id": self._runner_id, **body})
+        try:
+            return await self._ask(path, timeout, await self._open_session(), body)
+        except Unauthenticated:
+            # Another control plane may never have heard of it, or the database was put back.
+            return await self._ask(path, timeout, await self._open_session(anew=True), body)
+
+    async def _open_session(self, *, anew: bool = False) -> str:
+        """The session's token. It is replaced at half of its life, under itself; `anew`, under the enrolment token."""
+        refused = self._session
+        if not anew and time.monotonic() < self._renew_at:
+            return self._session
+        async with self._opening:
+            if self._session != refused or (not anew and time.monotonic() < self._renew_at):
+                return self._session  # somebody else has just opened it
+            self._offered = self._offered or f"hrs_{secrets.token_urlsafe(32)}"
+            asked_at = time.monotonic()
+            body = {"runner_id": self._runner_id, "session": self._offered}
+            by = self._enrolment_token if anew or not self._session else self._session
+            try:
+                answer = await self._ask("/internal/sessions", 5.0, by, body)
+            except Unauthenticated:
+                if by == self._enrolment_token:
+                    raise
+                answer = await self._ask("/internal/sessions", 5.0, self._enrolment_token, body)
+            self._session, self._offered = self._offered, ""
+            self._renew_at = asked_at + answer["seconds"] / 2
+            return self._session
+
+    async def _ask(self, path: str, timeout: float, bearer: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        content = orjson.dumps(body)
         try:
             response = await self._http.post(
                 path,
                 content=content,
-                headers={"content-type": "application/json"},
+                headers={"content-type": "application/json", "authorization": f"Bearer {bearer}"},
                 timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
             )
         except httpx.HTTPError as error:
@@ -127,7 +164,9 @@ class ControlPlane:
                     raise Unavailable("what answers is not the control plane") from None
                 return answer
             case 401:
-                raise Unauthenticated("the control plane refuses the runner token")
+                raise Unauthenticated("the control plane refuses this runner")
+            case 409:
+                raise Conflict("the control plane knows this runner by another session")
             case 404:
                 raise NotFound("claim or connection")
             case status:

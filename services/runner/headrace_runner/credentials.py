@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from headrace.errors import HeadraceError
 from headrace.outbound.auth import Credential
@@ -12,6 +11,7 @@ from headrace.workflow.document import AuthKind
 from headrace.workflow.state import Failure
 
 from headrace_runner.control_plane import ControlPlane
+from headrace_runner.run_pass import RunPass
 
 # A token that ends this soon is not started with.
 MARGIN = timedelta(seconds=15)
@@ -27,12 +27,11 @@ class RunCredentials:
     def __init__(
         self,
         control_plane: ControlPlane,
-        run_id: UUID,
-        epoch: int,
+        run_pass: RunPass,
         given: Mapping[str, Mapping[str, Any]],
         learnt: Callable[[Credential], None],
     ) -> None:
-        self._control_plane, self._run_id, self._epoch = control_plane, run_id, epoch
+        self._control_plane, self._run_pass = control_plane, run_pass
         self._base_urls: dict[str, str | None] = {i: c.get("base_url") for i, c in given.items()}
         self._credentials = {i: load_credential(c) for i, c in given.items() if not c.get("error")}
         self._limited = frozenset(i for i, c in given.items() if c.get("limited"))
@@ -68,9 +67,7 @@ class RunCredentials:
             if credential is not None and credential.version > seen_version:
                 return credential
             try:
-                given = await self._control_plane.token(
-                    self._run_id, self._epoch, connection_id, seen_version
-                )
+                given = await self._control_plane.token(self._run_pass, connection_id, seen_version)
             except HeadraceError as error:
                 return Failure("TOKEN_UNAVAILABLE", f"no access token: {error.message}")
             if given.get("error"):

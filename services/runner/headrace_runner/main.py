@@ -24,6 +24,7 @@ from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
+from headrace_runner.own_tls import own_tls
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import Reporting
 from headrace_runner.settings import RunnerSettings
@@ -50,8 +51,10 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
         )
+    with opening("control_plane_ca_file"):
+        transport = trusted_transport(tls=own_tls(settings))
     control_plane = ControlPlane(
-        settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, trusted_transport()
+        settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, transport
     )
     clock = Clock()
     lease = Lease(control_plane, clock, settings.capacity)

@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class RunnerSettings(BaseSettings):
     """`capacity` is how many runs this process carries at once. `control_plane_url` is the internal API's.
 
+    Over https its certificate is checked against `control_plane_ca_file`, or else the system's authorities; the client
+    certificate and key (PEM) are what this runner shows. `runner_token` enrols it.
+
     A run that is held for `time_slice_minutes` parks at its next step boundary, due at once: a broker takes a
     delivery back that is held for too long.
     """
@@ -18,6 +21,9 @@ class RunnerSettings(BaseSettings):
 
     bus_url: str
     control_plane_url: str = "http://127.0.0.1:8081"
+    control_plane_ca_file: Path | None = None
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
     runner_token: SecretStr
     bus_namespace: str = ""
     partitions: int = Field(default=4, ge=1, le=256)

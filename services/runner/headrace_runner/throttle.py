@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from uuid import UUID
 
 import structlog
 from headrace.errors import HeadraceError, NotFound
@@ -18,6 +17,7 @@ from headrace.outbound.call import CallFailure
 from headrace.workflow.document import ErrorClass
 
 from headrace_runner.retry import class_of
+from headrace_runner.run_pass import RunPass
 
 _log = structlog.get_logger(__name__)
 
@@ -40,11 +40,11 @@ _TROUBLE = frozenset(
 class Fleet(Protocol):
     """The control plane, as far as connections in common are concerned. Each raises `HeadraceError`."""
 
-    async def permits(self, run_id: UUID, connection_id: str, wanted: int) -> dict[str, Any]: ...
+    async def permits(self, run: RunPass, connection_id: str, wanted: int) -> dict[str, Any]: ...
 
     async def report(
         self,
-        run_id: UUID,
+        run: RunPass,
         connection_id: str,
         *,
         ok: bool,
@@ -58,7 +58,7 @@ class Fleet(Protocol):
 class Ticket:
     """One step's calls through a connection. `probe`: its next call is the one that a half open breaker lets by."""
 
-    run_id: UUID
+    run: RunPass
     connection_id: str
     limited: bool
     probe: bool = False
@@ -146,7 +146,7 @@ class Throttle:
                 return known.empty_until - now
             try:
                 wanted = min(known.waiting, MAX_WANTED)
-                answer = await self._fleet.permits(ticket.run_id, ticket.connection_id, wanted)
+                answer = await self._fleet.permits(ticket.run, ticket.connection_id, wanted)
             except NotFound:
                 return None  # the attempt will tell that the connection is gone
             except HeadraceError as error:
@@ -177,7 +177,7 @@ class Throttle:
         async def send() -> None:
             try:
                 answer = await self._fleet.report(
-                    ticket.run_id,
+                    ticket.run,
                     ticket.connection_id,
                     ok=ok,
                     probe=probe,

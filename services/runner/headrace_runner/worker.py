@@ -103,7 +103,7 @@ class Worker:
         def learnt(credential: Credential) -> None:
             engine.redactor = engine.redactor.with_more(credential.secrets())
 
-        credentials = RunCredentials(self._control_plane, run.run_id, run.epoch, run.connections, learnt)
+        credentials = RunCredentials(self._control_plane, run.run_pass, run.connections, learnt)
         # Who has a callback's address may use it: its last part is the permission.
         tokens = [address.rsplit("/", 1)[-1] for address in run.callbacks.values()]
         redactor = Redactor([*run.secrets.values(), *_secrets(credentials), *tokens])

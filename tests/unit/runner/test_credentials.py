@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from headrace.ids import new_id
 from headrace.outbound.auth import Credential
 from headrace.workflow.state import Failure
 from headrace_runner.credentials import RunCredentials
+from headrace_runner.run_pass import RunPass
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 UNREADABLE = {
@@ -32,14 +32,14 @@ class ControlPlane:
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.answers = list(answers)
 
-    async def token(self, run_id: UUID, epoch: int, connection_id: str, seen_version: int) -> dict[str, Any]:
+    async def token(self, run: RunPass, connection_id: str, seen_version: int) -> dict[str, Any]:
         return self.answers.pop(0)
 
 
 def credentials(
     control_plane: ControlPlane, given: dict[str, Any], learnt: list[Credential]
 ) -> RunCredentials:
-    return RunCredentials(control_plane, new_id(), 1, given, learnt.append)  # type: ignore[arg-type]
+    return RunCredentials(control_plane, RunPass(new_id(), 1, "t"), given, learnt.append)  # type: ignore[arg-type]
 
 
 async def test_one_that_did_not_open_has_a_code_of_its_own_and_is_asked_for_again() -> None:

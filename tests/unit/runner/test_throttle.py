@@ -2,14 +2,14 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
 
 from headrace.errors import Unavailable
 from headrace.ids import new_id
 from headrace.outbound.call import CallFailure
+from headrace_runner.run_pass import RunPass
 from headrace_runner.throttle import ASK_AGAIN, Throttle, Ticket
 
-RUN = new_id()
+RUN = RunPass(new_id(), 1, "t")
 DOWN = CallFailure("CONNECT_FAILED", "", sent=False)
 LIMITED = CallFailure("HTTP_429", "", sent=True, status=429, retry_after=600)
 
@@ -31,7 +31,7 @@ class Fleet:
         self.open_seconds: float | None = None
         self.away = False
 
-    async def permits(self, run_id: UUID, connection_id: str, wanted: int) -> dict[str, Any]:
+    async def permits(self, run: RunPass, connection_id: str, wanted: int) -> dict[str, Any]:
         if self.away:
             raise Unavailable("away")
         self.wanted.append(wanted)
@@ -39,7 +39,7 @@ class Fleet:
         await asyncio.sleep(0)
         return {**self.permit, "granted": granted}
 
-    async def report(self, run_id: UUID, connection_id: str, **outcome: Any) -> dict[str, Any]:
+    async def report(self, run: RunPass, connection_id: str, **outcome: Any) -> dict[str, Any]:
         self.reports.append(outcome)
         return {"open_seconds": self.open_seconds}
 

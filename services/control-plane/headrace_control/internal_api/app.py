@@ -1,10 +1,11 @@
-"""The internal API's HTTP face: its own application, on its own port, with the fleet's own token."""
+"""The internal API's HTTP face: its own application, on its own port, for runners alone."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
@@ -15,21 +16,28 @@ from headrace_control.internal_api.models import (
     ClaimsBody,
     HeartbeatBody,
     PermitsBody,
-    ReleaseBody,
     ReportBody,
+    RunBody,
+    SessionBody,
     TokenBody,
 )
+from headrace_control.internal_api.runners_only import RunnersOnly, runner_asking
+from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.throttle.model import Outcome
-from headrace_control.throttle.service import Throttles
+from headrace_control.throttle.service import RunHolder, Throttles
 from headrace_control.unexpected import AnswerUnexpected
-from headrace_control.web.gate import TokenGate
 from headrace_control.web.headers import SecurityHeaders
 
 MAX_BODY = 4 * 1024 * 1024
 
+Runner: TypeAlias = Annotated[UUID, Depends(runner_asking)]
 
-def create_internal_app(claims: Claims, leases: Leases, throttles: Throttles, runner_token: str) -> FastAPI:
-    """The application, all of it behind `Authorization: Bearer <runner token>`; a tenant's key is none."""
+
+def create_internal_app(
+    claims: Claims, leases: Leases, throttles: Throttles, sessions: RunnerSessions
+) -> FastAPI:
+    """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
+    asks for the fleet's enrolment token; a tenant's key is neither."""
     app = FastAPI(
         title="Headrace internal API",
         version="1",
@@ -40,30 +48,35 @@ def create_internal_app(claims: Claims, leases: Leases, throttles: Throttles, ru
     )
     router = APIRouter(prefix="/internal", tags=["runners"])
 
+    @router.post("/sessions", summary="Open a session of a runner, or go on with a new one")
+    async def open_session(body: SessionBody, request: Request) -> Response:
+        lasts = await sessions.open(request.headers.get("authorization", ""), body)
+        return _json({"seconds": lasts})
+
     @router.post("/claims", summary="Claim a batch of jobs")
-    async def claim(body: ClaimsBody) -> Response:
-        return _json(await claims.claim(body))
+    async def claim(runner_id: Runner, body: ClaimsBody) -> Response:
+        return _json(await claims.claim(runner_id, body))
 
     @router.post("/checkpoints", summary="Pass the barrier of a take-over")
-    async def checkpoints(body: CheckpointsBody) -> Response:
-        return _json(await claims.checkpoints(body))
+    async def checkpoints(runner_id: Runner, body: CheckpointsBody) -> Response:
+        return _json(await claims.checkpoints(runner_id, body))
 
     @router.post("/heartbeats", summary="Renew the runner's lease")
-    async def heartbeat(body: HeartbeatBody) -> Response:
-        return _json(await leases.heartbeat(body))
+    async def heartbeat(runner_id: Runner, body: HeartbeatBody) -> Response:
+        return _json(await leases.heartbeat(runner_id, body))
 
     @router.post("/releases", summary="Give up the runner's lease")
-    async def release(body: ReleaseBody) -> Response:
-        await leases.release(body)
+    async def release(runner_id: Runner) -> Response:
+        await leases.release(runner_id)
         return _json({})
 
     @router.post("/tokens", summary="A newer OAuth2 access token")
-    async def token(body: TokenBody) -> Response:
-        return _json(await leases.token(body))
+    async def token(runner_id: Runner, body: TokenBody) -> Response:
+        return _json(await leases.token(runner_id, body))
 
     @router.post("/permits", summary="Calls that may be made now")
-    async def permits(body: PermitsBody) -> Response:
-        permit, limits = await throttles.permit(body.run_id, body.connection_id, body.wanted)
+    async def permits(runner_id: Runner, body: PermitsBody) -> Response:
+        permit, limits = await throttles.permit(_holder(runner_id, body), body.connection_id, body.wanted)
         return _json(
             {
                 "granted": permit.granted,
@@ -75,18 +88,23 @@ def create_internal_app(claims: Claims, leases: Leases, throttles: Throttles, ru
         )
 
     @router.post("/reports", summary="What became of a call")
-    async def reports(body: ReportBody) -> Response:
+    async def reports(runner_id: Runner, body: ReportBody) -> Response:
         retry_after = None if body.retry_after is None else timedelta(seconds=body.retry_after)
         outcome = Outcome(body.ok, body.probe, body.successes, retry_after)
-        return _json({"open_seconds": await throttles.report(body.run_id, body.connection_id, outcome)})
+        by = _holder(runner_id, body)
+        return _json({"open_seconds": await throttles.report(by, body.connection_id, outcome)})
 
     app.include_router(router)
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)
-    app.add_middleware(TokenGate, token=runner_token)
+    app.add_middleware(RunnersOnly, sessions=sessions)
     app.add_middleware(AnswerUnexpected)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _holder(runner_id: UUID, body: RunBody) -> RunHolder:
+    return RunHolder(runner_id, body.run_id, body.epoch, body.token_hash)
 
 
 def _json(value: Any) -> Response:

@@ -21,6 +21,7 @@ from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody
+from headrace_control.internal_api.run_tokens import mint_run_token
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_control.internal_api")
@@ -77,7 +78,7 @@ class Claims:
     def __init__(self, pool: Pool, handover: Handover, barrier: Barrier, lease: timedelta) -> None:
         self._pool, self._handover, self._barrier, self._lease = pool, handover, barrier, lease
 
-    async def claim(self, body: ClaimsBody) -> dict[str, Any]:
+    async def claim(self, runner_id: UUID, body: ClaimsBody) -> dict[str, Any]:
         """Answer a batch of jobs, in one transaction; `DatabaseUnavailable` means: none was claimed, or the
         answer is lost, and the claims lapse."""
         jobs: dict[UUID, set[UUID]] = defaultdict(set)
@@ -86,12 +87,14 @@ class Claims:
         async with transaction(self._pool) as db:
             rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, list(jobs))}
             # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
-            await db.execute(_sql.keep_lease, body.runner_id, self._lease, body.capacity, body.call)
+            await db.execute(_sql.keep_lease, runner_id, self._lease, body.capacity, body.call)
             held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
             live = {row["id"] for row in await db.fetch(_sql.live_claims, held)} if held else set()
             outcomes = {i: _outcome(rows.get(i), ids, i in live, body.alone) for i, ids in jobs.items()}
             granted = [i for i, o in outcomes.items() if o in (Outcome.GRANTED, Outcome.TAKEOVER)]
-            raised = await db.fetch(_sql.claim, granted, body.runner_id, body.call) if granted else []
+            tokens = {run_id: mint_run_token() for run_id in granted}
+            hashes = [token.hash for token in tokens.values()]
+            raised = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes) if granted else []
             now = await db.fetchval(_sql.now)
         epochs = {row["id"]: row["epoch"] for row in raised}
         started = {row["id"]: row["started_at"] for row in raised}
@@ -102,6 +105,7 @@ class Claims:
             if run_id in epochs:
                 row = {**rows[run_id], "epoch": epochs[run_id], "started_at": started[run_id]}
                 answer[run_id] |= {"epoch": epochs[run_id], "tenant_id": row["tenant_id"]}
+                answer[run_id] |= {"run_token": tokens[run_id].text}
                 answer[run_id]["fruitless_claims"] = row["fruitless_claims"]
                 if outcome is Outcome.GRANTED:
                     fresh.append(row)
@@ -119,7 +123,7 @@ class Claims:
             "versions": versions,
         }
 
-    async def checkpoints(self, body: CheckpointsBody) -> dict[str, Any]:
+    async def checkpoints(self, runner_id: UUID, body: CheckpointsBody) -> dict[str, Any]:
         """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait.
 
         A run that was claimed too often without progress is set aside here (rule poison_judged_behind_barrier): when it
@@ -130,7 +134,7 @@ class Claims:
             left = body.wait
             while True:
                 rows = await self._read(list(wanted))
-                verdicts = {i: _verdict(rows.get(i), epoch, body.runner_id) for i, epoch in wanted.items()}
+                verdicts = {i: _verdict(rows.get(i), epoch, runner_id) for i, epoch in wanted.items()}
                 if left <= 0 or any(verdict != "NOT_YET" for verdict in verdicts.values()):
                     break
                 left -= await changed(left)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from headrace.errors import NotFound
 from headrace.postgres.pool import Pool, transaction
@@ -10,7 +11,7 @@ from headrace.postgres.queries import load
 
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
-from headrace_control.internal_api.models import HeartbeatBody, ReleaseBody, TokenBody
+from headrace_control.internal_api.models import HeartbeatBody, TokenBody
 from headrace_control.throttle.service import not_closed
 
 _sql = load("headrace_control.internal_api")
@@ -23,16 +24,16 @@ class Leases:
         self._pool, self._credentials = pool, credentials
         self._lease, self._released = lease, released
 
-    async def heartbeat(self, body: HeartbeatBody) -> dict[str, Any]:
+    async def heartbeat(self, runner_id: UUID, body: HeartbeatBody) -> dict[str, Any]:
         """Renew; tells which of the named runs were asked to cancel or to pause, which are another's by now, and
         what was said to those that are still the runner's. And which connections the fleet leaves alone."""
         seen = [body.inbox_seen.get(run_id, 0) for run_id in body.held]
         async with transaction(self._pool) as db:
             await db.execute(
-                _sql.renew_lease, body.runner_id, self._lease, body.held, body.calls_settled, body.capacity
+                _sql.renew_lease, runner_id, self._lease, body.held, body.calls_settled, body.capacity
             )
-            news = await db.fetch(_sql.held_news, body.held, body.runner_id, seen) if body.held else []
-            own = [row for row in news if row["claimed_by"] == body.runner_id]
+            news = await db.fetch(_sql.held_news, body.held, runner_id, seen) if body.held else []
+            own = [row for row in news if row["claimed_by"] == runner_id]
             behind = {row["id"]: row["seen"] for row in own if row["has_messages"]}
             messages = await unused(db, behind, bounded=True)
             breakers = await not_closed(db)
@@ -44,21 +45,27 @@ class Leases:
             "paused": [row["id"] for row in own if row["pause_requested"]],
             "inbox": {str(run_id): found for run_id, found in messages.items()},
             "breakers": breakers,
-            "lost": [row["id"] for row in news if row["claimed_by"] != body.runner_id],
+            "lost": [row["id"] for row in news if row["claimed_by"] != runner_id],
         }
 
-    async def release(self, body: ReleaseBody) -> None:
-        """The runner leaves: its claims lapse now, and the sweeper comes at once."""
+    async def release(self, runner_id: UUID) -> None:
+        """The runner leaves: its claims lapse now, its sessions end, and the sweeper comes at once."""
         async with transaction(self._pool) as db:
-            await db.execute(_sql.give_up_lease, body.runner_id)
+            await db.execute(_sql.give_up_lease, runner_id)
+            await db.execute(_sql.close_sessions, runner_id)
         self._released()
 
-    async def token(self, body: TokenBody) -> dict[str, Any]:
+    async def token(self, runner_id: UUID, body: TokenBody) -> dict[str, Any]:
         """A newer access token of a connection that the run's version names, for the holder of the run's open
         claim alone. Raises `NotFound` otherwise."""
         async with transaction(self._pool) as db:
             row = await db.fetchrow(
-                _sql.open_claim, body.run_id, body.epoch, body.runner_id, str(body.connection_id)
+                _sql.open_claim,
+                body.run_id,
+                body.epoch,
+                runner_id,
+                str(body.connection_id),
+                body.token_hash,
             )
         if row is None:
             raise NotFound("claim")

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headrace_control.internal_api.run_tokens import hash_run_token
+
 MAX_BATCH = 500
 MAX_HELD = 10_000
 
@@ -12,7 +14,24 @@ MAX_HELD = 10_000
 class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+
+class SessionBody(_Body):
+    """`session` is made by the runner, at random: `hrs_` and 256 bits in base64url."""
+
     runner_id: UUID
+    session: str = Field(pattern=r"^hrs_[A-Za-z0-9_-]{43}$")
+
+
+class RunBody(_Body):
+    """On behalf of a run: `run_token` came with its claim, of that epoch, and ends with it."""
+
+    run_id: UUID
+    epoch: int = Field(ge=1)
+    run_token: str = Field(min_length=1, max_length=100)
+
+    @property
+    def token_hash(self) -> bytes:
+        return hash_run_token(self.run_token)
 
 
 class JobRef(BaseModel):
@@ -65,25 +84,19 @@ class HeartbeatBody(_Body):
     inbox_seen: Annotated[dict[UUID, Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=MAX_HELD)] = {}
 
 
-class ReleaseBody(_Body):
-    """The runner leaves."""
-
-
-class PermitsBody(_Body):
+class PermitsBody(RunBody):
     """Up to `wanted` calls through a connection of the run's version are to be made now."""
 
-    run_id: UUID
     connection_id: UUID
     wanted: int = Field(ge=1, le=100)
 
 
-class ReportBody(_Body):
+class ReportBody(RunBody):
     """What became of a call: a failure of the target, or that the probe of a half open breaker went well.
 
     `successes` were made through the connection since this runner's last report. `retry_after` is in seconds.
     """
 
-    run_id: UUID
     connection_id: UUID
     ok: bool
     probe: bool = False
@@ -91,10 +104,8 @@ class ReportBody(_Body):
     retry_after: float | None = Field(default=None, ge=0, le=1_000_000_000)
 
 
-class TokenBody(_Body):
+class TokenBody(RunBody):
     """The access token `seen_version` of a connection was refused or has expired."""
 
-    run_id: UUID
-    epoch: int = Field(ge=1)
     connection_id: UUID
     seen_version: int = Field(ge=0)

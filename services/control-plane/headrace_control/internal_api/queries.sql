@@ -45,13 +45,15 @@ WHERE r.id = ANY($1::uuid[]) AND holder.lease_until > headrace_now()
 -- name: claim
 UPDATE runs
 SET epoch = epoch + 1, claimed_by = $2, claimed_in_call = $3, claimed_at = headrace_now(),
+    claim_token = granted.token,
     -- rule compensating_stays: what is being undone is never done again
     status = CASE WHEN compensating IS NULL THEN 'RUNNING' ELSE 'COMPENSATING' END,
     wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
     -- Only a holder whose lease ran out tells against its run; one that left in order has no row.
     fruitless_claims = fruitless_claims
         + CASE WHEN EXISTS (SELECT 1 FROM runners holder WHERE holder.id = runs.claimed_by) THEN 1 ELSE 0 END
-WHERE id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
+FROM unnest($1::uuid[], $4::bytea[]) AS granted (run_id, token)
+WHERE id = granted.run_id AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 RETURNING id, epoch, started_at
 
 -- name: set_aside
@@ -124,9 +126,28 @@ WHERE r.cancel_requested OR r.pause_requested OR r.inbox_seq > held.seen OR r.cl
 SELECT headrace_now() AS now
 
 -- name: open_claim
--- The tenant, for the holder of the run's open claim, and for a connection that the run's version names.
+-- The tenant, for the holder of the run's open claim who shows its token, and for a connection that the run's version
+-- names.
 SELECT r.tenant_id
 FROM runs r
 JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
-WHERE r.id = $1 AND r.epoch = $2 AND r.claimed_by = $3
+WHERE r.id = $1 AND r.epoch = $2 AND r.claimed_by = $3 AND r.claim_token = $5
   AND EXISTS (SELECT 1 FROM jsonb_each_text(v.resolved -> 'connections') AS named WHERE named.value = $4)
+
+-- name: open_session
+-- By the enrolment token ($4) only where the runner has no other open session: nobody enrols as somebody else.
+INSERT INTO runner_sessions (hash, runner_id, expires_at)
+SELECT $1, $2, headrace_now() + $3::interval
+WHERE NOT $4 OR NOT EXISTS (
+    SELECT 1 FROM runner_sessions s WHERE s.runner_id = $2 AND s.hash <> $1 AND s.expires_at > headrace_now())
+ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at WHERE runner_sessions.runner_id = excluded.runner_id
+RETURNING runner_id
+
+-- name: find_session
+SELECT runner_id FROM runner_sessions WHERE hash = $1 AND expires_at > headrace_now()
+
+-- name: forget_sessions
+DELETE FROM runner_sessions WHERE expires_at < headrace_now() - interval '1 hour'
+
+-- name: close_sessions
+DELETE FROM runner_sessions WHERE runner_id = $1

@@ -1,11 +1,12 @@
 -- name: connection_of_run
--- The tenant, and the limits of a connection that the run's version names.
+-- The tenant, and the limits of a connection that the run's version names, for whom the run was claimed by last. What
+-- became of a call may be told after the claim has closed ($6).
 SELECT r.tenant_id, coalesce(c.limits, a.limits) AS limits
 FROM runs r
 JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 JOIN connections c ON c.tenant_id = r.tenant_id AND c.id = $2
 JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
-WHERE r.id = $1
+WHERE r.id = $1 AND r.epoch = $3 AND r.claim_token = $4 AND (r.claimed_by = $5 OR $6)
   AND EXISTS (SELECT 1 FROM jsonb_each_text(v.resolved -> 'connections') AS named WHERE named.value = $2::text)
 
 -- name: lock_throttle

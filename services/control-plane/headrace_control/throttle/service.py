@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -25,13 +26,24 @@ PERIOD_SECONDS = 5.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class RunHolder:
+    """A runner that shows the token of its claim of a run."""
+
+    runner_id: UUID
+    run_id: UUID
+    epoch: int
+    token_hash: bytes = field(repr=False)
+
+
 class Throttles:
-    """Over a pool of the role headrace_worker. A connection is named together with a run whose version uses it."""
+    """Over a pool of the role headrace_worker. A connection is named together with a run whose version uses it, by the
+    runner `by` that holds the run's claim."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def permit(self, run_id: UUID, connection_id: UUID, wanted: int) -> tuple[Permit, Limits | None]:
+    async def permit(self, by: RunHolder, connection_id: UUID, wanted: int) -> tuple[Permit, Limits | None]:
         """Up to `wanted` calls now. Raises `NotFound` when the run does not use such a connection."""
 
         def change(
@@ -40,9 +52,9 @@ class Throttles:
             row, permit = permitted(row, limits, wanted, now)
             return row, (permit, limits)
 
-        return await self._change(run_id, connection_id, change)
+        return await self._change(by, connection_id, change)
 
-    async def report(self, run_id: UUID, connection_id: UUID, outcome: Outcome) -> float | None:
+    async def report(self, by: RunHolder, connection_id: UUID, outcome: Outcome) -> float | None:
         """Note what a runner saw; for how many seconds the breaker is open now, None when it is closed."""
 
         def change(row: Throttle, _: Limits | None, now: datetime) -> tuple[Throttle, float | None]:
@@ -50,16 +62,20 @@ class Throttles:
             left = None if row.open_until is None else max((row.open_until - now).total_seconds(), 0.0)
             return row, left
 
-        return await self._change(run_id, connection_id, change)
+        return await self._change(by, connection_id, change, late=True)
 
     async def _change(
         self,
-        run_id: UUID,
+        by: RunHolder,
         connection_id: UUID,
         change: Callable[[Throttle, Limits | None, datetime], tuple[Throttle, T]],
+        *,
+        late: bool = False,
     ) -> T:
         async with transaction(self._pool) as db:
-            found = await db.fetchrow(_sql.connection_of_run, run_id, connection_id)
+            found = await db.fetchrow(
+                _sql.connection_of_run, by.run_id, connection_id, by.epoch, by.token_hash, by.runner_id, late
+            )
             if found is None:
                 raise NotFound("connection")
             tenant_id = found["tenant_id"]

@@ -89,7 +89,7 @@ class ActionStep:
         connection_id = self._connection_id(context)
         ticket, admit = None, None
         if connection_id and (throttle := self._throttle):
-            ticket = Ticket(context.run.run_id, connection_id, context.credentials.limited(connection_id))
+            ticket = Ticket(context.run.run_pass, connection_id, context.credentials.limited(connection_id))
             admit = partial(throttle.admit, ticket)
         work = _Work(action, call, connection_id, retry, repeatable, ticket)
         return Prepared(

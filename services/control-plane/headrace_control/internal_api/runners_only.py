@@ -1,0 +1,44 @@
+"""Nothing of the internal API is reached without a runner's session, whatever the path looks like."""
+
+from uuid import UUID
+
+from headrace.errors import HeadraceError
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from headrace_control.http_errors import error_response
+from headrace_control.internal_api.sessions import RunnerSessions
+
+# The one path that is open to who has no session yet; its route asks for the enrolment token.
+SESSIONS_PATH = "/internal/sessions"
+_RUNNER = "headrace.runner_id"
+
+
+class RunnersOnly:
+    """ASGI middleware around the whole application: who is asking is settled before any path is looked at, so that
+    no spelling of a path steps around it."""
+
+    def __init__(self, app: ASGIApp, sessions: RunnerSessions) -> None:
+        self._app, self._sessions = app, sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        given = Headers(scope=scope).getlist("authorization")
+        # Two of them: who stands in front may have looked at the other one.
+        shown = given[0] if len(given) == 1 else ""
+        if not (scope["path"] == SESSIONS_PATH and scope["method"] == "POST"):
+            try:
+                scope[_RUNNER] = await self._sessions.runner_of(shown)
+            except HeadraceError as error:
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def runner_asking(request: Request) -> UUID:
+    """The runner whose session the request showed."""
+    runner_id: UUID = request.scope[_RUNNER]
+    return runner_id

@@ -1,0 +1,81 @@
+"""Which runner is asking: short-lived sessions, opened with the fleet's enrolment token."""
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from datetime import timedelta
+from uuid import UUID
+
+from headrace.errors import Conflict, Unauthenticated
+from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.queries import load
+
+from headrace_control.internal_api.models import SessionBody
+
+_sql = load("headrace_control.internal_api")
+
+# How long a session that was looked up is taken for open without another look, and how many are.
+KEPT_SECONDS = 10.0
+MAX_KEPT = 10_000
+
+
+class RunnerSessions:
+    """Sessions of runners, over a pool of the role headrace_worker.
+
+    The enrolment token is the fleet's own and opens sessions, nothing else. A session belongs to one runner for
+    `lifetime`; its token is made by the runner, so that opening it again after a lost answer is the same session.
+    """
+
+    def __init__(self, pool: Pool, enrolment_token: str, lifetime: timedelta) -> None:
+        self._pool, self._lifetime = pool, lifetime
+        self._enrolment = enrolment_token.encode()
+        self._kept: OrderedDict[bytes, tuple[UUID, float]] = OrderedDict()
+
+    async def open(self, authorization: str, body: SessionBody) -> float:
+        """Open a session; for how many seconds it is good.
+
+        By the enrolment token for a runner that has no open session, or by an open session of the same runner. Raises
+        `Unauthenticated`, and `Conflict` when the runner's name is another's.
+        """
+        by = _bearer(authorization)
+        if not hmac.compare_digest(by, self._enrolment) and await self._find(_hash(by)) != body.runner_id:
+            raise Unauthenticated("the internal API is for runners")
+        enrolling = hmac.compare_digest(by, self._enrolment)
+        async with transaction(self._pool) as db:
+            opened = await db.fetchval(
+                _sql.open_session, _hash(body.session.encode()), body.runner_id, self._lifetime, enrolling
+            )
+            if opened is None:
+                raise Conflict("this runner has a session already; start the runner anew")
+            await db.execute(_sql.forget_sessions)
+        return self._lifetime.total_seconds()
+
+    async def runner_of(self, authorization: str) -> UUID:
+        """The runner whose session this is. Raises `Unauthenticated` in the same words for every cause."""
+        hashed = _hash(_bearer(authorization))
+        known = self._kept.get(hashed)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        runner_id = await self._find(hashed)
+        if runner_id is None:
+            self._kept.pop(hashed, None)
+            raise Unauthenticated("the internal API is for runners")
+        self._kept[hashed] = (runner_id, time.monotonic() + KEPT_SECONDS)
+        while len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return runner_id
+
+    async def _find(self, hashed: bytes) -> UUID | None:
+        async with transaction(self._pool) as db:
+            found: UUID | None = await db.fetchval(_sql.find_session, hashed)
+        return found
+
+
+def _bearer(authorization: str) -> bytes:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip().encode() if scheme.lower() == "bearer" else b""
+
+
+def _hash(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
