@@ -32,6 +32,7 @@ from headrace_runner.lease import HeldRun, Lease
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import Reporting
 from headrace_runner.run_log import RunLog
+from headrace_runner.run_pass import RunPass
 from headrace_runner.steps.protocol import StepHandler, StepServices
 
 Told: TypeAlias = "tuple[str, str | None, Json]"
@@ -101,8 +102,20 @@ async def advanced(
         draining=asyncio.Event(),
     )
     version, graph = Version("v", "d", document, {}, {}), Graph.of(document)
+    tenant_id, run_id, now = new_id(), new_id(), datetime.now(UTC)
     run = ClaimedRun(
-        new_id(), new_id(), 1, version, graph, given, state or initial(), datetime.now(UTC), {}, {}, {}
+        tenant_id,
+        run_id,
+        1,
+        version,
+        graph,
+        given,
+        state or initial(),
+        now,
+        {},
+        RunPass(run_id, 1, "a-token-of-this-claim"),
+        {},
+        {},
     )
     run = replace(run, undoes=undoes)
     held, redactor = HeldRun(run.run_id), Redactor()
@@ -113,7 +126,7 @@ async def advanced(
         held,
         reporting.open(run.tenant_id, run.run_id, 1),
         RunLog(reporting, clock, run.tenant_id, run.run_id, lambda: redactor),
-        RunCredentials(control_plane, run.run_id, 1, {}, lambda _: None),
+        RunCredentials(control_plane, run.run_pass, {}, lambda _: None),
         redactor,
     )
     flushing = asyncio.create_task(reporting.run())
