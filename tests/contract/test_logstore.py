@@ -63,6 +63,12 @@ async def store(store_url: str) -> AsyncIterator[LogStore]:
         yield store
 
 
+@pytest.fixture
+def many(store_url: str) -> int:
+    """More records than a store should have to look at for one page. FerretDB reads them all for each."""
+    return 2_500 if store_url.startswith("mongodb") else 10_000
+
+
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[LogStore]:
     store = await open_log_store(url, retention=RETENTION, poll=timedelta(milliseconds=50))
@@ -266,10 +272,11 @@ class TestSearch:
         theirs = await store.search(LogQuery(OTHER), 1)
         assert messages((await store.search(LogQuery(TENANT), 10, theirs.after)).records) == ["old"]
 
-    @pytest.mark.timeout(300)  # FerretDB reads all of them for each page
-    async def test_ten_thousand_records_page_by_page_while_new_ones_arrive(self, store: LogStore) -> None:
+    async def test_thousands_of_records_page_by_page_while_new_ones_arrive(
+        self, store: LogStore, many: int
+    ) -> None:
         wanted, others = [], []
-        for n in range(10_000):
+        for n in range(many):
             at = NOW + timedelta(milliseconds=n)
             wanted.append(record(f"refund {n} failed", at=at, step="refund", level=LogLevel.ERROR))
             if n % 20 == 0:
