@@ -37,7 +37,16 @@ def postgres() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="headrace-postgres-") as folder,
         running_postgres(Path(folder)) as dsn,
     ):
+        asyncio.run(_without_fsync(dsn))
         yield dsn
+
+
+async def _without_fsync(dsn: str) -> None:
+    """Nothing here has to outlive the machine, and a database is made for nearly every test."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("ALTER SYSTEM SET fsync = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 @pytest.fixture(scope="session")
