@@ -51,7 +51,8 @@ def read_settings(make: Callable[[], S]) -> S:
         return make()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False, include_context=False):
-            name = "HEADRACE_" + "_".join(str(part) for part in problem["loc"]).upper()
+            prefix = getattr(make, "model_config", {}).get("env_prefix", "HEADRACE_")
+            name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
             print(f"setting {name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         raise SystemExit(WRONG_SETTING) from None
 

@@ -25,9 +25,9 @@ from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
 from headrace_control.secrets.service import SecretService
 from headrace_control.services import Services
-from headrace_control.settings import ControlPlaneSettings
+from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.tenants.service import TenantService
-from headrace_control.vault.keys import OwnKeys, open_key_file, read_keys
+from headrace_control.vault.open import OpenKeys
 from headrace_control.vault.rotation import KeyRotation
 from headrace_control.vault.shredding import KeyShredding
 from headrace_control.vault.vault import Vault
@@ -47,21 +47,28 @@ class Composed:
     credentials: OpenedForRuns
     refreshes: CredentialService
     outbound: OutboundPools
+    keys: OpenKeys
 
     async def close(self) -> None:
         """Wait for token refreshes under way, then close the connections to apps."""
         await self.refreshes.close()
         await self.outbound.aclose()
+        await self.keys.aclose()
 
 
 def compose(
-    settings: ControlPlaneSettings, api_pool: Pool, listener: Listener, log_store: LogStore
+    settings: ControlPlaneSettings,
+    api_pool: Pool,
+    listener: Listener,
+    log_store: LogStore,
+    aws: AwsSettings | None = None,
 ) -> Composed:
-    """Raises `CanNotStart` when the key or the egress policy can not be read. To be called within the loop."""
+    """Raises `CanNotStart` when a key or the egress policy can not be read. To be called within the loop."""
     with opening("egress_policy_file"):
         pools = OutboundPools(load_policy(settings.egress_policy_file))
     outbound = OutboundClient(pools)
-    vault = Vault(_keys(settings))
+    keys = OpenKeys(settings, aws)
+    vault = Vault(keys.provider)
     shredding = KeyShredding(api_pool, vault.provider)
     credentials = CredentialService(api_pool, vault, outbound)
     secrets = SecretService(api_pool, vault)
@@ -87,12 +94,4 @@ def compose(
     )
     for_runs = OpenedForRuns(credentials, secrets, shredding)
     authenticator = Authenticator(api_pool, settings.session_idle)
-    return Composed(services, authenticator, for_runs, credentials, pools)
-
-
-def _keys(settings: ControlPlaneSettings) -> OwnKeys:
-    if settings.key_file is not None:
-        with opening("key_file"):
-            return open_key_file(settings.key_file)
-    with opening("key"):
-        return read_keys(settings.key.get_secret_value() if settings.key else "")
+    return Composed(services, authenticator, for_runs, credentials, pools, keys)

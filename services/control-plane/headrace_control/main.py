@@ -26,7 +26,7 @@ from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
-from headrace_control.settings import ControlPlaneSettings
+from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
 from headrace_control.web.server import http_server
@@ -39,6 +39,7 @@ _STALLED = "30s"
 
 async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
     """Serve and dispatch until `stopping` is set."""
+    aws = read_settings(AwsSettings) if settings.kms_key_id else None
     with opening("log_store_url"):
         store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
     with opening("database_url"):
@@ -58,7 +59,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         )
     listener = Listener(settings.database_url)
     registry = CollectorRegistry()
-    composed = compose(settings, api_pool, listener, store)
+    composed = compose(settings, api_pool, listener, store, aws)
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window)
     handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)

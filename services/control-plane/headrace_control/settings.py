@@ -1,6 +1,7 @@
 """The control plane's settings, read once from HEADRACE_* by `main`."""
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -8,10 +9,30 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+class KeyProviderName(StrEnum):
+    """Who wraps data keys: a key given to the process, or a key management service."""
+
+    OWN = "own"
+    KMS = "kms"
+
+
+class AwsSettings(BaseSettings):
+    """What the KMS is asked with, from AWS_* as its own tools read them; read only where a KMS is set."""
+
+    model_config = SettingsConfigDict(env_prefix="AWS_", extra="ignore", hide_input_in_errors=True)
+
+    access_key_id: str = Field(min_length=1)
+    secret_access_key: SecretStr = Field(min_length=1)
+    session_token: SecretStr | None = None
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
+
+
 class ControlPlaneSettings(BaseSettings):
     """Every setting is an environment variable: HEADRACE_DATABASE_URL for `database_url`, and so on.
 
-    `key_file` or `key` holds the key that wraps the tenants' data keys: 32 bytes, in base64 or hexadecimal.
+    `key_file` or `key` holds the key that wraps the tenants' data keys: 32 bytes, in base64 or hexadecimal. With
+    `kms_key_id` a KMS does, at `kms_endpoint`, else at AWS's for `kms_region`; keys of both kinds unwrap then, and
+    `key_provider` says which one wraps (the KMS's, if not said).
     `public_url` is where the outside reaches the public API, for the addresses that are given to external systems; if
     there is none, this machine's loopback. `partitions` is fixed for a deployment's life. `relay_window` is how many
     jobs stand ready in the broker at most. `bus_namespace` shares a broker among deployments. Times are in seconds
@@ -38,6 +59,10 @@ class ControlPlaneSettings(BaseSettings):
     runner_session_seconds: float = Field(default=600, ge=10, le=86_400)
     key_file: Path | None = None
     key: SecretStr | None = None
+    key_provider: KeyProviderName | None = None
+    kms_key_id: str | None = None
+    kms_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
+    kms_region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
     egress_policy_file: Path | None = None
     partitions: int = Field(default=4, ge=1, le=256)
     relay_window: int = Field(default=200, ge=1)
@@ -90,7 +115,12 @@ class ControlPlaneSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if (self.key_file is None) == (self.key is None):
-            raise ValueError("set one of HEADRACE_KEY_FILE and HEADRACE_KEY")
+    def _a_key(self) -> Self:
+        own = (self.key_file is not None) + (self.key is not None)
+        if own > 1 or (not own and self.kms_key_id is None):
+            raise ValueError("set one of HEADRACE_KEY_FILE and HEADRACE_KEY, or HEADRACE_KMS_KEY_ID")
+        if self.key_provider is KeyProviderName.OWN and not own:
+            raise ValueError("HEADRACE_KEY_PROVIDER own needs HEADRACE_KEY_FILE or HEADRACE_KEY")
+        if self.key_provider is KeyProviderName.KMS and self.kms_key_id is None:
+            raise ValueError("HEADRACE_KEY_PROVIDER kms needs HEADRACE_KMS_KEY_ID")
         return self
