@@ -17,9 +17,16 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]
 import yaml
 
-RESPONSES = Path(__file__).parent / "corpora" / "responses.yaml"
+CORPORA = Path(__file__).parent / "corpora"
+RESPONSES = CORPORA / "responses.yaml"
 NORMAL = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
 _PIECE = 1 << 20
+
+
+def read(path: Path, *, texts: bool = False) -> Any:
+    """The file's content; `texts`: every scalar as it is written, since 0x7f and 0177.1 are no numbers to everyone."""
+    loader = yaml.BaseLoader if texts else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text("utf-8"), loader)
 
 
 def load(path: Path) -> list[dict[str, Any]]:

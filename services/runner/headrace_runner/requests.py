@@ -13,7 +13,13 @@ from headrace.outbound.call import MAX_TIMEOUT, OutboundCall
 from headrace.outbound.failures import CallCode
 from headrace.outbound.fields import is_field_value, is_token
 from headrace.outbound.target import InvalidTarget, parse_target
-from headrace.workflow.actions import OWN_HEADERS
+from headrace.workflow.actions import (
+    MAX_HEADER_VALUE,
+    MAX_HEADERS,
+    OWN_HEADERS,
+    has_dot_segment,
+    may_override,
+)
 from headrace.workflow.assign import RequestParts
 from headrace.workflow.document import ActionDefinition, IdempotencyMode
 from headrace.workflow.state import Failure
@@ -22,6 +28,7 @@ from headrace_runner.bodies import encode_body
 from headrace_runner.scalars import Unwritable, scalar_text
 
 _PARAMETER = re.compile(r"\{([^{}/]+)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _METHOD = re.compile(r"[A-Z]+")
 
 
@@ -36,9 +43,11 @@ def build_request(
 ) -> OutboundCall | Failure:
     """The call, without its credential, or why there can be none.
 
-    Path parameters are percent-encoded whole; an empty one, `.` and `..` are refused. Query: a list repeats
+    Path parameters are percent-encoded whole; an empty one, control characters, and what could be read as `.` or
+    `..` between slashes are refused. Query: a list repeats
     its name, null is left out, true and false are written so, objects are refused. Headers of the step win
-    over those of the template; hop-by-hop ones and Host are refused, and so is anything but visible ASCII.
+    over those of the template; hop-by-hop ones and Host are refused, and so is anything but visible ASCII, and
+    from a step what names another method or path.
     `idempotency_key` is written when the action's idempotency is KEY. `timeout_ms` overrides the action's.
     """
     if not _METHOD.fullmatch(action.method) or action.method == "CONNECT":
@@ -48,10 +57,14 @@ def build_request(
         parse_target(url)
         content_type, body = encode_body(action.body_type, parts.body)
         key = {action.idempotency.header: idempotency_key}
+        own = _object(parts.headers, "headers")
+        for name in own:
+            if not may_override(action, name):
+                raise Unwritable(f"headers.{name}", "only the action may name another method or path")
         headers = _headers(
             {} if content_type is None else {"Content-Type": content_type.value},
             template_headers or {},
-            _object(parts.headers, "headers"),
+            own,
             {"Content-Type": content_type.value} if content_type is not None and content_type.fixed else {},
             key if action.idempotency.mode is IdempotencyMode.KEY and idempotency_key else {},
         )
@@ -74,14 +87,20 @@ def _path(template: str, parameters: Json) -> str:
         text = scalar_text(given.get(name), place)
         if text is None:
             raise Unwritable(place, "the path parameter is missing")
-        if text in ("", ".", ".."):
-            raise Unwritable(place, "the path parameter is empty or a dot segment")
+        if text == "":
+            raise Unwritable(place, "the path parameter is empty")
+        if _CONTROL.search(text):
+            raise Unwritable(place, "the path parameter holds a control character")
+        if has_dot_segment(text):
+            raise Unwritable(place, "the path parameter holds `.` or `..` as a segment")
         return _quote(text, place)
 
     path = _PARAMETER.sub(fill, template)
     for name in given:
         if name not in used:
             raise Unwritable(f"path.{name}", "the endpoint template has no such parameter")
+    if used and has_dot_segment(path):
+        raise Unwritable("path", "the path parameters together make `.` or `..` a segment")
     return path
 
 
@@ -118,8 +137,13 @@ def _headers(*layers: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
             text = scalar_text(value, place)
             if text is not None and not is_field_value(text):
                 raise Unwritable(place, "a header's value is visible ASCII, without line breaks")
+            if text is not None and len(text) > MAX_HEADER_VALUE:
+                raise Unwritable(place, f"a header's value may have {MAX_HEADER_VALUE} characters at most")
             headers[lower] = None if text is None else (name, text.strip(" \t"))
-    return tuple(header for header in headers.values() if header is not None)
+    written = tuple(header for header in headers.values() if header is not None)
+    if len(written) > 2 * MAX_HEADERS:
+        raise Unwritable("headers", f"a call may have {2 * MAX_HEADERS} headers at most")
+    return written
 
 
 def _object(value: Json, place: str) -> Mapping[str, Json]:

@@ -4,6 +4,8 @@ import math
 
 from headrace.json_types import Json
 
+_LARGEST = 10**4_000  # far above what JSON readers keep; beyond it Python itself refuses to write the digits
+
 
 class Unwritable(Exception):
     """A value that can not stand where it should. `place` is a path of names, `reason` quotes nothing."""
@@ -21,7 +23,7 @@ def scalar_text(value: Json, place: str) -> str | None:
             return None
         case bool():
             return "true" if value else "false"
-        case int():
+        case int() if abs(value) < _LARGEST:
             return str(value)
         case float() if math.isfinite(value):
             return repr(value)

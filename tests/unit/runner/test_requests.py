@@ -68,12 +68,12 @@ def item(template: str = "/items/{id}") -> ActionDefinition:
         ("plain-1._~", "plain-1._~"),
         ("a/b", "a%2Fb"),
         ("a?b#c", "a%3Fb%23c"),
-        ("../x", "..%2Fx"),
-        ("%2e%2e", "%252e%252e"),
+        ("..x", "..x"),
+        ("100%", "100%25"),
+        ("%2f%zz", "%252f%25zz"),
         ("ü ß", "%C3%BC%20%C3%9F"),
         ("a\\b", "a%5Cb"),
         ("@:;,&=+$!*'()", "%40%3A%3B%2C%26%3D%2B%24%21%2A%27%28%29"),
-        ("a\r\n\0", "a%0D%0A%00"),
         (7, "7"),
         (True, "true"),
         (1.5, "1.5"),
@@ -84,7 +84,28 @@ def test_path_parameters_are_encoded_whole(value: Json, written: str) -> None:
     assert build(item(), path={"id": value}).url == f"{BASE}/items/{written}"
 
 
-@pytest.mark.parametrize("value", ["", ".", "..", None, [], ["a"], {}, {"a": 1}, "\ud800", float("nan")])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/../b",
+        "a\\..\\b",
+        "%2e%2e",
+        "%252e%252e",
+        "a\r\n",
+        "a\0",
+        None,
+        [],
+        ["a"],
+        {},
+        {"a": 1},
+        "\ud800",
+        float("nan"),
+    ],
+)
 def test_path_parameters_that_would_change_the_path_are_refused(value: Json) -> None:
     assert refused(item(), path={"id": value}) == "path.id"
 
@@ -101,7 +122,7 @@ def test_no_path_parameter_leaves_its_segment(value: str) -> None:
     parts = RequestParts(path={"id": value})
     call = build_request(item("/items/{id}/end"), BASE, parts)
     if isinstance(call, Failure):
-        assert value in (".", "..")
+        assert "." in unquote(unquote(value)) or not value.isprintable()
     else:
         target = parse_target(call.url)
         assert target.host == "api.example.com"

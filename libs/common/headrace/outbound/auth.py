@@ -17,6 +17,7 @@ from typing import assert_never
 from headrace.outbound.failures import CallCode, CallRefused
 from headrace.outbound.fields import is_field_value, is_token
 from headrace.outbound.target import Target, parse_target, with_query
+from headrace.workflow.actions import OWN_HEADERS
 from headrace.workflow.document import AuthKind
 
 DEFAULT_KEY_NAME = "X-Api-Key"
@@ -121,7 +122,7 @@ def sign(credential: Credential, target: Target, headers: tuple[tuple[str, str],
         case _:
             assert_never(credential.kind)
     for name, value in added:
-        if not is_token(name) or not is_field_value(value):
+        if not is_token(name) or not is_field_value(value) or name.lower() in OWN_HEADERS:
             raise _unusable("the credential does not fit into a header")
     names = {name.lower() for name, _ in added}
     kept = tuple(header for header in headers if header[0].lower() not in names)

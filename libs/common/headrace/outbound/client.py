@@ -25,6 +25,7 @@ from headrace.outbound.response import Answer, headers_of, read_answer
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 from headrace.outbound.transport import DIAL, TARGET, AiohttpTransport
 from headrace.redaction import Redactor
+from headrace.workflow.actions import OWN_HEADERS
 from headrace.workflow.document import AuthKind
 
 # Asked once when a token was refused; answers with a newer credential, or None when there is none.
@@ -123,6 +124,10 @@ class OutboundClient:
             raise CallRefused(CallCode.INVALID_REQUEST, "the method is none that can be called")
         if not all(is_token(name) and is_field_value(value) for name, value in call.headers):
             raise CallRefused(CallCode.INVALID_REQUEST, "a header can not be written as HTTP")
+        if any(name.lower() in OWN_HEADERS - {"accept-encoding"} for name, _ in call.headers):
+            raise CallRefused(
+                CallCode.INVALID_REQUEST, "a header frames the message, or belongs to the connection"
+            )
         target, authenticated = parse_target(call.url), progress.credential is not None
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._request(call, target, transport, progress, authenticated=authenticated)

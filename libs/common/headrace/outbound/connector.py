@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
+MAX_ADDRESSES = 16  # of one name; aiohttp tries the rest anew after each that fails
 # Name and port to literal addresses; raises OSError when there are none.
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -133,6 +135,14 @@ def _open_socket(policy: EgressPolicy | None, info: "aiohttp.AddrInfoType") -> s
     return socket.socket(family, kind, protocol)
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def thread_resolver(executor: Executor | None, at_once: int = 8) -> Resolve:
     """The system's resolver, in threads of `executor`; at most `at_once` lookups of one caller at a time.
 
@@ -156,7 +166,11 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        addresses = await self._resolve(host, port)
+        try:
+            answered = await self._resolve(host, port)
+        except UnicodeError:  # the system's own encoding of names
+            raise socket.gaierror(socket.EAI_NONAME, "not a name") from None
+        addresses = [address for address in answered[:MAX_ADDRESSES] if _is_address(address)]
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         return [

@@ -33,11 +33,16 @@ _METADATA = frozenset(
         "169.254.42.42",  # Scaleway
         "168.63.129.16",  # Azure WireServer
         "100.100.100.200",  # Alibaba
+        "100.96.0.96",  # Volcengine
         "192.0.0.192",  # Oracle, older
         "fd00:ec2::254",  # AWS
         "fd00:ec2::23",  # AWS EKS pod identity
         "fd00:42::42",  # Scaleway
         "fd20:ce::254",  # Google
+        "fd00:c1::a9fe:a9fe",  # Oracle
+        "fd00:a9fe:a9fe::1",  # Akamai
+        "fd00:100::100:200",  # Alibaba
+        "fe80::a9fe:a9fe",  # OpenStack
     )
 )
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, unquote_plus, urljoin
 import idna
 
 MAX_URL = 16_384
+_MAX_NAME = 253  # RFC 1035, 2.3.4, as text
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)(?:#.*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_VISIBLE = re.compile(r"[^\x21-\x7e]+")
@@ -59,7 +60,9 @@ def parse_target(url: str) -> Target:
         raise InvalidTarget(f"the URL is longer than {MAX_URL} characters")
     if _CONTROL.search(url):
         raise InvalidTarget("the URL holds a control character")
-    match = _URL.fullmatch(url.strip(" "))
+    if url != url.strip():
+        raise InvalidTarget("the URL begins or ends with a space")
+    match = _URL.fullmatch(url)
     if match is None:
         raise InvalidTarget("the URL is not absolute")
     scheme, authority, path = match[1].lower(), match[2], match[3]
@@ -76,7 +79,7 @@ def join_target(base: Target, location: str) -> Target:
     if _CONTROL.search(location):
         raise InvalidTarget("the redirect's location holds a control character")
     try:
-        return parse_target(urljoin(base.url, location))
+        return parse_target(urljoin(base.url, location.strip(" ")))
     except InvalidTarget:
         raise
     except ValueError:
@@ -108,6 +111,10 @@ def canonical_host(host: str) -> str:
             raise InvalidTarget("the host is not an IPv6 address") from None
     try:
         name = unquote(host, errors="strict")
+        if (
+            len(name) > _MAX_NAME + 1
+        ):  # a final dot; and reading names that are not ASCII takes quadratic time
+            raise InvalidTarget("the host is not a valid name")
         if not name.isascii():
             name = idna.encode(name, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
@@ -116,7 +123,7 @@ def canonical_host(host: str) -> str:
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         return str(_ipv4(labels))
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(name) > _MAX_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise InvalidTarget("the host is not a valid name")
     return name
 

@@ -50,6 +50,18 @@ OWN_HEADERS = frozenset(
     }
 )
 
+# By these some targets do another operation than method and path name. Which operation it is, the action says.
+OVERRIDE_HEADERS = frozenset(
+    {
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-method",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
+
 ACTION_KEYS = (
     "name",
     "method",
@@ -143,6 +155,20 @@ def header_problem(name: str, value: str) -> str:
     return ""
 
 
+def may_override(action: ActionDefinition, name: str) -> bool:
+    """Whether a step may set this header: one that names another operation only where headersSchema declares it."""
+    if name.lower() not in OVERRIDE_HEADERS:
+        return True
+    properties = (action.headers_schema or {}).get("properties")
+    return isinstance(properties, dict) and name.lower() in {declared.lower() for declared in properties}
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether `path` holds `.` or `..` as a segment, for targets that decode it once, twice, or read `\\` as `/`."""
+    segments = unquote(unquote(path)).replace("\\", "/").split("/")
+    return any(segment in (".", "..") for segment in segments)
+
+
 def endpoint_problem(template: str) -> str:
     """Why this is no endpoint template; empty when it is one."""
     if not template.startswith("/") or template.startswith("//"):
@@ -154,8 +180,7 @@ def endpoint_problem(template: str) -> str:
         return "a parameter is written `{name}`, with letters, digits, `-` and `_`"
     if not _PATH.fullmatch(plain) or re.search(r"%(?![0-9A-Fa-f]{2})", plain):
         return "an endpoint holds a character that has to be percent-encoded"
-    segments = unquote(unquote(plain)).replace("\\", "/").split("/")
-    if any(segment in (".", "..") for segment in segments):
+    if has_dot_segment(plain):
         return "an endpoint may not hold `.` or `..` as a segment"
     return ""
 

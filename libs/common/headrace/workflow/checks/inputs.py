@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from headrace.errors import InvalidInput
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.actions import endpoint_parameters, header_problem
+from headrace.workflow.actions import endpoint_parameters, header_problem, may_override
 from headrace.workflow.assign import Part, declared, part_of, takes_body
 from headrace.workflow.checks.subject import Subject
 from headrace.workflow.document import ActionDefinition, Step
@@ -91,6 +91,8 @@ def _check_call(
             problem = header_problem(
                 name, value if isinstance(value, str) and not has_expression(value) else ""
             )
+            if not may_override(action, name):
+                problem = "only the action may name another method or path, or declare this header for steps"
             if problem:
                 reading.add(at_name(at, name), problem, "Change it, or leave it out.", "BAD_HEADER")
 
