@@ -1,4 +1,4 @@
-"""The control plane's public face: /graphql, /callbacks, /health, /ready, /metrics."""
+"""The control plane's public face: /graphql, /auth, /callbacks, /health, /ready, /metrics."""
 
 from collections.abc import Mapping
 
@@ -13,6 +13,7 @@ from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import MAX_BODY, GraphQLView
 from headrace_control.health import health_routes
 from headrace_control.http_errors import install_error_handlers
+from headrace_control.login.http import login_routes
 from headrace_control.services import Services
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web.headers import SecurityHeaders
@@ -29,6 +30,7 @@ def create_app(
     view = GraphQLView(create_schema(), services, authenticator)
     app.router.routes.extend(view.routes("/graphql"))
     app.include_router(callback_routes(services.callbacks))
+    app.include_router(login_routes(services.login, authenticator))
     app.include_router(health_routes(checks, registry))
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)

@@ -17,6 +17,8 @@ from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.login.provider import IdentityProvider
+from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
 from headrace_control.policy.service import PolicyService
@@ -75,6 +77,7 @@ def compose(
     payloads = Payloads()
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
+        login=_login(settings, api_pool, outbound),
         members=MemberService(api_pool, settings.invitations_last),
         apps=AppService(api_pool),
         actions=ActionService(api_pool),
@@ -95,3 +98,10 @@ def compose(
     for_runs = OpenedForRuns(credentials, secrets, shredding)
     authenticator = Authenticator(api_pool, settings.session_idle)
     return Composed(services, authenticator, for_runs, credentials, pools, keys)
+
+
+def _login(settings: ControlPlaneSettings, api_pool: Pool, outbound: OutboundClient) -> LoginService:
+    callback = f"{settings.public_base}/auth/callback"
+    rules = LoginRules(callback, frozenset(settings.login_redirects.split()), settings.session_lasts)
+    provider = IdentityProvider(settings.oidc, outbound) if settings.oidc else None
+    return LoginService(api_pool, provider, rules)

@@ -7,6 +7,7 @@ from headrace_control.apps.service import AppService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.login.service import LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
 from headrace_control.policy.service import PolicyService
@@ -26,6 +27,7 @@ class Services:
     """Reached by resolvers as `info.context.services`."""
 
     tenants: TenantService
+    login: LoginService
     members: MemberService
     apps: AppService
     actions: ActionService

@@ -5,8 +5,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headrace_control.login.algorithms import ALGORITHMS
+from headrace_control.login.discovery import is_provider_url
+from headrace_control.login.model import OidcClient
 
 
 class KeyProviderName(StrEnum):
@@ -69,6 +73,12 @@ class ControlPlaneSettings(BaseSettings):
     lease_seconds: float = Field(default=10, gt=0)
     unclaimed_after_seconds: float = Field(default=60, gt=0)
     log_retention_days: float = Field(default=30, gt=0)
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_scopes: str = "openid email profile"
+    oidc_algorithms: str = "RS256 PS256 ES256 EdDSA"
+    login_redirects: str = ""
     session_idle_hours: float = Field(default=24, gt=0)
     session_max_hours: float = Field(default=168, gt=0)
     invitation_hours: float = Field(default=72, gt=0)
@@ -90,6 +100,19 @@ class ControlPlaneSettings(BaseSettings):
         return timedelta(days=self.log_retention_days)
 
     @property
+    def oidc(self) -> OidcClient | None:
+        """How people log in; None: they do not."""
+        if self.oidc_issuer is None or self.oidc_client_id is None:
+            return None
+        return OidcClient(
+            self.oidc_issuer,
+            self.oidc_client_id,
+            self.oidc_client_secret.get_secret_value() if self.oidc_client_secret else "",
+            self.oidc_scopes,
+            tuple(self.oidc_algorithms.split()),
+        )
+
+    @property
     def session_idle(self) -> timedelta:
         return timedelta(hours=self.session_idle_hours)
 
@@ -104,6 +127,35 @@ class ControlPlaneSettings(BaseSettings):
     @property
     def longest_api_key(self) -> timedelta | None:
         return timedelta(days=self.api_key_max_days) if self.api_key_max_days else None
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, issuer: str | None) -> str | None:
+        if issuer is not None and (not is_provider_url(issuer) or set(issuer) & set("?# ")):
+            raise ValueError("give the issuer's https address, as it stands in its configuration")
+        return issuer
+
+    @field_validator("oidc_algorithms")
+    @classmethod
+    def _algorithms(cls, algorithms: str) -> str:
+        if not algorithms.split() or not set(algorithms.split()) <= set(ALGORITHMS):
+            raise ValueError(f"give some of {' '.join(ALGORITHMS)}, with spaces between")
+        return algorithms
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _scopes(cls, scopes: str) -> str:
+        if "openid" not in scopes.split():
+            raise ValueError("openid is one of the scopes")
+        return scopes
+
+    @model_validator(mode="after")
+    def _whole_oidc(self) -> Self:
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError("set both of HEADRACE_OIDC_ISSUER and HEADRACE_OIDC_CLIENT_ID, or none")
+        if self.oidc_issuer is not None and not is_provider_url(self.public_base):
+            raise ValueError("to log in, HEADRACE_PUBLIC_URL has to be https")
+        return self
 
     @model_validator(mode="after")
     def _whole_tls(self) -> Self:

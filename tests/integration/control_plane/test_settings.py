@@ -1,12 +1,7 @@
 """Settings: a wrong one names itself, and keeps its value to itself."""
 
-import re
-from pathlib import Path
-
 import pytest
 from headrace.process import read_settings
-from headrace_control.auth.permissions import ALLOWED, PLATFORM_ONLY
-from headrace_control.auth.roles import Role
 from headrace_control.settings import ControlPlaneSettings
 
 GOOD = {
@@ -60,13 +55,37 @@ def test_a_setting_that_is_missing_is_named(
     assert "HEADRACE_DATABASE_URL" in capsys.readouterr().err
 
 
-def test_the_documented_table_of_permissions_is_the_one_in_force() -> None:
-    page = Path(__file__).parents[3] / "docs/reference/graphql.md"
-    roles = [Role.ADMIN, Role.DESIGNER, Role.OPERATOR, Role.APPROVER, Role.VIEWER]
-    written = {}
-    for name, cells in re.findall(r"^\| `([A-Z_]+)`[^|]*\|(.*)\|$", page.read_text("utf-8"), re.MULTILINE):
-        allowed = {role: cell.strip() for role, cell in zip(roles, cells.split("|"), strict=False)}
-        written[name] = allowed
-    for permission, allowed_roles in ALLOWED.items():
-        yes = "platform" if permission in PLATFORM_ONLY else "yes"
-        assert written[permission] == {role: yes if role in allowed_roles else "" for role in roles}
+OIDC = {"HEADRACE_OIDC_ISSUER": "https://issuer.test", "HEADRACE_OIDC_CLIENT_ID": "headrace"}
+OIDC |= {"HEADRACE_PUBLIC_URL": "https://headrace.test", "HEADRACE_OIDC_CLIENT_SECRET": "canary"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("HEADRACE_OIDC_ALGORITHMS", "RS256 HS256", "HEADRACE_OIDC_ALGORITHMS"),
+        ("HEADRACE_OIDC_ALGORITHMS", "none", "HEADRACE_OIDC_ALGORITHMS"),
+        ("HEADRACE_OIDC_ALGORITHMS", "", "HEADRACE_OIDC_ALGORITHMS"),
+        ("HEADRACE_OIDC_SCOPES", "email", "HEADRACE_OIDC_SCOPES"),
+        ("HEADRACE_OIDC_ISSUER", "http://issuer.test", "HEADRACE_OIDC_ISSUER"),
+        ("HEADRACE_OIDC_ISSUER", "https://issuer.test?x=1", "HEADRACE_OIDC_ISSUER"),
+        ("HEADRACE_PUBLIC_URL", "http://headrace.test", "HEADRACE_PUBLIC_URL"),
+        ("HEADRACE_OIDC_CLIENT_ID", None, "HEADRACE_OIDC_CLIENT_ID"),
+    ],
+)
+def test_an_unsafe_way_to_log_in_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str | None,
+    words: str,
+) -> None:
+    for good, setting in OIDC.items():
+        monkeypatch.setenv(good, setting)
+    assert "canary" not in repr(read_settings(ControlPlaneSettings).oidc)
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        read_settings(ControlPlaneSettings)
+    assert words in capsys.readouterr().err

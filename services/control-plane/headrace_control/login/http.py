@@ -1,0 +1,107 @@
+"""`/auth/login`, `/auth/callback`, `/auth/token`, `/auth/logout`.
+
+The one cookie ties a log-in to the browser that began it, for ten minutes. It authenticates nothing: GraphQL takes no
+cookie, so that no foreign page can act for anyone.
+"""
+
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Request
+from headrace.errors import InvalidInput, Problem
+from headrace.json_text import read_exact
+from starlette.responses import RedirectResponse, Response
+
+from headrace_control.auth.authenticator import Authenticator
+from headrace_control.auth.origin import origin_of
+from headrace_control.login.model import LoginWanted
+from headrace_control.login.service import LOGIN_LASTS, LoginEnded, LoginService, ProviderAnswer
+
+_MAX_BODY = 16 * 1024
+_NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+
+
+def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter:
+    """By https the cookie is bound to this very host (RFC 6265bis, 4.1.3.2)."""
+    router = APIRouter(include_in_schema=False)
+    tls = login.by_tls
+    cookie = "__Host-headrace-login" if tls else "headrace-login"
+
+    @router.get("/auth/login")
+    async def begin(request: Request) -> Response:
+        wanted = LoginWanted(
+            redirect=_one(request, "redirect") or "",
+            challenge=_one(request, "challenge") or "",
+            state=_one(request, "state") or "",
+            tenant=_one(request, "tenant"),
+            invitation=_one(request, "invitation"),
+        )
+        begun = await login.begin(wanted, origin_of(request))
+        response = RedirectResponse(begun.location, 303, headers=_NO_STORE)
+        lasts = int(LOGIN_LASTS.total_seconds())
+        response.set_cookie(
+            cookie, begun.browser, max_age=lasts, path="/", secure=tls, httponly=True, samesite="lax"
+        )
+        return response
+
+    @router.get("/auth/callback")
+    async def finish(request: Request) -> Response:
+        answer = ProviderAnswer(*(_one(request, name) for name in ("state", "code", "error", "iss")))
+        ended = await login.finish(answer, request.cookies.get(cookie), origin_of(request))
+        response = RedirectResponse(_back(ended), 303, headers=_NO_STORE)
+        response.delete_cookie(cookie, path="/", secure=tls, httponly=True, samesite="lax")
+        return response
+
+    @router.post("/auth/token")
+    async def exchange(request: Request) -> Response:
+        code, verifier, redirect = _texts(await request.body(), "code", "verifier", "redirect")
+        session = await login.exchange(code, verifier, redirect, origin_of(request))
+        body = {
+            "token": session.token,
+            "expiresAt": session.expires_at.isoformat().replace("+00:00", "Z"),
+            "tenant": session.tenant,
+            "email": session.email,
+            "role": session.role,
+        }
+        return Response(orjson.dumps(body), media_type="application/json", headers=_NO_STORE)
+
+    @router.post("/auth/logout")
+    async def logout(request: Request) -> Response:
+        authorization = request.headers.get("authorization")
+        caller = await authenticator.caller(authorization, origin_of(request))
+        await login.logout(caller, (authorization or "").partition(" ")[2].strip())
+        return Response(status_code=204, headers=_NO_STORE)
+
+    return router
+
+
+def _back(ended: LoginEnded) -> str:
+    """The client's address with the code, or with our own words for what failed (RFC 6749, 4.1.2 in shape)."""
+    query = {"state": ended.state}
+    if ended.failure is None:
+        query["code"] = ended.code
+    else:
+        query |= {"error": ended.failure.code, "error_description": ended.failure.message}
+    return f"{ended.redirect}{'&' if '?' in ended.redirect else '?'}{urlencode(query)}"
+
+
+def _one(request: Request, name: str) -> str | None:
+    """A parameter of the query; two of it are none: who stands in between may have looked at the other one."""
+    given = request.query_params.getlist(name)
+    if len(given) > 1:
+        raise InvalidInput([Problem(name, "given more than once", "give it once")])
+    if given and "\0" in given[0]:
+        raise InvalidInput([Problem(name, "this holds a NUL character", "leave it out")])
+    return given[0] if given else None
+
+
+def _texts(body: bytes, *names: str) -> tuple[str, ...]:
+    try:
+        given = read_exact(body) if len(body) <= _MAX_BODY else None
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        raise InvalidInput([Problem("", "the body is no JSON object", f"send {', '.join(names)} in one")])
+    if wrong := [name for name in names if not isinstance(given.get(name), str)]:
+        raise InvalidInput([Problem(name, "a text is needed", "give it") for name in wrong])
+    return tuple(given[name] for name in names)
