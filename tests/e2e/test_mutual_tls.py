@@ -11,7 +11,7 @@ from fleet import Fleet
 from target import Target
 
 
-@pytest.mark.parametrize("fleet", ["embedded"], indirect=True)
+@pytest.mark.parametrize("backends", ["embedded"], indirect=True)
 async def test_runs_go_through_and_strangers_do_not(fleet: Fleet, tmp_path: Path) -> None:
     server, server_key = self_signed(tmp_path, "localhost")
     known, known_key = self_signed(tmp_path, "runner")
