@@ -15,6 +15,7 @@ from headrace.workflow.expressions import (
     evaluate_when,
     inspect,
 )
+from headrace.workflow.expressions.template import parsing_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
@@ -292,10 +293,12 @@ def test_references() -> None:
 
 
 def test_compiled_texts_are_kept_within_bounds() -> None:
-    templates = Templates(size=2)
+    templates = Templates(size=2 * parsing_of("{{ 1 }}"))
     for n in [1, 2, 3, 1]:
         assert templates.render(f"{{{{ {n} }}}}", Scope()) == n
     assert len(templates._compiled) == 2
+    assert templates.render("{{ 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 }}", Scope()) == 10
+    assert len(templates._compiled) == 0
 
 
 def test_a_template_can_be_compiled_alone() -> None:

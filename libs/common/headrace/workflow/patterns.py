@@ -10,9 +10,9 @@ from functools import lru_cache
 import jsonschema_rs
 
 from headrace.workflow.grammar import MAX_PATTERN
+from headrace.workflow.schema_weights import PATTERN, REGEX_SIZE, pattern_weight
 
-MAX_MATCHED = 512 * 1024  # characters of a text; a longer one matches nothing
-_SIZE = 64 * 1024  # bytes of a compiled pattern
+MAX_MATCHED = 512 * 1024  # characters of a text, fewer for a large pattern; a longer one matches nothing
 _CACHE = 256 * 1024  # bytes that matching with it may keep
 
 
@@ -21,13 +21,15 @@ def compile_pattern(pattern: str) -> Callable[[str], bool] | None:
     """Whether a text holds a match of `pattern`, anywhere in it; None when the pattern can not be used."""
     if len(pattern) > MAX_PATTERN:
         return None
-    options = jsonschema_rs.RegexOptions(size_limit=_SIZE, dfa_size_limit=_CACHE)
+    options = jsonschema_rs.RegexOptions(size_limit=REGEX_SIZE, dfa_size_limit=_CACHE)
     try:
         validator = jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=options)
     except (jsonschema_rs.ValidationError, ValueError):
         return None
 
+    longest = MAX_MATCHED * PATTERN // pattern_weight(pattern)
+
     def matches(text: str) -> bool:
-        return len(text) <= MAX_MATCHED and validator.is_valid(text)
+        return len(text) <= longest and validator.is_valid(text)
 
     return matches

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from headrace.errors import Problem
 from headrace.json_types import Json
+from headrace.workflow import schema_weights
 from headrace.workflow.graph import components
-from headrace.workflow.schema_survey import Edge, Node, Survey, members, place_of
+from headrace.workflow.schema_survey import Edge, Node, Survey, place_of
 
 MAX_EXPANSION = 20_000  # subschemas, once every reference is written out
+MAX_UNEVALUATED = 3  # `unevaluated...` one inside the other, at one place: each asks all within it anew
+_UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 
 # Keywords whose subschemas are never applied to the same element or member twice, not even together.
 DISJOINT = frozenset({"properties", "additionalProperties", "prefixItems", "items"})
@@ -20,15 +23,22 @@ DISJOINT = frozenset({"properties", "additionalProperties", "prefixItems", "item
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`fan` bounds how often one place of a value is visited, `patterns` how often one text is matched.
+    """What is done at most at one place of a value, all subschemas together that may apply there.
 
-    `names` are the property names that the schema itself spells.
+    `fan` weighs visits, `matches` patterns and formats per character, `exact`, `whole` and `bounds` comparisons,
+    `copied` bytes in errors: see `headrace.workflow.schema_weights`. `names` are the property names that the
+    schema itself spells.
     """
 
-    fan: int
-    patterns: int
-    names: frozenset[str]
-    reports_branches: bool
+    fan: int = 0
+    matches: int = 0
+    exact: int = 0
+    whole: int = 0
+    bounds: int = 0
+    copied: int = 0
+    unique: bool = False
+    names: frozenset[str] = frozenset()
+    reports_branches: bool = False
 
 
 def analyse(schema: Mapping[str, Json], path: str = "") -> tuple[Cost, list[Problem]]:
@@ -36,7 +46,7 @@ def analyse(schema: Mapping[str, Json], path: str = "") -> tuple[Cost, list[Prob
     survey = Survey(path)
     survey.run(schema)
     if survey.problems:
-        return Cost(0, 0, frozenset(), False), survey.problems
+        return Cost(), survey.problems
     nodes = survey.nodes
     knots = components(
         list(nodes), {key: [edge.target for edge in node.edges] for key, node in nodes.items()}
@@ -50,23 +60,52 @@ def analyse(schema: Mapping[str, Json], path: str = "") -> tuple[Cost, list[Prob
             message = "this recursion could take exponential time"
             problems.append(Problem(place_of(path, knot[0]), message, mend, "COSTLY_SCHEMA"))
     if problems:
-        return Cost(0, 0, frozenset(), False), problems
+        return Cost(), problems
     expansion = _expansion(knots, knot_of, nodes)
     if expansion > MAX_EXPANSION:
         mend = "Let fewer references lead to the same subschema."
         message = f"with its references written out it has more than {MAX_EXPANSION} subschemas"
-        return Cost(0, 0, frozenset(), False), [Problem(path, message, mend, "COSTLY_SCHEMA")]
+        return Cost(), [Problem(path, message, mend, "COSTLY_SCHEMA")]
+    nested = _nested_unevaluated(knots, nodes)
+    if nested > MAX_UNEVALUATED:
+        mend = "Say `unevaluatedProperties` or `unevaluatedItems` in the outermost schema only."
+        message = f"more than {MAX_UNEVALUATED} of them one inside the other take exponential time"
+        return Cost(), [Problem(path, message, mend, "COSTLY_SCHEMA")]
+    keywords = frozenset(keyword for node in nodes.values() for keyword in node.schema)
+
+    def most(weight: Callable[[Mapping[str, Json]], int]) -> int:
+        return _fan(knots, knot_of, nodes, weight)
+
     return (
         Cost(
-            fan=_fan(knots, knot_of, nodes, lambda _node: 1),
-            patterns=_fan(knots, knot_of, nodes, _patterns_of),
+            # What is evaluated is gathered again for each of them, at several times the cost of a visit.
+            fan=most(schema_weights.visits) * (4 * 2**nested if nested else 1),
+            matches=most(schema_weights.matches),
+            exact=most(schema_weights.exact),
+            whole=most(schema_weights.whole),
+            bounds=most(schema_weights.bounds),
+            copied=most(schema_weights.copied),
+            unique="uniqueItems" in keywords,
             names=frozenset(survey.names),
-            reports_branches=any(
-                keyword in node.schema for node in nodes.values() for keyword in ("anyOf", "oneOf")
-            ),
+            reports_branches=not keywords.isdisjoint(("anyOf", "oneOf")),
         ),
         [],
     )
+
+
+def _nested_unevaluated(knots: list[list[str]], nodes: Mapping[str, Node]) -> int:
+    """The most `unevaluated...` that lie one inside the other at one place."""
+    most: dict[str, int] = {}
+    for knot in knots:  # a knot comes after all that it leads to
+        here = {
+            key: [edge.target for edge in nodes[key].edges if not edge.down and edge.target in knot]
+            for key in knot
+        }
+        ordered = components(knot, here)
+        for key in (one for part in ordered for one in part):
+            inner = [most.get(edge.target, 0) for edge in nodes[key].edges if not edge.down]
+            most[key] = max(inner, default=0) + (not _UNEVALUATED.isdisjoint(nodes[key].schema))
+    return max(most.values(), default=0)
 
 
 def _amplifies(inside: Mapping[str, list[Edge]], nodes: Mapping[str, Node]) -> bool:
@@ -139,7 +178,3 @@ def _fan(
         here.append(mine)
         below.append(deeper)
     return max(here[knot_of[""]], below[knot_of[""]])
-
-
-def _patterns_of(schema: Mapping[str, Json]) -> int:
-    return len(members(schema, "patternProperties")) + ("pattern" in schema)

@@ -16,14 +16,16 @@ from headrace.json_types import Json
 from headrace.workflow.json_rules import canonical
 from headrace.workflow.paths import at_index, at_name
 from headrace.workflow.schema_cost import Cost, analyse
+from headrace.workflow.schema_weights import PATTERN, REGEX_SIZE
+from headrace.workflow.value_size import Size, size_of
 from headrace.workflow.values import kind_of
 
 MAX_SCHEMA_LENGTH = 256 * 1024
-MAX_VALUE_DEPTH = 128
-MAX_VISITS = 10_000_000  # places of a value x subschemas that may apply to each
+MAX_VISITS = 5_000_000  # places of a value x what may be done to each
+MAX_COMPARISONS = 300_000  # of whole numbers, or what weighs as much
+MAX_MATCHED = 512 * 1024 * PATTERN  # characters x what may be done to each
 MAX_REPORTED_VISITS = 50_000  # above, problems are not listed one by one
-MAX_REPORTED_CHARACTERS = 16 * 1024 * 1024  # the same: the library's errors hold copies of what is wrong
-MAX_MATCHED = 512 * 1024  # characters x patterns that may apply to each
+MAX_REPORTED_BYTES = 16 * 1024 * 1024  # the same: errors hold copies of what is wrong, and of options
 MAX_PROBLEMS = 20
 _KINDS = {"string": "text", "array": "list", "integer": "whole number"}
 _ARTICLES = {
@@ -34,7 +36,6 @@ _ARTICLES = {
     "number": "a number",
     "boolean": "true or false",
 }
-REGEX_SIZE = 64 * 1024  # bytes of a compiled pattern
 
 _METASCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
@@ -64,7 +65,7 @@ class SchemaValidator:
 
         A value too large to be checked in bounded time does not fit.
         """
-        size = _measure(value)
+        size = size_of(value)
         if size is None or self._is_costly(size):
             mend = "Make the value smaller, or its schema simpler."
             return [Problem(path, "the value is too large for its schema to be checked", mend, "TOO_COSTLY")]
@@ -75,12 +76,21 @@ class SchemaValidator:
         except (ValueError, OverflowError):
             return [Problem(path, "the value is not JSON", "Write JSON values only.", "NOT_JSON")]
 
-    def _is_costly(self, size: "_Size") -> bool:
-        return size.places * self.cost.fan > MAX_VISITS or size.characters * self.cost.patterns > MAX_MATCHED
+    def _is_costly(self, size: Size) -> bool:
+        cost = self.cost
+        # Each list hashes all that is in it, and each level of lists does so again.
+        hashed = size.places * size.depth if cost.unique else 0
+        compared = size.compared * cost.exact + size.floats * cost.whole + size.far * cost.bounds
+        return (
+            max(size.places * cost.fan, hashed) > MAX_VISITS
+            or compared > MAX_COMPARISONS
+            or size.characters * cost.matches > MAX_MATCHED
+        )
 
-    def _problems(self, value: Json, path: str, size: "_Size") -> list[Problem]:
-        copied = size.characters * size.depth * self.cost.fan
-        if size.places * self.cost.fan <= MAX_REPORTED_VISITS and copied <= MAX_REPORTED_CHARACTERS:
+    def _problems(self, value: Json, path: str, size: Size) -> list[Problem]:
+        visits = size.places * self.cost.fan
+        copied = (size.characters + 64 * size.places) * size.depth * self.cost.fan
+        if visits <= MAX_REPORTED_VISITS and copied + size.places * self.cost.copied <= MAX_REPORTED_BYTES:
             errors = islice(self._validator.iter_errors(value), MAX_PROBLEMS)
             return [_problem(error, path, self.cost.names) for error in errors]
         if not self.cost.reports_branches:
@@ -121,7 +131,7 @@ def _inspect(schema: Json, path: str) -> tuple[SchemaValidator | None, list[Prob
         return None, problems
     try:
         length = len(canonical(schema))
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return None, [Problem(path, "the schema is not JSON", "Write JSON values only.", "BAD_SCHEMA")]
     if length > MAX_SCHEMA_LENGTH:
         mend = f"A schema may have {MAX_SCHEMA_LENGTH} characters as JSON."
@@ -153,37 +163,6 @@ def _inspect(schema: Json, path: str) -> tuple[SchemaValidator | None, list[Prob
 
 def _refuse(_uri: str) -> Json:
     raise ValueError
-
-
-@dataclass(frozen=True, slots=True)
-class _Size:
-    places: int
-    characters: int
-    depth: int
-
-
-def _measure(value: Json) -> _Size | None:
-    """How large a value is; None when it is too deep."""
-    places = characters = 0
-    level: list[Json] = [value]
-    for depth in range(1, MAX_VALUE_DEPTH + 1):
-        below: list[Json] = []
-        places += len(level)
-        for part in level:
-            match part:
-                case str():
-                    characters += len(part)
-                case list():
-                    below.extend(part)
-                case dict():
-                    characters += sum(map(len, part))
-                    below.extend(part.values())
-                case _:
-                    pass
-        if not below:
-            return _Size(places, characters, depth)
-        level = below
-    return None
 
 
 def _problem(error: jsonschema_rs.ValidationError, path: str, names: frozenset[str]) -> Problem:

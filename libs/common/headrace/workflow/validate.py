@@ -13,7 +13,7 @@ from headrace.workflow.checks.parts import check_parts
 from headrace.workflow.checks.references import check_references
 from headrace.workflow.checks.subject import Catalog, Subject
 from headrace.workflow.document import ActionDefinition, Document, Step
-from headrace.workflow.expressions import inspect
+from headrace.workflow.expressions import check_parsing, inspect
 from headrace.workflow.grammar import ACTION_TYPE, BUILT_IN_TYPES
 from headrace.workflow.graph import Graph
 from headrace.workflow.names import closest
@@ -70,6 +70,8 @@ def validate_action(action: ActionDefinition) -> list[Problem]:
         for part, schema in schemas_of(action).items()
         for problem in check_schema(schema, f"{part}Schema")
     ]
+    if costly := check_parsing(dict(action.headers_template), "headersTemplate"):
+        return [*problems, *costly]
     for name, text in action.headers_template.items():
         path = at_name("headersTemplate", name)
         references, found = inspect(text, path)

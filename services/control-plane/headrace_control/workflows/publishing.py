@@ -10,6 +10,7 @@ from headrace.ids import new_id
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.document import Document, PinnedChild, Version
+from headrace.workflow.expressions import check_parsing
 from headrace.workflow.parse import read_document
 from headrace.workflow.uses import children_used, connections_used
 from headrace.workflow.validate import beside, validate_document
@@ -42,6 +43,8 @@ async def check(pool: Pool, tenant_id: UUID, data: Json) -> tuple[Document, Hold
     async with tenant_transaction(pool, tenant_id) as db:
         holdings = await read_holdings(db, tenant_id, document, step_types)
     # Off the event loop, and outside the transaction: a large document takes its time.
+    if costly := await asyncio.to_thread(check_parsing, data):
+        raise InvalidInput([*shape, *costly])
     content = await asyncio.to_thread(validate_document, document, holdings.catalog)
     refused = forbidden(document, holdings.policy)
     if problems := [*shape, *beside(content, shape), *refused]:

@@ -6,7 +6,13 @@ rule, the rules know JSON and nothing else, and each pays from a bounded budget 
 """
 
 from headrace.workflow.expressions.limits import ExpressionError
-from headrace.workflow.expressions.render import Templates, check_expressions, inspect, texts_in
+from headrace.workflow.expressions.render import (
+    Templates,
+    check_expressions,
+    check_parsing,
+    inspect,
+    texts_in,
+)
 from headrace.workflow.expressions.scope import EVERYWHERE, Local, Scope
 from headrace.workflow.expressions.syntax import References
 from headrace.workflow.expressions.template import Template, compile_template
@@ -21,6 +27,7 @@ __all__ = [
     "Template",
     "Templates",
     "check_expressions",
+    "check_parsing",
     "compile_template",
     "evaluate_when",
     "inspect",

@@ -7,7 +7,9 @@ from headrace.json_types import Json
 from headrace.workflow.expressions.evaluate import Evaluation
 from headrace.workflow.expressions.limits import (
     MAX_OUTPUT,
+    MAX_PARSING,
     MAX_VALUE_DEPTH,
+    UNITS_PER_TOKEN,
     Budget,
     ExpressionError,
 )
@@ -18,16 +20,20 @@ from headrace.workflow.expressions.template import (
     compile_template,
     has_expression,
     inspect_template,
+    parsing_of,
 )
 from headrace.workflow.expressions.text import as_text, measure
 from headrace.workflow.paths import at_index, at_name
 
 
 class Templates:
-    """Renders values, and keeps the `size` texts that were compiled last. Not for use by several threads."""
+    """Renders values, and keeps the texts that were compiled last. Not for use by several threads.
 
-    def __init__(self, size: int = 2_048) -> None:
-        self._size = size
+    `size` bounds what is kept, in the unit of `parsing_of`: a tree takes about 300 bytes for each.
+    """
+
+    def __init__(self, size: int = 65_536) -> None:
+        self._room = size
         self._compiled: OrderedDict[str, Template] = OrderedDict()
 
     def render(self, value: Json, scope: Scope, path: str = "") -> Json:
@@ -68,7 +74,7 @@ class Templates:
         if not has_expression(text):
             return text
         try:
-            template = self._template(text, evaluation.scope.local)
+            template = self._template(text, evaluation)
             if template.single is not None:
                 return evaluation.value(template.single)
             return _joined(template, evaluation)
@@ -77,15 +83,20 @@ class Templates:
         except RecursionError as error:
             raise ExpressionError("an expression is too deep", path=path) from error
 
-    def _template(self, text: str, local: Local) -> Template:
+    def _template(self, text: str, evaluation: Evaluation) -> Template:
+        """Paid for whether it was compiled before or not: what a value costs does not hang on what ran before it."""
+        local = evaluation.scope.local
         key = f"{local.loop:d}{local.own:d}{text}"
         found = self._compiled.get(key)
-        if found is None:
-            found = self._compiled[key] = compile_template(text, local)
-            if len(self._compiled) > self._size:
-                self._compiled.popitem(last=False)
-        else:
+        evaluation.budget.spend(UNITS_PER_TOKEN * (found.parsing if found else parsing_of(text)))
+        if found is not None:
             self._compiled.move_to_end(key)
+            return found
+        found = self._compiled[key] = compile_template(text, local)
+        self._room -= found.parsing
+        while self._room < 0:
+            _, old = self._compiled.popitem(last=False)
+            self._room += old.parsing
         return found
 
 
@@ -116,6 +127,18 @@ def inspect(value: Json, path: str = "", local: Local = EVERYWHERE) -> tuple[Ref
 def check_expressions(value: Json, path: str = "", local: Local = EVERYWHERE) -> list[Problem]:
     """Everything wrong with the expressions in `value`. Nothing is evaluated."""
     return inspect(value, path, local)[1]
+
+
+def check_parsing(whole: Json, path: str = "") -> list[Problem]:
+    """Whether the expressions of a document, or of an action's headers, are few enough to be parsed one by one."""
+    left = MAX_PARSING
+    for _place, text in texts_in(whole):
+        left -= parsing_of(text)
+        if left < 0:
+            message = "there are too many or too long expressions"
+            mend = "Compute once, in a transform step, what is used often; or split the workflow."
+            return [Problem(path, message, mend, "TOO_MANY")]
+    return []
 
 
 def texts_in(value: Json, path: str = "") -> list[tuple[str, str]]:

@@ -110,7 +110,11 @@ def check_tree(tree: nodes.Expr, local: Local) -> tuple[References, list[Express
 
 
 def _check_tokens(environment: Environment, source: str) -> None:
-    """Bounds what the recursive parser is given, token by token."""
+    """Bounds what the recursive parser is given, token by token, unless the characters alone show that it is small."""
+    deep = sum(map(source.count, OPENING))
+    repeated = sum(map(source.count, (*PREFIXES, "if")))
+    if len(source) <= MAX_TOKENS and deep <= MAX_BRACKETS and repeated <= MAX_PREFIXES:
+        return
     depth = count = prefixes = conditionals = 0
     for _line, kind, value in environment.lexer.tokeniter(source, None, state="variable"):
         if kind in SKIPPED_TOKENS:

@@ -1,5 +1,6 @@
 """Texts with `{{ }}` in them, compiled: parts of plain text and checked trees."""
 
+import re
 from dataclasses import dataclass
 
 from jinja2 import nodes
@@ -7,22 +8,26 @@ from jinja2 import nodes
 from headrace.workflow.expressions.limits import (
     MAX_EXPRESSIONS,
     MAX_TEMPLATE_LENGTH,
+    MAX_TOKENS,
+    PARSING,
     ExpressionError,
 )
 from headrace.workflow.expressions.scope import EVERYWHERE, Local
 from headrace.workflow.expressions.syntax import References, check_tree, parse_expression
 
 OPEN, CLOSE, STATEMENT = "{{", "}}", "{%"
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
     """A compiled text. `parts` are plain texts and expressions, in order; `single` is the tree when the text
-    is exactly one expression (white space around it aside)."""
+    is exactly one expression (white space around it aside); `parsing` is what `parsing_of` says."""
 
     parts: tuple[str | nodes.Expr, ...]
     references: References
     single: nodes.Expr | None
+    parsing: int
 
 
 def has_expression(text: str) -> bool:
@@ -64,7 +69,23 @@ def inspect_template(text: str, local: Local = EVERYWHERE) -> tuple[Template | N
         return None, faults
     solid = [part for part in parts if not isinstance(part, str) or part.strip()]
     single = solid[0] if len(solid) == 1 and isinstance(solid[0], nodes.Expr) else None
-    return Template(tuple(parts), references, single), []
+    return Template(tuple(parts), references, single, _parsing(pieces)), []
+
+
+def parsing_of(text: str) -> int:
+    """What it takes to parse the expressions of `text`: about their tokens, and `PARSING` for each of them."""
+    try:
+        return _parsing(split(text))
+    except ExpressionError:
+        return PARSING
+
+
+def _parsing(pieces: list[tuple[bool, str]]) -> int:
+    return sum(
+        PARSING + min(MAX_TOKENS, len(_WORD.findall(piece)))
+        for is_expression, piece in pieces
+        if is_expression
+    )
 
 
 def split(text: str) -> list[tuple[bool, str]]:
