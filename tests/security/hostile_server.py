@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import socket
 import struct
+import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,26 @@ CORPORA = Path(__file__).parent / "corpora"
 RESPONSES = CORPORA / "responses.yaml"
 NORMAL = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
 _PIECE = 1 << 20
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[int]:
+    """The server as a process of its own; its port."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.security.hostile_server"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        yield int(await asyncio.to_thread(server.stdout.readline))
+    finally:
+        server.kill()
+        server.stdin.close()
+        server.stdout.close()
+        server.wait()
 
 
 def read(path: Path, *, texts: bool = False) -> Any:

@@ -5,8 +5,6 @@ process spends is what a runner would.
 """
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -23,8 +21,9 @@ from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.response import INLINE_LIMIT
 from headrace.workflow.document import AuthKind
+from headrace_runner.pagination import next_link
 
-from tests.security.hostile_server import RESPONSES, load
+from tests.security.hostile_server import RESPONSES, load, running
 
 CASES = load(RESPONSES)
 MOST_CPU = 1.0  # seconds of one call
@@ -53,28 +52,14 @@ class Hostile:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hostile() -> AsyncIterator[Hostile]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.security.hostile_server"],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
     pools = OutboundPools(EgressPolicy((Opening.parse("127.0.0.0/8"),)), resolve=_no_name)
-    try:
-        port = int(await asyncio.to_thread(server.stdout.readline))
+    async with running() as port:
         hostile = Hostile(OutboundClient(pools), port)
         await hostile.get("/normal")
         yield hostile
         worst = max(hostile.spent, key=lambda name: hostile.spent[name])
         print(f"the costliest answer: {worst}, {hostile.spent[worst] * 1000:.0f} ms")
-    finally:
         await pools.aclose()
-        server.kill()
-        server.stdin.close()
-        server.stdout.close()
-        server.wait()
 
 
 async def _no_name(host: str, port: int) -> list[str]:
@@ -93,9 +78,12 @@ async def test_a_hostile_answer(hostile: Hostile, case: dict[str, Any]) -> None:
     outcome = await hostile.get(
         f"/case/{case['name']}", response_limit=case.get("limit", INLINE_LIMIT), **options
     )
+    link = outcome.headers.get("link") if isinstance(outcome, CallResult) else None
+    following = next_link(link) if isinstance(link, str) else None
     spent, grown = time.process_time() - started, _memory_at_most() - before
     hostile.spent[case["name"]] = spent
     assert told(outcome, case["expect"]) == case["expect"]
+    assert following == case.get("next")
     assert_storable(outcome)
     assert spent < MOST_CPU
     assert grown < MOST_MEMORY
