@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from graphql import get_introspection_query
+from headrace_control.graphql import limits
 from headrace_control.graphql.schema import Schema, create_schema
 
 CANARY = "canary-7d1e42"
@@ -11,7 +12,7 @@ CANARY = "canary-7d1e42"
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    return create_schema()
+    return create_schema(introspection=True)
 
 
 async def refusal(schema: Schema, query: str, **variables: Any) -> tuple[str, str]:
@@ -61,8 +62,35 @@ async def test_fragments_that_spread_themselves_are_refused(schema: Schema, quer
         "{" + "... on Query {" * 60 + "__typename" + "}" * 61,
         "{" + "".join(f"a{i}: apps(first: 200) {{ items {{ {'name ' * 8}}} }} " for i in range(40)) + "}",
         "{" + "x " * 5_000 + "}",
+        "{ tenant { name " + "@skip(if: false) " * 200 + "} }",
+        "{ tenant " + "@canary " * 1_500 + "{ name } }",
+        "{ apps(after: " + "[" * 1_900 + "]" * 1_900 + ") { items { name } } }",
+        "{ apps(after: " + "{a: " * 900 + "1" + "}" * 900 + ") { items { name } } }",
+        "query($a: " + "[" * 1_900 + "Int" + "]" * 1_900 + ") { tenant { name } }",
+        "{" + "a {" * 1_500 + "}" * 1_501,
+        "query a { tenant { name } } " * 300,
+        "{ " + "a" * 300_000 + " }",
+        "#" * 300_000 + "\n{ tenant { name } }",
     ],
-    ids=["fields", "flat", "unused fragment", "fragments", "aliases", "nesting", "cost", "tokens"],
+    ids=[
+        "fields",
+        "flat",
+        "unused fragment",
+        "fragments",
+        "aliases",
+        "nesting",
+        "cost",
+        "tokens",
+        "directives",
+        "unknown directives",
+        "list literal",
+        "object literal",
+        "list type",
+        "deep selection",
+        "operations",
+        "long name",
+        "long comment",
+    ],
 )
 async def test_what_is_too_much_is_refused(schema: Schema, query: str) -> None:
     assert (await refusal(schema, query))[0] == "LIMIT_EXCEEDED"
@@ -81,6 +109,15 @@ async def test_introspection_is_answered_and_bounded(schema: Schema) -> None:
     assert result.errors is None
     deep = "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }"
     assert (await refusal(schema, deep))[0] in ("BAD_QUERY", "LIMIT_EXCEEDED")
+
+
+@pytest.mark.parametrize(
+    "query", ["{ __schema { queryType { name } } }", '{ __type(name: "Query") { name } }']
+)
+async def test_introspection_is_refused_unless_it_is_set(query: str) -> None:
+    assert (await refusal(create_schema(), query))[0] == "BAD_QUERY"
+    result = await create_schema().execute("{ __typename }")
+    assert result.data == {"__typename": "Query"}
 
 
 @pytest.mark.parametrize(
@@ -136,3 +173,33 @@ async def test_json_nested_too_deep_is_refused(schema: Schema) -> None:
         value = [value]
     query = 'mutation($a: JSON!) { saveAction(app: "a", name: "b", definition: $a) { __typename } }'
     assert (await refusal(schema, query, a=value))[0] == "BAD_QUERY"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [[[]] * 250_000, {str(i): 0 for i in range(250_000)}, [[0] * 500] * 500],
+    ids=["list", "object", "lists"],
+)
+async def test_variables_of_too_many_values_are_refused(schema: Schema, variables: Any) -> None:
+    assert (await refusal(schema, "query($a: JSON) { tenant { name } }", a=variables))[0] == "BAD_QUERY"
+
+
+async def test_a_number_of_many_digits_is_not_read(schema: Schema) -> None:
+    code, message = await refusal(schema, "{ apps(first: " + "9" * 20_000 + ") { items { name } } }")
+    assert (code, message) == ("BAD_QUERY", "a number has more than 400 digits")
+
+
+async def test_a_long_name_is_not_sent_back_whole(schema: Schema) -> None:
+    code, message = await refusal(schema, "{ " + "a" * 200_000 + " }")
+    assert code == "BAD_QUERY"
+    assert len(message) < 1_000
+
+
+async def test_what_an_extension_raises_has_a_code_and_no_words(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError(CANARY)
+
+    monkeypatch.setattr(limits, "check_cost", broken)
+    assert await refusal(schema, "{ tenant { name } }") == ("INTERNAL", "something went wrong on our side")

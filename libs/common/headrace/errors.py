@@ -5,6 +5,7 @@ mapping from this tree to their own words. A failing *step* is a value (`headrac
 never one of these.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -94,10 +95,26 @@ class LimitExceeded(HeadraceError):
     code = "LIMIT_EXCEEDED"
 
 
+class RateLimited(HeadraceError):
+    """Asked too often. `retry_after` is in seconds: when the same call may succeed."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = max(1, math.ceil(retry_after))
+
+
 class Unavailable(HeadraceError):
     """A dependency can not be reached now; the same call may succeed later."""
 
     code = "UNAVAILABLE"
+
+
+class TimedOut(Unavailable):
+    """The time that an operation is given was over. It may have been done."""
+
+    code = "TIMED_OUT"
 
 
 class BusUnavailable(Unavailable):

@@ -16,24 +16,37 @@ from headrace_control.http_errors import install_error_handlers
 from headrace_control.login.http import login_routes
 from headrace_control.services import Services
 from headrace_control.unexpected import AnswerUnexpected
+from headrace_control.web.addresses import ClientAddress
 from headrace_control.web.headers import SecurityHeaders
+from headrace_control.web.origins import Origins
+from headrace_control.web.policy import HttpPolicy
+from headrace_control.web.rates import AddressRate, Buckets
 
 
 def create_app(
-    services: Services, authenticator: Authenticator, checks: Mapping[str, Check], registry: CollectorRegistry
+    services: Services,
+    authenticator: Authenticator,
+    checks: Mapping[str, Check],
+    registry: CollectorRegistry,
+    policy: HttpPolicy | None = None,
 ) -> FastAPI:
     """The application. It opens and closes nothing: pools and clients are `main`'s.
 
     `checks` are the dependencies that /ready asks, by name; `registry` is what /metrics shows.
     """
     app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    view = GraphQLView(create_schema(), services, authenticator)
+    policy = policy or HttpPolicy()
+    schema = create_schema(introspection=policy.introspection, operation_seconds=policy.operation_seconds)
+    view = GraphQLView(schema, services, authenticator, policy)
     app.router.routes.extend(view.routes("/graphql"))
     app.include_router(callback_routes(services.callbacks))
     app.include_router(login_routes(services.login, authenticator))
     app.include_router(health_routes(checks, registry))
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)
+    app.add_middleware(AddressRate, buckets=Buckets(policy.rate_per_address))
+    app.add_middleware(Origins, origins=policy.origins)
+    app.add_middleware(ClientAddress, trusted=policy.trusted_proxies)
     app.add_middleware(AnswerUnexpected)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, hsts_seconds=policy.hsts_seconds)
     return app

@@ -22,6 +22,8 @@ from headrace.errors import (
     MessageTooLarge,
     NotFound,
     Problem,
+    RateLimited,
+    TimedOut,
     Unauthenticated,
     Unavailable,
 )
@@ -40,7 +42,9 @@ HTTP_STATUS: Mapping[type[HeadraceError], int] = MappingProxyType(
         Forbidden: 403,
         LimitExceeded: 413,
         MessageTooLarge: 413,
+        RateLimited: 429,
         Unavailable: 503,
+        TimedOut: 503,
         BusUnavailable: 503,
         DatabaseUnavailable: 503,
         LogStoreUnavailable: 503,
@@ -79,7 +83,11 @@ def error_response(error: HeadraceError) -> Response:
         extensions["problems"] = [
             {"path": p.path, "message": p.message, "mend": p.mend, "code": p.code} for p in error.problems
         ]
-    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, RateLimited):
+        headers["retry-after"] = str(error.retry_after)
     return errors_response(status_of(error), error.message, extensions, headers)
 
 

@@ -19,6 +19,8 @@ from headrace_control.compose import compose
 from headrace_control.dispatch.backlog import Backlog
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
+from headrace_control.graphql.persisted import read_documents
+from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import MAX_BODY
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
@@ -40,6 +42,8 @@ _STALLED = "30s"
 async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
     """Serve and dispatch until `stopping` is set."""
     aws = read_settings(AwsSettings) if settings.kms_key_id else None
+    with opening("persisted_queries_file"):
+        documents = read_documents(settings.persisted_queries_file, create_schema()._schema)  # noqa: SLF001
     with opening("log_store_url"):
         store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
     with opening("database_url"):
@@ -70,7 +74,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         await api_pool.fetchval("SELECT 1")
 
     checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
-    public = create_app(composed.services, composed.authenticator, checks, registry)
+    policy = settings.http_policy(documents)
+    public = create_app(composed.services, composed.authenticator, checks, registry, policy)
     sessions = RunnerSessions(
         worker_pool,
         settings.runner_token.get_secret_value(),

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from headrace_control.login.algorithms import ALGORITHMS
 from headrace_control.login.discovery import is_provider_url
 from headrace_control.login.model import OidcClient
+from headrace_control.web.policy import HttpSettings
 
 
 class KeyProviderName(StrEnum):
@@ -31,7 +32,7 @@ class AwsSettings(BaseSettings):
     region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
 
 
-class ControlPlaneSettings(BaseSettings):
+class ControlPlaneSettings(HttpSettings):
     """Every setting is an environment variable: HEADRACE_DATABASE_URL for `database_url`, and so on.
 
     `key_file` or `key` holds the key that wraps the tenants' data keys: 32 bytes, in base64 or hexadecimal. With

@@ -139,6 +139,7 @@ def _services(dsn: str, folder: DataFolder, shape: Shape) -> list[Service]:
         "HEADRACE_INTERNAL_HOST": HOST,
         "HEADRACE_INTERNAL_PORT": str(shape.internal_port),
         "HEADRACE_KEY_FILE": str(folder.master_key),
+        "HEADRACE_INTROSPECTION": "true",
     }
     runner = {"HEADRACE_CONTROL_PLANE_URL": f"http://{HOST}:{shape.internal_port}"}
 

@@ -40,8 +40,9 @@ class TooCostly(Exception):
 @dataclass(frozen=True, slots=True)
 class CostLimits:
     """`cost` counts fields, each as often as lists and pages around it may repeat it. `depth` counts levels
-    of fields; `nesting` selections within selections of every kind. `aliases`, `fragments` and `selections`
-    count what is written in the document; finding fields that can not be merged takes time in their square."""
+    of fields; `nesting` selections within selections of every kind. `aliases`, `fragments`, `selections` and
+    `directives` count what is written in the document; finding fields that can not be merged takes time in their
+    square."""
 
     cost: int = 50_000
     depth: int = 15
@@ -49,6 +50,7 @@ class CostLimits:
     nesting: int = 50
     fragments: int = 50
     selections: int = 500
+    directives: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class _Counter:
         self._counted: dict[str, Count | None] = {}
         self._aliases = 0
         self._selected = 0
+        self._directed = 0
         self._nesting = 0
 
     def operation(self, node: OperationDefinitionNode) -> None:
@@ -101,6 +104,9 @@ class _Counter:
             self._selected += 1
             if self._selected > self._limits.selections:
                 raise TooCostly(f"the query selects more than {self._limits.selections} times")
+            self._directed += len(node.directives or ())
+            if self._directed > self._limits.directives:
+                raise TooCostly(f"the query has more than {self._limits.directives} directives")
             match node:
                 case FieldNode():
                     count = self._field(node, parent)
@@ -172,7 +178,8 @@ class _Counter:
             if argument.name.value == "first":
                 match argument.value:
                     case IntValueNode():
-                        value = int(argument.value.value)
+                        # One of more digits is no Int, and validation says so; to read it takes quadratic time.
+                        value = int(argument.value.value) if len(argument.value.value) < 12 else MAX_PAGE
                     case VariableNode():
                         value = self._variables.get(argument.value.name.value, MAX_PAGE)
                     case _:

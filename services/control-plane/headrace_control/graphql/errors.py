@@ -4,12 +4,15 @@ import re
 import uuid
 
 from graphql import GraphQLError
-from headrace.errors import HeadraceError, InvalidInput, LimitExceeded
+from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, RateLimited
 from strawberry.extensions import MaskErrors
 
 from headrace_control.unexpected import report_unexpected
 
 BAD_QUERY = "BAD_QUERY"
+
+# Names in a query are quoted, and may be as long as the query.
+MOST_CHARACTERS = 500
 
 # graphql-core quotes values after these words (`cannot represent non-integer value: "..."`, `, found: "..."`).
 _QUOTED = re.compile(r"(cannot represent [^:]*):.*|[,;.]? [fF]ound\b.*", re.DOTALL)
@@ -20,27 +23,38 @@ class StableErrors(MaskErrors):
     """Gives every error of an answer its final shape. The outermost of the schema's extensions."""
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
+        if "correlationId" in (error.extensions or {}):
+            return error  # it has its shape
         cause = error.original_error
         match cause:
             case None | GraphQLError():
                 aborted = LimitExceeded.code if "Parsing aborted" in error.message else BAD_QUERY
                 code = str((error.extensions or {}).get("code", aborted))
                 message = _ENUM.sub("The value does not exist", _QUOTED.sub(r"\1", error.message))
+                message = message if len(message) <= MOST_CHARACTERS else message[:MOST_CHARACTERS] + "..."
                 return _shaped(error, message, code, uuid.uuid4().hex)
             case HeadraceError():
-                shaped = _shaped(error, cause.message, cause.code, uuid.uuid4().hex)
-                if isinstance(cause, InvalidInput):
-                    (shaped.extensions or {})["problems"] = [
-                        {"path": p.path, "message": p.message, "mend": p.mend, "code": p.code}
-                        for p in cause.problems
-                    ]
-                return shaped
+                return shaped_error(cause, error)
             case RecursionError():
                 words = "the query is nested too deeply"
                 return _shaped(error, words, LimitExceeded.code, uuid.uuid4().hex)
             case _:
                 words = "something went wrong on our side"
                 return _shaped(error, words, HeadraceError.code, report_unexpected(cause))
+
+
+def shaped_error(cause: HeadraceError, error: GraphQLError | None = None) -> GraphQLError:
+    """An error of the tree as GraphQL's answers show it; `error` says where in the query it was raised."""
+    where = error or GraphQLError(cause.message)
+    shaped = _shaped(where, cause.message, cause.code, uuid.uuid4().hex)
+    extensions = shaped.extensions or {}
+    if isinstance(cause, InvalidInput):
+        extensions["problems"] = [
+            {"path": p.path, "message": p.message, "mend": p.mend, "code": p.code} for p in cause.problems
+        ]
+    if isinstance(cause, RateLimited):
+        extensions["retryAfterSeconds"] = cause.retry_after
+    return shaped
 
 
 def _shaped(error: GraphQLError, message: str, code: str, correlation_id: str) -> GraphQLError:

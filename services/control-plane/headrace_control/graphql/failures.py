@@ -19,6 +19,8 @@ from headrace.errors import (
     MalformedMessage,
     MessageTooLarge,
     NotFound,
+    RateLimited,
+    TimedOut,
     Unauthenticated,
     Unavailable,
 )
@@ -107,7 +109,9 @@ FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingP
         Forbidden: _plain(ForbiddenType),
         LimitExceeded: _plain(LimitExceededType),
         MessageTooLarge: _plain(LimitExceededType),
+        RateLimited: None,
         Unavailable: _plain(UnavailableType),
+        TimedOut: _plain(UnavailableType),
         BusUnavailable: _plain(UnavailableType),
         DatabaseUnavailable: _plain(UnavailableType),
         LogStoreUnavailable: _plain(UnavailableType),

@@ -1,13 +1,16 @@
 """The limits on operations, as extensions of the schema."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from typing import Any
 
-from graphql import GraphQLError
+from graphql import DocumentNode, GraphQLError, NoSchemaIntrospectionCustomRule, TokenKind
 from graphql.validation import MaxIntrospectionDepthRule
 from headrace.errors import HeadraceError, LimitExceeded
 from strawberry.extensions import SchemaExtension
+from strawberry.types.graphql import OperationType
 
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.cost import CostLimits, TooCostly, check_cost
@@ -15,10 +18,36 @@ from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.scalars import check_json
 
 MAX_TOKENS = 4_000
+# Characters of a query's text: what is large comes in variables.
+MAX_QUERY = 256 * 1024
 LIMITS = CostLimits()
+
+# Of a number that is written in a query.
+MAX_DIGITS = 400
 
 # An escaped NUL in a literal: Postgres can not store it, and nobody means it.
 _NUL = re.compile(r"\\u(?:0000|\{0+\})")
+
+
+# The time limit around the operation that runs now. One on a websocket has no end before it is known to be no
+# subscription, which may last.
+DEADLINE: ContextVar[asyncio.Timeout | None] = ContextVar("DEADLINE", default=None)
+
+
+class Deadline(SchemaExtension):
+    """Sets the time limit for a query or a mutation on a websocket; one by POST has its own."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def on_execute(self) -> Iterator[None]:
+        deadline = DEADLINE.get()
+        if deadline is None or self.execution_context.operation_type is OperationType.SUBSCRIPTION:
+            yield
+            return
+        deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+        yield
+        deadline.reschedule(None)
 
 
 class KeyStillValid(SchemaExtension):
@@ -39,6 +68,16 @@ class KeyStillValid(SchemaExtension):
 class OperationLimits(SchemaExtension):
     """Refuses what is too long, too deep or too costly before graphql-core walks it."""
 
+    def __init__(self, *, introspection: bool) -> None:
+        self._introspection = introspection
+
+    def on_parse(self) -> Iterator[None]:
+        if len(self.execution_context.query or "") > MAX_QUERY:
+            raise LimitExceeded(
+                f"the query is longer than {MAX_QUERY} characters; send what is large in variables"
+            )
+        yield
+
     def on_operation(self) -> Iterator[None]:
         self.execution_context.parse_options["max_tokens"] = MAX_TOKENS
         yield
@@ -48,7 +87,8 @@ class OperationLimits(SchemaExtension):
         if (error := self._refusal()) is not None:
             # With errors there already, Strawberry does not validate.
             context.pre_execution_errors = [error]
-        context.validation_rules = (*context.validation_rules, MaxIntrospectionDepthRule)
+        asked = MaxIntrospectionDepthRule if self._introspection else NoSchemaIntrospectionCustomRule
+        context.validation_rules = (*context.validation_rules, asked)
         yield
 
     def _refusal(self) -> GraphQLError | None:
@@ -59,9 +99,19 @@ class OperationLimits(SchemaExtension):
         try:
             check_json(variables)
             if context.graphql_document is not None:
+                _check_numbers(context.graphql_document)
                 check_cost(context.schema._schema, context.graphql_document, variables, LIMITS)  # noqa: SLF001
         except TooCostly as error:
             return GraphQLError(str(error), extensions={"code": LimitExceeded.code})
         except GraphQLError as error:
             return GraphQLError(error.message, extensions={"code": BAD_QUERY})
         return None
+
+
+def _check_numbers(document: DocumentNode) -> None:
+    """Python refuses to read a number of some thousand digits, in words of its own; no type here holds one."""
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        if token.kind in (TokenKind.INT, TokenKind.FLOAT) and len(token.value or "") > MAX_DIGITS:
+            raise GraphQLError(f"a number has more than {MAX_DIGITS} digits")
+        token = token.next

@@ -12,6 +12,8 @@ from headrace.json_types import Json
 from strawberry.types.scalar import ScalarDefinition
 
 MAX_JSON_DEPTH = 64
+# Values, names included, in one JSON value or in all variables of an operation.
+MAX_JSON_VALUES = 200_000
 
 JSON = NewType("JSON", object)
 
@@ -20,11 +22,16 @@ def check_json(value: Any) -> Json:
     """`value` when Postgres and every JSON reader can hold it.
 
     Refused, by a `GraphQLError` that does not quote: NaN and infinities (RFC 8259, section 6), NUL
-    characters, nesting beyond `MAX_JSON_DEPTH`.
+    characters, nesting beyond `MAX_JSON_DEPTH`, more than `MAX_JSON_VALUES`.
     """
     stack = [(value, 0)]
+    seen = 0
     while stack:
         item, depth = stack.pop()
+        # Counted before they are looked at: a long list is not walked to be refused.
+        seen += 1 + (len(item) if isinstance(item, dict) else 0)
+        if seen + len(stack) + (len(item) if isinstance(item, list | dict) else 0) > MAX_JSON_VALUES:
+            raise GraphQLError(f"JSON holds more than {MAX_JSON_VALUES} values")
         if depth > MAX_JSON_DEPTH:
             raise GraphQLError(f"JSON is nested deeper than {MAX_JSON_DEPTH} levels")
         match item:

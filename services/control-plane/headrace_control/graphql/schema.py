@@ -1,6 +1,7 @@
 """The schema: the slices' fields, joined."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -11,7 +12,7 @@ from headrace_control.apps.action_graphql import ActionMutation, ActionQuery
 from headrace_control.apps.graphql import AppMutation, AppQuery
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
 from headrace_control.graphql.errors import StableErrors
-from headrace_control.graphql.limits import KeyStillValid, OperationLimits
+from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
@@ -66,15 +67,23 @@ class Subscription(RunSubscription, LogsSubscription):
 
 class Schema(strawberry.Schema):
     def process_errors(self, errors: list[Any], execution_context: ExecutionContext | None = None) -> None:
-        """Nothing: Strawberry would log messages that quote data; `StableErrors` reports the unexpected."""
+        """Shape what was raised outside of `StableErrors`' reach, by an extension itself; log nothing, for Strawberry's
+        log would quote data."""
+        errors[:] = [StableErrors().anonymise_error(error) for error in errors]
 
 
-def create_schema() -> Schema:
+def create_schema(*, introspection: bool = False, operation_seconds: float = 30.0) -> Schema:
+    """`introspection`: whether queries may ask for the schema itself."""
     return Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        extensions=[StableErrors, OperationLimits, KeyStillValid],
+        extensions=[
+            StableErrors,
+            partial(OperationLimits, introspection=introspection),
+            KeyStillValid,
+            partial(Deadline, operation_seconds),
+        ],
         config=StrawberryConfig(
             scalar_map={JSON: JSON_SCALAR, datetime: DATE_TIME_SCALAR}, disable_field_suggestions=True
         ),

@@ -5,13 +5,14 @@ would add by itself, so a foreign page can not act for anyone.
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
 
 import orjson
-from cross_web import HTTPException
-from headrace.errors import HeadraceError, Unauthenticated, Unavailable
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from headrace.errors import HeadraceError, TimedOut, Unauthenticated
 from headrace.json_text import read_exact
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,17 +20,25 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError
+from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
+from strawberry.http import GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.auth.origin import origin_of
-from headrace_control.graphql.context import Context, Recheck
+from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import BAD_QUERY
+from headrace_control.graphql.persisted import PersistedQueries
 from headrace_control.graphql.schema import Schema
-from headrace_control.http_errors import error_response, errors_response
+from headrace_control.graphql.sockets import SocketContext, SocketHandler, SocketRules
+from headrace_control.http_errors import error_response, errors_response, refusal
 from headrace_control.services import Services
+from headrace_control.web.policy import HttpPolicy
+from headrace_control.web.rates import Buckets
 
 MAX_BODY = 4 * 1024 * 1024
 MAX_OPERATIONS_PER_SOCKET = 20
@@ -37,19 +46,21 @@ INIT_SECONDS = 10
 # How often an open websocket's key is looked at, so that subscriptions of a key that has ended end too.
 RECHECK_SECONDS = 30.0
 
-_WATCH = "headrace.key_watch"
-
 
 class GraphQLView(GraphQL[Context, None]):
     """The ASGI application behind /graphql."""
+
+    graphql_transport_ws_handler_class = SocketHandler
 
     def __init__(
         self,
         schema: Schema,
         services: Services,
         authenticator: Authenticator,
+        policy: HttpPolicy | None = None,
         recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
+        self._policy = policy = policy or HttpPolicy()
         super().__init__(
             schema,
             graphql_ide=None,
@@ -57,27 +68,48 @@ class GraphQLView(GraphQL[Context, None]):
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
             max_subscriptions_per_connection=MAX_OPERATIONS_PER_SOCKET,
+            allowed_origins=policy.origins,
         )
         self._services, self._authenticator = services, authenticator
-        self._recheck_seconds = recheck_seconds
+        self._rules = SocketRules(
+            policy,
+            Buckets(policy.rate_per_key),
+            PersistedQueries(policy.documents, only=policy.documents_only),
+            recheck_seconds,
+        )
 
     def routes(self, path: str) -> list[Route | WebSocketRoute]:
         return [Route(path, self, methods=["POST"]), WebSocketRoute(path, self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, send)
+            return
+        carried = self._rules.carried
+        if carried.sockets >= self._policy.sockets:
+            await send({"type": "websocket.close", "code": 1013, "reason": ""})
+            return
+        carried.sockets += 1
         try:
-            if scope["type"] == "http":
-                response = await self._answer(Request(scope, receive))
-                await response(scope, receive, send)
-            else:
-                await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send)
         finally:
-            if (watch := scope.get(_WATCH)) is not None:
-                watch.cancel()
+            carried.sockets -= 1
 
     async def _answer(self, request: Request) -> Response:
+        # Browsers send JSON to another origin only after asking; the types that they send unasked are not taken.
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return refusal(415)
         try:
-            return await self.run(request)
+            async with asyncio.timeout(self._policy.operation_seconds) as deadline:
+                return await self.run(request)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            return error_response(
+                TimedOut("the operation took too long and was ended; it may have been done")
+            )
         except HTTPException as refused:
             return errors_response(refused.status_code, refused.reason, {"code": BAD_QUERY})
         except HeadraceError as error:
@@ -85,9 +117,41 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         if isinstance(request, WebSocket):
-            return SocketContext(self._services, request)
+            return SocketContext(self._services, request, self._rules)
         authorization = request.headers.get("authorization")
-        return Context(self._services, await self._authenticator.caller(authorization, origin_of(request)))
+        caller = await self._authenticator.caller(authorization, origin_of(request))
+        self._rules.rates.take(caller.actor.id)
+        return Context(self._services, caller)
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        data = await super().parse_http_body(request)
+        assert isinstance(data, GraphQLRequestData)  # noqa: S101 - `decode_json` refuses lists
+        return replace(data, query=self._rules.queries.text_of(data.query, data.extensions), protocol="http")
+
+    async def execute_single(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        """Queries and mutations: what lasts comes by a websocket, whose key is looked at while it is open."""
+        try:
+            return await self.schema.execute(
+                request_data.query,
+                variable_values=request_data.variables,
+                context_value=context,
+                operation_name=request_data.operation_name,
+                allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
+            )
+        except CannotGetOperationTypeError:
+            raise HTTPException(400, "the query holds no operation of this name") from None
+        except InvalidOperationTypeError:
+            raise HTTPException(400, "subscriptions come by a websocket") from None
+        except MissingQueryError:
+            raise HTTPException(400, "no query was sent") from None
 
     async def on_ws_connect(self, context: Context) -> Any:
         assert isinstance(context, SocketContext)  # noqa: S101 - only websockets connect
@@ -105,20 +169,7 @@ class GraphQLView(GraphQL[Context, None]):
         except Unauthenticated:
             raise ConnectionRejectionError from None
         context.recheck = recheck
-        context.socket.scope[_WATCH] = asyncio.create_task(self._watch(context.socket, recheck))
         return UNSET
-
-    async def _watch(self, socket: WebSocket, recheck: Recheck) -> None:
-        while True:
-            await asyncio.sleep(self._recheck_seconds)
-            try:
-                await recheck()
-            except Unavailable:
-                continue
-            except Exception:
-                # Whatever keeps us from knowing who this is ends it.
-                await socket.close(4403, "Forbidden")
-                return
 
     def decode_json(self, data: str | bytes) -> object:
         """NaN, lone surrogates and endless nesting are refused; bodies were bounded on their way in."""
@@ -131,19 +182,3 @@ class GraphQLView(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> str | bytes:
         return orjson.dumps(data).decode()
-
-
-class SocketContext(Context):
-    """The context of one websocket."""
-
-    def __init__(self, services: Services, socket: WebSocket) -> None:
-        super().__init__(services)
-        self.socket = socket
-
-    @property
-    def key(self) -> str | None:
-        """The Authorization that came with connection_init, else with the handshake: browsers can not set a
-        websocket's headers."""
-        params = self.connection_params if isinstance(self.connection_params, dict) else {}
-        given = params.get("authorization") or self.socket.headers.get("authorization")
-        return given if isinstance(given, str) else None
