@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
+import warm_start
 from databases import fresh_database
 from fixtures_rabbitmq import delete_queues
 from fleet import Backends, Fleet
@@ -27,9 +28,11 @@ async def backends(request: pytest.FixtureRequest, database: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def fleet(backends: Backends, tmp_path: Path) -> AsyncIterator[Fleet]:
+async def fleet(request: pytest.FixtureRequest, backends: Backends, tmp_path: Path) -> AsyncIterator[Fleet]:
     """A bare deployment: the test starts its services."""
-    async with Fleet(backends, tmp_path, _settings()) as fleet:
+    measured = request.node.get_closest_marker("bench") is not None
+    warm = warm_start.possible() and not measured
+    async with Fleet(backends, tmp_path, _settings(), warm=warm) as fleet:
         yield fleet
 
 

@@ -1,6 +1,7 @@
 """All services as real processes, in either profile; started, killed and watched from outside."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -14,9 +15,11 @@ from typing import Any, Self
 
 import asyncpg
 import httpx
+import warm_start
 from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import open_pool
 from headrace_control.tenants.service import bootstrap
+from warm_start import Process
 
 PROJECT = Path(__file__).parent.parent
 
@@ -37,7 +40,7 @@ class Service:
     """One process. `log` is its standard error."""
 
     name: str
-    process: asyncio.subprocess.Process
+    process: Process
     health: str
     log: Path
 
@@ -61,11 +64,12 @@ class Service:
 
 @dataclass
 class Fleet:
-    """A deployment of its own. `settings` are added to every service's environment."""
+    """A deployment of its own. `settings` are added to every service's environment. `warm`: see warm_start."""
 
     backends: Backends
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    warm: bool = field(default_factory=warm_start.possible)
     services: list[Service] = field(default_factory=list)
     api_key: str = ""
 
@@ -80,7 +84,6 @@ class Fleet:
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "HEADRACE_DATABASE_URL": self.backends.database_url,
             "HEADRACE_BUS_URL": self.backends.bus_url,
             "HEADRACE_BUS_NAMESPACE": self.backends.namespace,
@@ -141,10 +144,14 @@ class Fleet:
     ) -> Service:
         log = self.folder / f"{module}.{len(self.services)}.log"
         environment = {**self._environment, "HEADRACE_HEALTH_PORT": str(health_port), **(settings or {})}
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, env=environment, stdout=out, stderr=out, cwd=self.folder
-            )
+        process: Process
+        if self.warm:
+            process = await warm_start.started(module, environment, self.folder, log)
+        else:
+            with log.open("wb") as out:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", module, env=environment, stdout=out, stderr=out, cwd=self.folder
+                )
         service = Service(module, process, f"http://127.0.0.1:{health_port}", log)
         self.services.append(service)
         await self._ready(service)
@@ -198,6 +205,9 @@ async def _leases(db: asyncpg.Connection) -> list[Any]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, below those that connections going out are given (ip(7), ip_local_port_range)."""
+    while True:
+        port = 12_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
