@@ -185,6 +185,14 @@ class Fleet:
     def process_logs(self) -> str:
         return "\n".join(service.log.read_text(errors="replace") for service in self.services)
 
+    def last_words(self, characters: int = 1500) -> str:
+        """How each service is, and the end of what it wrote."""
+        return "\n".join(
+            f"== {s.log.name}: {'running' if s.process.returncode is None else s.process.returncode}\n"
+            + s.log.read_text(errors="replace")[-characters:]
+            for s in self.services[-12:]
+        )
+
 
 async def heartbeat_heard(dsn: str, seconds: float = 30) -> None:
     """Wait until the one runner has the answer to a heartbeat that was sent from now on."""

@@ -234,7 +234,7 @@ class Scenario:
         )
         self.scene.tallies.append(tally)
         assert (tally.lost, tally.duplicated, tally.ok) == (0, 0, tally.attempted), "\n".join(
-            [*wrong, str(tally), self.scene.fleet.process_logs()[-6000:]]
+            [*wrong, str(tally), self.scene.fleet.last_words()]
         )
         return tally
 
