@@ -12,6 +12,7 @@ from headrace.process import opening
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
+from headrace_control.audit.service import AuditService
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.credentials import CredentialService
@@ -94,6 +95,7 @@ def compose(
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base),
         logs=LogService(log_store),
+        audit=AuditService(api_pool),
     )
     for_runs = OpenedForRuns(credentials, secrets, shredding)
     authenticator = Authenticator(api_pool, settings.session_idle)

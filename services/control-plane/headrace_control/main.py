@@ -10,11 +10,12 @@ from headrace.bus.open import open_bus
 from headrace.logstore.open import open_log_store
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
-from headrace.postgres.pool import API, WORKER, open_pool
+from headrace.postgres.pool import API, AUDIT, WORKER, open_pool
 from headrace.process import configure_logging, opening, read_settings, run, until
 from prometheus_client import CollectorRegistry
 
 from headrace_control.app import create_app
+from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import compose
 from headrace_control.dispatch.backlog import Backlog
 from headrace_control.dispatch.relay import Relay
@@ -57,6 +58,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             max_size=settings.pool_size,
             idle_in_transaction_session_timeout=_STALLED,
         )
+        audit_pool = await open_pool(settings.database_url, AUDIT, max_size=1)
     with opening("bus_url"):
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
@@ -107,6 +109,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             sweeper.run(),
             Backlog(worker_pool, bus, registry).run(),
             OpenBreakers(worker_pool, registry).run(),
+            Sealer(audit_pool, registry).run(),
             keep_up(worker_pool, store),
             *(server.serve() for server in servers),
         )
@@ -126,6 +129,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         await store.close()
         await api_pool.close()
         await worker_pool.close()
+        await audit_pool.close()
 
 
 def _internal_tls(settings: ControlPlaneSettings) -> dict[str, Any]:

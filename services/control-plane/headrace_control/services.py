@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
+from headrace_control.audit.service import AuditService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
@@ -44,3 +45,4 @@ class Services:
     messages: MessageService
     callbacks: CallbackService
     logs: LogService
+    audit: AuditService

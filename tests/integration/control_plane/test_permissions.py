@@ -13,11 +13,13 @@ from graphql import (
 )
 from headrace.errors import Forbidden
 from headrace.ids import new_id
+from headrace.postgres.pool import Pool
 from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.permissions import ALLOWED, Permission
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.graphql.context import Context
+from headrace_control.graphql.fields import action_of
 from headrace_control.graphql.schema import create_schema
 
 
@@ -41,10 +43,20 @@ ROOT_FIELDS = [
 PUBLIC = {"query me"}
 
 
-async def test_every_field_asks_for_a_permission_first(composed: Composed) -> None:
+async def test_every_field_asks_for_a_permission_first(composed: Composed, owner: Pool) -> None:
     assert len(ROOT_FIELDS) > 20
     answers = {f"{kind} {name}": await answered(composed, kind, name) for kind, name in ROOT_FIELDS}
     assert {field for field, answer in answers.items() if answer != "FORBIDDEN"} == PUBLIC
+    rows = await owner.fetch("SELECT action FROM audit_inbox WHERE outcome = 'REFUSED'")
+    recorded = {row["action"] for row in rows}
+    # Everyone who may read may subscribe, and a subscription changes nothing.
+    asked = {
+        name: action_of(name) if kind == "mutation" else name
+        for kind, name in ROOT_FIELDS
+        if kind != "subscription" and f"{kind} {name}" not in PUBLIC
+    }
+    forgotten = [name for name, action in asked.items() if action not in recorded]
+    assert not forgotten, f"refused and not recorded: declare {forgotten} with graphql.fields"
 
 
 async def answered(composed: Composed, kind: str, name: str) -> str:

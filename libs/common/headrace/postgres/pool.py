@@ -10,7 +10,7 @@ import orjson
 
 from headrace.errors import Conflict, DatabaseUnavailable
 
-API, WORKER, BUS = "headrace_api", "headrace_worker", "headrace_bus"
+API, WORKER, BUS, AUDIT = "headrace_api", "headrace_worker", "headrace_bus", "headrace_audit"
 
 Pool = asyncpg.Pool
 Db = asyncpg.pool.PoolConnectionProxy | asyncpg.Connection
@@ -62,8 +62,13 @@ async def transaction(pool: Pool) -> AsyncIterator[Db]:
 async def tenant_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
     """One transaction that row-level security confines to `tenant_id`."""
     async with transaction(pool) as db:
-        await db.execute("SELECT set_config('headrace.tenant_id', $1, true)", str(tenant_id))
+        await enter_tenant(db, tenant_id)
         yield db
+
+
+async def enter_tenant(db: Db, tenant_id: UUID) -> None:
+    """From now until the transaction ends, row-level security confines it to `tenant_id`."""
+    await db.execute("SELECT set_config('headrace.tenant_id', $1, true)", str(tenant_id))
 
 
 @contextlib.contextmanager

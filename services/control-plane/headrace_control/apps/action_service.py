@@ -1,7 +1,7 @@
 """Actions: one operation of an app, each change a new revision that never changes."""
 
 from headrace.errors import InvalidInput, NotFound, Problem
-from headrace.json_types import Json
+from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.actions import PARTS, dump_action, parse_action
 from headrace.workflow.document import ActionDefinition
@@ -11,6 +11,7 @@ from headrace.workflow.validate import validate_action
 
 from headrace_control.apps import repository
 from headrace_control.apps.model import Action, Revision, SavedAction
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
@@ -42,6 +43,8 @@ class ActionService:
                 db, caller.tenant_id, found.id, name, data, digest_of(data), caller.actor.id
             )
             actions = await repository.latest_actions(db, caller.tenant_id, [(app, name)])
+            detail: JsonObject = {"revision": actions[app, name].latest.number, "created": created}
+            await record(db, caller, Act("action.save", f"action/{app}/{name}", after=data, detail=detail))
             return SavedAction(actions[app, name], created)
 
     async def get(self, caller: Caller, app: str, name: str) -> Action | None:

@@ -14,6 +14,7 @@ from headrace_control.apps import repository
 from headrace_control.apps.auth_scheme import AuthScheme, dump_scheme, read_scheme, read_url
 from headrace_control.apps.limits import dump_limits, read_limits
 from headrace_control.apps.model import App, AppChanges, AppFields, Keep, NewApp
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.names import name_problems
@@ -35,8 +36,9 @@ class AppService:
         written = _check(new)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             app = await repository.insert_app(db, caller.tenant_id, new.name, written)
-        if app is None:
-            raise Conflict("an app of this name is already there")
+            if app is None:
+                raise Conflict("an app of this name is already there")
+            await record(db, caller, Act("app.create", f"app/{app.name}", after=_content(app)))
         return app
 
     async def update(self, caller: Caller, name: str, changes: AppChanges) -> App:
@@ -59,7 +61,10 @@ class AppService:
                 app.base_url, app.auth
             ):
                 caller.require(Permission.MANAGE_CONNECTIONS)
-            return await repository.update_app(db, caller.tenant_id, app.id, written)
+            updated = await repository.update_app(db, caller.tenant_id, app.id, written)
+            change = Act("app.update", f"app/{name}", _content(app), _content(updated))
+            await record(db, caller, change)
+            return updated
 
     async def delete(self, caller: Caller, name: str) -> App:
         """Delete an app that has neither actions nor connections; revisions are for ever. Raises `Conflict`."""
@@ -72,6 +77,7 @@ class AppService:
             if uses.actions or uses.connections:
                 raise Conflict("the app is in use: it has actions or connections")
             await repository.delete_app(db, caller.tenant_id, app.id)
+            await record(db, caller, Act("app.delete", f"app/{name}", before=_content(app)))
             return app
 
     async def get(self, caller: Caller, name: str) -> App | None:
@@ -92,6 +98,16 @@ class AppService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.list_apps(db, caller.tenant_id, name, limit + 1)
         return page_of(found, limit, lambda app: _APPS.write(app.name))
+
+
+def _content(app: App) -> JsonObject:
+    return {
+        "title": app.title,
+        "baseUrl": app.base_url,
+        "auth": dump_scheme(app.auth),
+        "retry": dump_retry(app.retry) if app.retry else None,
+        "limits": dump_limits(app.limits) if app.limits else None,
+    }
 
 
 def _changed(app: App, changes: AppChanges) -> NewApp:

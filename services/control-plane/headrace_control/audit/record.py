@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
 
 import orjson
 from headrace.ids import new_id
@@ -11,7 +13,7 @@ from headrace.json_types import Json
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Origin
 
 _sql = load("headrace_control.audit")
 
@@ -19,6 +21,31 @@ _sql = load("headrace_control.audit")
 class AuditOutcome(StrEnum):
     DONE = "DONE"
     REFUSED = "REFUSED"
+
+
+class Doer(Protocol):
+    """Who acts, in which tenant, from where; a `Caller` is one."""
+
+    @property
+    def tenant_id(self) -> UUID: ...
+
+    @property
+    def actor(self) -> Actor: ...
+
+    @property
+    def origin(self) -> Origin: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of Headrace, or somebody from outside, that acts for a tenant without a role in it."""
+
+    tenant_id: UUID
+    actor: Actor
+    origin: Origin = field(default_factory=Origin)
+
+
+CONTROL_PLANE = Actor(ActorKind.SERVICE, UUID(int=0), "control-plane")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +64,7 @@ class Act:
     detail: Mapping[str, Json] = field(default_factory=dict)
 
 
-async def record(db: Db, caller: Caller, act: Act) -> None:
+async def record(db: Db, caller: Doer, act: Act) -> None:
     """Keep `act` for good. `db` is in a transaction of the caller's tenant: both are kept, or neither."""
     await db.execute(
         _sql.record,

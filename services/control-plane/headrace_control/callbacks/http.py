@@ -4,6 +4,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from headrace_control.auth.origin import origin_of
 from headrace_control.callbacks.service import CallbackService
 
 
@@ -13,7 +14,7 @@ def callback_routes(callbacks: CallbackService) -> APIRouter:
 
     @router.post("/callbacks/{token}")
     async def take(token: str, request: Request) -> Response:
-        at = await callbacks.take(token, await request.body())
+        at = await callbacks.take(token, await request.body(), origin_of(request))
         body = orjson.dumps({"receivedAt": at.isoformat().replace("+00:00", "Z")})
         return Response(body, 202, media_type="application/json", headers={"cache-control": "no-store"})
 

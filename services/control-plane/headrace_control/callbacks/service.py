@@ -7,11 +7,13 @@ from uuid import UUID
 import structlog
 from headrace.errors import Conflict, Expired, InvalidInput, LimitExceeded, NotFound, Problem
 from headrace.json_text import read_exact
-from headrace.json_types import Json
+from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.postgres.queries import load
 from headrace.workflow.state import ENDED_RUN, MessageKind
 
+from headrace_control.audit.record import Act, Part, record
+from headrace_control.auth.caller import Actor, ActorKind, Origin
 from headrace_control.callbacks.keys import CallbackKeys
 from headrace_control.callbacks.tokens import Token, read_token, write_token
 from headrace_control.internal_api.callbacks import CallbackRun
@@ -54,7 +56,7 @@ class CallbackService:
             for run in runs
         }
 
-    async def take(self, text: str, body: bytes) -> datetime:
+    async def take(self, text: str, body: bytes, origin: Origin | None = None) -> datetime:
         """Send the signal of the address that ends in `text`; when it was taken.
 
         Raises `NotFound` for whatever is no address of an unfinished run, `Expired`, `Conflict` when it was used,
@@ -78,7 +80,13 @@ class CallbackService:
             message = NewMessage(
                 MessageKind.SIGNAL, {"payload": payload}, name=step.name, once=_once(token.step)
             )
-            return (await post_message(db, token.tenant_id, token.run_id, message)).at
+            posted = await post_message(db, token.tenant_id, token.run_id, message)
+            # Who holds the address acts, whoever that is.
+            actor = Actor(ActorKind.CALLBACK, token.run_id, token.step)
+            detail: JsonObject = {"name": step.name, "seq": posted.seq}
+            act = Act("callback.take", f"run/{token.run_id}", after=payload, detail=detail)
+            await record(db, Part(token.tenant_id, actor, origin or Origin()), act)
+            return posted.at
 
     async def _key(self, db: Db, tenant_id: UUID) -> bytes | None:
         try:

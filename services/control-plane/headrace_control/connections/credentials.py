@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, TypeAlias
+from urllib.parse import urlsplit
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import structlog
 from headrace.errors import NotFound, Unavailable
+from headrace.json_types import JsonObject
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.oauth2 import TokenFailure, TokenFailureKind, TokenGrant, request_token
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.document import AuthKind
 
+from headrace_control.audit.record import CONTROL_PLANE, Act, AuditOutcome, Part, record
 from headrace_control.connections import repository
 from headrace_control.connections.assembly import (
     ACCESS_TOKEN,
@@ -131,6 +134,7 @@ class CredentialService:
                 return await self._store(db, tenant_id, sealed, values, outcome)
             case TokenFailure(kind=TokenFailureKind.INVALID_GRANT):
                 await repository.token_refused(db, tenant_id, connection_id, outcome.code)
+                await _refreshed(db, tenant_id, connection_id, AuditOutcome.REFUSED, {"code": outcome.code})
                 return _refused(connection_id, outcome.code)
             case TokenFailure(kind=TokenFailureKind.REJECTED):
                 return TokenRefused(connection_id, outcome.code, outcome.message)
@@ -148,8 +152,21 @@ class CredentialService:
         await repository.put_secrets(db, tenant_id, await self._vault.seal(db, tenant_id, places))
         seconds = None if grant.expires_in is None else min(grant.expires_in, MAX_TOKEN_SECONDS)
         version, expires_at = await repository.token_granted(db, tenant_id, connection_id, seconds)
+        fields: JsonObject = {
+            "version": version,
+            "host": urlsplit(sealed.auth.token_url or "").hostname,
+            "rotated": grant.refresh_token is not None,
+        }
+        await _refreshed(db, tenant_id, connection_id, AuditOutcome.DONE, fields)
         renewed = replace(sealed, token_version=version, token_expires_at=expires_at, token_lasts=True)
         return run_credential(renewed, {**values, **fresh})
+
+
+async def _refreshed(
+    db: Db, tenant_id: UUID, connection_id: UUID, outcome: AuditOutcome, detail: JsonObject
+) -> None:
+    act = Act("token.refresh", f"connection/{connection_id}", outcome=outcome, detail=detail)
+    await record(db, Part(tenant_id, CONTROL_PLANE), act)
 
 
 def _refused(connection_id: UUID, code: str) -> TokenRefused:

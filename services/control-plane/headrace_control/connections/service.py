@@ -1,14 +1,15 @@
 """A tenant's credentials for its apps: written, replaced and deleted here, read by nobody through the API."""
 
 from headrace.errors import Conflict, NotFound
-from headrace.json_types import Json
+from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.reading import Fields, Reading
 
 from headrace_control.apps import repository as apps
 from headrace_control.apps.auth_scheme import AuthScheme
-from headrace_control.apps.limits import Limits, read_limits
+from headrace_control.apps.limits import Limits, dump_limits, read_limits
 from headrace_control.apps.model import Keep
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.connections import repository
@@ -54,7 +55,9 @@ class ConnectionService:
             await repository.put_secrets(
                 db, caller.tenant_id, await self._vault.seal(db, caller.tenant_id, values)
             )
-            return await _found(db, caller, new.name)
+            made = await _found(db, caller, new.name)
+            await record(db, caller, Act("connection.create", _target(made), after=_content(made)))
+            return made
 
     async def update(self, caller: Caller, name: str, changes: ConnectionChanges) -> Connection:
         """Change what is not secret. Another client or other scopes end the access token."""
@@ -76,7 +79,10 @@ class ConnectionService:
             await repository.update_connection(db, caller.tenant_id, connection.id, base_url, config, limits)
             if config != connection.config:
                 await repository.forget_token(db, caller.tenant_id, connection.id)
-            return await _found(db, caller, name)
+            updated = await _found(db, caller, name)
+            change = Act("connection.update", _target(updated), _content(connection), _content(updated))
+            await record(db, caller, change)
+            return updated
 
     async def rotate_secret(self, caller: Caller, name: str, secrets: object) -> Connection:
         """Replace the given secret fields. Access tokens of the old ones end, and so does a token error."""
@@ -95,6 +101,9 @@ class ConnectionService:
                 db, caller.tenant_id, await self._vault.seal(db, caller.tenant_id, values)
             )
             await repository.forget_token(db, caller.tenant_id, connection.id)
+            # Of values not even digests are kept: a short one could be guessed from its digest.
+            detail: JsonObject = {"fields": [*sorted(given)]}
+            await record(db, caller, Act("connection_secret.rotate", _target(connection), detail=detail))
             return await _found(db, caller, name)
 
     async def delete(self, caller: Caller, name: str) -> Connection:
@@ -107,6 +116,9 @@ class ConnectionService:
                     f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
                 )
             await repository.delete_connection(db, caller.tenant_id, connection.id)
+            await record(
+                db, caller, Act("connection.delete", _target(connection), before=_content(connection))
+            )
             return connection
 
     async def get(self, caller: Caller, name: str) -> Connection | None:
@@ -123,6 +135,21 @@ class ConnectionService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.list_connections(db, caller.tenant_id, app, name, limit + 1)
         return page_of(found, limit, lambda connection: _CONNECTIONS.write(connection.name))
+
+
+def _target(connection: Connection) -> str:
+    return f"connection/{connection.name}"
+
+
+def _content(connection: Connection) -> JsonObject:
+    return {
+        "id": str(connection.id),
+        "appId": str(connection.app_id),
+        "baseUrl": connection.base_url,
+        "config": connection.config,
+        "secretFields": [*connection.secret_fields],
+        "limits": dump_limits(connection.limits) if connection.limits else None,
+    }
 
 
 def _limits(reading: Reading, limits: Json) -> Limits | None:

@@ -1,9 +1,11 @@
 """A connection test: one real call with the connection's credential, of which only the outcome is told."""
 
 import re
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from headrace.errors import InvalidInput, NotFound, Problem, Unavailable
+from headrace.json_types import JsonObject
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
@@ -12,6 +14,7 @@ from headrace.workflow.actions import METHODS, endpoint_problem
 from headrace.workflow.document import AuthKind
 
 from headrace_control.apps import repository as apps
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.connections import repository
@@ -36,6 +39,21 @@ class ConnectionTrial:
         caller.require(Permission.USE_CONNECTIONS)
         _check(method, path)
         connection_id, base_url = await self._find(caller, name)
+        result = await self._call(caller, connection_id, base_url, method, path)
+        detail: JsonObject = {
+            "connectionId": str(connection_id),
+            "host": urlsplit(base_url).hostname,
+            "address": result.address,
+            "status": result.status,
+            "code": result.error_code,
+        }
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            await record(db, caller, Act("connection.test", f"connection/{name}", detail=detail))
+        return result
+
+    async def _call(
+        self, caller: Caller, connection_id: UUID, base_url: str, method: str, path: str
+    ) -> TrialResult:
         credential = await self._credential(caller, connection_id)
         if isinstance(credential, TrialResult):
             return credential

@@ -1,10 +1,11 @@
 """How slices declare their fields."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import strawberry
-from headrace.errors import HeadraceError
+from headrace.errors import Forbidden, HeadraceError, NotFound
 from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 
@@ -20,10 +21,53 @@ class TypedFailures(FieldExtension):
         try:
             return await next_(source, info, **kwargs)
         except HeadraceError as error:
+            # What is another tenant's is not found, too: whoever looks for it leaves a trace with its own tenant.
+            if isinstance(error, Forbidden | NotFound):
+                await _refused(info, kwargs, error)
             failure = failure_of(error)
             if failure is None:
                 raise
             return failure
+
+
+class Guarded(FieldExtension):
+    """Records that a caller was refused what it asked to see."""
+
+    async def resolve_async(
+        self, next_: AsyncExtensionResolver, source: Any, info: strawberry.Info, **kwargs: Any
+    ) -> Any:
+        try:
+            return await next_(source, info, **kwargs)
+        except Forbidden as error:
+            await _refused(info, kwargs, error)
+            raise
+
+
+async def _refused(info: strawberry.Info, given: Mapping[str, Any], error: HeadraceError) -> None:
+    context: Any = info.context
+    action = action_of(info.field_name) if info.operation.operation.value == "mutation" else info.field_name
+    await context.services.audit.refused(context.caller, action, _target(action, given), error)
+
+
+def action_of(field: str) -> str:
+    """A mutation's name as the audit has it: `createApiKey` is `api_key.create`."""
+    if field in _SAME:
+        return _SAME[field]
+    verb, noun = re.fullmatch(r"([a-z]+)(\w*)", field).groups()  # type: ignore[union-attr]
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", noun).lower()
+    return f"{words}.{verb}" if words else verb
+
+
+def _target(action: str, given: Mapping[str, Any]) -> str:
+    """What the arguments name, as far as they do."""
+    names = [str(value) for key, value in given.items() if key in _NAMING and isinstance(value, str)]
+    return "/".join([action.partition(".")[0], *names])
+
+
+# Mutations that are one thing done in two ways.
+_SAME = {"startRuns": "run.start"}
+# Arguments that say what a mutation is about; the others may hold anything.
+_NAMING = ("id", "run_id", "app", "name", "step", "workflow")
 
 
 def mutation(resolver: Callable[..., Awaitable[Any]]) -> Any:
@@ -35,7 +79,7 @@ def mutation(resolver: Callable[..., Awaitable[Any]]) -> Any:
 
 def query(resolver: Callable[..., Awaitable[Any]]) -> Any:
     """A field of Query; its docstring is its description. Errors go to the answer's `errors`."""
-    return strawberry.field(resolver=resolver, description=_description(resolver))
+    return strawberry.field(resolver=resolver, description=_description(resolver), extensions=[Guarded()])
 
 
 def field(resolver: Callable[..., Awaitable[Any]]) -> Any:

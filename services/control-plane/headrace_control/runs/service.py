@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from uuid import UUID
 
 from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.state import StepStatus
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
@@ -26,7 +28,7 @@ from headrace_control.runs.model import (
 )
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import StepId
-from headrace_control.runs.starts import MAX_STARTS, start_runs
+from headrace_control.runs.starts import MAX_STARTS, Started, start_runs
 
 _RUNS = Cursor("runs")
 _EVENTS = Cursor("events")
@@ -36,6 +38,8 @@ _NO_CURSOR = Problem("after", "not a cursor of this list", "use a page's endCurs
 
 # A watcher that no notification woke looks by itself.
 REREAD_SECONDS = 5.0
+# How many workflows the audit of a batch of starts names.
+_NAMED = 20
 # How many steps are shown at once, over all runs of a page.
 MAX_STEPS = 5000
 
@@ -60,26 +64,31 @@ class RunService:
         if len(starts) > MAX_STARTS:
             raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await start_runs(db, caller.tenant_id, caller.actor.id, starts, self._parameters)
+            started = await start_runs(db, caller.tenant_id, caller.actor.id, starts, self._parameters)
+            if started.begun:
+                # One for the whole batch: starts are the hot path.
+                await record(db, caller, _start(starts, started))
+            return started.answers
 
     async def cancel(self, caller: Caller, run_id: UUID) -> Run:
         """Ask for the run's end; a runner ends it. See `control.cancel`."""
-        return await self._control(caller, run_id, control.cancel)
+        return await self._control(caller, run_id, control.cancel, "run.cancel")
 
     async def pause(self, caller: Caller, run_id: UUID) -> Run:
         """Ask that the run starts nothing more. See `control.pause`."""
-        return await self._control(caller, run_id, control.pause)
+        return await self._control(caller, run_id, control.pause, "run.pause")
 
     async def resume(self, caller: Caller, run_id: UUID) -> Run:
         """Take a pause back. See `control.resume`."""
-        return await self._control(caller, run_id, control.resume)
+        return await self._control(caller, run_id, control.resume, "run.resume")
 
     async def _control(
-        self, caller: Caller, run_id: UUID, ask: Callable[[Db, UUID, UUID], Awaitable[None]]
+        self, caller: Caller, run_id: UUID, ask: Callable[[Db, UUID, UUID], Awaitable[None]], action: str
     ) -> Run:
         caller.require(Permission.CONTROL_RUNS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             await ask(db, caller.tenant_id, run_id)
+            await record(db, caller, Act(action, f"run/{run_id}"))
             return (await repository.runs_by_id(db, caller.tenant_id, [run_id]))[run_id]
 
     async def get(self, caller: Caller, run_id: UUID) -> Run:
@@ -181,6 +190,15 @@ class RunService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.events(db, caller.tenant_id, places, limit + 1)
         return [page_of(events, limit, lambda e: _EVENTS.write(e.epoch, e.seq)) for events in found]
+
+
+def _start(starts: Sequence[RunStart], started: Started) -> Act:
+    first = started.begun[0]
+    workflows: list[Json] = [*sorted({start.workflow for start in starts})[:_NAMED]]
+    detail: JsonObject = {"workflows": workflows, "started": len(started.begun)}
+    if len(started.begun) > 1:
+        detail |= {"first": str(first), "last": str(started.begun[-1])}
+    return Act("run.start", f"run/{first}", detail=detail)
 
 
 def _in_order(run: StepsOf, keys: Sequence[str], begun: Mapping[str, StepRun]) -> Sequence[StepRun]:

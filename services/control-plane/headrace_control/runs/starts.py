@@ -38,6 +38,14 @@ Answer = Run | HeadraceError
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The run or the error of each start, in their order; and the ids of the runs that are new, in order too."""
+
+    answers: Sequence[Answer]
+    begun: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class _Wish:
     """A start that is well-formed by itself. `digest` is of all that makes two starts the same."""
 
@@ -64,8 +72,8 @@ class _New:
 
 async def start_runs(
     db: Db, tenant_id: UUID, created_by: UUID, starts: Sequence[RunStart], parameters: Parameters
-) -> Sequence[Answer]:
-    """The run or the error of each start, in their order; `db` is inside a tenant's transaction.
+) -> Started:
+    """Start what can be started; `db` is inside a tenant's transaction.
 
     `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
     what is missing or in the way. Runs are minted in order, with this transaction's time in their ids.
@@ -91,10 +99,12 @@ async def start_runs(
         if rule.concurrency:
             limited.append(_limited(tenant_id, one, rule.concurrency))
     if limited:
-        await _insert_limited(db, tenant_id, created_by, new, limited, answers)
+        begun = await _insert_limited(db, tenant_id, created_by, new, limited, answers)
     else:
-        await _insert(db, tenant_id, created_by, new, answers)
-    return [answers[n] for n in range(len(starts))]
+        begun = await _insert(db, tenant_id, created_by, new, answers)
+    return Started(
+        [answers[n] for n in range(len(starts))], [one.run.id for one in new if one.run.id in begun]
+    )
 
 
 def _wish(n: int, start: RunStart, answers: dict[int, Answer]) -> _Wish | None:
@@ -220,7 +230,7 @@ async def _insert_limited(
     new: Sequence[_New],
     limited: Sequence[LimitedStart],
     answers: dict[int, Answer],
-) -> None:
+) -> Collection[UUID]:
     """As `_insert`, where some of the runs may have to wait, or are not wanted now."""
     starts = LimitedStarts(db, tenant_id, limited)
     await starts.lock()
@@ -236,6 +246,7 @@ async def _insert_limited(
     for one in new:
         if one.run.id in waiting:
             answers[one.wish.n] = replace(one.run, wait_reason=ParkReason.CONCURRENCY)
+    return begun
 
 
 async def _insert(

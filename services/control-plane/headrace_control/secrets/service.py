@@ -8,6 +8,7 @@ from headrace.errors import Conflict, InvalidInput, NotFound, Problem
 from headrace.ids import new_id
 from headrace.postgres.pool import Pool, tenant_transaction
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.names import name_problems
@@ -41,7 +42,9 @@ class SecretService:
             secret_id = await repository.lock_secret(db, caller.tenant_id, name) or new_id()
             place = repository.place_of(caller.tenant_id, secret_id)
             (sealed,) = await self._vault.seal(db, caller.tenant_id, {place: value})
-            return await repository.put_secret(db, caller.tenant_id, name, sealed)
+            secret = await repository.put_secret(db, caller.tenant_id, name, sealed)
+            await record(db, caller, Act("secret.set", f"secret/{name}"))
+            return secret
 
     async def delete(self, caller: Caller, name: str) -> Secret:
         """Raises `NotFound`, and `Conflict` while a published version uses it."""
@@ -55,6 +58,7 @@ class SecretService:
                     f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
                 )
             await repository.delete_secret(db, caller.tenant_id, secret.id)
+            await record(db, caller, Act("secret.delete", f"secret/{name}"))
             return secret
 
     async def list(self, caller: Caller, first: int, after: str | None) -> PageOf[Secret]:

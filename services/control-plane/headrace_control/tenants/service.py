@@ -6,11 +6,11 @@ from uuid import UUID
 from headrace.errors import Conflict, NotFound
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
-from headrace.postgres.pool import Db, Pool, tenant_transaction, transaction
+from headrace.postgres.pool import Db, Pool, enter_tenant, tenant_transaction, transaction
 from headrace.workflow.names import NameRule
 
-from headrace_control.audit.record import Act, record
-from headrace_control.auth.caller import Caller
+from headrace_control.audit.record import Act, Doer, Part, record
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.keys import mint_key
 from headrace_control.auth.permissions import Permission
 from headrace_control.auth.roles import Role
@@ -27,6 +27,8 @@ _TENANT_NAME = NameRule(
     "Use lower case letters, digits and `-`, 63 at most, starting with a letter or digit.",
 )
 _FIRST_KEY = WantedKey("first admin", Role.ADMIN)
+# Who has the database has no need of a key.
+_OPERATOR = Actor(ActorKind.SERVICE, UUID(int=0), "bootstrap")
 
 
 class TenantService:
@@ -53,18 +55,21 @@ class TenantService:
             tenant = await repository.insert_tenant(db, tenant_id, name)
             if tenant is None:
                 raise Conflict("a tenant of this name is already there")
-            return NewTenant(tenant, await _issue(db, tenant_id, _FIRST_KEY))
+            made = Part(tenant_id, caller.actor, caller.origin)
+            act = Act("tenant.create", f"tenant/{name}", after=name)
+            await record(db, made, act)
+            key = await _issue(db, made, _FIRST_KEY)
+            # Both have a share in it: the new tenant, and the one whose admin made it.
+            await enter_tenant(db, caller.tenant_id)
+            await record(db, caller, act)
+            return NewTenant(tenant, key)
 
     async def create_api_key(self, caller: Caller, wanted: WantedKey) -> IssuedKey:
         """A new key of the caller's tenant, readable this once. Raises what `checked` does."""
         caller.require(Permission.MANAGE_KEYS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             key = checked(wanted, caller, await repository.now(db), self._longest_key)
-            issued = await _issue(db, caller.tenant_id, key)
-            await record(
-                db, caller, Act("api_key.create", _target(issued.api_key), after=_kept(issued.api_key))
-            )
-            return issued
+            return await _issue(db, caller, key)
 
     async def revoke_api_key(self, caller: Caller, key_id: UUID) -> ApiKey:
         """End a key, from the next request on. Idempotent. Raises `NotFound`."""
@@ -73,7 +78,9 @@ class TenantService:
             key = await repository.revoke_api_key(db, caller.tenant_id, key_id)
             if key is None:
                 raise NotFound("API key")
-            await record(db, caller, Act("api_key.revoke", _target(key), after=_kept(key)))
+            await record(
+                db, caller, Act("api_key.revoke", _target(key), after=_kept(key), detail=_shown(key))
+            )
             return key
 
     async def api_keys(self, caller: Caller, first: int, after: str | None) -> PageOf[ApiKey]:
@@ -100,12 +107,14 @@ async def bootstrap(owner: Pool, tenant_name: str, *, new_key: bool = False) -> 
             tenant = await repository.insert_tenant(db, new_id(), tenant_name, platform=True)
         if tenant is None:
             raise Conflict("a tenant of this name is already there, and it is no platform tenant")
-        return NewTenant(tenant, await _issue(db, tenant.id, _FIRST_KEY))
+        return NewTenant(tenant, await _issue(db, Part(tenant.id, _OPERATOR), _FIRST_KEY))
 
 
-async def _issue(db: Db, tenant_id: UUID, wanted: WantedKey) -> IssuedKey:
-    key = mint_key()
-    return IssuedKey(await repository.insert_api_key(db, tenant_id, wanted, key), key.text)
+async def _issue(db: Db, by: Doer, wanted: WantedKey) -> IssuedKey:
+    minted = mint_key()
+    key = await repository.insert_api_key(db, by.tenant_id, wanted, minted)
+    await record(db, by, Act("api_key.create", _target(key), after=_kept(key), detail=_shown(key)))
+    return IssuedKey(key, minted.text)
 
 
 def _target(key: ApiKey) -> str:
@@ -121,3 +130,7 @@ def _kept(key: ApiKey) -> JsonObject:
         "expiresAt": key.expires_at.isoformat() if key.expires_at else None,
         "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
     }
+
+
+def _shown(key: ApiKey) -> JsonObject:
+    return {"name": key.name, "prefix": key.prefix, "role": key.role.value}

@@ -8,6 +8,7 @@ from uuid import UUID
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.postgres.queries import load
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.vault.envelope import Place
@@ -82,6 +83,7 @@ class KeyRotation:
             key = await (
                 self._vault.active_key(db, tenant_id) if resume else self._vault.replace_key(db, tenant_id)
             )
+            await record(db, caller, Act("data_key.rotate", f"data_key/{key.id}", detail={"resume": resume}))
         resealed = 0
         for table in _TABLES:
             after = (_NOWHERE, "")

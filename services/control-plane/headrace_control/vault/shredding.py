@@ -7,9 +7,11 @@ from uuid import UUID
 import asyncpg
 import structlog
 from headrace.errors import Conflict, InvalidInput, NotFound, Problem
-from headrace.postgres.pool import Pool, tenant_transaction, transaction
+from headrace.json_types import JsonObject
+from headrace.postgres.pool import Pool, enter_tenant, tenant_transaction, transaction
 from headrace.postgres.queries import load
 
+from headrace_control.audit.record import Act, Part, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.vault.keys import KeyProvider
@@ -50,7 +52,7 @@ class KeyShredding:
             raise NotFound("tenant")
         for left in reversed(range(_ATTEMPTS)):
             try:
-                done = await self._delete(tenant_id)
+                done = await self._delete(caller, tenant, tenant_id)
                 break
             except asyncpg.DeadlockDetectedError:
                 # Who writes a secret holds its row and wants the key, we hold the key and want the row.
@@ -60,7 +62,7 @@ class KeyShredding:
         _log.warning("keys shredded", tenant_id=str(tenant_id), data_keys=done.data_keys, values=done.values)
         return done
 
-    async def _delete(self, tenant_id: UUID) -> Shredding:
+    async def _delete(self, caller: Caller, tenant: str, tenant_id: UUID) -> Shredding:
         async with tenant_transaction(self._pool, tenant_id) as db:
             await db.fetch(_sql.lock_data_keys, tenant_id)
             at = await db.fetchval(_sql.mark_shredded, tenant_id)
@@ -74,6 +76,12 @@ class KeyShredding:
             ):
                 values += await db.fetchval(statement, tenant_id)
             data_keys = await db.fetchval(_sql.shred_data_keys, tenant_id)
+            detail: JsonObject = {"dataKeys": data_keys, "values": values}
+            act = Act("tenant_keys.shred", f"tenant/{tenant}", detail=detail)
+            # The tenant is told of it, and so is the platform.
+            await record(db, Part(tenant_id, caller.actor, caller.origin), act)
+            await enter_tenant(db, caller.tenant_id)
+            await record(db, caller, act)
         return Shredding(data_keys, values, at)
 
     async def was_shredded(self, tenant_id: UUID) -> bool:

@@ -6,9 +6,11 @@ from uuid import UUID
 
 import structlog
 from headrace.errors import InvalidInput, Problem
+from headrace.json_types import JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.vault.envelope import SecretUnreadable
@@ -79,6 +81,11 @@ class KeyWrapping:
             if len(rows) < _TENANTS:
                 break
         remaining = sum(key.data_keys for key in await self._keys() if not key.current)
+        provider, wrapped_by = self._provider.wraps_with
+        detail: JsonObject = {"rewrapped": rewrapped, "unreadable": unreadable, "remaining": remaining}
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            act = Act("data_keys.rewrap", f"wrapping_key/{provider}/{wrapped_by}", detail=detail)
+            await record(db, caller, act)
         return Rewrapping(rewrapped, unreadable, remaining)
 
     async def _keys(self) -> list[WrappingKey]:

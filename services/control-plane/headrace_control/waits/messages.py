@@ -8,6 +8,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.state import ENDED_RUN, MessageKind, Place, StepStatus
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.runs.messages import NewMessage, post_message
@@ -49,6 +50,9 @@ class MessageService:
             data: JsonObject = {"payload": signal.payload}
             message = NewMessage(MessageKind.SIGNAL, data, name=signal.name, once=once, by=caller.actor.id)
             posted = await post_message(db, tenant_id, run_id, message)
+            if not posted.again:
+                detail: JsonObject = {"name": signal.name, "seq": posted.seq}
+                await record(db, caller, Act("run.signal", f"run/{run_id}", after=data, detail=detail))
         if not posted.same:
             raise Conflict("the idempotency key was used for another signal")
         return Sent(run_id, posted.seq, posted.at, posted.again)
@@ -89,6 +93,8 @@ class MessageService:
             said = _settlement(settling, caller.actor.name, doubt)
             message = NewMessage(MessageKind.SETTLE, said, step=step, by=caller.actor.id)
             posted = await post_message(db, tenant_id, run_id, message)
+            detail: JsonObject = {"outcome": settling.outcome.value, "reason": settling.reason}
+            await record(db, caller, Act("step.settle", f"step/{run_id}/{step}", after=said, detail=detail))
         return Sent(run_id, posted.seq, posted.at, posted.again)
 
     def _output_problems(self, settling: Settling) -> list[Problem]:

@@ -10,6 +10,7 @@ from headrace.json_types import JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.state import ENDED_RUN, MessageKind
 
+from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
@@ -89,6 +90,9 @@ class WaitService:
             said: JsonObject = {**data, "byId": str(caller.actor.id)}
             message = NewMessage(MessageKind.DECISION, said, step=step, by=caller.actor.id)
             await post_message(db, tenant_id, run_id, message)
+            detail: JsonObject = {"decision": decided.decision, "reason": decision.reason}
+            act = Act("approval.decide", f"approval/{run_id}/{step}", after=data, detail=detail)
+            await record(db, caller, act)
             return replace(wait, status=WaitStatus.DECIDED, decided=decided)
 
     def _form_problems(self, wait: Wait, decision: Decision) -> list[Problem]:

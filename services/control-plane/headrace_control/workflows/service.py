@@ -90,6 +90,9 @@ class WorkflowService:
             version = await repository.save_draft(
                 db, caller.tenant_id, workflow.id, document, source, note, caller.actor.id
             )
+            await record(
+                db, caller, Act("draft.save", _target(version), after=document, detail={"workflow": name})
+            )
         return SavedDraft(version, await self._validated(caller, document))
 
     async def discard_draft(self, caller: Caller, version_id: UUID) -> WorkflowVersion:
@@ -101,6 +104,7 @@ class WorkflowService:
             if version.status is not VersionStatus.DRAFT:
                 raise Conflict("the version is published and stays; deprecate it instead")
             await repository.delete_draft(db, caller.tenant_id, version_id)
+            await record(db, caller, Act("draft.discard", _target(version)))
         return version
 
     async def publish_version(self, caller: Caller, version_id: UUID) -> Published:
@@ -127,8 +131,9 @@ class WorkflowService:
             documents = await repository.documents(db, tenant_id, [version_id])
             if ready is None or documents[version_id] != written:
                 raise Conflict("the draft was saved again meanwhile; look at it and publish once more")
-            version = await repository.publish_draft(db, tenant_id, ready, caller.actor.id)
-            return Published(version, created=True, notices=ready.notices)
+            published = await repository.publish_draft(db, tenant_id, ready, caller.actor.id)
+            await record(db, caller, _publication("version.publish", ready, published))
+            return Published(published, created=True, notices=ready.notices)
 
     async def publish(self, caller: Caller, given: object, note: str | None = None) -> Published:
         """Publish a document in one go, beside the open draft if there is one, which is left alone.
@@ -147,13 +152,11 @@ class WorkflowService:
             newest = await repository.newest_of_status(db, tenant_id, [workflow.id], VersionStatus.PUBLISHED)
             if workflow.id in newest and newest[workflow.id].digest == ready.digest:
                 return Published(newest[workflow.id], created=False, notices=ready.notices)
-            return Published(
-                await repository.insert_published(
-                    db, tenant_id, workflow.id, ready, source, note, caller.actor.id
-                ),
-                created=True,
-                notices=ready.notices,
+            published = await repository.insert_published(
+                db, tenant_id, workflow.id, ready, source, note, caller.actor.id
             )
+            await record(db, caller, _publication("workflow.publish", ready, published))
+            return Published(published, created=True, notices=ready.notices)
 
     async def _validated(self, caller: Caller, data: Json) -> Validated:
         try:
@@ -185,6 +188,7 @@ class WorkflowService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             changed = await repository.deprecate(db, caller.tenant_id, version_id)
             if changed is not None:
+                await record(db, caller, Act("version.deprecate", _target(changed)))
                 return changed
             version = _found(await repository.versions_by_id(db, caller.tenant_id, [version_id]), version_id)
         if version.status is VersionStatus.DRAFT:
@@ -256,6 +260,16 @@ class WorkflowService:
         caller.require(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             return await repository.documents(db, caller.tenant_id, ids)
+
+
+def _target(version: WorkflowVersion) -> str:
+    return f"version/{version.id}"
+
+
+def _publication(action: str, ready: Publishable, version: WorkflowVersion) -> Act:
+    # The whole of it: pinned revisions, children and connections too.
+    detail: JsonObject = {"workflow": ready.workflow, "number": version.number, "digest": ready.digest}
+    return Act(action, _target(version), after=ready.resolved, detail=detail)
 
 
 def _found(versions: Mapping[UUID, WorkflowVersion], version_id: UUID) -> WorkflowVersion:

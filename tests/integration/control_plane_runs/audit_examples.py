@@ -1,0 +1,169 @@
+"""For each mutation of the schema, valid arguments: whatever has to be there first is made here.
+
+Who adds a mutation adds an example: `plain` where nothing has to be made first, `example` else.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace_control.graphql.schema import create_schema
+
+from tests.integration.control_plane_runs.acting import (
+    FAILURE,
+    Client,
+    Fleet,
+    orders,
+    publish,
+    save_draft,
+    started,
+)
+from tests.integration.control_plane_runs.test_approvals import asked
+from tests.integration.control_plane_runs.test_signals import in_doubt, waiting
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The admin of a designed tenant, the admin of the platform, and what runners do."""
+
+    admin: Client
+    platform: Client
+    fleet: Fleet
+
+
+Example = Callable[[Stage], Awaitable[dict[str, Any]]]
+EXAMPLES: dict[str, Example] = {}
+# Done by the platform's admin, not by the tenant's.
+OF_THE_PLATFORM = frozenset({"createTenant", "rewrapDataKeys", "shredTenantKeys"})
+
+_SCHEMA = create_schema()._schema
+MUTATIONS = tuple(_SCHEMA.mutation_type.fields) if _SCHEMA.mutation_type else ()
+
+
+async def mutate(client: Client, field: str, given: dict[str, Any], wanted: str = "") -> Any:
+    """The payload of a mutation: its failure, if it is one, and what is `wanted` of its result."""
+    arguments = _SCHEMA.mutation_type.fields[field].args  # type: ignore[union-attr]
+    declared = ", ".join(f"${name}: {arguments[name].type}" for name in given)
+    passed = ", ".join(f"{name}: ${name}" for name in given)
+    head, call = (f"({declared})", f"({passed})") if given else ("", "")
+    query = f"mutation{head} {{ {field}{call} {{ __typename {wanted} {FAILURE} }} }}"
+    return await client(query, **given)
+
+
+def example(mutation: str) -> Callable[[Example], Example]:
+    def add(make: Example) -> Example:
+        EXAMPLES[mutation] = make
+        return make
+
+    return add
+
+
+def plain(mutation: str, **given: Any) -> None:
+    async def make(_: Stage) -> dict[str, Any]:
+        return given
+
+    EXAMPLES[mutation] = make
+
+
+_APP = {"baseUrl": "http://127.0.0.1:9", "auth": {"kind": "BASIC"}}
+_CONNECTION = {"app": "shop", "config": {"username": "u"}, "secrets": {"password": "a long password"}}
+
+plain("createTenant", name="another")
+plain("createApiKey", name="k", role="VIEWER")
+plain("createApp", input={"name": "made", **_APP})
+plain("updateApp", name="shop", input={"title": "The shop"})
+plain("saveAction", app="shop", name="made", definition={"method": "GET", "endpointTemplate": "/made"})
+plain("createConnection", input={"name": "made", **_CONNECTION})
+plain("updateConnection", name="shop-main", input={"config": {"username": "other"}})
+plain("rotateConnectionSecret", name="shop-main", secrets={"password": "another password"})
+plain("testConnection", name="shop-main")
+plain("setSecret", name="made", value="a long enough value")
+plain("rotateDataKey")
+plain("rewrapDataKeys")
+plain("saveDraft", document=orders(workflow="drafted"))
+plain("publishWorkflow", document=orders(workflow="published"))
+
+
+@example("revokeApiKey")
+async def _revoke(stage: Stage) -> dict[str, Any]:
+    wanted = "... on IssuedApiKey { apiKey { id } }"
+    made = await mutate(stage.admin, "createApiKey", {"name": "r", "role": "VIEWER"}, wanted)
+    return {"id": made["apiKey"]["id"]}
+
+
+@example("deleteApp")
+async def _delete_app(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.admin, "createApp", {"input": {"name": "gone", **_APP}})
+    return {"name": "gone"}
+
+
+@example("deleteConnection")
+async def _delete_connection(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.admin, "createConnection", {"input": {"name": "gone", **_CONNECTION}})
+    return {"name": "gone"}
+
+
+@example("deleteSecret")
+async def _delete_secret(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.admin, "setSecret", {"name": "gone", "value": "a long enough value"})
+    return {"name": "gone"}
+
+
+@example("shredTenantKeys")
+async def _shred(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.platform, "createTenant", {"name": "leaving"})
+    return {"tenant": "leaving", "confirm": "leaving"}
+
+
+@example("discardDraft")
+async def _discard(stage: Stage) -> dict[str, Any]:
+    saved = await save_draft(stage.admin, orders(workflow="discarded"))
+    return {"id": saved["version"]["id"]}
+
+
+@example("publishVersion")
+async def _publish_version(stage: Stage) -> dict[str, Any]:
+    saved = await save_draft(stage.admin, orders(workflow="from-draft"))
+    return {"id": saved["version"]["id"]}
+
+
+@example("deprecateVersion")
+async def _deprecate(stage: Stage) -> dict[str, Any]:
+    made = await publish(stage.admin, orders(workflow="deprecated"))
+    return {"id": made["version"]["id"]}
+
+
+@example("startRun")
+async def _start(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders(workflow="startable"))
+    return {"workflow": "startable", "input": {"order": "1"}}
+
+
+@example("startRuns")
+async def _start_many(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders(workflow="startable"))
+    return {"items": [{"workflow": "startable", "input": {"order": str(n)}} for n in range(3)]}
+
+
+async def _queued(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders())
+    return {"id": await started(stage.admin)}
+
+
+for _asked in ("cancelRun", "pauseRun", "resumeRun"):
+    EXAMPLES[_asked] = _queued
+
+
+@example("decideApproval")
+async def _decide(stage: Stage) -> dict[str, Any]:
+    return {"runId": await asked(stage.admin, stage.fleet), "step": "ok", "decision": "APPROVE"}
+
+
+@example("signalRun")
+async def _signal(stage: Stage) -> dict[str, Any]:
+    return {"runId": await waiting(stage.admin, stage.fleet), "name": "delivered"}
+
+
+@example("settleStep")
+async def _settle(stage: Stage) -> dict[str, Any]:
+    return {"runId": await in_doubt(stage.admin, stage.fleet), "step": "refund", "outcome": "FAILED"}

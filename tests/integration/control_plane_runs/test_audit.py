@@ -1,0 +1,205 @@
+"""The audit: nothing is done, and nothing refused, without a record of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+from headrace.audit_chain import ChainCheck
+from headrace.postgres.pool import AUDIT, open_pool
+from headrace_control.audit.sealer import Sealer
+from headrace_control.graphql.fields import action_of
+from headrace_control.tenants.service import bootstrap
+from prometheus_client import CollectorRegistry
+
+from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
+from tests.integration.control_plane_runs.audit_examples import (
+    EXAMPLES,
+    MUTATIONS,
+    OF_THE_PLATFORM,
+    Stage,
+    mutate,
+)
+from tests.integration.control_plane_runs.test_callbacks import callbacks, waiting  # noqa: F401
+
+_RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
+  auditRecords(filter: $filter, first: $first, after: $after) {
+    items { seq at actorKind actorName action target outcome afterDigest detail correlationId origin entry }
+    pageInfo { hasNextPage endCursor } } }"""
+_CHAIN = """query($first: Int! = 200, $after: String) {
+  auditChain(first: $first, after: $after) { items { entry } pageInfo { hasNextPage endCursor } } }"""
+
+
+@pytest.fixture
+async def sealer(database: str) -> AsyncIterator[Sealer]:
+    pool = await open_pool(database, AUDIT, max_size=2)
+    yield Sealer(pool, CollectorRegistry())
+    await pool.close()
+
+
+@pytest.fixture
+async def platform(http: httpx.AsyncClient, database: str) -> Client:
+    async with await open_pool(database) as owner:
+        return Client(http, (await bootstrap(owner, "platform", new_key=True)).key.text)
+
+
+async def records(client: Client, sealer: Sealer, **wanted: Any) -> list[Any]:
+    """What was recorded until now, newest first."""
+    await sealer.seal_all()
+    return list((await client(_RECORDS, filter=wanted))["items"])
+
+
+async def test_every_mutation_leaves_a_record(
+    acme: Client, platform: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    missing = sorted(set(MUTATIONS) - set(EXAMPLES))
+    assert not missing, f"no example of {missing}: add one to audit_examples.py, with valid arguments"
+    stage = Stage(acme, platform, fleet)
+    forgotten, failed = [], {}
+    for field in MUTATIONS:
+        given = await EXAMPLES[field](stage)
+        before = await kept(admin)
+        answer = await mutate(platform if field in OF_THE_PLATFORM else acme, field, given)
+        if "code" in answer:
+            failed[field] = answer
+        done = [row for i, row in (await kept(admin)).items() if i not in before and row["outcome"] == "DONE"]
+        if not any(row["actor_name"] == "first admin" and row["correlation_id"] for row in done):
+            forgotten.append(field)
+    assert not failed, f"these examples in audit_examples.py are not valid: {failed}"
+    assert not forgotten, (
+        f"{forgotten} did their work and left no record: call `headrace_control.audit.record.record` "
+        "in the transaction that does it"
+    )
+
+
+async def kept(admin: asyncpg.Connection) -> dict[UUID, Any]:
+    return {row["id"]: row for row in await admin.fetch("SELECT * FROM audit_inbox")}
+
+
+async def test_a_record_says_who_did_what_to_what_and_from_where(acme: Client, sealer: Sealer) -> None:
+    designer = await with_role(acme, "DESIGNER")
+    app = {"name": "crm", "baseUrl": "https://crm.example", "auth": {"kind": "NONE"}}
+    await mutate(designer, "createApp", {"input": app})
+    await mutate(designer, "updateApp", {"name": "crm", "input": {"title": "CRM"}})
+    update, create = await records(acme, sealer, target="app/crm")
+    assert (create["actorKind"], create["actorName"], create["action"]) == ("API_KEY", "k", "app.create")
+    assert (create["outcome"], create["origin"]) == ("DONE", "127.0.0.1")
+    assert len(create["correlationId"]) == 32
+    assert (update["action"], update["entry"]["before"]) == ("app.update", create["afterDigest"])
+    assert update["afterDigest"] != create["afterDigest"]
+
+
+async def test_starts_are_one_record_and_a_repeated_start_is_none(acme: Client, sealer: Sealer) -> None:
+    await publish(acme, orders())
+    first = await started(acme, key="once")
+    assert await started(acme, key="once") == first
+    items = [{"workflow": "orders", "input": {"order": str(n)}} for n in range(3)]
+    await mutate(acme, "startRuns", {"items": items})
+    many, one = await records(acme, sealer, action="run.start")
+    assert (one["target"], one["detail"]) == (f"run/{first}", {"workflows": ["orders"], "started": 1})
+    assert (many["detail"]["started"], many["target"]) == (3, f"run/{many['detail']['first']}")
+
+
+async def test_what_is_rolled_back_leaves_no_record(acme: Client, sealer: Sealer) -> None:
+    answer = await mutate(
+        acme, "createApp", {"input": {"name": "shop", "baseUrl": "http://s", "auth": {"kind": "NONE"}}}
+    )
+    assert answer["code"] == "CONFLICT"
+    assert await records(acme, sealer, action="app.create", since="2100-01-01T00:00:00Z") == []
+    before = len(await records(acme, sealer))
+    await mutate(acme, "deleteApp", {"name": "shop"})  # in use: refused in the middle of its transaction
+    assert len(await records(acme, sealer)) == before
+
+
+async def test_refusals_are_the_callers_own(acme: Client, stranger: Client, sealer: Sealer) -> None:
+    await publish(acme, orders())
+    run = await started(acme)
+    viewer = await with_role(acme, "VIEWER")
+    assert (await mutate(viewer, "cancelRun", {"id": run}))["code"] == "FORBIDDEN"
+    assert (await viewer.error("{ apiKeys { items { id } } }"))["extensions"]["code"] == "FORBIDDEN"
+    assert (await mutate(stranger, "cancelRun", {"id": run}))["code"] == "NOT_FOUND"
+    seen, canceled = await records(acme, sealer, outcome="REFUSED")
+    assert (canceled["action"], canceled["target"], canceled["actorName"]) == (
+        "run.cancel",
+        f"run/{run}",
+        "k",
+    )
+    assert canceled["detail"]["code"] == "FORBIDDEN"
+    assert seen["action"] == "apiKeys"
+    (foreign,) = await records(stranger, sealer, outcome="REFUSED")
+    assert (foreign["target"], foreign["detail"]["code"]) == (f"run/{run}", "NOT_FOUND")
+    assert await records(stranger, sealer, actor="k") == []
+
+
+async def test_a_long_name_is_cut(acme: Client, sealer: Sealer) -> None:
+    await mutate(acme, "deleteApp", {"name": "x" * 5000})
+    (refused,) = await records(acme, sealer, outcome="REFUSED")
+    assert refused["target"] == "app/" + "x" * 196
+
+
+async def test_a_taken_callback_is_recorded(
+    acme: Client,
+    fleet: Fleet,
+    sealer: Sealer,
+    callbacks: Any,  # noqa: F811
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    answer = await acme.http.post(run.path(), json={"amount": 3})
+    assert answer.status_code == 202
+    (taken,) = await records(acme, sealer, action="callback.take")
+    assert (taken["actorKind"], taken["actorName"], taken["target"]) == ("CALLBACK", "paid", f"run/{run.run}")
+    assert taken["origin"] == "127.0.0.1"
+
+
+async def test_only_admins_read_the_audit_and_of_their_own_tenant(
+    acme: Client, stranger: Client, sealer: Sealer
+) -> None:
+    assert await records(acme, sealer)
+    for role in ("DESIGNER", "OPERATOR", "APPROVER", "VIEWER"):
+        lesser = await with_role(acme, role)
+        for query in (_RECORDS, _CHAIN, "{ auditHead { seq } }"):
+            assert (await lesser.error(query))["extensions"]["code"] == "FORBIDDEN"
+    ids = {item["entry"]["tenantId"] for item in await records(stranger, sealer)}
+    assert ids.isdisjoint(item["entry"]["tenantId"] for item in await records(acme, sealer))
+
+
+async def test_pages_and_times(acme: Client, sealer: Sealer) -> None:
+    for n in range(4):
+        await mutate(acme, "setSecret", {"name": f"s{n}", "value": "a long enough value"})
+    everything = await records(acme, sealer, action="secret.set")
+    (third, second) = (everything[1], everything[2])
+    page = await acme(_RECORDS, first=2, filter={"action": "secret.set"})
+    rest = await acme(
+        _RECORDS, first=50, after=page["pageInfo"]["endCursor"], filter={"action": "secret.set"}
+    )
+    assert [*page["items"], *rest["items"]] == everything
+    between = await records(acme, sealer, action="secret.set", since=second["at"], until=third["at"])
+    assert between == [second]
+
+
+async def test_the_exported_chain_can_be_verified(acme: Client, sealer: Sealer) -> None:
+    makes = [mutate(acme, "setSecret", {"name": f"s{n}", "value": "a long value"}) for n in range(30)]
+    await asyncio.gather(*makes, sealer.seal_all(), sealer.seal_all())
+    await sealer.seal_all()
+    check, after = ChainCheck(), None
+    while True:
+        page = await acme(_CHAIN, first=20, after=after)
+        for item in page["items"]:
+            check.add(orjson.loads(orjson.dumps(item["entry"])))
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    verdict = check.verdict()
+    head = await acme("{ auditHead { seq hash at } }")
+    assert verdict.finding is None
+    assert (str(verdict.seq), verdict.head.hex()) == (head["seq"], head["hash"])
+    assert verdict.records >= 30
+
+
+def test_actions_are_named_by_their_mutations() -> None:
+    assert action_of("createApiKey") == "api_key.create"
+    assert action_of("startRuns") == action_of("startRun") == "run.start"
