@@ -68,7 +68,7 @@ async def test_issuing_and_revoking_a_key_is_recorded(admin: Client, owner: Pool
     key_id = (await create(admin, Role.VIEWER))["apiKey"]["id"]
     await admin("mutation($id: ID!) { revokeApiKey(id: $id) { ... on ApiKey { id } } }", id=key_id)
     rows = await owner.fetch(
-        "SELECT action, target, actor_name FROM audit_inbox WHERE target LIKE 'api_key/%'"
+        "SELECT action, target, actor_name FROM audit_inbox WHERE target = $1", f"api_key/{key_id}"
     )
     assert {(row["action"], row["target"]) for row in rows} == {
         ("api_key.create", f"api_key/{key_id}"),
