@@ -70,6 +70,8 @@ _CONNECTION = {"app": "shop", "config": {"username": "u"}, "secrets": {"password
 
 plain("createTenant", name="another")
 plain("createApiKey", name="k", role="VIEWER")
+plain("inviteMember", email="kim@example.com", role="VIEWER")
+plain("setPolicyRule", app="shop", approvalClass="B")
 plain("createApp", input={"name": "made", **_APP})
 plain("updateApp", name="shop", input={"title": "The shop"})
 plain("saveAction", app="shop", name="made", definition={"method": "GET", "endpointTemplate": "/made"})
@@ -89,6 +91,38 @@ async def _revoke(stage: Stage) -> dict[str, Any]:
     wanted = "... on IssuedApiKey { apiKey { id } }"
     made = await mutate(stage.admin, "createApiKey", {"name": "r", "role": "VIEWER"}, wanted)
     return {"id": made["apiKey"]["id"]}
+
+
+async def _invited(stage: Stage, email: str) -> str:
+    wanted = "... on IssuedInvitation { member { id } }"
+    made = await mutate(stage.admin, "inviteMember", {"email": email, "role": "VIEWER"}, wanted)
+    return str(made["member"]["id"])
+
+
+@example("revokeInvitation")
+async def _revoke_invitation(stage: Stage) -> dict[str, Any]:
+    return {"id": await _invited(stage, "revoked@example.com")}
+
+
+@example("changeMemberRole")
+async def _change_role(stage: Stage) -> dict[str, Any]:
+    return {"id": await _invited(stage, "changed@example.com"), "role": "OPERATOR"}
+
+
+@example("removeMember")
+async def _remove_member(stage: Stage) -> dict[str, Any]:
+    return {"id": await _invited(stage, "removed@example.com")}
+
+
+@example("revokeSessions")
+async def _revoke_sessions(stage: Stage) -> dict[str, Any]:
+    return {"member": await _invited(stage, "logged-in@example.com")}
+
+
+@example("removePolicyRule")
+async def _remove_rule(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.admin, "setPolicyRule", {"app": "bank", "approvalClass": "B"})
+    return {"app": "bank", "reason": "as before"}
 
 
 @example("deleteApp")

@@ -59,7 +59,7 @@ def codes(payload: Any) -> dict[str, str]:
 
 async def acts(admin: asyncpg.Connection) -> list[tuple[str, str, str]]:
     rows = await admin.fetch("SELECT action, target, outcome FROM audit_inbox ORDER BY id")
-    known = ("policyRule.set", "policyRule.remove", "workflow.publish")
+    known = ("policy_rule.set", "policy_rule.remove", "workflow.publish")
     return [(r["action"], r["target"], r["outcome"]) for r in rows if r["action"] in known]
 
 
@@ -100,11 +100,12 @@ async def test_a_rule_tightens_freely_and_loosens_with_a_reason(
     removed = await remove_rule(acme, "shop", "refund-now", "it was a mistake")
     assert removed["rule"]["approvalClass"] == "C"
     assert (await remove_rule(acme, "shop", "refund-now", "again"))["code"] == "NOT_FOUND"
-    target = "policyRule/shop/refund-now"
+    target = "policy_rule/shop/refund-now"
     assert await acts(admin) == [
-        ("policyRule.set", target, "DONE"),
-        ("policyRule.set", target, "DONE"),
-        ("policyRule.remove", target, "DONE"),
+        ("policy_rule.set", target, "DONE"),
+        ("policy_rule.set", target, "DONE"),
+        ("policy_rule.remove", target, "DONE"),
+        ("policy_rule.remove", target, "REFUSED"),
     ]
 
 
@@ -177,7 +178,7 @@ async def test_class_c_can_not_be_published_and_the_refusal_is_kept(
     assert "POLICY_FORBIDDEN" in {problem["code"] for problem in draft["problems"]}
     assert (await publish_version(acme, draft["version"]["id"]))["code"] == "INVALID_INPUT"
     assert await acts(admin) == [
-        ("policyRule.set", "policyRule/shop/refund", "DONE"),
+        ("policy_rule.set", "policy_rule/shop/refund", "DONE"),
         ("workflow.publish", "workflow/orders", "REFUSED"),
         ("workflow.publish", "workflow/orders", "REFUSED"),
     ]

@@ -6,7 +6,8 @@ import strawberry
 
 from headrace_control.audit import model
 from headrace_control.audit.record import AuditOutcome
-from headrace_control.auth.caller import ActorKind
+from headrace_control.auth.caller import Actor
+from headrace_control.graphql.actors import ActorType
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.fields import query
 from headrace_control.graphql.pages import Page, page
@@ -21,9 +22,7 @@ class AuditRecordType:
     id: strawberry.ID
     seq: strawberry.ID = strawberry.field(description="Its place in the tenant's chain, a whole number.")
     at: datetime
-    actor_kind: ActorKind
-    actor_id: strawberry.ID
-    actor_name: str = strawberry.field(description="The name of the key, the e-mail address of the member.")
+    actor: ActorType
     action: str = strawberry.field(description="Such as `app.create`.")
     target: str = strawberry.field(description="Such as `app/shop`.")
     outcome: AuditOutcome
@@ -45,9 +44,7 @@ class AuditRecordType:
             id=strawberry.ID(str(record.id)),
             seq=strawberry.ID(str(record.seq)),
             at=record.at,
-            actor_kind=record.actor_kind,
-            actor_id=strawberry.ID(str(record.actor_id)),
-            actor_name=record.actor_name,
+            actor=ActorType.of(Actor(record.actor_kind, record.actor_id, record.actor_name)),
             action=record.action,
             target=record.target,
             outcome=record.outcome,

@@ -51,8 +51,8 @@ async def _refused(info: strawberry.Info, given: Mapping[str, Any], error: Headr
 
 def action_of(field: str) -> str:
     """A mutation's name as the audit has it: `createApiKey` is `api_key.create`."""
-    if field in _SAME:
-        return _SAME[field]
+    if field in _NAMED:
+        return _NAMED[field]
     verb, noun = re.fullmatch(r"([a-z]+)(\w*)", field).groups()  # type: ignore[union-attr]
     words = re.sub(r"(?<!^)(?=[A-Z])", "_", noun).lower()
     return f"{words}.{verb}" if words else verb
@@ -64,10 +64,15 @@ def _target(action: str, given: Mapping[str, Any]) -> str:
     return "/".join([action.partition(".")[0], *names])
 
 
-# Mutations that are one thing done in two ways.
-_SAME = {"startRuns": "run.start"}
+# Mutations whose acts have other names.
+_NAMED = {
+    "startRuns": "run.start",
+    "revokeInvitation": "member.revoke_invitation",
+    "changeMemberRole": "member.change_role",
+    "revokeSessions": "member.revoke_sessions",
+}
 # Arguments that say what a mutation is about; the others may hold anything.
-_NAMING = ("id", "run_id", "app", "name", "step", "workflow")
+_NAMING = ("id", "run_id", "app", "name", "action", "step", "workflow", "tenant", "member")
 
 
 def mutation(resolver: Callable[..., Awaitable[Any]]) -> Any:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import strawberry
 
-from headrace_control.auth.caller import Actor, ActorKind
 from headrace_control.auth.permissions import Permission
 from headrace_control.auth.roles import Role
+from headrace_control.graphql.actors import ActorType
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
@@ -18,18 +18,6 @@ from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.tenants.graphql import TenantType
 
 strawberry.enum(model.MemberStatus, description="Where a member stands.")
-strawberry.enum(ActorKind, description="What kind of somebody acts.")
-
-
-@strawberry.type(name="Actor", description="Who acts.")
-class ActorType:
-    kind: ActorKind
-    id: strawberry.ID
-    name: str = strawberry.field(description="The key's name, or the member's e-mail address.")
-
-    @classmethod
-    def of(cls, actor: Actor) -> "ActorType":
-        return cls(kind=actor.kind, id=strawberry.ID(str(actor.id)), name=actor.name)
 
 
 @strawberry.type(name="Me", description="The caller, as the services see it.")

@@ -66,8 +66,8 @@ class PolicyService:
                 db,
                 caller,
                 Act(
-                    "policyRule.set",
-                    f"policyRule/{rule.name}",
+                    "policy_rule.set",
+                    f"policy_rule/{rule.name}",
                     before=there.as_json() if there else None,
                     after=rule.as_json(),
                     detail={
@@ -97,7 +97,7 @@ class PolicyService:
                 raise InvalidInput([_no_reason()])
             await repository.delete_rule(db, tenant_id, rule)
             detail = {"was": rule.approval_class.value, "loosens": loose, "reason": reason}
-            act = Act("policyRule.remove", f"policyRule/{rule.name}", before=rule.as_json(), detail=detail)
+            act = Act("policy_rule.remove", f"policy_rule/{rule.name}", before=rule.as_json(), detail=detail)
             await record(db, caller, act)
         return RemovedRule(rule)
 
