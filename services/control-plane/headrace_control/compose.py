@@ -31,6 +31,7 @@ from headrace_control.services import Services
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.open import OpenKeys
+from headrace_control.vault.output_keys import OutputKeys
 from headrace_control.vault.rotation import KeyRotation
 from headrace_control.vault.shredding import KeyShredding
 from headrace_control.vault.vault import Vault
@@ -97,7 +98,7 @@ def compose(
         logs=LogService(log_store),
         audit=AuditService(api_pool),
     )
-    for_runs = OpenedForRuns(credentials, secrets, shredding)
+    for_runs = OpenedForRuns(credentials, secrets, OutputKeys(api_pool, vault), shredding)
     authenticator = Authenticator(api_pool, settings.session_idle)
     return Composed(services, authenticator, for_runs, credentials, pools, keys)
 

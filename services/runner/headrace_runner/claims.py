@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,8 +13,10 @@ from uuid import UUID
 import structlog
 from headrace.errors import HeadraceError, InvalidInput, NotFound, Unavailable
 from headrace.messages import Job
+from headrace.sealed_outputs import OutputUnreadable
 from headrace.workflow.document import Version
 from headrace.workflow.graph import Graph
+from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing
 from headrace.workflow.version import load_version
 from rpds import HashTrieMap
@@ -22,6 +25,7 @@ from headrace_runner.control_plane import ControlPlane
 from headrace_runner.inbox import read_messages
 from headrace_runner.lease import HeldRun, Lease
 from headrace_runner.run_pass import RunPass
+from headrace_runner.sensitive import opened
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +83,10 @@ class ClaimedRun:
     undoes: UUID | None = None
     # Why none of its steps can be done.
     failure: Failure | None = None
+    # By run, this one's first: what its sensitive outputs are sealed with, and those of the run that it undoes.
+    output_keys: Mapping[UUID, bytes] = field(repr=False, default_factory=dict)
+    # What was found sealed in the checkpoint.
+    revealed: tuple[Leaf, ...] = field(repr=False, default=())
 
 
 class Claimer:
@@ -202,9 +210,11 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
     if given["undoes"] is not None:
         undoing = Undoing(RunStatus.SUCCESS)
     inbox = read_messages(given["inbox"])
+    keys = {UUID(run_id): b64decode(key) for run_id, key in (given.get("output_keys") or {}).items()}
+    steps, revealed, unreadable = _opened(claim.tenant_id, keys, given["steps"])
     state = RunState(
         RunStatus.COMPENSATING if given["compensating"] else RunStatus.RUNNING,
-        HashTrieMap({row["key"]: _step(row) for row in given["steps"]}),
+        HashTrieMap({row["key"]: _step(row) for row in steps}),
         cancel=given["cancel"],
         pause=given["pause"],
         undoing=undoing,
@@ -232,8 +242,26 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given.get("callbacks") or {},
         given["depth"],
         UUID(given["undoes"]) if given["undoes"] else None,
-        Failure.from_json(given.get("failure")),
+        Failure.from_json(given.get("failure")) or unreadable,
+        keys,
+        tuple(revealed),
     )
+
+
+def _opened(
+    tenant_id: UUID, keys: Mapping[UUID, bytes], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Leaf], Failure | None]:
+    """The rows with their outputs as they were, what was sealed in them, and why they can not be read, if so."""
+    steps: list[Mapping[str, Any]] = []
+    revealed: list[Leaf] = []
+    for row in rows:
+        try:
+            output, found = opened(tenant_id, keys, row["key"], row["output"])
+        except OutputUnreadable:
+            return [*rows], [], Failure("OUTPUT_UNREADABLE", "a sensitive output of the run can not be read")
+        steps.append({**row, "output": output})
+        revealed += found
+    return steps, revealed, None
 
 
 def _step(row: Mapping[str, Any]) -> StepState:

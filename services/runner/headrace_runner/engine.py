@@ -29,6 +29,7 @@ from headrace.workflow.commands import (
 from headrace.workflow.decide import decide
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.keys import RowKey, read_key
+from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import (
     EventKind,
     Failure,
@@ -48,6 +49,7 @@ from headrace_runner.reporting import RunReport
 from headrace_runner.rows import place_of, step_of
 from headrace_runner.run_log import RunLog
 from headrace_runner.scopes import Scopes
+from headrace_runner.sensitive import Sensitive
 from headrace_runner.steps.protocol import StepContext
 
 
@@ -65,8 +67,9 @@ class Engine:
         self.parts, self.run, self.report, self.log = parts, run, report, log
         self.redactor = redactor
         self.held, self._credentials = held, credentials
+        self.sensitive = _sensitive_of(run)
         self.history = RunHistory(
-            run.graph, run.state, dict(run.begun), report, parts.clock, lambda: self.redactor
+            run.graph, run.state, dict(run.begun), report, parts.clock, lambda: self.redactor, self.sensitive
         )
         self._running: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -181,6 +184,14 @@ class Engine:
             case _:
                 assert_never(command)
 
+    def shown(self, value: Json) -> Json:
+        """`value` for a record: without credentials, and without what is sensitive."""
+        return self.sensitive.hidden(self.redactor.value(value))
+
+    def words(self) -> Redactor:
+        """What the words of log records are searched with."""
+        return self.sensitive.merged(self.redactor)
+
     # -- steps ---------------------------------------------------------------------------------------------
 
     def _start(self, row: str) -> bool:
@@ -294,6 +305,7 @@ class Engine:
             secret_scope=self.scopes.scope(self.run.secrets, key),
             credentials=self._credentials,
             redactor=lambda: self.redactor,
+            sensitive=self.sensitive,
             log=self.log.write,
             now=self.parts.clock.now,
             may_call=lambda: self.parts.lease.may_call(self.held),
@@ -311,3 +323,13 @@ class Engine:
         if self._deadline is None or self._late or self.history.state.undoing:
             return None
         return max((self._deadline - self.parts.clock.now()).total_seconds(), 0.001)
+
+
+def _sensitive_of(run: ClaimedRun) -> Sensitive:
+    """What is known to be sensitive from the start: of the input, by the parameters' schema, and of the checkpoint."""
+    sensitive = Sensitive(run.tenant_id, run.run_id, run.output_keys.get(run.run_id))
+    if run.output_keys:
+        sensitive.learn(run.revealed)
+        marks = Marks.of(run.version.document.parameters or {})
+        sensitive.learn(marks.leaves(run.input) if marks else ())
+    return sensitive

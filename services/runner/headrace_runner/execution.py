@@ -6,7 +6,7 @@ from typing import Protocol
 
 from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
-from headrace.redaction import Redactor, truncate
+from headrace.redaction import truncate
 from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.keys import Part
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
@@ -37,12 +37,13 @@ class Advancing(Protocol):
     parts: EngineParts
     held: HeldRun
     report: RunReport
-    redactor: Redactor
     history: RunHistory
     scopes: Scopes
     outcomes: Outcomes
 
     def stopping(self) -> bool: ...
+
+    def shown(self, value: Json) -> Json: ...
 
 
 class StepExecution:
@@ -99,7 +100,7 @@ class StepExecution:
         """The step is not attempted: it waits for a time, a person, a message or a child run."""
         data: JsonObject = {"wait": waiting.wait}
         if waiting.record is not None:
-            data["input"] = truncate(self._run.redactor.value(waiting.record), RECORD_LIMIT)
+            data["input"] = truncate(self._run.shown(waiting.record), RECORD_LIMIT)
         self._run.history.emit(EventKind.WAITING, self._key, data)
         kind = str(waiting.wait["kind"]).lower()
         self._context.log(LogLevel.INFO, f"step {self._key} waits: {kind}", step=self._key)
@@ -120,7 +121,7 @@ class StepExecution:
             return False  # and nothing is announced: a call that was not sent would count as one in doubt
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
-            data["input"] = truncate(self._run.redactor.value(prepared.record), RECORD_LIMIT)
+            data["input"] = truncate(self._run.shown(prepared.record), RECORD_LIMIT)
         self._run.history.emit(EventKind.STARTED, self._key, data)
         if prepared.side_effect:
             # Everything written so far, the results of the steps before among it, is confirmed before the

@@ -15,6 +15,7 @@ from headrace.workflow.state import Change, EventKind, RunState, StepStatus, fol
 from headrace_runner.clock import Clock
 from headrace_runner.reporting import RunReport
 from headrace_runner.retry import retries_of
+from headrace_runner.sensitive import Sensitive
 
 # A step's output, and all outputs of a run together: what a checkpoint, a claim's answer and a message can carry.
 MAX_OUTPUT_BYTES = 1024 * 1024
@@ -39,9 +40,11 @@ class RunHistory:
         report: RunReport,
         clock: Clock,
         redactor: Callable[[], Redactor],
+        sensitive: Sensitive,
     ) -> None:
         self.state, self.frontier, self.begun = state, Frontier(graph, state), begun
         self._graph, self._report, self._clock, self._redactor = graph, report, clock, redactor
+        self._sensitive = sensitive
         self._retries: int | None = None
         self._output_bytes = sum(
             len(orjson.dumps(row.output)) for row in state.steps.values() if row.output is not None
@@ -49,14 +52,18 @@ class RunHistory:
 
     def emit(self, kind: EventKind, step: str | None, data: JsonObject) -> None:
         """Write an event and fold it. What is written and what is folded are the same, redacted, data: a
-        resumed run sees exactly what this one saw."""
+        resumed run sees exactly what this one saw. But for sensitive values of an output: they are written sealed,
+        and opened when the run is resumed."""
         clean = self._clean(data)
         if step and data.get("status") == StepStatus.FAILED and self._unhandled(read_key(step)):
             clean["unhandled"] = True
         now = self._clock.now()
         if kind is EventKind.STARTED and step is not None:
             self.begun[step] = now
-        place = self._report.emit(kind, now, step, clean)
+        written = clean
+        if step is not None and "output" in clean:
+            written = {**clean, "output": self._sensitive.sealed(step, clean["output"])}
+        place = self._report.emit(kind, now, step, written)
         before = self.state
         self.state = fold(before, Change(kind, step, clean, place))
         if step:
@@ -77,7 +84,8 @@ class RunHistory:
         clean: JsonObject = {}
         for name, value in data.items():
             if name in _TENANTS_WORDS:
-                clean[name] = self._redactor().value(value)
+                redacted = self._redactor().value(value)
+                clean[name] = redacted if name == "output" else self._sensitive.hidden(redacted)
             elif name == "wait" and isinstance(value, dict):
                 clean[name] = self._clean(value)
             else:
@@ -100,7 +108,7 @@ class RunHistory:
     def keep(self, output: Json) -> bool:
         """Whether there is room for a step's output beside those that the run has already."""
         try:
-            size = len(orjson.dumps(output))
+            size = len(orjson.dumps(self._sensitive.sealed("", output)))
         except TypeError:
             return False
         if size > MAX_OUTPUT_BYTES or self._output_bytes + size > MAX_RUN_OUTPUT_BYTES:

@@ -5,7 +5,6 @@ ack.
 """
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 from headrace.bus.port import Delivery, Reject
@@ -107,9 +106,7 @@ class Worker:
         # Who has a callback's address may use it: its last part is the permission.
         tokens = [address.rsplit("/", 1)[-1] for address in run.callbacks.values()]
         redactor = Redactor([*run.secrets.values(), *_secrets(credentials), *tokens])
-        log = RunLog(
-            self._reporting, self._parts.clock, run.tenant_id, run.run_id, _redactor_of(lambda: engine)
-        )
+        log = RunLog(self._reporting, self._parts.clock, run.tenant_id, run.run_id, lambda: engine.words())
         engine = Engine(self._parts, run, claim.held, report, log, credentials, redactor)
         self._engines.add(engine)
         try:
@@ -120,7 +117,3 @@ class Worker:
 
 def _secrets(credentials: RunCredentials) -> list[str]:
     return [secret for credential in credentials.all() for secret in credential.secrets()]
-
-
-def _redactor_of(engine: Callable[[], Engine]) -> Callable[[], Redactor]:
-    return lambda: engine().redactor

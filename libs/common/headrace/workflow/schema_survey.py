@@ -35,6 +35,7 @@ STORED_MAP = frozenset({"$defs", "definitions"})
 REFUSED = frozenset(
     {"$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$vocabulary"}
 )
+SENSITIVE = "x-sensitive"
 DIALECTS = frozenset(
     {
         "https://json-schema.org/draft/2020-12/schema",
@@ -99,6 +100,8 @@ class Survey:
             )
         if pointer and "$id" in schema:
             self._refuse(pointer, "`$id` may stand at the top only", "Take it away.")
+        if not isinstance(schema.get(SENSITIVE, False), bool):
+            self._refuse(pointer, f"`{SENSITIVE}` is true or false", "Write `true`, or leave it out.")
         dialect = schema.get("$schema")
         if dialect is not None and dialect not in DIALECTS:
             self._refuse(pointer, "only JSON Schema 2020-12 is supported", "Leave `$schema` out.")

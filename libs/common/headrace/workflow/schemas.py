@@ -17,6 +17,7 @@ from headrace.workflow.json_rules import canonical
 from headrace.workflow.paths import at_index, at_name
 from headrace.workflow.schema_cost import Cost, analyse
 from headrace.workflow.schema_weights import PATTERN, REGEX_SIZE
+from headrace.workflow.sensitive import Marks
 from headrace.workflow.value_size import Size, size_of
 from headrace.workflow.values import kind_of
 
@@ -55,10 +56,11 @@ def compile_schema(schema: Json) -> "SchemaValidator":
 
 @dataclass(frozen=True, slots=True)
 class SchemaValidator:
-    """A compiled schema. May be shared; holds no value."""
+    """A compiled schema. May be shared; holds no value. `marks` say what is sensitive, if anything is."""
 
     cost: Cost
     _validator: jsonschema_rs.Draft202012Validator
+    marks: Marks | None = None
 
     def validate(self, value: Json, path: str = "") -> list[Problem]:
         """What does not fit, at most `MAX_PROBLEMS` things, each with its place under `path`.
@@ -158,7 +160,7 @@ def _inspect(schema: Json, path: str) -> tuple[SchemaValidator | None, list[Prob
         return None, [Problem(place, f"{keyword} has a value that can not be used", mend, "BAD_SCHEMA")]
     except (ValueError, jsonschema_rs.ReferencingError):
         return None, [Problem(path, "the schema can not be used", "Check its references.", "BAD_SCHEMA")]
-    return SchemaValidator(cost, validator), []
+    return SchemaValidator(cost, validator, Marks.of(schema)), []
 
 
 def _refuse(_uri: str) -> Json:

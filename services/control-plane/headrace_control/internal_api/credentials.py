@@ -20,5 +20,8 @@ class RunCredentials(Protocol):
     async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
         """The values of these secrets by name; one that is gone is left out."""
 
+    async def output_keys(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, str] | None:
+        """What these runs' sensitive outputs are sealed with, in base64; None when it does not open."""
+
     async def failure(self, tenant_id: UUID) -> Mapping[str, str] | None:
         """Why nothing of the tenant's opens for good, as `code` and `message`; None: it is not so."""

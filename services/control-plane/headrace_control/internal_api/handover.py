@@ -12,6 +12,7 @@ from uuid import UUID
 
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
+from headrace.workflow.sensitive import is_marked
 
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
@@ -24,6 +25,11 @@ VERSIONS_KEPT = 500
 # Step outputs in one answer to a claim.
 ANSWER_BYTES = 16 * 1024 * 1024
 
+_UNREADABLE = {
+    "code": "OUTPUT_UNREADABLE",
+    "message": "the key of the run's sensitive outputs does not open with the master key that the control plane has",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class _Version:
@@ -35,6 +41,7 @@ class _Version:
     connections: tuple[UUID, ...]
     secrets: Mapping[str, str]  # env name -> name of the tenant's secret
     signals: tuple[SignalStep, ...]
+    sensitive: bool  # a schema of it marks values
 
 
 class Handover:
@@ -96,8 +103,10 @@ class Handover:
                 "connections": {},
                 "secrets": {},
                 "failure": None,
+                "output_keys": {},
             }
         await self._add_credentials(rows, versions, given)
+        await self._add_output_keys(rows, versions, given)
         await self._add_callbacks(rows, versions, given)
         known = set(have)
         documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
@@ -130,6 +139,23 @@ class Handover:
                     env: values[name] for env, name in version.secrets.items() if name in values
                 }
 
+    async def _add_output_keys(
+        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+    ) -> None:
+        wanted: dict[UUID, dict[UUID, list[UUID]]] = defaultdict(dict)
+        for row in rows:
+            if versions[row["version_id"]].sensitive:
+                origin = [row["undoes_run_id"]] if row["undoes_run_id"] is not None else []
+                wanted[row["tenant_id"]][row["id"]] = [row["id"], *origin]
+        for tenant_id, runs in wanted.items():
+            keys = await self._credentials.output_keys(
+                tenant_id, sorted({i for own in runs.values() for i in own})
+            )
+            failure = None if keys else await self._credentials.failure(tenant_id) or _UNREADABLE
+            for run_id, own in runs.items():
+                given[run_id]["output_keys"] = {str(i): keys[i] for i in own} if keys else {}
+                given[run_id]["failure"] = given[run_id]["failure"] or failure
+
     async def _add_callbacks(
         self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
     ) -> None:
@@ -155,6 +181,7 @@ class Handover:
                         tuple(UUID(i) for i in resolved.get("connections", {}).values()),
                         _secret_names(resolved),
                         tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
+                        is_marked(resolved),
                     )
         found = {i: self._versions[i] for i in ids}
         for i in ids:

@@ -3,7 +3,9 @@
 from datetime import datetime
 
 import strawberry
-from headrace.json_types import JsonObject
+from headrace.json_types import Json, JsonObject
+from headrace.redaction import MARKER
+from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.graphql.context import Info
@@ -192,9 +194,12 @@ class RunType:
 
     @field
     async def input(self, info: Info) -> JSON | None:
-        """What the run was started with."""
+        """What the run was started with. What the version's parameters mark as `x-sensitive` is hidden."""
         found = await info.context.loaders.runs.payload.load(self.run.id)
-        return JSON(found.input) if found and found.input is not None else None
+        if not found or found.input is None:
+            return None
+        version = await info.context.loaders.workflows.documents.load(self.run.version_id)
+        return JSON(_without_sensitive(found.input, version.document if version else None))
 
     @field
     async def result(self, info: Info) -> JSON | None:
@@ -241,3 +246,9 @@ class RunType:
         """What happened, oldest first."""
         found = await info.context.loaders.runs.events.load((self.run.id, first, after))
         return page(found or PageOf((), None, False), EventType.of)
+
+
+def _without_sensitive(given: Json, document: Json) -> Json:
+    parameters = document.get("parameters") if isinstance(document, dict) else None
+    marks = Marks.of(parameters) if isinstance(parameters, dict) else None
+    return marks.hidden(given, MARKER) if marks else given

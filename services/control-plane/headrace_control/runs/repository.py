@@ -12,6 +12,7 @@ from headrace.ids import lowest_id
 from headrace.postgres.listen import DISPATCH_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.sealed_outputs import mask, mask_each
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.answer_size import check_size
@@ -116,7 +117,7 @@ async def step_payloads(db: Db, tenant_id: UUID, ids: Sequence[StepId]) -> Mappi
     wanted = (tenant_id, [i for i, _ in ids], [key for _, key in ids])
     await check_size(db, len(ids), _sql.size_of_step_payloads, *wanted)
     rows = await db.fetch(_sql.step_payloads, *wanted)
-    return {(row["run_id"], row["key"]): StepPayload(row["input"], row["output"]) for row in rows}
+    return {(row["run_id"], row["key"]): StepPayload(row["input"], mask(row["output"])) for row in rows}
 
 
 async def attempts(db: Db, tenant_id: UUID, ids: Sequence[StepId]) -> Mapping[StepId, Sequence[Attempt]]:
@@ -145,7 +146,7 @@ async def events(
     await check_size(db, len(places) * limit, _sql.size_of_events, tenant_id, *columns, limit)
     for row in await db.fetch(_sql.events, tenant_id, *columns, limit):
         kind = EventKind(row["kind"])
-        event = RunEvent(row["epoch"], row["seq"], kind, row["step"], row["at"], row["data"])
+        event = RunEvent(row["epoch"], row["seq"], kind, row["step"], row["at"], mask_each(row["data"]))
         found[row["n"] - 1].append(event)
     return found
 

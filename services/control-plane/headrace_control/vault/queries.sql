@@ -126,3 +126,13 @@ WITH gone AS (DELETE FROM data_keys WHERE tenant_id = $1 RETURNING 1) SELECT cou
 
 -- name: was_shredded
 SELECT keys_shredded_at IS NOT NULL FROM tenants WHERE id = $1
+
+-- name: output_key
+SELECT s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
+FROM output_keys s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
+WHERE s.tenant_id = $1
+
+-- name: add_output_key
+-- Two may find no root at once; the first one's is the tenant's.
+INSERT INTO output_keys (tenant_id, key_id, sealed) VALUES ($1, $2, $3)
+ON CONFLICT (tenant_id) DO NOTHING

@@ -212,7 +212,10 @@ class ActionStep:
             context.log(LogLevel.WARN, f"step {context.step.key}: {note}", step=context.step.key)
         if not work.action.output_schema:
             return None
-        problems = self._schemas.validator(work.action.output_schema).validate(answer.body, "body")
+        validator = self._schemas.validator(work.action.output_schema)
+        if validator.marks is not None:
+            context.sensitive.learn(validator.marks.leaves(answer.body))
+        problems = validator.validate(answer.body, "body")
         if not problems:
             return None
         listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
