@@ -52,8 +52,8 @@ async def logs(
         "level": level.value if level else None,
         "run": run,
         "step": step,
-        "since": _time("--since", since, now),
-        "until": _time("--until", until, now),
+        "since": read_time("--since", since, now),
+        "until": read_time("--until", until, now),
     }
     async with session.client() as client:
         if follow:
@@ -97,7 +97,8 @@ def _show(output: Output, record: Any) -> None:
         output.say(record_line(record))
 
 
-def _time(option: str, text: str | None, now: datetime) -> str | None:
+def read_time(option: str, text: str | None, now: datetime) -> str | None:
+    """A time as the API takes it, from one that people write. Raises `InvalidInput`."""
     if text is None:
         return None
     try:

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
-import orjson
 import pytest
-from headrace.audit_chain import ChainCheck
 from headrace.postgres.pool import AUDIT, open_pool
+from headrace_cli.main import app
 from headrace_control.audit.sealer import Sealer
 from headrace_control.graphql.fields import action_of
 from headrace_control.tenants.service import bootstrap
 from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
 from tests.integration.control_plane_runs.audit_examples import (
@@ -25,6 +26,7 @@ from tests.integration.control_plane_runs.audit_examples import (
     mutate,
 )
 from tests.integration.control_plane_runs.test_callbacks import callbacks, waiting  # noqa: F401
+from tests.integration.control_plane_runs.test_talking_by_command import headrace
 
 _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
   auditRecords(filter: $filter, first: $first, after: $after) {
@@ -184,23 +186,52 @@ async def test_pages_and_times(acme: Client, sealer: Sealer) -> None:
     assert between == [second]
 
 
-async def test_the_exported_chain_can_be_verified(acme: Client, sealer: Sealer) -> None:
+async def test_the_chain_is_exported_verified_and_anchored_by_command(
+    acme: Client, sealer: Sealer, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
     makes = [mutate(acme, "setSecret", {"name": f"s{n}", "value": "a long value"}) for n in range(30)]
     await asyncio.gather(*makes, sealer.seal_all(), sealer.seal_all())
     await sealer.seal_all()
-    check, after = ChainCheck(), None
-    while True:
-        page = await acme(_CHAIN, first=20, after=after)
-        for item in page["items"]:
-            check.add(orjson.loads(orjson.dumps(item["entry"])))
-        after = page["pageInfo"]["endCursor"]
-        if not page["pageInfo"]["hasNextPage"]:
-            break
-    verdict = check.verdict()
-    head = await acme("{ auditHead { seq hash at } }")
-    assert verdict.finding is None
-    assert (str(verdict.seq), verdict.head.hex()) == (head["seq"], head["hash"])
-    assert verdict.records >= 30
+    head = await headrace(acme, "audit", "head")
+    verdict = await headrace(acme, "audit", "verify", "--anchor", head["anchor"])
+    assert (verdict["seq"], verdict["head"]) == (int(head["seq"]), head["hash"])
+    assert (verdict["finding"], verdict["unanchored"]) == (None, 0)
+    listed = await headrace(acme, "audit", "list", "--action", "secret.set", "--since", "1h", "--first", "2")
+    assert [one["target"][:8] for one in listed["items"]] == ["secret/s"] * 2
+    file = str(tmp_path / "export.jsonl")
+    await asyncio.to_thread(invoke, acme, "audit", "export", "-o", file)
+    assert await headrace(acme, "audit", "verify", "--file", file) == {
+        **verdict,
+        "unanchored": verdict["seq"],
+    }
+    lines = Path(file).read_bytes().splitlines(keepends=True)
+    assert len(lines) == verdict["records"]
+    # Somebody takes a record out of the export, and of the deployment.
+    Path(file).write_bytes(b"".join([*lines[:7], *lines[8:]]))
+    found = await headrace(acme, "audit", "verify", "--file", file, code=1)
+    assert (found["verdict"]["finding"]["seq"], found["verdict"]["finding"]["misfit"]) == (8, "MISSING")
+    await admin.execute("ALTER TABLE audit_log DISABLE TRIGGER keep_audit")
+    await admin.execute("UPDATE audit_log SET actor_name = 'somebody else' WHERE seq = 5")
+    found = await headrace(acme, "audit", "verify", code=1)
+    assert found["error"]["message"].startswith("CHANGED: record 5 was changed")
+
+
+async def test_what_is_no_anchor_and_no_export_is_said_to_be_none(acme: Client, tmp_path: Path) -> None:
+    for anchor in ("5", "x:" + "0" * 64, "5:zz", "5:" + "0" * 63):
+        refused = await headrace(acme, "audit", "verify", "--anchor", anchor, code=2)
+        assert refused["error"]["problems"][0]["path"] == "--anchor"
+    refused = await headrace(acme, "audit", "verify", "--file", str(tmp_path / "none"), code=2)
+    assert refused["error"]["problems"][0]["path"] == "--file"
+    (tmp_path / "other").write_text("not JSON\n")
+    found = await headrace(acme, "audit", "verify", "--file", str(tmp_path / "other"), code=1)
+    assert found["verdict"]["finding"]["misfit"] == "MALFORMED"
+
+
+def invoke(client: Client, *words: str) -> str:
+    env = {"HEADRACE_URL": str(client.http.base_url), "HEADRACE_API_KEY": client.key}
+    done = CliRunner().invoke(app, [*words], env=env)
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def test_actions_are_named_by_their_mutations() -> None:
