@@ -145,6 +145,25 @@ def barrier(p: "Protocol", s: State, i: int) -> tuple[str, State, str] | None:
     return "barrier passed: read the checkpoint", put(s._replace(run=run), i, r), ""
 
 
+def redeem(p: "Protocol", s: State, i: int, step: int) -> Iterator[Action]:
+    """A holder shows an approval, or says that there was one, on the locked run row."""
+    me, run, r = f"runner {i + 1}", s.run, s.runners[i]
+    if run.epoch != r.epoch or run.claim == "none":
+        yield Action(me, f"redeem the approval of step {step}: the claim is closed", put(s, i, forget(r)))
+        return
+    if run.redeemed and "redeem_again_alike" not in p.rules:
+        yield Action(me, f"redeem the approval of step {step}: refused", put(s, i, r._replace(refused=True)))
+        return
+    after = s._replace(run=run._replace(redeemed=True))
+    yield Action(me, f"redeem the approval of step {step}", put(after, i, r._replace(passed=True)))
+    if s.faults:  # the answer is lost; it asks again
+        yield Action(
+            "fault",
+            f"{me} redeems the approval of step {step}, answer lost",
+            after._replace(faults=s.faults - 1),
+        )
+
+
 def set_aside(p: "Protocol", run: Run) -> Run:
     return run._replace(status=WAITING, reason="dead letter", row="gone", woken=False)
 

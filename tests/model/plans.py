@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-# SAFE: idempotent or keyed. UNSAFE: neither. TIMER, SIGNAL, CHILD: wait. FAILS: for good. KILLS: takes its runner down.
-SAFE, UNSAFE, FAILS, KILLS = "safe", "unsafe", "fails", "kills"
+# SAFE: idempotent or keyed. UNSAFE: neither. GATED: as SAFE, once a person has approved. TIMER, SIGNAL, CHILD: wait.
+# FAILS: for good. KILLS: takes its runner down.
+SAFE, UNSAFE, GATED, FAILS, KILLS = "safe", "unsafe", "gated", "fails", "kills"
 TIMER, SIGNAL, CHILD = "timer", "signal", "child"
 WAITS = {TIMER, SIGNAL, CHILD}
 
@@ -12,7 +13,7 @@ class Step(NamedTuple):
     kind: str
     needs: tuple[int, ...] = ()
     undo: str = ""  # "": none | now: a call that may be repeated | later: the same, after a timer
-    name: str = ""  # of the signal that a SIGNAL waits for
+    name: str = ""  # of the signal that a SIGNAL waits for, or of the approval that a GATED step needs
 
 
 class Plan(NamedTuple):
@@ -50,6 +51,8 @@ PLANS = {
     # the inbox
     "early": Plan(chain(Step(SIGNAL, name="x"), Step(SIGNAL, name="y")), signals=("y", "x"), most=0),
     "again": Plan(chain(Step(SIGNAL, name="x"), Step(SIGNAL, name="x")), signals=("x",)),
+    # approvals of calls
+    "gate": Plan(chain(Step(GATED, name="yes")), signals=("yes",)),
     # pause
     "pause": Plan(chain(SAFE), people=frozenset({"pause"})),
     "pause-timer": Plan(chain(TIMER), people=frozenset({"pause"}), most=0),

@@ -31,6 +31,9 @@ RULES = {
     "inbox_behind_the_barrier": "A take-over gets the inbox with its checkpoint, not with the claim's answer.",
     "seen_no_newer_than_rows": "The inbox_seq told to a runner is not read after the rows handed over with it.",
     "park_tells_what_it_saw": "`parked` carries the inbox_seq its writer knew; only a row above it makes the run due.",
+    # approvals of calls
+    "gate_before_call": "A call that needs an approval begins when the holder of the open claim has redeemed one.",
+    "redeem_again_alike": "Redeeming an approval again for the same row and call is answered as the first time.",
     # pause
     "pause_is_a_request": "Pausing a run that somebody holds sets a flag; its holder parks it.",
     "claim_refuses_paused": "A PAUSED run is granted to nobody.",
@@ -90,6 +93,8 @@ SHOWN_BY = {
     "inbox_behind_the_barrier": ("again", 1),
     "seen_no_newer_than_rows": ("signal", 0),
     "park_tells_what_it_saw": ("early", 0),
+    "gate_before_call": ("gate", 0),
+    "redeem_again_alike": ("gate", 1),
     "pause_is_a_request": ("pause", 0),
     "claim_refuses_paused": ("pause", 0),
     "claim_tells_pause": ("pause", 1),

@@ -1,10 +1,10 @@
 """A runner: takes a job, claims its run, waits at the barrier, decides, calls, publishes, acks."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import control_plane
-from plans import CHILD, FAILS, KILLS, SIGNAL, TIMER, UNSAFE
+from plans import CHILD, FAILS, GATED, KILLS, SIGNAL, TIMER, UNSAFE
 from state import (
     CANCELED,
     COMPENSATING,
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from protocol import Protocol
 
 LEAVES = {"parked", "finished", "canceled"}
+
+
+class Redeem(NamedTuple):
+    """Show the approval of a gated step, or that there was one, and ask whether the step may be called."""
+
+    step: int
 
 
 def actions(p: "Protocol", s: State, i: int) -> Iterator[Action]:
@@ -107,6 +113,8 @@ def work(p: "Protocol", s: State, i: int) -> Iterator[Action]:
         for deed in decide(p, memory, run.rung):
             if isinstance(deed, Event):
                 yield from publish(p, with_it, i, deed)
+            elif isinstance(deed, Redeem):
+                yield from control_plane.redeem(p, with_it, i, deed.step)
             else:
                 yield from call(p, with_it, i, deed)
 
@@ -114,8 +122,8 @@ def work(p: "Protocol", s: State, i: int) -> Iterator[Action]:
 # -- the engine: what to do next, from what the runner remembers -------------------------------
 
 
-def decide(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | int]:
-    """Events to publish; or the keys of steps to call."""
+def decide(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | Redeem | int]:
+    """Events to publish; approvals to redeem; or the keys of steps to call."""
     facts = r.facts
     for key, stage in sorted(r.under):
         yield key if stage == "announced" else Event(r.epoch, r.seq, "completed", key)
@@ -129,8 +137,8 @@ def decide(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | int]:
         yield from advance(p, r, rung)
 
 
-def advance(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | int]:
-    starts: list[Event | int] = []
+def advance(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | Redeem | int]:
+    starts: list[Event | Redeem | int] = []
     waits = ""
     todo = ready(p.plan, r.facts)
     for n in todo:
@@ -145,6 +153,10 @@ def advance(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | int]:
                 starts.append(Event(r.epoch, r.seq, "waiting", n))
             else:
                 waits = waits or step.kind
+        elif step.kind == GATED and (gate := gated(p, r, n)):
+            starts += gate
+        elif step.kind == GATED:
+            waits = waits or SIGNAL
         elif step.kind == UNSAFE and n in r.facts.begun:
             yield from park(p, r, "doubt")  # nothing new beside a step that nobody can answer for
             return
@@ -166,6 +178,16 @@ def advance(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | int]:
         yield from starts
     elif waits:
         yield from park(p, r, waits)
+
+
+def gated(p: "Protocol", r: Runner, n: int) -> list[Event | Redeem | int]:
+    """What to do with a step that needs an approval; nothing while there is none."""
+    seq, begun = row_for(r.facts.inbox, p.plan.steps[n].name)[0], n in r.facts.begun
+    if r.refused or not (seq or begun):
+        return []
+    if not r.passed and "gate_before_call" in p.rules:
+        return [Redeem(n)]
+    return [n] if begun else [Event(r.epoch, r.seq, "started", n, uses=seq)]
 
 
 def answer(p: "Protocol", r: Runner, n: int, rung: bool) -> Event | None:
@@ -259,6 +281,8 @@ def forbidden(p: "Protocol", s: State, i: int, key: int) -> str:
         return f"P2: {what} was reported and is called again"
     if run.status in TERMINAL:
         return f"P5: {what} is called after the run has ended"
+    if p.plan.steps[key % UNDOES].kind == GATED and not run.redeemed:
+        return f"approval: {what} is called without one that was redeemed"
     if key in s.called and p.plan.steps[key].kind == UNSAFE:
         return f"in doubt: unsafe {what} is called a second time"
     if any((key, "called") in o.under for o in others):

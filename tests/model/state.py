@@ -47,6 +47,7 @@ class Run(NamedTuple):
     pause: bool = False  # a person asked for it
     rung: bool = False  # the time that a TIMER or a retry waits for has come
     child: str = ""  # none | owed | open | asked to cancel | SUCCESS | CANCELED
+    redeemed: bool = False  # the approval of the gated step was redeemed
     fruitless: int = 0  # claims in a row that took over from a holder that died, and no progress applied
     woken: bool = False  # ghost: what made the current dispatch due was a reason to
     posted: frozenset[tuple[int, str]] = NONE  # ghost: inbox rows that no event reported in force has used up
@@ -83,6 +84,8 @@ class Runner(NamedTuple):
     pause: bool = False
     drain: bool = False  # told to leave
     sent: Event | None = None  # published and not confirmed
+    passed: bool = False  # the approval of the gated step was redeemed for us
+    refused: bool = False  # it could not be
 
 
 IDLE = Runner()
@@ -118,18 +121,15 @@ class Action(NamedTuple):
 
 def fold(facts: Facts, event: Event, plan: Plan) -> Facts:
     """What one event adds. The runner folds its own, the reporter those that it applies."""
+    if event.uses:
+        facts = facts._replace(inbox=frozenset(row for row in facts.inbox if row[0] != event.uses))
     match event.kind:
         case "started":
             return facts._replace(begun=facts.begun | {event.step})
         case "waiting":
             return facts._replace(waits=facts.waits | {event.step})
         case "completed" | "failed":
-            inbox = (
-                frozenset(row for row in facts.inbox if row[0] != event.uses) if event.uses else facts.inbox
-            )
-            facts = facts._replace(
-                begun=facts.begun - {event.step}, waits=facts.waits - {event.step}, inbox=inbox
-            )
+            facts = facts._replace(begun=facts.begun - {event.step}, waits=facts.waits - {event.step})
             if event.kind == "failed":
                 return facts._replace(failed=True)
             return facts._replace(done=finish(facts.done, event.step, plan))
