@@ -17,10 +17,12 @@ from headrace_control.dispatch.sweeper import Sweeper
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.callbacks import CallbackRun
+from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
+from headrace_control.policy.approvals import Answer, CallWish
 from headrace_control.throttle.service import Throttles
 from headrace_reporter.apply import Applier
 
@@ -50,6 +52,13 @@ class PlainCallbacks:
 
     async def urls(self, tenant_id: UUID, runs: Sequence[CallbackRun]) -> Mapping[UUID, Mapping[str, str]]:
         return {run.run_id: {s.key: f"{tenant_id}/{run.run_id}/{s.key}" for s in run.steps} for run in runs}
+
+
+class NoApprovals:
+    """The actions of these tests' versions ask for no approval."""
+
+    async def redeem(self, tenant_id: UUID, wish: CallWish) -> Answer:
+        raise AssertionError
 
 
 class World:
@@ -180,7 +189,7 @@ async def world(database: str) -> AsyncIterator[World]:
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
     sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10))
-    app = create_internal_app(claims, leases, Throttles(pool), sessions)
+    app = create_internal_app(claims, leases, Throttles(pool), sessions, Calls(pool, NoApprovals()))
     admin = await asyncpg.connect(database)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://internal") as http:
         yield World(admin, pool, http)

@@ -25,6 +25,7 @@ from headrace_control.compose import Composed, compose
 from headrace_control.graphql.view import MAX_BODY
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
+from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
@@ -138,7 +139,8 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         claims = Claims(workers, handover, Barrier(listener), settings.lease)
         leases = Leases(workers, composed.credentials, settings.lease, lambda: None)
         sessions = RunnerSessions(workers, RUNNER_TOKEN, timedelta(hours=1))
-        internal = create_internal_app(claims, leases, Throttles(workers), sessions)
+        calls = Calls(workers, composed.approvals)
+        internal = create_internal_app(claims, leases, Throttles(workers), sessions, calls)
         ports = [await stack.enter_async_context(listening(app)) for app in (public, internal)]
         clients = [
             await stack.enter_async_context(

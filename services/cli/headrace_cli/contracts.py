@@ -14,6 +14,7 @@ from typing import Any, cast
 from headrace.workflow.document_schema import workflow_schema
 from headrace_control.graphql.schema import schema_sdl
 from headrace_control.internal_api.app import create_internal_app
+from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
@@ -36,7 +37,11 @@ def generated() -> Mapping[str, str]:
 def _internal_api() -> Any:
     # Describing the application calls none of its routes, so it needs nothing behind them.
     app = create_internal_app(
-        cast(Claims, None), cast(Leases, None), cast(Throttles, None), cast(RunnerSessions, None)
+        cast(Claims, None),
+        cast(Leases, None),
+        cast(Throttles, None),
+        cast(RunnerSessions, None),
+        cast(Calls, None),
     )
     return app.openapi()
 

@@ -22,6 +22,7 @@ from headrace_control.login.provider import IdentityProvider
 from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
+from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
@@ -52,6 +53,7 @@ class Composed:
     refreshes: CredentialService
     outbound: OutboundPools
     keys: OpenKeys
+    approvals: Approvals
 
     async def close(self) -> None:
         """Wait for token refreshes under way, then close the connections to apps."""
@@ -77,6 +79,7 @@ def compose(
     credentials = CredentialService(api_pool, vault, outbound)
     secrets = SecretService(api_pool, vault)
     payloads = Payloads()
+    approvals = Approvals(api_pool, vault)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         login=_login(settings, api_pool, outbound),
@@ -92,7 +95,7 @@ def compose(
         policy=PolicyService(api_pool),
         workflows=WorkflowService(api_pool),
         runs=RunService(api_pool, RunChanges(listener)),
-        waits=WaitService(api_pool, payloads),
+        waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base),
         logs=LogService(log_store),
@@ -100,7 +103,7 @@ def compose(
     )
     for_runs = OpenedForRuns(credentials, secrets, OutputKeys(api_pool, vault), shredding)
     authenticator = Authenticator(api_pool, settings.session_idle)
-    return Composed(services, authenticator, for_runs, credentials, pools, keys)
+    return Composed(services, authenticator, for_runs, credentials, pools, keys, approvals)
 
 
 def _login(settings: ControlPlaneSettings, api_pool: Pool, outbound: OutboundClient) -> LoginService:

@@ -25,6 +25,7 @@ from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import MAX_BODY
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
+from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
@@ -83,7 +84,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         settings.runner_token.get_secret_value(),
         timedelta(seconds=settings.runner_session_seconds),
     )
-    internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions)
+    calls = Calls(worker_pool, composed.approvals)
+    internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions, calls)
     servers = [
         http_server(
             public,

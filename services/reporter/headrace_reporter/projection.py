@@ -162,6 +162,8 @@ def _change(run: RunRow, event: Event, now: datetime) -> None:
             step.input = data.get("input", step.input)
             items = data.get("items")
             step.items = items if type(items) is int else step.items
+            if "approval" in data:
+                run.resolved.append(_key(event))
         case EventKind.ATTEMPTED:
             _attempted(run, event)
         case EventKind.WAITING:
@@ -212,8 +214,12 @@ def _wait(run: RunRow, event: Event) -> None:
     step.started_at = step.started_at or event.at
     step.input = event.data.get("input", step.input)
     key = _key(event)
-    if kind in (WaitKind.APPROVAL, WaitKind.SIGNAL):
-        run.waits.append(WaitRow(key, kind, wait, until, event.at))
+    if kind in (WaitKind.APPROVAL, WaitKind.SIGNAL, WaitKind.GATE):
+        # A call may be asked for again, with other words: what counts is the last.
+        run.waits = [earlier for earlier in run.waits if earlier.step != key]
+        run.resolved = [closed for closed in run.resolved if closed != key]
+        shown_as = WaitKind.APPROVAL if kind is WaitKind.GATE else kind
+        run.waits.append(WaitRow(key, shown_as, wait, until, event.at))
     if kind is WaitKind.CHILD:
         # rule child_begins_with_its_wait: the child's row is written by the transaction that applies this
         undoes = wait.get("undoes")

@@ -190,10 +190,14 @@ FROM unnest($1::uuid[], $2::int[]) AS n (run_id, seq)
 WHERE i.run_id = n.run_id AND i.seq = n.seq
 
 -- name: open_waits
-INSERT INTO waits (tenant_id, run_id, step, kind, data, opened_at, due_at)
+-- A call that the policy holds may be asked for again: its approval expired, or the call is another one.
+INSERT INTO waits AS w (tenant_id, run_id, step, kind, data, opened_at, due_at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[]::jsonb[], $6::timestamptz[],
     $7::timestamptz[])
-ON CONFLICT DO NOTHING
+ON CONFLICT (run_id, step) DO UPDATE
+SET data = excluded.data, opened_at = excluded.opened_at, due_at = excluded.due_at, status = 'OPEN',
+    closed_at = NULL, decision = NULL, decided_by = NULL
+WHERE excluded.data ->> 'kind' = 'GATE'
 
 -- name: remind
 UPDATE step_runs s SET wait = s.wait || jsonb_build_object('remindAt', n.at)

@@ -24,6 +24,7 @@ from rpds import HashTrieMap
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.inbox import read_messages
 from headrace_runner.lease import HeldRun, Lease
+from headrace_runner.policy import Held, read_policy
 from headrace_runner.run_pass import RunPass
 from headrace_runner.sensitive import opened
 
@@ -81,6 +82,8 @@ class ClaimedRun:
     depth: int = 0
     # The ended run whose steps this one undoes.
     undoes: UUID | None = None
+    # How each action is held; one that is not named asks for approval.
+    policy: Mapping[str, Held] = field(default_factory=dict)
     # Why none of its steps can be done.
     failure: Failure | None = None
     # By run, this one's first: what its sensitive outputs are sealed with, and those of the run that it undoes.
@@ -242,6 +245,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given.get("callbacks") or {},
         given["depth"],
         UUID(given["undoes"]) if given["undoes"] else None,
+        read_policy(given["policy"]),
         Failure.from_json(given.get("failure")) or unreadable,
         keys,
         tuple(revealed),

@@ -78,6 +78,29 @@ class ControlPlane:
             "/internal/permits", 5.0, **run.as_json(), connection_id=connection_id, wanted=wanted
         )
 
+    async def approval(
+        self,
+        run: RunPass,
+        step: str,
+        digest: str,
+        *,
+        token: str | None,
+        begun: bool,
+        unattended: bool,
+    ) -> dict[str, Any]:
+        """Whether a call that the policy holds may be made; `token` is redeemed then. Raises `NotFound` when the claim
+        is closed."""
+        return await self._post(
+            "/internal/approvals",
+            5.0,
+            **run.as_json(),
+            step=step,
+            digest=digest,
+            token=token,
+            begun=begun,
+            unattended=unattended,
+        )
+
     async def report(
         self,
         run: RunPass,

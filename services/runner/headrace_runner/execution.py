@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
@@ -11,6 +11,7 @@ from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.keys import Part
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 
+from headrace_runner.gate import Ask, Later, Passed
 from headrace_runner.history import RunHistory
 from headrace_runner.lease import HeldRun
 from headrace_runner.outcomes import Outcomes
@@ -53,6 +54,7 @@ class StepExecution:
         self._run, self._context = run, context
         self._key = str(context.key)
         self._number = run.history.state.step(self._key).attempts
+        self._passed = Passed()
 
     async def run(self) -> None:
         if self._context.run.failure is not None:
@@ -71,6 +73,9 @@ class StepExecution:
             return
         if isinstance(prepared, Waiting):
             self._wait(prepared)
+            return
+        # The one way to a call: what is not let by here is not announced, and what is not announced is not sent.
+        if self._context.step.action is not None and not await self._permitted(prepared):
             return
         while True:
             if not await self._admitted(prepared):
@@ -96,11 +101,31 @@ class StepExecution:
             if self._run.history.state.step(self._key).round > self._context.round:
                 return  # the next round is prepared anew
 
-    def _wait(self, waiting: Waiting) -> None:
+    async def _permitted(self, prepared: Prepared) -> bool:
+        """Whether the policy lets the row's call be made now. If not, a person is asked, or the step has failed."""
+        run = self._run
+        verdict = await run.parts.gate.verdict(self._context, prepared, run.history.state, run.shown)
+        match verdict:
+            case Passed():
+                self._passed = verdict
+                return True
+            case Ask(wait, used):
+                self._wait(Waiting(wait, prepared.record), used)
+            case Later(seconds):
+                self._blocked(seconds)
+            case Failure():
+                self._fail(verdict)
+            case _:
+                assert_never(verdict)
+        return False
+
+    def _wait(self, waiting: Waiting, used: tuple[int, ...] = ()) -> None:
         """The step is not attempted: it waits for a time, a person, a message or a child run."""
         data: JsonObject = {"wait": waiting.wait}
         if waiting.record is not None:
             data["input"] = truncate(self._run.shown(waiting.record), RECORD_LIMIT)
+        if used:
+            data["inbox"] = list(used)
         self._run.history.emit(EventKind.WAITING, self._key, data)
         kind = str(waiting.wait["kind"]).lower()
         self._context.log(LogLevel.INFO, f"step {self._key} waits: {kind}", step=self._key)
@@ -110,10 +135,14 @@ class StepExecution:
         delay = await prepared.admit() if prepared.admit else None
         if delay is None:
             return True
-        until = self._run.parts.clock.now() + timedelta(seconds=delay)
+        self._blocked(delay)
+        return False
+
+    def _blocked(self, seconds: float) -> None:
+        """The row begins after a while, without an attempt being used up."""
+        until = self._run.parts.clock.now() + timedelta(seconds=seconds)
         wait: JsonObject = {"kind": WaitKind.BLOCKED, "until": until.isoformat()}
         self._run.history.emit(EventKind.WAITING, self._key, {"wait": wait})
-        return False
 
     async def _announce(self, prepared: Prepared) -> bool:
         """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost."""
@@ -122,6 +151,10 @@ class StepExecution:
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
             data["input"] = truncate(self._run.shown(prepared.record), RECORD_LIMIT)
+        passed, self._passed = self._passed, Passed()
+        if passed.approval is not None or passed.used:
+            data["approval"] = passed.approval
+            data["inbox"] = list(passed.used)
         self._run.history.emit(EventKind.STARTED, self._key, data)
         if prepared.side_effect:
             # Everything written so far, the results of the steps before among it, is confirmed before the

@@ -55,7 +55,9 @@ class RunHistory:
         resumed run sees exactly what this one saw. But for sensitive values of an output: they are written sealed,
         and opened when the run is resumed."""
         clean = self._clean(data)
-        if step and data.get("status") == StepStatus.FAILED and self._unhandled(read_key(step)):
+        refused = isinstance(error := data.get("error"), dict) and error.get("code") == "REJECTED"
+        failed = step and data.get("status") == StepStatus.FAILED and not refused
+        if step and failed and self._unhandled(read_key(step)):
             clean["unhandled"] = True
         now = self._clock.now()
         if kind is EventKind.STARTED and step is not None:

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from headrace_runner.claims import Claimer
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
+from headrace_runner.gate import Gate
 from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
 from headrace_runner.own_tls import own_tls
@@ -74,6 +75,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         time_slice=settings.time_slice,
         park_retries_after=settings.park_retries_after_seconds,
         draining=asyncio.Event(),
+        gate=Gate(control_plane),
     )
     worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining))
     tasks = [asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run())]

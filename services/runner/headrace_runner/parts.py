@@ -8,6 +8,7 @@ from datetime import timedelta
 from headrace.workflow.expressions.render import Templates
 
 from headrace_runner.clock import Clock
+from headrace_runner.gate import Gate
 from headrace_runner.lease import Lease
 from headrace_runner.steps.protocol import StepHandler
 
@@ -25,4 +26,5 @@ class EngineParts:
     time_slice: timedelta
     park_retries_after: float
     draining: asyncio.Event
+    gate: Gate
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)

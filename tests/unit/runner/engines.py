@@ -23,13 +23,16 @@ from headrace.workflow.expressions.render import Templates
 from headrace.workflow.graph import Graph
 from headrace.workflow.schemas import Schemas
 from headrace.workflow.state import Message, RunState
+from headrace.workflow.uses import actions_used
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.engine import Engine
+from headrace_runner.gate import Gate
 from headrace_runner.lease import HeldRun, Lease
 from headrace_runner.parts import EngineParts
+from headrace_runner.policy import Held
 from headrace_runner.reporting import Reporting
 from headrace_runner.run_log import RunLog
 from headrace_runner.run_pass import RunPass
@@ -100,6 +103,7 @@ async def advanced(
         time_slice=timedelta(minutes=1),
         park_retries_after=5,
         draining=asyncio.Event(),
+        gate=Gate(control_plane),
     )
     version, graph = Version("v", "d", document, {}, {}), Graph.of(document)
     tenant_id, run_id, now = new_id(), new_id(), datetime.now(UTC)
@@ -117,7 +121,8 @@ async def advanced(
         {},
         {},
     )
-    run = replace(run, undoes=undoes)
+    held_as = {ref: Held("A") for ref in actions_used(document)}
+    run = replace(run, undoes=undoes, policy=held_as)
     held, redactor = HeldRun(run.run_id), Redactor()
     held.tell_messages(told)
     engine = Engine(

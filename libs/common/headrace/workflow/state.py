@@ -110,6 +110,7 @@ class WaitKind(StrEnum):
     BLOCKED = "BLOCKED"
     TIMER = "TIMER"
     APPROVAL = "APPROVAL"
+    GATE = "GATE"  # the policy asks for a person's approval of a call
     SIGNAL = "SIGNAL"
     CHILD = "CHILD"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from headrace.json_types import JsonObject
+from headrace.json_types import Json, JsonObject
 from headrace.workflow.commands import Command, Remind, Resolve, Settle, Start
 from headrace.workflow.document import DeadlineOutcome
 from headrace.workflow.state import (
@@ -35,6 +35,7 @@ _REASON = {
     WaitKind.BLOCKED: ParkReason.BLOCKED,
     WaitKind.TIMER: ParkReason.TIMER,
     WaitKind.APPROVAL: ParkReason.APPROVAL,
+    WaitKind.GATE: ParkReason.APPROVAL,
     WaitKind.SIGNAL: ParkReason.SIGNAL,
     WaitKind.CHILD: ParkReason.CHILD,
 }
@@ -85,6 +86,12 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
                 return _not_decided(key, wait, now)
             if reminder := _reminder(key, wait, now, waits):
                 return reminder
+        case WaitKind.GATE:
+            if message := _of_call(state, key, wait.get("digest")):
+                return _allowed(key, message)
+            if due:
+                late = Failure("APPROVAL_TIMEOUT", "nobody approved the call in time")
+                return Resolve(key, StepStatus.FAILED, None, late)
         case WaitKind.CHILD:
             if message := _message(state, MessageKind.CHILD_ENDED, key):
                 return _child_ended(key, message)
@@ -123,6 +130,20 @@ def _doubt(message: Message) -> Place | None:
 
 def _message(state: RunState, kind: MessageKind, key: str) -> Message | None:
     return next((m for m in state.inbox if m.kind is kind and m.step == key), None)
+
+
+def _of_call(state: RunState, key: str, digest: Json) -> Message | None:
+    """The decision about the very call that waits; one about another call of the row says nothing of it."""
+    said = (m for m in state.inbox if m.kind is MessageKind.DECISION and m.step == key)
+    return next((m for m in said if m.data.get("digest") == digest), None)
+
+
+def _allowed(key: str, message: Message) -> Start | Resolve:
+    """The call is made, or the step has failed. `started` uses the message up (rule gate_before_call)."""
+    if message.data.get("decision") == "APPROVED":
+        return Start(key)
+    rejected = Failure("REJECTED", "the call was not approved")
+    return Resolve(key, StepStatus.FAILED, None, rejected, (message.seq,))
 
 
 def _signal(state: RunState, name: str, taken: Collection[int]) -> Message | None:

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
+from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.models import (
+    CallBody,
     CheckpointsBody,
     ClaimsBody,
     HeartbeatBody,
@@ -34,7 +36,7 @@ Runner: TypeAlias = Annotated[UUID, Depends(runner_asking)]
 
 
 def create_internal_app(
-    claims: Claims, leases: Leases, throttles: Throttles, sessions: RunnerSessions
+    claims: Claims, leases: Leases, throttles: Throttles, sessions: RunnerSessions, calls: Calls
 ) -> FastAPI:
     """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
     asks for the fleet's enrolment token; a tenant's key is neither."""
@@ -73,6 +75,10 @@ def create_internal_app(
     @router.post("/tokens", summary="A newer OAuth2 access token")
     async def token(runner_id: Runner, body: TokenBody) -> Response:
         return _json(await leases.token(runner_id, body))
+
+    @router.post("/approvals", summary="Whether a call that the policy holds may be made now")
+    async def approvals(runner_id: Runner, body: CallBody) -> Response:
+        return _json(await calls.allow(runner_id, body))
 
     @router.post("/permits", summary="Calls that may be made now")
     async def permits(runner_id: Runner, body: PermitsBody) -> Response:

@@ -17,11 +17,14 @@ from headrace.workflow.sensitive import is_marked
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
+from headrace_control.policy.model import ApprovalClass, Rules
+from headrace_control.policy.repository import rules_of_tenants
 from headrace_control.waits.model import SignalStep, signals_of
 
 _sql = load("headrace_control.internal_api")
 
 VERSIONS_KEPT = 500
+_NO_RULES = Rules()
 # Step outputs in one answer to a claim.
 ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -42,6 +45,7 @@ class _Version:
     secrets: Mapping[str, str]  # env name -> name of the tenant's secret
     signals: tuple[SignalStep, ...]
     sensitive: bool  # a schema of it marks values
+    declared: Mapping[str, str | None]  # the class that each action declares, by `app/action`
 
 
 class Handover:
@@ -105,12 +109,29 @@ class Handover:
                 "failure": None,
                 "output_keys": {},
             }
+        await self._add_policy(rows, versions, given)
         await self._add_credentials(rows, versions, given)
         await self._add_output_keys(rows, versions, given)
         await self._add_callbacks(rows, versions, given)
         known = set(have)
         documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
         return given, documents
+
+    async def _add_policy(
+        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+    ) -> None:
+        """How each action of a run's version is held now: rules may have changed since it was published."""
+        apps = {
+            (row["tenant_id"], ref.partition("/")[0])
+            for row in rows
+            for ref in versions[row["version_id"]].declared
+        }
+        async with transaction(self._pool) as db:
+            rules = await rules_of_tenants(db, apps)
+        for row in rows:
+            own = rules.get(row["tenant_id"], _NO_RULES)
+            declared = versions[row["version_id"]].declared
+            given[row["id"]]["policy"] = {ref: _held(own, ref, said) for ref, said in declared.items()}
 
     async def _add_credentials(
         self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
@@ -182,6 +203,7 @@ class Handover:
                         _secret_names(resolved),
                         tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
                         is_marked(resolved),
+                        _declared(resolved),
                     )
         found = {i: self._versions[i] for i in ids}
         for i in ids:
@@ -217,6 +239,24 @@ def _rows(
     own = steps.get(run_id, [])
     done = [row for row in steps.get(origin, []) if "." not in row["key"]] if origin else []
     return [*done, *own]
+
+
+def _declared(resolved: Mapping[str, Any]) -> dict[str, str | None]:
+    actions = resolved.get("actions", {})
+    return {ref: pinned.get("definition", {}).get("approvalClass") for ref, pinned in actions.items()}
+
+
+def _held(rules: Rules, ref: str, declared: str | None) -> dict[str, Any]:
+    app, _, action = ref.partition("/")
+    held = rules.effective(app, action, declared)
+    if held.approval_class is not ApprovalClass.B:
+        return {"class": held.approval_class}
+    return {
+        "class": held.approval_class,
+        "twoPerson": held.terms.two_person,
+        "roles": list(held.terms.roles),
+        "expiresAfterMs": held.terms.expires_after_ms,
+    }
 
 
 def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:

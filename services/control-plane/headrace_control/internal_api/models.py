@@ -104,6 +104,20 @@ class ReportBody(RunBody):
     retry_after: float | None = Field(default=None, ge=0, le=1_000_000_000)
 
 
+class CallBody(RunBody):
+    """A call that the policy holds is to be made: of the row `step`, with this digest (SHA-256, in hexadecimal).
+
+    `token` is that of an approval, if one is at hand. `begun`: the row has been attempted before. `unattended`: the
+    call undoes or ends something.
+    """
+
+    step: str = Field(min_length=1, max_length=200)
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    token: str | None = Field(default=None, max_length=1_000)
+    begun: bool = False
+    unattended: bool = False
+
+
 class TokenBody(RunBody):
     """The access token `seen_version` of a connection was refused or has expired."""
 

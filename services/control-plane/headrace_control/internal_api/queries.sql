@@ -134,6 +134,9 @@ JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 WHERE r.id = $1 AND r.epoch = $2 AND r.claimed_by = $3 AND r.claim_token = $5
   AND EXISTS (SELECT 1 FROM jsonb_each_text(v.resolved -> 'connections') AS named WHERE named.value = $4)
 
+-- name: tenant_of_claim
+SELECT tenant_id FROM runs WHERE id = $1 AND epoch = $2 AND claimed_by = $3 AND claim_token = $4
+
 -- name: open_session
 -- By the enrolment token ($4) only where the runner has no other open session: nobody enrols as somebody else.
 INSERT INTO runner_sessions (hash, runner_id, expires_at)

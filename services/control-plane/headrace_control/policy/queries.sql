@@ -50,3 +50,44 @@ RETURNING app, action, approval_class, two_person, approver_roles, expires_after
 
 -- name: delete_rule
 DELETE FROM policy_rules WHERE tenant_id = $1 AND app = $2 AND action = $3
+
+-- name: rules_of_tenants
+-- For claims: what tenants say of apps, in pairs.
+SELECT r.tenant_id, r.app, r.action, r.approval_class, r.two_person, r.approver_roles, r.expires_after_ms, r.reason,
+       r.set_by_name, r.set_at
+FROM unnest($1::uuid[], $2::text[]) AS wanted (tenant_id, app)
+JOIN policy_rules r ON r.tenant_id = wanted.tenant_id AND r.app = wanted.app
+
+-- name: lock_claim
+-- The run, for the holder of its open claim who shows the claim's token.
+SELECT version_id FROM runs
+WHERE tenant_id = $1 AND id = $2 AND epoch = $3 AND claimed_by = $4 AND claim_token = $5
+FOR UPDATE
+
+-- name: action_of_row
+-- What the row's step, its compensation ($4 = 'undo') or its probe calls, and what the pinned revision declares.
+SELECT called.ref, v.resolved -> 'actions' -> called.ref -> 'definition' ->> 'approvalClass' AS declared
+FROM workflow_versions v
+CROSS JOIN LATERAL jsonb_path_query_first(
+    v.resolved, '$.document.steps[*] ? (@.key == $key)', jsonb_build_object('key', $3::text)) AS step
+CROSS JOIN LATERAL (
+    SELECT CASE $4::text WHEN '' THEN step ->> 'action'
+        WHEN 'undo' THEN step -> 'compensate' ->> 'action'
+        ELSE step -> 'probe' ->> 'action' END AS ref
+) called
+WHERE v.tenant_id = $1 AND v.id = $2
+
+-- name: keep_token
+INSERT INTO approval_tokens (tenant_id, nonce, run_id, step, digest, seq, approved_by, approved_by_name, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: redeemed_tokens
+SELECT digest, approved_by_name FROM approval_tokens
+WHERE tenant_id = $1 AND run_id = $2 AND step = $3 AND redeemed_at IS NOT NULL
+
+-- name: redeem_token
+-- Once: under the lock of the run's row, and only while its time lasts.
+UPDATE approval_tokens SET redeemed_at = headrace_now(), redeemed_epoch = $6
+WHERE tenant_id = $1 AND nonce = $2 AND run_id = $3 AND step = $4 AND digest = $5 AND redeemed_at IS NULL
+  AND expires_at > headrace_now()
+RETURNING approved_by_name

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Self
 
 import strawberry
+from headrace.json_types import JsonObject
 
 from headrace_control.graphql.scalars import JSON
 from headrace_control.waits import model
@@ -33,6 +34,23 @@ class DecisionType:
         )
 
 
+@strawberry.type(name="Gate", description="The call that an approval by the policy is for.")
+class GateType:
+    action: str = strawberry.field(description="`app/action`.")
+    approval_class: str
+    digest: str = strawberry.field(description="SHA-256 of the very call: another one is not allowed by it.")
+    two_person: bool
+
+    @classmethod
+    def of(cls, gate: JsonObject) -> "GateType":
+        return cls(
+            action=str(gate.get("action")),
+            approval_class=str(gate.get("approvalClass")),
+            digest=str(gate.get("digest")),
+            two_person=bool(gate.get("twoPerson")),
+        )
+
+
 @strawberry.type(name="Wait", description="A step that waits, or waited, for a person or a signal.")
 class WaitType:
     wait: strawberry.Private[model.Wait]
@@ -47,6 +65,9 @@ class WaitType:
     roles: list[str] = strawberry.field(description="Roles of which one may decide, if any are named.")
     members: list[str] = strawberry.field(description="Names of API keys that may decide, if any are named.")
     not_starter: bool = strawberry.field(description="Who started the run may not decide.")
+    gate: GateType | None = strawberry.field(
+        description="Of an approval that the policy asks for: what for; none where the step asks itself."
+    )
     name: str | None = strawberry.field(description="The signal that is waited for.")
     schema: JSON | None = strawberry.field(description="The JSON Schema of the signal's payload.")
     opened_at: datetime
@@ -70,6 +91,7 @@ class WaitType:
             roles=_texts(data.get("roles")),
             members=_texts(data.get("members")),
             not_starter=bool(data.get("notStarter")),
+            gate=GateType.of(wait.gate) if wait.gate is not None else None,
             name=None if name is None else str(name),
             schema=_json(data.get("schema")),
             opened_at=wait.opened_at,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.grammar import SIGNAL_TYPE
+from headrace.workflow.state import WaitKind
 
 
 class WaitStatus(StrEnum):
@@ -58,7 +59,8 @@ class Wait:
     """A step that waits, or waited, for a person or a signal.
 
     `data` is what the step says of it: title, details, roles, members, notStarter, form; or name, schema. `started_by`
-    is the actor that started the run. `may_decide`: the caller may, now.
+    is the actor that started the run, `published_by` the one that published its version. `may_decide`: the caller may,
+    now.
     """
 
     run_id: UUID
@@ -71,7 +73,13 @@ class Wait:
     closed_at: datetime | None
     decided: Decided | None
     started_by: UUID | None
+    published_by: UUID | None = None
     may_decide: bool = False
+
+    @property
+    def gate(self) -> JsonObject | None:
+        """What the approval of a call is for; None when the step itself asks for one."""
+        return self.data if self.data.get("kind") == WaitKind.GATE else None
 
 
 @dataclass(frozen=True, slots=True)

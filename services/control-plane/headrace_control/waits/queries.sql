@@ -10,7 +10,7 @@ FROM (
 
 -- name: approvals
 -- Newest first, read off waits_newest: one status, from a place on. Runs are looked up for the page alone.
-SELECT w.*, r.created_by AS started_by, headrace_now() AS now
+SELECT w.*, r.created_by AS started_by, coalesce(v.published_by, v.created_by) AS published_by, headrace_now() AS now
 FROM (
     SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision FROM waits
     WHERE tenant_id = $1 AND kind = 'APPROVAL' AND status = $2 AND (opened_at, run_id, step)
@@ -19,6 +19,7 @@ FROM (
     LIMIT $6
 ) w
 LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
+LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 ORDER BY w.opened_at DESC, w.run_id DESC, w.step DESC
 
 -- name: size_of_waits
@@ -33,7 +34,8 @@ CROSS JOIN LATERAL (
 
 -- name: waits
 -- A page of each wanted run's waits, from its own place on, all in one round trip.
-SELECT wanted.n, w.*, r.created_by AS started_by, headrace_now() AS now
+SELECT wanted.n, w.*, r.created_by AS started_by, coalesce(v.published_by, v.created_by) AS published_by,
+       headrace_now() AS now
 FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision FROM waits
@@ -42,13 +44,15 @@ CROSS JOIN LATERAL (
     LIMIT $4
 ) w
 LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
+LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 ORDER BY wanted.n, w.step
 
 -- name: wait
 SELECT w.run_id, w.step, w.kind, w.data, w.status, w.opened_at, w.due_at, w.closed_at, w.decision,
-       r.created_by AS started_by, headrace_now() AS now
+       r.created_by AS started_by, coalesce(v.published_by, v.created_by) AS published_by, headrace_now() AS now
 FROM waits w
 JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
+LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 WHERE w.tenant_id = $1 AND w.run_id = $2 AND w.step = $3
 
 -- name: decide

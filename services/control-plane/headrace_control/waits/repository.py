@@ -90,4 +90,5 @@ def _wait(row: Any) -> Wait:
         row["closed_at"],
         decided,
         row["started_by"],
+        row["published_by"],
     )

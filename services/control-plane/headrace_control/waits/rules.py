@@ -15,6 +15,8 @@ def refusal(wait: Wait, caller: Caller) -> str | None:
     """
     if wait.data.get("notStarter") and wait.started_by == caller.actor.id:
         return "who started the run may not decide this approval"
+    if wait.data.get("twoPerson") and caller.actor.id in (wait.started_by, wait.published_by):
+        return "this approval takes two persons: not who started the run, nor who published its version"
     roles, members = _texts(wait.data.get("roles")), _texts(wait.data.get("members"))
     if not roles and not members:
         return None

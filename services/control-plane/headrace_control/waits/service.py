@@ -14,6 +14,7 @@ from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.policy.approvals import Approvals
 from headrace_control.runs.messages import NewMessage, post_message
 from headrace_control.runs.repository import lock
 from headrace_control.waits import repository
@@ -29,8 +30,8 @@ _WAITS = Cursor("waits")
 class WaitService:
     """Waits of the caller's tenant, over a pool of the role headrace_api."""
 
-    def __init__(self, pool: Pool, payloads: Payloads) -> None:
-        self._pool, self._payloads = pool, payloads
+    def __init__(self, pool: Pool, payloads: Payloads, approvals: Approvals) -> None:
+        self._pool, self._payloads, self._approvals = pool, payloads, approvals
 
     async def approvals(
         self, caller: Caller, status: WaitStatus, first: int, after: str | None
@@ -62,7 +63,8 @@ class WaitService:
         ]
 
     async def decide(self, caller: Caller, decision: Decision) -> Wait:
-        """Decide an approval, once. The decision and the message that tells the run of it are one transaction.
+        """Decide an approval, once. The decision and the message that tells the run of it are one transaction; to the
+        call that the policy holds the message brings its token.
 
         Raises `NotFound`; `Conflict` when it was decided or is over, saying by whom or why; `Forbidden` when its step
         does not let the caller; `InvalidInput` when the form does not fit.
@@ -88,9 +90,19 @@ class WaitService:
             data = _as_json(decided)
             await repository.decide(db, tenant_id, run_id, step, data, caller.actor.id)
             said: JsonObject = {**data, "byId": str(caller.actor.id)}
+            minted = None
+            if wait.gate is not None:
+                said["digest"] = wait.gate.get("digest")
+                if decision.verdict is Verdict.APPROVE:
+                    minted = await self._approvals.mint(db, caller, run_id, step, wait.gate, now)
+                    said["token"] = minted.text
             message = NewMessage(MessageKind.DECISION, said, step=step, by=caller.actor.id)
-            await post_message(db, tenant_id, run_id, message)
+            posted = await post_message(db, tenant_id, run_id, message)
+            if minted is not None:
+                await self._approvals.keep(db, caller, minted, posted.seq)
             detail: JsonObject = {"decision": decided.decision, "reason": decision.reason}
+            if wait.gate is not None:
+                detail |= {"action": wait.gate.get("action"), "digest": wait.gate.get("digest")}
             act = Act("approval.decide", f"approval/{run_id}/{step}", after=data, detail=detail)
             await record(db, caller, act)
             return replace(wait, status=WaitStatus.DECIDED, decided=decided)

@@ -99,6 +99,7 @@ class ActionStep:
             retry=retry,
             work=work,
             admit=admit,
+            shown=lambda: _shown(pinned, connection_id, call, parts, template),
         )
 
     def _template_headers(
@@ -277,6 +278,27 @@ def _detail(answer: CallResult | CallFailure) -> JsonObject:
     if answer.dialled:
         detail["address"] = answer.dialled
     return detail
+
+
+def _shown(
+    pinned: PinnedAction,
+    connection_id: str | None,
+    call: OutboundCall,
+    parts: RequestParts,
+    template: Mapping[str, Json],
+) -> Json:
+    """All that tells this call from another, but for what is Headrace's own or the credential's."""
+    return {
+        "action": pinned.definition.ref,
+        "revision": pinned.revision_id,
+        "connection": connection_id,
+        "method": call.method,
+        "url": call.url,
+        "path": parts.path,
+        "query": parts.query,
+        "headers": {**template, **parts.headers},
+        "body": parts.body,
+    }
 
 
 def _record(rendered: Mapping[str, Json]) -> Json:

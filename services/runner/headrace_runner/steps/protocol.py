@@ -80,7 +80,8 @@ class Prepared:
     `record` is its input as it will be shown (redacted by the engine). `side_effect` asks for what came
     before to be confirmed first. `unsafe`: the attempt can not be repeated when nobody knows whether it
     arrived. `work` is the handler's own. `admit`, if there is one, is asked before each attempt is announced: seconds
-    to wait first, without an attempt being used up, or None.
+    to wait first, without an attempt being used up, or None. `shown` is the call of an action, all that makes it this
+    one and no other, as who approves it sees it (redacted by the engine); the same for every attempt.
     """
 
     record: Json
@@ -89,6 +90,7 @@ class Prepared:
     retry: RetryPolicy
     work: Any = field(repr=False)
     admit: Callable[[], Awaitable[float | None]] | None = field(repr=False, default=None)
+    shown: Callable[[], Json] | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
