@@ -58,7 +58,13 @@ class Listener:
         while True:
             try:
                 await self._listen(first)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                TimeoutError,
+            ) as error:
                 _log.warning("listener lost its connection", error=type(error).__name__)
             first = False
             await asyncio.sleep(0.5)

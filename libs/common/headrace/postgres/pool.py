@@ -93,6 +93,8 @@ def translated() -> Any:
         asyncpg.AdminShutdownError,
         asyncpg.TooManyConnectionsError,
         asyncpg.InterfaceError,
+        # A query that begins as the server's last word comes in: asyncpg tells of itself, not of the end.
+        asyncpg.InternalClientError,
         ConnectionError,
         TimeoutError,
         OSError,

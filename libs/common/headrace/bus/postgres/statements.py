@@ -32,7 +32,13 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.UndefinedTableError as error:
         raise BusUnavailable("the database has no tables of the bus yet: run `headrace migrate`") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # a query that begins as the server's last word comes in
+        OSError,
+        TimeoutError,
+    ) as error:
         raise BusUnavailable(f"Postgres did not answer ({type(error).__name__})") from error
 
 
