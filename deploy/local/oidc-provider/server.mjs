@@ -1,4 +1,4 @@
-// An OAuth2 server for tests: oidc-provider on the loopback, everything in memory.
+// An OAuth2 and OpenID Connect server for tests: oidc-provider on the loopback, everything in memory.
 //
 //     node server.mjs PORT
 //
@@ -7,6 +7,9 @@
 // lets them wait for an answer that is already decided. Refresh tokens are spent by being used; a spent one that
 // comes again ends everything that was granted with it (RFC 9700, 4.14). GET /journal?client=ID answers what the
 // token endpoint did for a client, in order: [{grant, error}].
+//
+// People log in by whatever name they give, with any password: the name is who they are, and NAME@example.com their
+// verified e-mail address.
 
 import { setTimeout as wait } from "node:timers/promises";
 
@@ -18,6 +21,11 @@ const journal = new Map();
 
 const provider = new Provider(`http://127.0.0.1:${port}`, {
   scopes: ["openid", "offline_access", "orders"],
+  claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
+  findAccount: (_ctx, id) => ({
+    accountId: id,
+    claims: () => ({ sub: id, email: `${id}@example.com`, email_verified: true, name: id }),
+  }),
   features: {
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },

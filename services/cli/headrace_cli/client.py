@@ -56,7 +56,7 @@ class Client:
             headers={"authorization": f"Bearer {profile.api_key}"},
             timeout=_SECONDS,
             # A proxy is for what lies outside; a deployment on this machine is reached directly.
-            trust_env=not _is_local(profile.url),
+            trust_env=not is_local(profile.url),
         )
 
     async def __aenter__(self) -> Self:
@@ -88,7 +88,7 @@ class Client:
                 address,
                 subprotocols=[Subprotocol("graphql-transport-ws")],
                 max_size=_MAX_FRAME,
-                proxy=None if _is_local(self.url) else True,
+                proxy=None if is_local(self.url) else True,
                 additional_headers={"authorization": f"Bearer {self._profile.api_key}"},
             ) as socket:
                 # The key goes by both ways: browsers can not set headers, and servers may read either.
@@ -110,7 +110,7 @@ class Client:
                         case "next":
                             yield _unwrap(message["payload"])
                         case "error":
-                            raise _graphql_error(message["payload"])
+                            raise answered_error(message["payload"])
                         case "complete":
                             return
                         case _:
@@ -143,7 +143,7 @@ def _data(status: int, content: bytes) -> dict[str, Any]:
 
 def _unwrap(answer: dict[str, Any]) -> dict[str, Any]:
     if errors := answer.get("errors"):
-        raise _graphql_error(errors)
+        raise answered_error(errors)
     data = answer.get("data")
     if not isinstance(data, dict):
         raise Unavailable("the deployment answered without data")
@@ -197,7 +197,7 @@ def _error(code: str, message: str, problems: Json) -> HeadraceError:
     return HeadraceError(message)
 
 
-def _graphql_error(errors: Json) -> HeadraceError:
+def answered_error(errors: Json) -> HeadraceError:
     """The first of an answer's `errors`, as an error of our tree; its place stands before its message."""
     first = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, dict):
@@ -210,7 +210,8 @@ def _graphql_error(errors: Json) -> HeadraceError:
     return _error(code, message, known.get("problems"))
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Whether the deployment is on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

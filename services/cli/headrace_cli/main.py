@@ -10,6 +10,7 @@ from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
 from headrace_cli.demo import command as demo
 from headrace_cli.dev import command as dev
+from headrace_cli.login import command as login
 from headrace_cli.root import Root
 from headrace_cli.runs import command as runs
 
@@ -38,7 +39,7 @@ def headrace(
     """Headrace runs API workflows: design them, run them on a fleet, read what happened."""
 
 
-for commands in (dev, demo, apply, runs, logs, audit, keys, policy, admin, doctor):
+for commands in (dev, demo, login, apply, runs, logs, audit, keys, policy, admin, doctor):
     commands.add_to(app)
 
 if __name__ == "__main__":

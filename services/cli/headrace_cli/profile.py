@@ -18,7 +18,7 @@ LOCAL_FILE = Path(".headrace") / "profiles.toml"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One deployment and the key for it. The key stays out of `repr`."""
+    """One deployment, and the key or the session for it, which stays out of `repr`."""
 
     url: str
     api_key: str = field(repr=False)
@@ -34,44 +34,70 @@ class Choice:
     profile_file: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A deployment, and where the command keeps what it has for it. `stored` is what the profile `name` has; None when
+    `file` has no such profile."""
+
+    url: str
+    file: Path
+    name: str
+    stored: Mapping[str, str] | None = field(repr=False)
+
+    @property
+    def kept(self) -> str | None:
+        """The session or else the key. A profile's is for the profile's own deployment: another address never gets to
+        see it."""
+        stored = self.stored or {}
+        return (stored.get("session") or stored.get("api_key")) if self.url == _home(stored) else None
+
+
+def locate(choice: Choice, environment: Mapping[str, str], *, new: bool = False) -> Place:
+    """The deployment that is meant. `new`: its profile, and the profile file, need not be there yet. Raises
+    `InvalidInput`."""
+    file = profile_file(choice, environment, new=new)
+    name = choice.profile or environment.get("HEADRACE_PROFILE")
+    stored = read_profile(file, name, new=new) if file.is_file() else None
+    url = (choice.url or environment.get("HEADRACE_URL") or _home(stored or {})).rstrip("/")
+    if not _is_http(url):
+        raise _problem("url", "not an http or https URL", "write it as http://host:port")
+    return Place(url, file, name or "default", stored)
+
+
+def _home(stored: Mapping[str, str]) -> str:
+    return (stored.get("url") or DEFAULT_URL).rstrip("/")
+
+
 def resolve(choice: Choice, environment: Mapping[str, str]) -> Profile:
     """The deployment to talk to. `InvalidInput` when there is no key, or the file can not be trusted."""
-    file = profile_file(choice, environment)
-    stored = _read(file, choice.profile or environment.get("HEADRACE_PROFILE")) if file else {}
-    home = (stored.get("url") or DEFAULT_URL).rstrip("/")
-    url = (choice.url or environment.get("HEADRACE_URL") or home).rstrip("/")
-    # A profile's key is for the profile's own deployment: another address never gets to see it.
-    kept = stored.get("api_key") if url == home else None
-    key = choice.api_key or environment.get("HEADRACE_API_KEY") or kept
+    place = locate(choice, environment)
+    key = choice.api_key or environment.get("HEADRACE_API_KEY") or place.kept
     if not key:
         raise _problem(
             "apiKey",
             "no API key was given",
-            "set HEADRACE_API_KEY, pass --api-key, or run where `headrace dev` was started",
+            "`headrace login`, set HEADRACE_API_KEY, pass --api-key, or run where `headrace dev` was started",
         )
     if not key.isascii() or not key.isprintable():
         raise _problem(
             "apiKey", "the API key has characters that no key has", "paste it anew, and nothing else"
         )
-    if not _is_http(url):
-        raise _problem("url", "not an http or https URL", "write it as http://host:port")
-    return Profile(url, key)
+    return Profile(place.url, key)
 
 
-def profile_file(choice: Choice, environment: Mapping[str, str]) -> Path | None:
-    """The profile file to read, None when there is none. One that was asked for must be there."""
+def profile_file(choice: Choice, environment: Mapping[str, str], *, new: bool = False) -> Path:
+    """The profile file to use; the person's own when there is none. One that was asked for must be there, unless it
+    may be `new`."""
     asked = choice.profile_file or (
         Path(environment["HEADRACE_PROFILE_FILE"]) if "HEADRACE_PROFILE_FILE" in environment else None
     )
     if asked:
-        if not asked.is_file():
+        if not asked.is_file() and not new:
             raise _problem("profileFile", "there is no such file", "check --profile-file")
         return asked
     configuration = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    for file in (LOCAL_FILE, configuration / "headrace" / "profiles.toml"):
-        if file.is_file():
-            return file
-    return None
+    own = configuration / "headrace" / "profiles.toml"
+    return LOCAL_FILE if LOCAL_FILE.is_file() else own
 
 
 def write(file: Path, name: str, profile: Profile) -> None:
@@ -83,7 +109,8 @@ def write(file: Path, name: str, profile: Profile) -> None:
         stream.write(text)
 
 
-def _read(file: Path, name: str | None) -> dict[str, str]:
+def read_profile(file: Path, name: str | None, *, new: bool = False) -> dict[str, str] | None:
+    """What the profile has, None when there is no such one and it was not asked for, or may be `new`."""
     try:
         state, text = file.stat(), file.read_text(encoding="utf-8")
     except OSError as error:
@@ -99,8 +126,8 @@ def _read(file: Path, name: str | None) -> dict[str, str]:
     except tomllib.TOMLDecodeError:
         raise _problem("profileFile", "the file is not TOML", f"look into {file}") from None
     profile = profiles.get(name or "default")
-    if profile is None and name is None:
-        return {}
+    if profile is None and (name is None or new):
+        return None
     if not isinstance(profile, dict):
         raise _problem("profile", "no such profile in the file", f"add [{name}] to {file}")
     return {key: value for key, value in profile.items() if isinstance(value, str)}

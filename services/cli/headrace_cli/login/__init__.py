@@ -1,0 +1,1 @@
+"""`headrace login` and `headrace logout`."""
