@@ -95,6 +95,16 @@ class LimitExceeded(HeadraceError):
     code = "LIMIT_EXCEEDED"
 
 
+class QuotaExceeded(LimitExceeded):
+    """A quota of the tenant is used up. `quota` is its name in GraphQL, `most` what it allows."""
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, quota: str, most: int, what: str) -> None:
+        super().__init__(f"the quota {quota} is used up: {most} {what}; ask the platform's operator for more")
+        self.quota, self.most = quota, most
+
+
 class RateLimited(HeadraceError):
     """Asked too often. `retry_after` is in seconds: when the same call may succeed."""
 

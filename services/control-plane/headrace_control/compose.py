@@ -24,6 +24,7 @@ from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
 from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
+from headrace_control.quotas.service import QuotaService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
@@ -93,6 +94,7 @@ def compose(
         key_wrapping=KeyWrapping(api_pool, vault.provider),
         key_shredding=shredding,
         policy=PolicyService(api_pool),
+        quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
         runs=RunService(api_pool, RunChanges(listener)),
         waits=WaitService(api_pool, payloads, approvals),

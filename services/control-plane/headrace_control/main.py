@@ -30,6 +30,7 @@ from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
+from headrace_control.quotas.counting import count_stored
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
@@ -113,6 +114,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             OpenBreakers(worker_pool, registry).run(),
             Sealer(audit_pool, registry).run(),
             keep_up(worker_pool, store),
+            count_stored(worker_pool),
             *(server.serve() for server in servers),
         )
     ]

@@ -12,6 +12,7 @@ from headrace_control.login.service import LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
 from headrace_control.policy.service import PolicyService
+from headrace_control.quotas.service import QuotaService
 from headrace_control.runs.service import RunService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import TenantService
@@ -39,6 +40,7 @@ class Services:
     key_wrapping: KeyWrapping
     key_shredding: KeyShredding
     policy: PolicyService
+    quotas: QuotaService
     workflows: WorkflowService
     runs: RunService
     waits: WaitService

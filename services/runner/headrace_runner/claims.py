@@ -62,6 +62,14 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class RunQuotas:
+    """What the run's tenant lets a run use; None: as much as any run may."""
+
+    loop_items: int | None = None
+    log_records: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedRun:
     """All that a runner needs to advance a run. Credentials live here, in memory, and nowhere else."""
 
@@ -80,6 +88,7 @@ class ClaimedRun:
     secrets: Mapping[str, str] = field(repr=False)
     callbacks: Mapping[str, str] = field(repr=False, default_factory=dict)
     depth: int = 0
+    quotas: RunQuotas = RunQuotas()
     # The ended run whose steps this one undoes.
     undoes: UUID | None = None
     # How each action is held; one that is not named asks for approval.
@@ -244,6 +253,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given["secrets"],
         given.get("callbacks") or {},
         given["depth"],
+        RunQuotas(**given["quotas"]),
         UUID(given["undoes"]) if given["undoes"] else None,
         read_policy(given["policy"]),
         Failure.from_json(given.get("failure")) or unreadable,

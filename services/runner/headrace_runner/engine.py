@@ -81,7 +81,13 @@ class Engine:
         self._places = {step.key: f"steps[{n}]" for n, step in enumerate(document.steps)}
         self.scopes = Scopes(run, self.history, parts.templates, self._places.__getitem__)
         self.outcomes = Outcomes(
-            run.graph, self.history, self.scopes, log, parts.clock, self._places.__getitem__
+            run.graph,
+            self.history,
+            self.scopes,
+            log,
+            parts.clock,
+            self._places.__getitem__,
+            run.quotas.loop_items,
         )
         held.despite_cancel = run.state.undoing is not None
         held.begin_at(run.state.inbox_seen)

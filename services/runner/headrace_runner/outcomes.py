@@ -36,13 +36,22 @@ class Outcomes:
         log: RunLog,
         clock: Clock,
         places: Callable[[str], str],
+        most_items: int | None = None,
     ) -> None:
+        """`most_items` of one loop; None: as many as any loop may have."""
+        self._most_items = most_items
         self._graph, self._history, self._scopes = graph, history, scopes
         self._log, self._clock, self._places = log, clock, places
 
     def expand(self, key: RowKey) -> None:
         """A loop begins: its event says how many items there are."""
         items = self._scopes.loops.items(self._graph.steps[key.step])
+        # Of a loop that begins now: one that has begun goes on, whatever the quota has become.
+        if not isinstance(items, Failure) and self._most_items is not None and len(items) > self._most_items:
+            words = (
+                f"{self._places(key.step)}.forEach.items: the tenant's quota allows {self._most_items} items"
+            )
+            items = Failure("QUOTA_EXCEEDED", words)
         if isinstance(items, Failure):
             self._history.emit(
                 EventKind.COMPLETED, key.step, {"status": StepStatus.FAILED, "error": items.as_json()}

@@ -11,6 +11,9 @@ from headrace.redaction import Redactor, truncate
 from headrace_runner.clock import Clock
 from headrace_runner.reporting import Reporting
 
+# The last record of a run that has used its tenant's quota up.
+CUT_OFF = "the tenant's quota of log records is used up: no more are written of this run for now"
+
 MESSAGE_LIMIT = 8_192
 CONTEXT_LIMIT = 4_096
 
@@ -23,7 +26,10 @@ class RunLog:
         tenant_id: UUID,
         run_id: UUID,
         redactor: Callable[[], Redactor],
+        most: int | None = None,
     ) -> None:
+        """`most` records are written, and one that says so; None: as many as there are."""
+        self._left = most
         self._reporting, self._clock = reporting, clock
         self._tenant_id, self._run_id, self._redactor = tenant_id, run_id, redactor
 
@@ -36,6 +42,12 @@ class RunLog:
         **context: Any,
     ) -> None:
         """Write one record; long values are truncated, with their true length noted."""
+        if self._left is not None:
+            if self._left < 0:
+                return
+            self._left -= 1
+            if self._left < 0:
+                level, message, step, attempt, context = LogLevel.WARN, CUT_OFF, None, None, {}
         redactor = self._redactor()
         at = self._clock.now()
         text = truncate(redactor.text(message), MESSAGE_LIMIT)

@@ -106,7 +106,14 @@ class Worker:
         # Who has a callback's address may use it: its last part is the permission.
         tokens = [address.rsplit("/", 1)[-1] for address in run.callbacks.values()]
         redactor = Redactor([*run.secrets.values(), *_secrets(credentials), *tokens])
-        log = RunLog(self._reporting, self._parts.clock, run.tenant_id, run.run_id, lambda: engine.words())
+        log = RunLog(
+            self._reporting,
+            self._parts.clock,
+            run.tenant_id,
+            run.run_id,
+            lambda: engine.words(),
+            run.quotas.log_records,
+        )
         engine = Engine(self._parts, run, claim.held, report, log, credentials, redactor)
         self._engines.add(engine)
         try:

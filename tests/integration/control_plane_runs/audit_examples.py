@@ -34,7 +34,7 @@ class Stage:
 Example = Callable[[Stage], Awaitable[dict[str, Any]]]
 EXAMPLES: dict[str, Example] = {}
 # Done by the platform's admin, not by the tenant's.
-OF_THE_PLATFORM = frozenset({"createTenant", "rewrapDataKeys", "shredTenantKeys"})
+OF_THE_PLATFORM = frozenset({"createTenant", "rewrapDataKeys", "setQuotas", "shredTenantKeys"})
 
 _SCHEMA = create_schema()._schema
 MUTATIONS = tuple(_SCHEMA.mutation_type.fields) if _SCHEMA.mutation_type else ()
@@ -72,6 +72,7 @@ plain("createTenant", name="another")
 plain("createApiKey", name="k", role="VIEWER")
 plain("inviteMember", email="kim@example.com", role="VIEWER")
 plain("setPolicyRule", app="shop", approvalClass="B")
+plain("setQuotas", tenant="acme", quotas={"loopItems": 100})
 plain("createApp", input={"name": "made", **_APP})
 plain("updateApp", name="shop", input={"title": "The shop"})
 plain("saveAction", app="shop", name="made", definition={"method": "GET", "endpointTemplate": "/made"})

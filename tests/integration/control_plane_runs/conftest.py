@@ -59,6 +59,7 @@ def template(template: str, postgres: str, keys: dict[str, str], master_key: byt
         store = await open_log_store(dsn, retention=timedelta(days=1))
         async with serving(dsn, store, master_key) as http, await open_pool(dsn) as owner:
             platform = Client(http, (await bootstrap(owner, "platform")).key.text)
+            keys["platform"] = platform.key
             for tenant in ("acme", "stranger"):
                 client = await new_tenant(platform, tenant)
                 await design(client)
@@ -131,6 +132,12 @@ async def fleet(database: str, admin: asyncpg.Connection) -> AsyncIterator[Fleet
 def acme(http: httpx.AsyncClient, keys: dict[str, str]) -> Client:
     """The admin of a tenant that has what the document `orders` refers to."""
     return Client(http, keys["acme"])
+
+
+@pytest.fixture
+def platform(http: httpx.AsyncClient, keys: dict[str, str]) -> Client:
+    """The platform's first key, an admin's."""
+    return Client(http, keys["platform"])
 
 
 @pytest.fixture

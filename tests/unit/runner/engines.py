@@ -24,7 +24,7 @@ from headrace.workflow.graph import Graph
 from headrace.workflow.schemas import Schemas
 from headrace.workflow.state import Message, RunState
 from headrace.workflow.uses import actions_used
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claims import ClaimedRun, RunQuotas
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.credentials import RunCredentials
@@ -66,6 +66,7 @@ class Advanced:
     engine: Engine
     held: HeldRun
     bus: Collected
+    reporting: Reporting
 
     async def to_its_end(self) -> list[Told]:
         """Advance as far as it goes; every event, in order."""
@@ -88,6 +89,7 @@ async def advanced(
     state: RunState | None = None,
     told: Sequence[Message] = (),
     undoes: UUID | None = None,
+    quotas: RunQuotas | None = None,
 ) -> AsyncIterator[Advanced]:
     """A run of `document`, claimed, and not begun unless it has a `state`. `told` are messages that a renewal brought
     before its checkpoint was there."""
@@ -122,7 +124,7 @@ async def advanced(
         {},
     )
     held_as = {ref: Held("A") for ref in actions_used(document)}
-    run = replace(run, undoes=undoes, policy=held_as)
+    run = replace(run, undoes=undoes, policy=held_as, quotas=quotas or RunQuotas())
     held, redactor = HeldRun(run.run_id), Redactor()
     held.tell_messages(told)
     engine = Engine(
@@ -130,13 +132,13 @@ async def advanced(
         run,
         held,
         reporting.open(run.tenant_id, run.run_id, 1),
-        RunLog(reporting, clock, run.tenant_id, run.run_id, lambda: redactor),
+        RunLog(reporting, clock, run.tenant_id, run.run_id, lambda: redactor, run.quotas.log_records),
         RunCredentials(control_plane, run.run_pass, {}, lambda _: None),
         redactor,
     )
     flushing = asyncio.create_task(reporting.run())
     try:
-        yield Advanced(engine, held, bus)
+        yield Advanced(engine, held, bus, reporting)
     finally:
         flushing.cancel()
         await control_plane.close()

@@ -19,6 +19,7 @@ from headrace.errors import (
     MalformedMessage,
     MessageTooLarge,
     NotFound,
+    QuotaExceeded,
     RateLimited,
     TimedOut,
     Unauthenticated,
@@ -73,6 +74,12 @@ class LimitExceededType(FailureType):
     pass
 
 
+@strawberry.type(name="QuotaExceeded", description="A quota of the tenant is used up.")
+class QuotaExceededType(FailureType):
+    quota: str = strawberry.field(description="Its name, as in `Quotas`.")
+    most: int = strawberry.field(description="What it allows.")
+
+
 @strawberry.type(name="Unavailable", description="Something needed can not be reached now; try again later.")
 class UnavailableType(FailureType):
     pass
@@ -96,6 +103,10 @@ def _limit_reached(error: ConcurrencyLimit) -> ConcurrencyLimitType:
     return ConcurrencyLimitType(code=error.code, message=error.message, runs=runs)
 
 
+def _quota(error: QuotaExceeded) -> QuotaExceededType:
+    return QuotaExceededType(code=error.code, message=error.message, quota=error.quota, most=error.most)
+
+
 # None: not a payload but an entry in `errors`, with the error's own code and message.
 FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingProxyType(
     {
@@ -108,6 +119,7 @@ FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingP
         Unauthenticated: None,
         Forbidden: _plain(ForbiddenType),
         LimitExceeded: _plain(LimitExceededType),
+        QuotaExceeded: _quota,
         MessageTooLarge: _plain(LimitExceededType),
         RateLimited: None,
         Unavailable: _plain(UnavailableType),

@@ -18,6 +18,7 @@ from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
+from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
@@ -36,6 +37,7 @@ class Query(
     SecretQuery,
     KeyQuery,
     PolicyQuery,
+    QuotaQuery,
     WorkflowQuery,
     RunQuery,
     WaitQuery,
@@ -55,6 +57,7 @@ class Mutation(
     SecretMutation,
     KeyMutation,
     PolicyMutation,
+    QuotaMutation,
     WorkflowMutation,
     RunMutation,
     WaitMutation,

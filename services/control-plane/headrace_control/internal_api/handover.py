@@ -19,6 +19,7 @@ from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
 from headrace_control.policy.model import ApprovalClass, Rules
 from headrace_control.policy.repository import rules_of_tenants
+from headrace_control.quotas.repository import for_runners
 from headrace_control.waits.model import SignalStep, signals_of
 
 _sql = load("headrace_control.internal_api")
@@ -110,6 +111,7 @@ class Handover:
                 "output_keys": {},
             }
         await self._add_policy(rows, versions, given)
+        await self._add_quotas(rows, given)
         await self._add_credentials(rows, versions, given)
         await self._add_output_keys(rows, versions, given)
         await self._add_callbacks(rows, versions, given)
@@ -132,6 +134,12 @@ class Handover:
             own = rules.get(row["tenant_id"], _NO_RULES)
             declared = versions[row["version_id"]].declared
             given[row["id"]]["policy"] = {ref: _held(own, ref, said) for ref, said in declared.items()}
+
+    async def _add_quotas(self, rows: Sequence[Any], given: Mapping[UUID, dict[str, Any]]) -> None:
+        async with transaction(self._pool) as db:
+            quotas = await for_runners(db, {row["tenant_id"] for row in rows})
+        for row in rows:
+            given[row["id"]]["quotas"] = quotas.get(row["tenant_id"], {})
 
     async def _add_credentials(
         self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]

@@ -13,6 +13,7 @@ from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs import control, repository
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.model import (
@@ -49,7 +50,7 @@ class RunService:
 
     def __init__(self, pool: Pool, changes: RunChanges) -> None:
         self._pool, self._changes = pool, changes
-        self._parameters = Parameters()
+        self._parameters, self._quotas = Parameters(), StartQuotas()
 
     async def start(self, caller: Caller, start: RunStart) -> Run:
         """Start one run. Raises `InvalidInput`, `NotFound`, `Conflict`; see `RunStart` for what is idempotent."""
@@ -64,7 +65,9 @@ class RunService:
         if len(starts) > MAX_STARTS:
             raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            started = await start_runs(db, caller.tenant_id, caller.actor.id, starts, self._parameters)
+            started = await start_runs(
+                db, caller.tenant_id, caller.actor.id, starts, self._parameters, self._quotas
+            )
             if started.begun:
                 # One for the whole batch: starts are the hot path.
                 await record(db, caller, _start(starts, started))

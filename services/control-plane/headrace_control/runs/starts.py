@@ -23,6 +23,7 @@ from headrace.workflow.document import Concurrency
 from headrace.workflow.json_rules import check_json, digest_of, is_storable
 from headrace.workflow.state import ParkReason, RunStatus
 
+from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
@@ -71,12 +72,18 @@ class _New:
 
 
 async def start_runs(
-    db: Db, tenant_id: UUID, created_by: UUID, starts: Sequence[RunStart], parameters: Parameters
+    db: Db,
+    tenant_id: UUID,
+    created_by: UUID,
+    starts: Sequence[RunStart],
+    parameters: Parameters,
+    quotas: StartQuotas,
 ) -> Started:
     """Start what can be started; `db` is inside a tenant's transaction.
 
     `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
-    what is missing or in the way. Runs are minted in order, with this transaction's time in their ids.
+    what is missing or in the way, `QuotaExceeded` what the tenant has used up. Runs are minted in order, with this
+    transaction's time in their ids.
     """
     answers: dict[int, Answer] = {}
     wishes = [w for n, start in enumerate(starts) if (w := _wish(n, start, answers))]
@@ -98,6 +105,13 @@ async def start_runs(
         new.append(one)
         if rule.concurrency:
             limited.append(_limited(tenant_id, one, rule.concurrency))
+    admitted = await quotas.admit(db, tenant_id, [len(one.wish.encoded) for one in new])
+    for one, refusal in zip(new, admitted, strict=True):
+        if refusal is not None:
+            answers[one.wish.n] = refusal
+    new = [one for one in new if one.wish.n not in answers]
+    let_in = {one.run.id for one in new}
+    limited = [start for start in limited if start.run_id in let_in]
     if limited:
         begun = await _insert_limited(db, tenant_id, created_by, new, limited, answers)
     else:

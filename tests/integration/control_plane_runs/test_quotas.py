@@ -1,0 +1,116 @@
+"""What a tenant may use at most: who sets it, what is refused, and that nobody else feels it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from headrace.postgres.pool import WORKER, open_pool
+from headrace_control.quotas import starts
+from headrace_control.quotas.counting import count_stored
+
+from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
+
+_SET = """mutation($tenant: String!, $quotas: QuotasInput!) { setQuotas(tenant: $tenant, quotas: $quotas) {
+  __typename ... on Quotas { runsInFlight unfinishedRuns startsPerMinute }
+  ... on Failure { code message } ... on InvalidInput { problems { path } } } }"""
+_START = """mutation($input: JSON!, $key: String) { startRun(workflow: "orders", input: $input, idempotencyKey: $key) {
+  __typename ... on Run { id } ... on Failure { code message } ... on QuotaExceeded { quota most } } }"""
+_BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on StartedRuns { items {
+  __typename ... on QuotaExceeded { quota } } } } }"""
+
+
+@pytest.fixture(autouse=True)
+async def asked_each_time(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starts, "KEPT_SECONDS", 0.0)
+    await publish(acme, orders())
+
+
+async def allow(platform: Client, **quotas: int | None) -> Any:
+    return await platform(_SET, tenant="acme", quotas=quotas)
+
+
+async def start(client: Client, key: str | None = None, **given: Any) -> Any:
+    return await client(_START, input={"order": "A-1", **given}, key=key)
+
+
+async def test_the_platform_alone_sets_them(platform: Client, acme: Client) -> None:
+    assert (await allow(platform, startsPerMinute=5, runsInFlight=7)) == {
+        "__typename": "Quotas",
+        "runsInFlight": 7,
+        "unfinishedRuns": None,
+        "startsPerMinute": 5,
+    }
+    assert (await allow(platform, unfinishedRuns=3))["startsPerMinute"] == 5  # what is left out stays
+    assert (await allow(platform, startsPerMinute=None))["startsPerMinute"] is None
+    for nobody in (acme, await with_role(platform, "OPERATOR")):
+        assert (await allow(nobody, startsPerMinute=1))["code"] == "FORBIDDEN"
+    assert (await platform(_SET, tenant="nobody", quotas={}))["code"] == "NOT_FOUND"
+    wrong = await allow(platform, runsInFlight=None, loopItems=0, startsPerMinute=-1)
+    assert {problem["path"] for problem in wrong["problems"]} == {
+        "quotas.runsInFlight",
+        "quotas.loopItems",
+        "quotas.startsPerMinute",
+    }
+
+
+async def test_starts_above_the_minutes_quota_are_refused_and_others_do_not_feel_it(
+    platform: Client, acme: Client, stranger: Client
+) -> None:
+    await allow(platform, startsPerMinute=3)
+    first = await start(acme, key="once")
+    assert first["__typename"] == "Run"
+    items = [{"workflow": "orders", "input": {"order": f"A-{n}"}} for n in range(4)]
+    answers = (await acme(_BULK, items=items))["items"]
+    assert [answer["__typename"] for answer in answers] == ["Run", "Run", "QuotaExceeded", "QuotaExceeded"]
+    refused = await start(acme)
+    assert (refused["code"], refused["quota"], refused["most"]) == ("QUOTA_EXCEEDED", "startsPerMinute", 3)
+    # What was accepted is answered again: it is no new start.
+    assert await start(acme, key="once") == first
+    await publish(stranger, orders())
+    assert (await start(stranger))["__typename"] == "Run"
+
+
+async def test_a_quota_comes_back_with_time(platform: Client, acme: Client, fleet: Fleet) -> None:
+    await allow(platform, startsPerMinute=2)
+    for _ in range(2):
+        await started(acme)
+    assert (await start(acme))["code"] == "QUOTA_EXCEEDED"
+    await fleet.admin.execute("UPDATE quotas SET refilled_at = refilled_at - interval '30 seconds'")
+    assert (await start(acme))["__typename"] == "Run"
+    assert (await start(acme))["code"] == "QUOTA_EXCEEDED"
+
+
+async def test_unfinished_runs_are_counted_once_however_many_start_at_a_time(
+    platform: Client, acme: Client, fleet: Fleet
+) -> None:
+    await allow(platform, unfinishedRuns=3)
+    answers = await asyncio.gather(*(start(acme) for _ in range(8)))
+    runs = [answer["id"] for answer in answers if answer["__typename"] == "Run"]
+    assert len(runs) == 3
+    assert {answer.get("quota") for answer in answers if "quota" in answer} == {"unfinishedRuns"}
+    await fleet.claim(runs[0])
+    await fleet.finish(runs[0])
+    assert (await start(acme))["__typename"] == "Run"
+    assert (await start(acme))["code"] == "QUOTA_EXCEEDED"
+    used = await acme("{ quotas { quotas { unfinishedRuns } usage { unfinishedRuns storedRuns } } }")
+    assert used == {"quotas": {"unfinishedRuns": 3}, "usage": {"unfinishedRuns": 3, "storedRuns": None}}
+
+
+async def test_stored_runs_and_the_size_of_an_input(
+    platform: Client, acme: Client, fleet: Fleet, database: str
+) -> None:
+    for _ in range(2):
+        await started(acme)
+    await allow(platform, storedRuns=3, inputBytes=20)
+    pool = await open_pool(database, WORKER)
+    counting = asyncio.create_task(count_stored(pool))
+    async with asyncio.timeout(20):
+        while await fleet.admin.fetchval("SELECT counted_at IS NULL FROM quotas"):
+            await asyncio.sleep(0.02)  # asked from outside, as an operator would
+    counting.cancel()
+    await asyncio.gather(counting, return_exceptions=True)
+    await pool.close()
+    large = await start(acme, order="A-" + "1" * 20)
+    assert (large["quota"], large["most"]) == ("inputBytes", 20)
+    assert (await start(acme))["__typename"] == "Run"
+    assert (await start(acme))["quota"] == "storedRuns"
