@@ -36,6 +36,12 @@ MAX_VISITS = (
 _MEND = "Use names, indexes, slices and wildcards only, as in `$.body.items[*].id`."
 
 
+class OutputTooLarge(LimitExceeded):
+    """What a step's output paths find is more than a step's output may be."""
+
+    code = "OUTPUT_TOO_LARGE"
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """A compiled path. `single`: it finds one value at most. `first_name`: the name that it starts with, if one."""
@@ -125,14 +131,14 @@ def compile_path(text: str, place: str = "") -> Path:
 def extract(output: Json, paths: Mapping[str, str]) -> JsonObject:
     """Each name with what its path finds in `output`. Raises as `compile_path` and `Path.find` do.
 
-    Also raises `LimitExceeded` when all of it, written out, is larger than `MAX_WRITTEN`: what is found shares
+    Also raises `OutputTooLarge` when all of it, written out, is larger than `MAX_WRITTEN`: what is found shares
     structure with `output` and may hold a large part of it many times over.
     """
     made: JsonObject = {}
     for name, text in paths.items():
         made[name] = compile_path(text, name).find(output)
     if not _fits(made):
-        raise LimitExceeded(f"what the JSONPaths find has more than {MAX_WRITTEN} characters as JSON")
+        raise OutputTooLarge(f"what the JSONPaths find has more than {MAX_WRITTEN} characters as JSON")
     return made
 
 
