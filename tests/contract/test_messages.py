@@ -32,6 +32,8 @@ ATTEMPT = {
     "outcome": "FAILED",
     "httpStatus": 503,
     "address": "127.0.0.1",
+    "connection": str(new_id(AT)),
+    "host": "shop.example",
 }
 FAILURE = {"code": "HTTP_503", "message": "the target answered 503"}
 # One event of each kind and shape, as a run would write them.

@@ -69,6 +69,18 @@ class Parties:
         query = "query ($name: String!) { connection(name: $name) { tokenError tokenExpiresAt } }"
         return (await self.designer.do(query, name=name))["connection"]
 
+    async def audited(self, action: str, connection: str, least: int) -> list[Any]:
+        """The details of what was recorded of a connection, newest first, once there are so many."""
+        found = await self.designer.do("query ($n: String!) { connection(name: $n) { id } }", n=connection)
+        wanted = {"action": action, "target": f"connection/{found['connection']['id']}"}
+        async with asyncio.timeout(20):
+            while True:
+                query = "query ($f: AuditFilter) { auditRecords(filter: $f) { items { detail } } }"
+                records = (await self.designer.do(query, f=wanted))["auditRecords"]["items"]
+                if len(records) >= least:
+                    return [one["detail"] for one in records]
+                await asyncio.sleep(0.1)
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def designer(module_fleet: Fleet) -> Designer:
@@ -106,6 +118,14 @@ async def test_client_credentials(parties: Parties, proof: str) -> None:
     assert [a["httpStatus"] for a in step(third, "orders_0")["attempts"]] == [200]
     assert [let_in for _, let_in in parties.resource.tokens] == [True, True, False, True]
     assert await server.grants(client, "client_credentials") == [None, None]
+    used = await parties.audited("connection.use", name, 3)
+    assert {one["run"] for one in used} == {first["id"], second["id"], third["id"]}
+    for call in (call for one in used for call in one["calls"]):
+        assert (call["host"], call["address"].rpartition(":")[0] or call["address"]) == (
+            "127.0.0.1",
+            "127.0.0.1",
+        )
+    assert [one["version"] for one in await parties.audited("token.refresh", name, 2)] == [2, 1]
 
 
 async def test_a_rotating_refresh_token_is_used_once(parties: Parties) -> None:

@@ -27,6 +27,7 @@ from headrace.workflow.state import IllegalMove, RunStatus
 from headrace_reporter.dead_letters import write_dead_letters
 from headrace_reporter.lasting import dump, relatives, write_lasting
 from headrace_reporter.projection import RunRow, StepRow, apply_event
+from headrace_reporter.uses import write_uses
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
@@ -98,6 +99,7 @@ def _apply_all(run: RunRow, events: Sequence[Event], now: datetime) -> bool:
 
 async def _write(db: Db, runs: Sequence[RunRow]) -> None:
     await _write_history(db, runs)
+    await write_uses(db, runs)
     await _write_steps(db, runs)
     await db.execute(
         _sql.raise_fence,

@@ -322,10 +322,16 @@ def _attempt(run: RunRow, event: Event, step: StepRow) -> None:
             "http_status": attempt.get("httpStatus"),
             "error": event.data.get("error"),
             "address": attempt.get("address"),
+            "connection": _id(attempt.get("connection")),
+            "host": attempt.get("host"),
             "started_at": _time(attempt["startedAt"]),
             "duration_ms": int(str(attempt["durationMs"])),
         }
     )
+
+
+def _id(value: object) -> UUID | None:
+    return None if value is None else UUID(_text(value))
 
 
 def _time(value: object) -> datetime:

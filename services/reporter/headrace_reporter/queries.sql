@@ -27,6 +27,13 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::int[], $
     $8::text[]::jsonb[], $9::text[], $10::timestamptz[], $11::int[])
 ON CONFLICT DO NOTHING
 
+-- name: write_uses
+-- Into the audit's inbox: the control plane's sealer gives each its place in the tenant's chain.
+INSERT INTO audit_inbox (tenant_id, id, actor_kind, actor_id, actor_name, action, target, outcome, detail)
+SELECT n.tenant_id, n.id, 'SERVICE', '00000000-0000-0000-0000-000000000000', 'runner', 'connection.use', n.target,
+    'DONE', n.detail
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]::jsonb[]) AS n (tenant_id, id, target, detail)
+
 -- name: write_steps
 -- One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended.
 INSERT INTO step_runs AS s (tenant_id, run_id, key, status, attempts, input, output, error, in_flight, retry_at,

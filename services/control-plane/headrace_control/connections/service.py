@@ -56,7 +56,7 @@ class ConnectionService:
                 db, caller.tenant_id, await self._vault.seal(db, caller.tenant_id, values)
             )
             made = await _found(db, caller, new.name)
-            await record(db, caller, Act("connection.create", _target(made), after=_content(made)))
+            await record(db, caller, _act("connection.create", None, made))
             return made
 
     async def update(self, caller: Caller, name: str, changes: ConnectionChanges) -> Connection:
@@ -80,8 +80,7 @@ class ConnectionService:
             if config != connection.config:
                 await repository.forget_token(db, caller.tenant_id, connection.id)
             updated = await _found(db, caller, name)
-            change = Act("connection.update", _target(updated), _content(connection), _content(updated))
-            await record(db, caller, change)
+            await record(db, caller, _act("connection.update", connection, updated))
             return updated
 
     async def rotate_secret(self, caller: Caller, name: str, secrets: object) -> Connection:
@@ -102,7 +101,7 @@ class ConnectionService:
             )
             await repository.forget_token(db, caller.tenant_id, connection.id)
             # Of values not even digests are kept: a short one could be guessed from its digest.
-            detail: JsonObject = {"fields": [*sorted(given)]}
+            detail: JsonObject = {"id": str(connection.id), "fields": [*sorted(given)]}
             await record(db, caller, Act("connection_secret.rotate", _target(connection), detail=detail))
             return await _found(db, caller, name)
 
@@ -116,9 +115,7 @@ class ConnectionService:
                     f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
                 )
             await repository.delete_connection(db, caller.tenant_id, connection.id)
-            await record(
-                db, caller, Act("connection.delete", _target(connection), before=_content(connection))
-            )
+            await record(db, caller, _act("connection.delete", connection, None))
             return connection
 
     async def get(self, caller: Caller, name: str) -> Connection | None:
@@ -141,7 +138,18 @@ def _target(connection: Connection) -> str:
     return f"connection/{connection.name}"
 
 
-def _content(connection: Connection) -> JsonObject:
+def _act(action: str, before: Connection | None, after: Connection | None) -> Act:
+    known = after or before
+    if known is None:
+        raise ValueError("an act has a connection")
+    # Runs use a connection by its id: it is what leads from here to them.
+    detail: JsonObject = {"id": str(known.id)}
+    return Act(action, _target(known), _content(before), _content(after), detail=detail)
+
+
+def _content(connection: Connection | None) -> JsonObject | None:
+    if connection is None:
+        return None
     return {
         "id": str(connection.id),
         "appId": str(connection.app_id),

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
+from urllib.parse import urlsplit
 
 from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonObject
@@ -166,7 +167,7 @@ class ActionStep:
             case Failed():
                 return answer
             case CallResult():
-                return self._succeeded(context, answer)
+                return self._succeeded(context, work, answer)
             case CallFailure(status=401) if sender.no_token is not None:
                 # Why there is no newer token says more than that the target wants one.
                 return self._without_token(context, work, sender.no_token, answer)
@@ -196,7 +197,7 @@ class ActionStep:
             try:
                 following = pages.take(answer, sender.credential.own_parameter if sender.credential else None)
             except PagesFailed as error:
-                return Failed(error.failure, output=answer.output, detail=_detail(answer))
+                return Failed(error.failure, output=answer.output, detail=_detail(work, answer))
             if following is None:
                 break
             if no_turn := await sender.turn(admit):
@@ -221,7 +222,9 @@ class ActionStep:
             return None
         listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
         if (context.step.on_output_mismatch or work.action.on_output_mismatch) is OnMismatch.FAIL:
-            return Failed(Failure("OUTPUT_MISMATCH", listed), output=answer.output, detail=_detail(answer))
+            return Failed(
+                Failure("OUTPUT_MISMATCH", listed), output=answer.output, detail=_detail(work, answer)
+            )
         context.log(
             LogLevel.WARN,
             f"step {context.step.key}: the response does not fit the output schema: {listed}",
@@ -229,8 +232,8 @@ class ActionStep:
         )
         return None
 
-    def _succeeded(self, context: StepContext, answer: CallResult) -> Outcome:
-        detail = _detail(answer)
+    def _succeeded(self, context: StepContext, work: _Work, answer: CallResult) -> Outcome:
+        detail = _detail(work, answer)
         output: Json = answer.output
         if context.step.output is not None:
             try:
@@ -240,7 +243,7 @@ class ActionStep:
         return Succeeded(output, detail)
 
     def _failed(self, context: StepContext, work: _Work, answer: CallFailure) -> Outcome:
-        detail = _detail(answer)
+        detail = _detail(work, answer)
         failure = Failure(answer.code, answer.message)
         if in_doubt(answer, repeatable=work.repeatable):
             return InDoubt(failure, detail)
@@ -251,7 +254,7 @@ class ActionStep:
         self, context: StepContext, work: _Work, failure: Failure, answer: CallFailure | None = None
     ) -> Failed:
         """A refusal is for good, unless the policy names it; an outage of the token endpoint may pass."""
-        output, detail = (answer.response, _detail(answer)) if answer else (None, {})
+        output, detail = (answer.response, _detail(work, answer)) if answer else (None, {})
         unsent = CallFailure(failure.code, failure.message, sent=False)
         outcome = Failed(failure, output=output, detail=detail)
         return self._perhaps_again(context, work, unsent, outcome, repeatable=True)
@@ -271,12 +274,16 @@ class ActionStep:
         )
 
 
-def _detail(answer: CallResult | CallFailure) -> JsonObject:
+def _detail(work: _Work, answer: CallResult | CallFailure) -> JsonObject:
     detail: JsonObject = {}
     if answer.status is not None:
         detail["httpStatus"] = answer.status
     if answer.dialled:
         detail["address"] = answer.dialled
+        if work.connection_id:
+            # Whose credential was shown, and to whom: kept in the tenant's audit.
+            detail["connection"] = work.connection_id
+            detail["host"] = urlsplit(work.call.url).hostname
     return detail
 
 
