@@ -17,12 +17,13 @@ import pytest_asyncio
 from headrace.errors import InvalidInput
 from headrace.json_types import Json
 from headrace.outbound.auth import Credential
+from headrace.outbound.call import CallFailure, OutboundCall
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.redaction import Redactor
 from headrace.workflow.actions import parse_action
-from headrace.workflow.document import Document, PinnedAction, Step, Version
+from headrace.workflow.document import AuthKind, Document, PinnedAction, Step, Version
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.keys import RowKey
@@ -49,13 +50,15 @@ class Target(JournalServer):
     """A server, and the handler of `action` steps that calls it."""
 
     handler: ActionStep
+    client: OutboundClient
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def target() -> AsyncIterator[Target]:
     pools = OutboundPools(EgressPolicy((Opening.parse("127.0.0.0/8"),)))
     async with Target(answering(200, b"ok")) as server:
-        server.handler = ActionStep(StepServices(OutboundClient(pools), Templates(), Schemas()))
+        server.client = OutboundClient(pools)
+        server.handler = ActionStep(StepServices(server.client, Templates(), Schemas()))
         yield server
         await pools.aclose()
 
@@ -77,7 +80,10 @@ async def test_no_injection_gets_through(target: Target, case: dict[str, Any]) -
         return
     assert problems == []
     before, connections = len(target.requests), target.connections
-    refusal = await called(target, case, credential, with_connection=scheme is not None)
+    if "call" in case:
+        refusal = await called_plainly(target, case["call"])
+    else:
+        refusal = await called(target, case, credential, with_connection=scheme is not None)
     seen = target.requests[before:]
     if "refused" in expected:
         assert refusal is not None
@@ -153,6 +159,26 @@ def connected(
         UUID(int=1), None, url, config, scheme, 0, None, None, token_lasts=False, limited=False, fields=()
     )
     return scheme, run_credential(sealed, secrets).credential, []
+
+
+async def called_plainly(target: Target, call: dict[str, Any]) -> CallFailure | None:
+    """One call past every check but the client's own."""
+    credential = None
+    if given := call.get("credential"):
+        hosts = frozenset(given.get("hosts", ["127.0.0.1"]))
+        credential = Credential(AuthKind(given["kind"]), given["fields"], hosts)
+    outcome = await target.client.send(
+        OutboundCall(
+            call.get("method", "GET"),
+            call.get("url", "{url}/").replace("{url}", target.url),
+            tuple(call.get("headers", {}).items()),
+            call.get("body", "").encode(),
+            timeout=5.0,
+        ),
+        tenant_id="tenant",
+        credential=credential,
+    )
+    return outcome if isinstance(outcome, CallFailure) else None
 
 
 async def called(
