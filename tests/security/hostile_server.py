@@ -154,16 +154,15 @@ async def _serve(
                 writer.write(NORMAL)
                 await writer.drain()
                 continue
-            await _answer(cases[name], writer, reader)
+            await send(cases[name]["send"], reader, writer)
             if not cases[name].get("keep"):
                 break
     writer.close()
 
 
-async def _answer(
-    case: Mapping[str, Any], writer: asyncio.StreamWriter, reader: asyncio.StreamReader
-) -> None:
-    for piece in pieces(case["send"]):
+async def send(written: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends `written`, as the corpora have it. Raises `ConnectionError` when the client is gone."""
+    for piece in pieces(written):
         match piece:
             case bytes():
                 writer.write(piece)

@@ -24,25 +24,22 @@ class AnswerBroken(aiohttp.ClientError):
 
 
 class AnswerProtocol(ResponseHandler):
-    """One connection. `begin` before each request, `rest` when it is given back to the pool."""
+    """One connection, used again as long as nothing comes over it but what was asked for.
+
+    `begin` comes before each request.
+    """
 
     _budget: int | None = None
     _interim = 0
     _final = False
-    _idle = False
 
     def begin(self, budget: int | None) -> None:
         """A request is about to be written; its answer may have `budget` bytes in all (None: any number)."""
-        self._budget, self._interim = budget, 0
-        self._final = self._idle = False
-
-    def rest(self) -> None:
-        """From now on nothing is asked for; a connection over which something comes is not used again."""
-        self._idle = True
+        self._budget, self._interim, self._final = budget, 0, False
 
     def data_received(self, data: bytes) -> None:
-        if data and (self._idle or self._is_complete()):
-            self.abort() if self._idle else self.force_close()
+        if data and self._is_complete():
+            self.abort()  # nobody asked for it, and the next request must not take it for its answer
             return
         if self._budget is not None:
             self._budget -= len(data)
@@ -69,8 +66,8 @@ class AnswerProtocol(ResponseHandler):
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         status = data[0].code
-        if self._final:
-            self.force_close()  # an answer behind the answer
+        if self._final or self.exception() is not None:
+            self.force_close()  # an answer behind the answer, or behind more than is read
             return
         self._final = status >= 200 or status == 101
         if not self._final:

@@ -24,8 +24,7 @@ from headrace.outbound.policy import EgressPolicy
 
 if TYPE_CHECKING:
     from aiohttp.client import ClientTimeout
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+    from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -104,13 +103,6 @@ class GuardedConnector(aiohttp.TCPConnector):
             if peer:
                 dial.address = peer[0]
             return connection
-
-    def _release(
-        self, key: "ConnectionKey", protocol: "ResponseHandler", *, should_close: bool = False
-    ) -> None:
-        if isinstance(protocol, AnswerProtocol):
-            protocol.rest()
-        super()._release(key, protocol, should_close=should_close)
 
 
 async def _turns(connection: "Connection", count: int) -> None:

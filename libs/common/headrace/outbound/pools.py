@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from headrace.outbound.connector import Resolve
 from headrace.outbound.failures import CallCode, TransportFailure
+from headrace.outbound.handshake import bounded
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.transport import AiohttpTransport
 
@@ -53,7 +54,7 @@ class OutboundPools:
         self._policy = policy
         self._limits = limits or PoolLimits()
         self._resolve = resolve
-        self._tls = tls
+        self._tls = bounded(tls)
         self._executor = ThreadPoolExecutor(self._limits.resolver_threads, "outbound-dns")
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
         self._closed = False
