@@ -24,6 +24,7 @@ DOCUMENT = {
     "parameters": {"type": "object", "properties": {"token": {"type": "string", "x-sensitive": True}}},
     "steps": [
         {"key": "fetch", "action": "bank/card"},
+        {"key": "no", "action": "bank/refused", "onError": "continue"},
         {"key": "each", "forEach": {"items": [1, 2]}, "action": "bank/card", "output": {"p": "$.body.pin"}},
         {
             "key": "note",
@@ -94,6 +95,7 @@ async def test_a_sensitive_value_reaches_later_steps_and_nobody_else(
             "paid": True,
         }
         assert step(ended, "fetch")["output"]["body"]["name"] == "plain"
+        assert step(ended, "no")["output"]["body"] == {"card": "[***]", "why": "plain"}
         assert shown["run"]["input"] == {"token": "[***]"}
         await designer.verified(run)
 
@@ -116,6 +118,7 @@ async def test_a_sensitive_value_reaches_later_steps_and_nobody_else(
 
 async def design(designer: Designer, target: Target) -> None:
     target.on("/card", body={"card": CARD, "pin": PIN, "name": "plain"})
+    target.on("/refused", 422, {"card": "canary-of-a-refusal", "why": "plain"})
 
     async def echo(call: Call) -> Any:
         return web.json_response({"ok": True, "echo": call.query})
@@ -123,6 +126,7 @@ async def design(designer: Designer, target: Target) -> None:
     target.answers["/pay"] = echo
     await designer.app("bank", target.url)
     await designer.action("bank", "card", "GET", "/card", outputSchema=MARKED)
+    await designer.action("bank", "refused", "GET", "/refused", outputSchema=MARKED)
     await designer.action("bank", "pay", "GET", "/pay", querySchema={"type": "object"})
     await designer.publish(DOCUMENT)
 

@@ -14,7 +14,7 @@ from headrace.ids import new_id
 from headrace.outbound.transport import trusted_transport
 from headrace.postgres.pool import API, open_pool
 from headrace.process import CanNotStart
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.secrets.service import SecretService
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
@@ -182,7 +182,8 @@ async def test_data_keys_move_from_a_file_to_the_kms_and_back_online(
     }
     async with await open_pool(database) as owner, await open_pool(database, API) as pool:
         made = await bootstrap(owner, "platform")
-        platform = Caller(made.tenant.id, made.key.api_key.id, Role.ADMIN, platform=True)
+        actor = Actor(ActorKind.API_KEY, made.key.api_key.id, made.key.api_key.name)
+        platform = Caller(made.tenant.id, actor, Role.ADMIN, platform=True)
         standing = []
         for stage, chosen in stages.items():
             opened = OpenKeys(chosen, aws)

@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 from headrace.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from headrace.postgres.pool import API, Pool, open_pool, tenant_transaction
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.callbacks.keys import CallbackKeys
 from headrace_control.secrets.service import SecretService
+from headrace_control.tenants.model import NewTenant
 from headrace_control.tenants.service import TenantService, bootstrap
 from headrace_control.vault import rotation as rotation_module
 from headrace_control.vault.envelope import KEY_BYTES, KeysShredded
@@ -55,7 +56,7 @@ async def owner(database: str) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def platform(owner: Pool) -> Caller:
     made = await bootstrap(owner, "platform")
-    return Caller(made.tenant.id, made.key.api_key.id, Role.ADMIN, platform=True)
+    return admin_of(made, platform=True)
 
 
 @pytest.fixture
@@ -220,7 +221,12 @@ async def test_shredding_asks_for_the_name_twice_and_for_a_platform_key(
 
 async def new_tenant(pool: Pool, platform: Caller, name: str) -> Caller:
     made = await TenantService(pool).create(platform, name)
-    return Caller(made.tenant.id, made.key.api_key.id, Role.ADMIN)
+    return admin_of(made)
+
+
+def admin_of(made: NewTenant, *, platform: bool = False) -> Caller:
+    actor = Actor(ActorKind.API_KEY, made.key.api_key.id, made.key.api_key.name)
+    return Caller(made.tenant.id, actor, Role.ADMIN, platform=platform)
 
 
 async def with_secrets(pool: Pool, caller: Caller, vault: Vault) -> None:

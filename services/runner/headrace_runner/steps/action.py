@@ -163,6 +163,8 @@ class ActionStep:
             self._outbound, context, credential, timeout, throttle=self._throttle, ticket=work.ticket
         )
         answer = await self._answer(context, work, sender, prepared.admit)
+        if isinstance(answer, CallFailure) and answer.response is not None:
+            self._learn(context, work, answer.response.get("body"))
         match answer:
             case Failed():
                 return answer
@@ -214,10 +216,8 @@ class ActionStep:
             context.log(LogLevel.WARN, f"step {context.step.key}: {note}", step=context.step.key)
         if not work.action.output_schema:
             return None
-        validator = self._schemas.validator(work.action.output_schema)
-        if validator.marks is not None:
-            context.sensitive.learn(validator.marks.leaves(answer.body))
-        problems = validator.validate(answer.body, "body")
+        self._learn(context, work, answer.body)
+        problems = self._schemas.validator(work.action.output_schema).validate(answer.body, "body")
         if not problems:
             return None
         listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
@@ -231,6 +231,13 @@ class ActionStep:
             step=context.step.key,
         )
         return None
+
+    def _learn(self, context: StepContext, work: _Work, body: Json) -> None:
+        """Take in what the output schema marks as sensitive; in an answer that says no, too."""
+        schema = work.action.output_schema
+        marks = self._schemas.validator(schema).marks if schema else None
+        if marks is not None:
+            context.sensitive.learn(marks.leaves(body))
 
     def _succeeded(self, context: StepContext, work: _Work, answer: CallResult) -> Outcome:
         detail = _detail(work, answer)
