@@ -4,7 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from headrace.postgres.pool import open_pool
+from headrace_control.auth.roles import Role
 
+from tests.integration.control_plane import people
+from tests.integration.control_plane.people import joined
 from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, publish, started
 
 DOCUMENT = {
@@ -228,3 +232,40 @@ async def test_a_run_shows_its_waits(acme: Client, fleet: Fleet) -> None:
         ("paid", "SIGNAL", "paid", FORM, False)
     ]
     assert page["pageInfo"]["hasNextPage"] is False
+
+
+async def test_a_member_is_named_by_address_and_no_key_passes_for_one(
+    acme: Client, fleet: Fleet, database: str
+) -> None:
+    run = await asked(acme, fleet, members=["Kim@example.com", "robot"])
+    for name in ("kim@example.com", "Kim@example.com"):
+        impostor = await key(acme, "ADMIN", name)
+        assert (await decide(impostor, run))["code"] == "FORBIDDEN"
+        assert [one["mayDecide"] for one in (await approvals(impostor))["items"]] == [False]
+    async with await open_pool(database) as owner:
+        _, lee = await joined(owner, people.Client(acme.http, acme.key), "lee@example.com", Role.ADMIN)
+        _, kim = await joined(owner, people.Client(acme.http, acme.key), "kim@example.com", Role.APPROVER)
+        refused = await Client(acme.http, lee.key)("query { approvals { items { mayDecide } } }")
+        assert refused["items"] == [{"mayDecide": False}]
+        decided = await decide(Client(acme.http, kim.key), run)
+    assert decided["decision"]["by"] == "kim@example.com"
+
+
+async def test_who_is_named_and_not_there_is_noticed(acme: Client, database: str) -> None:
+    await key(acme, "APPROVER", "robot")
+    approval = {"key": "ok", "type": "approval", "approval": {}}
+    approval["approval"] = {"members": ["kim@example.com", "lee@example.com", "robot", "nobody"]}
+    document = {"workflow": "asks", "steps": [approval]}
+    async with await open_pool(database) as owner:
+        await joined(owner, people.Client(acme.http, acme.key), "kim@example.com", Role.APPROVER)
+    said = await acme(
+        """query($document: JSON!) { validateWorkflow(document: $document) {
+             problems { path } notices { path message code } } }""",
+        document=document,
+    )
+    assert said["problems"] == []
+    assert [(one["path"], one["code"]) for one in said["notices"]] == [
+        ("steps[0].approval.members[1]", "UNKNOWN_MEMBER"),
+        ("steps[0].approval.members[3]", "UNKNOWN_MEMBER"),
+    ]
+    assert "invite them" in said["notices"][0]["message"]

@@ -56,6 +56,13 @@ SELECT EXISTS (
       AND (permissions IS NULL OR 'MANAGE_MEMBERS' = ANY (permissions))
 )
 
--- name: unknown_emails
+-- name: unknown_deciders
+-- With an @ it is a member's address, else a key's name: an address that is a key's name is nobody's.
 SELECT wanted FROM unnest($2::text[]) AS wanted
-WHERE NOT EXISTS (SELECT FROM members WHERE tenant_id = $1 AND email = lower(wanted) AND status <> 'REMOVED')
+WHERE CASE WHEN strpos(wanted, '@') > 0
+    THEN NOT EXISTS (SELECT FROM members WHERE tenant_id = $1 AND email = lower(wanted) AND status <> 'REMOVED')
+    ELSE NOT EXISTS (
+        SELECT FROM api_keys
+        WHERE tenant_id = $1 AND name = wanted AND revoked_at IS NULL
+          AND (expires_at IS NULL OR expires_at > headrace_now()))
+END

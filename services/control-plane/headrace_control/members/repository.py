@@ -74,9 +74,9 @@ async def has_other_admin(db: Db, tenant_id: UUID, member_id: UUID) -> bool:
     return found
 
 
-async def unknown_emails(db: Db, tenant_id: UUID, emails: Sequence[str]) -> Sequence[str]:
-    """Those that are no member's, neither active nor invited."""
-    return [row["wanted"] for row in await db.fetch(_sql.unknown_emails, tenant_id, emails)]
+async def unknown_deciders(db: Db, tenant_id: UUID, names: Sequence[str]) -> frozenset[str]:
+    """Those that are no address of a member, active or invited, and no name of a key that is alive."""
+    return frozenset(row["wanted"] for row in await db.fetch(_sql.unknown_deciders, tenant_id, names))
 
 
 def _member(row: Any) -> Member | None:

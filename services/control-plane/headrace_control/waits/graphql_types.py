@@ -18,7 +18,7 @@ strawberry.enum(model.Settlement, description="What a person found out about a c
 @strawberry.type(name="Decision", description="How an approval was decided, by whom, when and why.")
 class DecisionType:
     decision: str = strawberry.field(description="APPROVED or REJECTED.")
-    by: str = strawberry.field(description="The name of the API key that decided.")
+    by: str = strawberry.field(description="Who decided: a member's e-mail address, or an API key's name.")
     at: datetime
     reason: str
     form: JSON | None = strawberry.field(description="What was filled in.")
@@ -63,7 +63,9 @@ class WaitType:
     details: JSON | None = strawberry.field(description="What an approval shows to who decides.")
     form: JSON | None = strawberry.field(description="The JSON Schema of what is filled in with a decision.")
     roles: list[str] = strawberry.field(description="Roles of which one may decide, if any are named.")
-    members: list[str] = strawberry.field(description="Names of API keys that may decide, if any are named.")
+    members: list[str] = strawberry.field(
+        description="Members by e-mail address, and API keys by name, that may decide, if any are named."
+    )
     not_starter: bool = strawberry.field(description="Who started the run may not decide.")
     gate: GateType | None = strawberry.field(
         description="Of an approval that the policy asks for: what for; none where the step asks itself."

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from headrace.json_types import Json
 
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.waits.model import Wait
 
 
 def refusal(wait: Wait, caller: Caller) -> str | None:
     """Why this one may not decide; None: may.
 
-    With `roles` or `members` given, one of them has to fit: the role, in upper or lower case, or the actor's name.
+    With `roles` or `members` given, one of them has to fit: the role, in upper or lower case, or the name. One with an
+    @ is a member's e-mail address, any other a key's name, so that no key passes for a person by what it is called.
     """
     if wait.data.get("notStarter") and wait.started_by == caller.actor.id:
         return "who started the run may not decide this approval"
@@ -20,10 +21,16 @@ def refusal(wait: Wait, caller: Caller) -> str | None:
     roles, members = _texts(wait.data.get("roles")), _texts(wait.data.get("members"))
     if not roles and not members:
         return None
-    if caller.role in {role.upper() for role in roles} or caller.actor.name in members:
+    if caller.role in {role.upper() for role in roles} or any(_is(caller.actor, one) for one in members):
         return None
     named = [f"the role {role.upper()}" for role in roles] + [f"`{member}`" for member in members]
     return f"this approval is for {' or '.join(named)}"
+
+
+def _is(actor: Actor, member: str) -> bool:
+    if "@" in member:
+        return actor.kind is ActorKind.MEMBER and actor.name == member.lower()
+    return actor.kind is ActorKind.API_KEY and actor.name == member
 
 
 def _texts(value: Json) -> Sequence[str]:

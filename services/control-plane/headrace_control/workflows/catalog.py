@@ -15,8 +15,10 @@ from headrace.workflow.uses import actions_used, children_used, connections_used
 from headrace.workflow.validate import Catalog
 
 from headrace_control.auth.roles import Role
+from headrace_control.members.repository import unknown_deciders
 from headrace_control.policy.model import Effective
 from headrace_control.policy.repository import rules_of
+from headrace_control.workflows.deciders import deciders
 
 _sql = load("headrace_control.workflows")
 
@@ -33,6 +35,7 @@ class Holdings:
     connections: Mapping[str, UUID]
     workflows: Mapping[str, Mapping[int, PinnedChild]]
     policy: Mapping[str, Effective]
+    unknown_deciders: frozenset[str]
 
 
 async def read_holdings(
@@ -63,7 +66,10 @@ async def read_holdings(
         workflows=workflows,
         roles=frozenset(Role),
     )
-    return Holdings(catalog, actions, {row["name"]: row["id"] for row in connections}, workflows, policy)
+    named = deciders(document)
+    unknown = await unknown_deciders(db, tenant_id, named) if named else frozenset()
+    ids = {row["name"]: row["id"] for row in connections}
+    return Holdings(catalog, actions, ids, workflows, policy, unknown)
 
 
 async def _read_workflows(

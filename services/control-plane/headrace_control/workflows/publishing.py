@@ -17,6 +17,7 @@ from headrace.workflow.validate import beside, validate_document
 from headrace.workflow.version import digest, dump_version
 
 from headrace_control.workflows.catalog import Holdings, read_holdings
+from headrace_control.workflows.deciders import unknown_deciders
 from headrace_control.workflows.gates import Notice, forbidden, notices
 from headrace_control.workflows.step_types import installed_step_types
 
@@ -65,8 +66,16 @@ async def prepare(pool: Pool, tenant_id: UUID, data: Json, version_id: UUID | No
         children=_pinned(document, holdings),
     )
     version = replace(version, digest=digest(dump_version(version)))
-    gated = notices(document, holdings.policy)
+    gated = notices_of(document, holdings)
     return Publishable(document.workflow, version_id, data, dump_version(version), version.digest, gated)
+
+
+def notices_of(document: Document, holdings: Holdings) -> list[Notice]:
+    """What is no problem, and worth knowing before the document runs."""
+    return [
+        *notices(document, holdings.policy),
+        *unknown_deciders(document, holdings.unknown_deciders),
+    ]
 
 
 def _pinned(document: Document, holdings: Holdings) -> dict[str, PinnedChild]:

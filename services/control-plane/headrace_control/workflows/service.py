@@ -17,14 +17,14 @@ from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.workflows import repository
 from headrace_control.workflows.diff import VersionDiff, diff_versions
-from headrace_control.workflows.gates import Notice, notices, refused_places
+from headrace_control.workflows.gates import Notice, refused_places
 from headrace_control.workflows.model import (
     VersionDocuments,
     VersionStatus,
     Workflow,
     WorkflowVersion,
 )
-from headrace_control.workflows.publishing import Publishable, check, prepare
+from headrace_control.workflows.publishing import Publishable, check, notices_of, prepare
 from headrace_control.workflows.text import read_document
 
 _WORKFLOWS = Cursor("workflows")
@@ -163,7 +163,7 @@ class WorkflowService:
             document, holdings = await check(self._pool, caller.tenant_id, data)
         except InvalidInput as error:
             return Validated(error.problems)
-        return Validated(notices=notices(document, holdings.policy))
+        return Validated(notices=notices_of(document, holdings))
 
     async def _prepare(self, caller: Caller, data: Json, version_id: UUID | None = None) -> Publishable:
         """As `prepare`; that the policy refused it is kept."""
