@@ -36,6 +36,7 @@ from headrace_control.connections.checks import read_base_url, read_config, read
 from headrace_control.connections.repository import SealedCredential
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials
+from headrace_runner.sensitive import Sensitive
 from headrace_runner.steps.action import ActionStep
 from headrace_runner.steps.protocol import Prepared, StepContext, StepServices, Succeeded
 
@@ -215,6 +216,7 @@ async def called(
         secret_scope=scope,
         credentials=cast("RunCredentials", credentials),
         redactor=Redactor,
+        sensitive=Sensitive(UUID(int=2), UUID(int=3), None),
         log=lambda *_, **__: None,
         now=lambda: datetime.now(UTC),
         may_call=always,
