@@ -12,6 +12,7 @@ from headrace.process import opening
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
+from headrace_control.audit.refused_logins import RefusedLogins
 from headrace_control.audit.service import AuditService
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.callbacks.service import CallbackService
@@ -55,6 +56,7 @@ class Composed:
     outbound: OutboundPools
     keys: OpenKeys
     approvals: Approvals
+    refused_logins: RefusedLogins
 
     async def close(self) -> None:
         """Wait for token refreshes under way, then close the connections to apps."""
@@ -104,8 +106,9 @@ def compose(
         audit=AuditService(api_pool),
     )
     for_runs = OpenedForRuns(credentials, secrets, OutputKeys(api_pool, vault), shredding)
-    authenticator = Authenticator(api_pool, settings.session_idle)
-    return Composed(services, authenticator, for_runs, credentials, pools, keys, approvals)
+    refused_logins = RefusedLogins(api_pool)
+    authenticator = Authenticator(api_pool, settings.session_idle, refused_logins.note)
+    return Composed(services, authenticator, for_runs, credentials, pools, keys, approvals, refused_logins)
 
 
 def _login(settings: ControlPlaneSettings, api_pool: Pool, outbound: OutboundClient) -> LoginService:

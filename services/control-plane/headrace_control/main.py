@@ -113,6 +113,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             Backlog(worker_pool, bus, registry).run(),
             OpenBreakers(worker_pool, registry).run(),
             Sealer(audit_pool, registry).run(),
+            composed.refused_logins.run(),
             keep_up(worker_pool, store),
             count_stored(worker_pool),
             *(server.serve() for server in servers),

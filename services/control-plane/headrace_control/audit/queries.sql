@@ -71,3 +71,6 @@ FROM audit_log WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 
 -- name: head
 SELECT seq, hash, at FROM audit_log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1
+
+-- name: record_refused_logins
+SELECT headrace_record_refused_logins($1, $2, $3, $4, $5, $6)

@@ -1,5 +1,6 @@
 """From the Authorization header to the caller."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from headrace.errors import Unauthenticated
@@ -21,8 +22,9 @@ class Authenticator:
     A session ends, too, when it was not used for `idle`.
     """
 
-    def __init__(self, pool: Pool, idle: timedelta) -> None:
-        self._pool, self._idle = pool, idle
+    def __init__(self, pool: Pool, idle: timedelta, refused: Callable[[str, str | None], None]) -> None:
+        """`refused` is told what was shown in vain, and from which address."""
+        self._pool, self._idle, self._refused = pool, idle, refused
 
     async def caller(self, authorization: str | None, origin: Origin | None = None) -> Caller:
         """Who shows `Bearer <key or session>` (RFC 6750). Raises `Unauthenticated` in the same words for every
@@ -32,6 +34,8 @@ class Authenticator:
         if scheme.lower() == "bearer":
             found = await self._found(shown.strip(), origin or Origin())
         if found is None:
+            if authorization:
+                self._refused(shown.strip(), origin.address if origin else None)
             raise Unauthenticated("a valid API key or session is needed: Authorization: Bearer ...")
         return found
 

@@ -34,5 +34,10 @@ def is_key(text: str) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
+def prefix_of(text: str) -> str | None:
+    """What tells a key apart in lists, of a text of the shape of a key; None of any other."""
+    return text[:11] if is_key(text) else None
+
+
 def hash_key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
