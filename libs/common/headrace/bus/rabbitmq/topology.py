@@ -4,10 +4,11 @@ from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from headrace.bus.names import Names
 from headrace.bus.port import DEAD, JOBS, LOGS, MAX_DELIVERIES
+from headrace.errors import BusUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -25,7 +26,11 @@ class Topology:
         self._names = names
 
     async def declare(self, connection: AbstractConnection) -> None:
-        """Make what is missing. A queue that stands with other arguments is left as it is, with a warning."""
+        """Make what is missing. A queue that stands with other arguments is left as it is, with a warning.
+
+        A user that may make none only looks whether they are there: the control plane's makes them. Raises
+        `BusUnavailable` while one is missing.
+        """
         transport = connection.transport
         properties = transport.connection.server_properties if transport else {}
         unlimited = without_limit(str(properties.get("version", "")))
@@ -35,6 +40,9 @@ class Topology:
             arguments = self._arguments(queue, unlimited)
             try:
                 await channel.declare_queue(self._names.outside(queue), durable=True, arguments=arguments)
+            except ChannelAccessRefused:
+                await self._look(connection)
+                return
             except ChannelPreconditionFailed:
                 _log.warning(
                     "queue stands with other arguments than ours and is used as it is; after an upgrade to "
@@ -43,6 +51,18 @@ class Topology:
                 )
                 channel = connection.channel(publisher_confirms=False)
                 await channel.initialize()
+        await channel.close()
+
+    async def _look(self, connection: AbstractConnection) -> None:
+        channel = connection.channel(publisher_confirms=False)
+        await channel.initialize()
+        for queue in self._names.queues():
+            try:
+                await channel.declare_queue(self._names.outside(queue), passive=True)
+            except ChannelNotFoundEntity:
+                raise BusUnavailable(
+                    f"the queue {queue} is not there yet; a control plane makes it"
+                ) from None
         await channel.close()
 
     def _arguments(self, queue: str, unlimited: dict[str, Any]) -> dict[str, Any]:
