@@ -106,7 +106,7 @@ async def test_a_tenant_with_much_to_seal_does_not_hold_up_the_others(
     audit: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sealing, "TENANTS", 2)
-    monkeypatch.setattr(sealing, "RECORDS_EACH", 3)
+    monkeypatch.setattr(sealing, "RECORDS", 6)
     busy = await audit.tenant("busy")
     await audit.act(busy, *(f"app/{n}" for n in range(20)))
     quiet = [await audit.tenant(f"quiet-{n}") for n in range(4)]
@@ -129,7 +129,7 @@ async def test_a_sealer_killed_half_way_loses_and_doubles_nothing(
 ) -> None:
     tenant = await audit.tenant("acme")
     await audit.act(tenant, *(f"app/{n}" for n in range(12)))
-    monkeypatch.setattr(sealing, "RECORDS_EACH", 5)
+    monkeypatch.setattr(sealing, "RECORDS", 5)
     passes = 0
     whole = sealing._columns
 

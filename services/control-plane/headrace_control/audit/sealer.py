@@ -20,8 +20,8 @@ _log = structlog.get_logger(__name__)
 _sql = load("headrace_control.audit")
 
 PERIOD_SECONDS = 1.0
-# Of one pass. Tenants are taken in turn, so that one that records much does not hold up the others.
-TENANTS, RECORDS_EACH = 20, 50
+# Of one pass. Tenants are taken in turn and share it, so that one that records much does not hold up the others.
+TENANTS, RECORDS = 20, 1000
 
 _BEFORE_ALL = UUID(int=0)
 
@@ -69,7 +69,7 @@ class Sealer:
                 return None if after == _BEFORE_ALL else (0, None)
             # Read under the lock, in a statement after the one that took it.
             heads = {row["tenant_id"]: row for row in await db.fetch(_sql.heads, tenants)}
-            sealed = _chained(await db.fetch(_sql.take, tenants, RECORDS_EACH), heads)
+            sealed = _chained(await db.fetch(_sql.take, tenants, RECORDS // len(tenants)), heads)
             await db.execute(_sql.seal, *_columns(sealed))
         return len(sealed), tenants[-1]
 
