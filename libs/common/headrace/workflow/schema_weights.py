@@ -16,8 +16,8 @@ from headrace.workflow.schema_survey import members
 
 REGEX_SIZE = 64 * 1024  # bytes of a compiled pattern
 PATTERN = 8  # of one whose compiled size is small, per character; a format is 1
-_PATTERN_SIZES = {4 * 1024: PATTERN, 8 * 1024: 2 * PATTERN, 16 * 1024: 4 * PATTERN, 32 * 1024: 10 * PATTERN}
-_LARGEST = 20 * PATTERN
+_PATTERN_SIZES = {4 * 1024: PATTERN, 8 * 1024: 3 * PATTERN, 16 * 1024: 7 * PATTERN, 32 * 1024: 14 * PATTERN}
+_LARGEST = 28 * PATTERN
 _SLOW_FORMATS = {"email": 6, "idn-email": 40, "idn-hostname": 40}
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _PLAIN_EXPONENT = 64

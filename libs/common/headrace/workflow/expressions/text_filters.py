@@ -9,6 +9,7 @@ from headrace.json_types import Json
 from headrace.workflow.expressions.limits import Budget, ExpressionError, check_text_length
 from headrace.workflow.expressions.operands import members_of, text_of
 from headrace.workflow.expressions.text import as_json, as_text, measure
+from headrace.workflow.json_rules import is_storable
 
 
 def lower_of(budget: Budget, value: Json) -> Json:
@@ -61,7 +62,26 @@ def fromjson_of(budget: Budget, value: Json) -> Json:
     except (ValueError, RecursionError) as error:
         raise ExpressionError("the text is not JSON") from error
     measure(budget, made)
+    if "\\u" in text:
+        _check_storable(made)
     return made
+
+
+def _check_storable(value: Json) -> None:
+    """Raises when a text in `value`, which has been measured, could not be stored."""
+    waiting = [value]
+    for part in waiting:
+        match part:
+            case str():
+                if not is_storable(part):
+                    raise ExpressionError("the result holds a character that JSON can not store")
+            case list():
+                waiting.extend(part)
+            case dict():
+                waiting.extend(part)
+                waiting.extend(part.values())
+            case _:
+                pass
 
 
 def _no_constant(_name: str) -> Json:
@@ -88,6 +108,8 @@ def b64encode_of(budget: Budget, value: Json) -> Json:
 
 def b64decode_of(budget: Budget, value: Json) -> Json:
     try:
-        return base64.b64decode(text_of(budget, value), validate=True).decode()
+        text = base64.b64decode(text_of(budget, value), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ExpressionError("the text is not Base64 of text") from error
+    _check_storable(text)
+    return text
