@@ -90,7 +90,9 @@ class Gate:
         call = shown(call)
         approved = next((m for m in said if _approves(m, digest)), None)
         begun = row.status is StepStatus.RUNNING or row.attempts > 0
-        unattended = context.key.part is not None or state.cancel or state.undoing is not None
+        # What has not begun when the run turns to its end is not to begin any more, and least of all unseen.
+        ending = state.cancel or state.undoing is not None
+        unattended = context.key.part is not None or (begun and ending)
         if held.approval_class == "B" and not (approved or begun or unattended):
             return Ask(self._wait(context, ref, digest, call), used)
         try:

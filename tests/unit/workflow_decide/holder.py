@@ -34,6 +34,7 @@ from headrace.workflow.keys import Part, RowKey, probe_key, read_key
 from headrace.workflow.state import (
     Change,
     EventKind,
+    MessageKind,
     ParkReason,
     RunState,
     StepStatus,
@@ -57,6 +58,7 @@ class Around(Protocol):
     now: datetime
     deadline: datetime | None
     unsafe: frozenset[str]
+    gated: frozenset[str]
 
     def answer(self, *options: T) -> T: ...
 
@@ -65,6 +67,8 @@ class Around(Protocol):
     def confirm(self) -> None: ...
 
     def called(self, key: str) -> None: ...
+
+    def allows(self, key: str, digest: str, approved: bool, begun: bool, unattended: bool) -> bool: ...
 
     def decided(self, holder: "Holder", deadline: datetime | None) -> Sequence[Command]: ...
 
@@ -194,8 +198,28 @@ class Holder:
             self.emit(EventKind.WAITING, row, {"wait": wait})
         elif step.type == StepType.FAIL or self.world.answer(False, False, False, False, False, True):
             self.emit(EventKind.COMPLETED, row, {"status": "FAILED", "error": ERROR})
+        elif (passed := self._permitted(key, step)) is None:
+            return
         else:
-            self._announce(row, step)
+            self._announce(row, step, passed)
+
+    def _permitted(self, key: RowKey, step: Step) -> dict[str, Any] | None:
+        """What `started` says of a call that the policy lets by; None: a person is asked, and the row waits."""
+        row, digest = str(key), self.world.answer("this", "this", "this", "this", "another")
+        if step.type != StepType.ACTION or key.step not in self.world.gated:
+            return {}
+        said = [m for m in self.state.inbox if m.kind is MessageKind.DECISION and m.step == row]
+        used = {"inbox": [m.seq for m in said]} if said else {}
+        before = self.state.step(row)
+        begun = before.status is StepStatus.RUNNING or before.attempts > 0
+        ending = self.state.cancel or self.state.undoing is not None
+        unattended = key.part is not None or (begun and ending)
+        approved = any(m.data == {"decision": "APPROVED", "digest": digest} for m in said)
+        if (approved or begun or unattended) and self.world.allows(row, digest, approved, begun, unattended):
+            return {**used, "approval": {"by": "me", "digest": digest}} if used else {}
+        wait = {"kind": WaitKind.GATE, "digest": digest, "until": self._after(40_000)}
+        self.emit(EventKind.WAITING, row, {"wait": wait, **used})
+        return None
 
     def _wait_of(self, key: RowKey, step: Step) -> dict[str, Any] | None:
         match step.type:
@@ -225,7 +249,7 @@ class Holder:
                 return {"kind": WaitKind.CHILD, **ids, **undoes}
         return None
 
-    def _announce(self, row: str, step: Step) -> None:
+    def _announce(self, row: str, step: Step, passed: dict[str, Any]) -> None:
         """An attempt begins, unless a limit holds it up or the claim is not to call any more."""
         calls = step.type == StepType.ACTION
         if calls and self.world.answer(*[False] * 7, True):
@@ -235,7 +259,7 @@ class Holder:
             return
         number = self.state.step(row).attempts + 1
         unsafe = calls and row.split("[")[0].split(".")[0] in self.world.unsafe and not row.endswith(".probe")
-        self.emit(EventKind.STARTED, row, {"attempt": number, "unsafe": unsafe})
+        self.emit(EventKind.STARTED, row, {"attempt": number, "unsafe": unsafe, **passed})
         if calls:
             self.world.confirm()
             if self.state.cancel and not self._despite_cancel:
@@ -264,7 +288,7 @@ class Holder:
                 data = {"attempt": self._attempt(row, "FAILED"), "error": ERROR}
                 seconds = 1 if outcome == "AGAIN" else self.world.answer(10, 50)
                 if self._later(row, seconds, data) and not self._stopping():
-                    self._announce(row, step)
+                    self._announce(row, step, {})
                 else:
                     del self.running[row]
             case _:

@@ -157,7 +157,10 @@ class Table:
     def _write_lasting(self, run: RunRow) -> None:
         self.used.update(run.used_messages)
         for wait in run.waits:
-            self.waits.setdefault(wait.step, "OPEN")
+            if wait.data["kind"] == WaitKind.GATE:
+                self.waits[wait.step] = "OPEN"  # asked for again, it may be decided again
+            else:
+                self.waits.setdefault(wait.step, "OPEN")
         for key, at in run.reminders:
             row = self.steps[key]
             if row.wait is not None:
@@ -199,9 +202,9 @@ class Table:
     def open_children(self) -> Sequence[str]:
         return [run_id for run_id, row in self.children.items() if not row.ended]
 
-    def open_waits(self, kind: WaitKind) -> Sequence[str]:
+    def open_waits(self, *kinds: WaitKind) -> Sequence[str]:
         wanted = [key for key, status in self.waits.items() if status == "OPEN"]
-        return [key for key in wanted if (self.steps[key].wait or {}).get("kind") == kind]
+        return [key for key in wanted if (self.steps[key].wait or {}).get("kind") in kinds]
 
     def doubts(self) -> Sequence[str]:
         """The rows in doubt that nobody has settled yet."""

@@ -22,6 +22,7 @@ def _many(seed: int) -> list[int]:
 # Short lists shrink well; long random ones lead further.
 ANSWERS = st.lists(st.integers(0, 60), max_size=120) | st.integers(0, 2**32).map(_many)
 UNSAFE = st.frozensets(st.sampled_from([f"s{n}" for n in range(MOST_STEPS)]))
+GATED = UNSAFE
 DEADLINES = st.integers(1, 60).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
 
 thorough = settings(
@@ -38,6 +39,16 @@ def test_every_run_ends_and_its_end_is_stable(
     graph: Graph, answers: list[int], unsafe: frozenset[str]
 ) -> None:
     world = World(graph, answers, unsafe)
+    world.live()
+    check_end(world)
+
+
+@thorough
+@given(graphs() | risky(), ANSWERS, UNSAFE, GATED)
+def test_what_needs_an_approval_is_called_with_one(
+    graph: Graph, answers: list[int], unsafe: frozenset[str], gated: frozenset[str]
+) -> None:
+    world = World(graph, answers, unsafe, gated=gated)
     world.live()
     check_end(world)
 

@@ -48,8 +48,8 @@ _ANY = ("later", "late", "cancel", "pause", "resume", "signal", "decide", "child
 
 
 class World:
-    """`unsafe` are the steps whose calls can not be repeated; `deadline` is the run's time limit; `origin`, if given,
-    the rows of the run that this one undoes."""
+    """`unsafe` are the steps whose calls can not be repeated, `gated` those that a person approves first; `deadline`
+    is the run's time limit; `origin`, if given, the rows of the run that this one undoes."""
 
     def __init__(
         self,
@@ -58,8 +58,10 @@ class World:
         unsafe: frozenset[str] = frozenset(),
         deadline: datetime | None = None,
         origin: Mapping[str, StepRow] | None = None,
+        gated: frozenset[str] = frozenset(),
     ) -> None:
-        self.graph, self.unsafe, self.deadline = graph, unsafe, deadline
+        self.graph, self.unsafe, self.deadline, self.gated = graph, unsafe, deadline, gated
+        self._redeemed: dict[str, set[str]] = {}
         self._answers = iter(answers)
         self.now = BEGIN
         undoes = None if origin is None else new_id()
@@ -142,7 +144,7 @@ class World:
         table = self.table
         helps = ["settle"] * bool(table.doubts())
         helps += ["child"] * bool(table.open_children())
-        helps += ["decide"] * bool(table.open_waits(WaitKind.APPROVAL))
+        helps += ["decide"] * bool(table.open_waits(WaitKind.APPROVAL, WaitKind.GATE))
         return helps + ["signal"] * bool(table.open_waits(WaitKind.SIGNAL))
 
     def _happens(self, happening: str) -> None:
@@ -163,11 +165,13 @@ class World:
                 waiting = [table.steps[k].wait or {} for k in table.open_waits(WaitKind.SIGNAL)]
                 name = self.answer(*[str(wait["name"]) for wait in waiting], "go", "s0", "s1", "other")
                 table.post(MessageKind.SIGNAL, None, name, {"payload": len(table.inbox)}, now)
-            case "decide" if waiting_rows := table.open_waits(WaitKind.APPROVAL):
+            case "decide" if waiting_rows := table.open_waits(WaitKind.APPROVAL, WaitKind.GATE):
                 key = self.answer(*waiting_rows)
                 decision = self.answer("APPROVED", "APPROVED", "REJECTED")
                 table.waits[key] = "DECIDED"
-                table.post(MessageKind.DECISION, key, None, {"decision": decision}, now)
+                wait = table.steps[key].wait or {}
+                said = {"digest": wait["digest"]} if "digest" in wait else {}
+                table.post(MessageKind.DECISION, key, None, {"decision": decision, **said}, now)
             case "child" if children := table.open_children():
                 self._child_ends(self.answer(*children))
             case "settle" if doubts := table.doubts():
@@ -238,6 +242,9 @@ class World:
         """Nothing that was reported is called again; nothing that can not be repeated is called in doubt."""
         number = self.state.step(key).round
         self.calls.append((key, number))
+        name = read_key(key)
+        if name.step in self.gated and name.part is None:
+            assert self._redeemed.get(key), f"{key} is called and nobody has approved it"
         about = [event for event in self.partition if event.step == key]
         for event in about:
             reported = event.kind in (EventKind.COMPLETED, EventKind.SETTLED)
@@ -247,6 +254,15 @@ class World:
         if len(about) > 1:
             began = about[-2].kind is EventKind.STARTED and about[-2].data["unsafe"]
             assert not began, f"{key} is called again while it is in doubt"
+
+    def allows(self, key: str, digest: str, approved: bool, begun: bool, unattended: bool) -> bool:
+        """What the control plane answers whoever wants to make a call: an approval is redeemed for good."""
+        known = self._redeemed.setdefault(key, set())
+        if unattended or digest in known:
+            return True
+        if approved:
+            known.add(digest)
+        return approved or (begun and not known)
 
     def decided(self, holder: Holder, deadline: datetime | None) -> Sequence[Command]:
         known = {message.seq for message in holder.state.inbox}
