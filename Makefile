@@ -7,7 +7,7 @@ SOURCES := libs services tests docs/demo deploy
 help:
 	@echo "make demo       run the demo: storefront, workflows, a table, a log search"
 	@echo "make dev        the whole of Headrace on this machine, until Ctrl-C"
-	@echo "make test       the tests; those that lack a server skip and say how to get it"
+	@echo "make test       the tests; those that lack a server skip and say how to get it (PROCESSES=2: quicker)"
 	@echo "make check      lint, types, import rules, generated files"
 	@echo "make contracts  write contracts/ anew from the code"
 	@echo "make bench      measure chain3 against a bare loop, deciding against graph size, taking runs up again"
@@ -28,8 +28,10 @@ demo: install
 dev: install
 	@$(BIN)/headrace dev
 
+# Two processes have to collect the same tests: a set's order is the same in both.
+PROCESSES ?= 1
 test: install
-	@$(PY) -m pytest
+	@PYTHONHASHSEED=$$(date +%S%M%H) $(PY) -m pytest $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES))
 
 check: install
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from databases import fresh_database, with_database
 from headrace.postgres.migrate import migrate
 
 pytest_plugins = [
+    "fixtures_parallel",
     "fixtures_rabbitmq",
     "fixtures_bus",
     "fixtures_mongodb",

@@ -1,11 +1,9 @@
 """The command as a person uses it: real processes, a deployment by `headrace dev`, the demo's storefront."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +19,10 @@ import httpx
 import psutil
 import pytest
 import yaml
+from fleet import free_port
+
+# A deployment starts from nothing here, and on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(300)
 
 DEMO = Path(__file__).parents[2] / "docs" / "demo"
 HEADRACE = [sys.executable, "-m", "headrace_cli.main"]
@@ -91,14 +93,6 @@ class Site:
         return entries
 
 
-def spare_ports(count: int) -> list[str]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in probes]
-
-
 def launched(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[str], TextIO]:
@@ -120,7 +114,7 @@ def ended(process: subprocess.Popen[str]) -> int:
 
 def dev(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
     """A deployment that is ready, on spare ports, its data in `folder`/.headrace."""
-    port, internal = spare_ports(2)
+    port, internal = str(free_port()), str(free_port())
     command = [*HEADRACE, "dev", "--json", "--port", port, "--internal-port", internal, *arguments]
     process, output = launched(command, folder, environment)
     assert json.loads(output.readline())["url"].endswith(port)
@@ -421,7 +415,7 @@ def test_doctor_sees_the_deployment(site: Site) -> None:
 
 
 def test_a_second_dev_on_the_same_folder_is_refused(site: Site) -> None:
-    port, internal = spare_ports(2)
+    port, internal = str(free_port()), str(free_port())
     done = site("dev", "--port", port, "--internal-port", internal)
     assert done.code == 2
     assert "runs on" in done.err

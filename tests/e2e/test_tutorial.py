@@ -13,16 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from fleet import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
-
-
-def spare_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def ended(process: subprocess.Popen[str]) -> None:
@@ -56,7 +51,7 @@ def started(folder: Path, port: str, environment: dict[str, str]) -> list[subpro
     api = subprocess.Popen(
         [sys.executable, "greeter/api.py"], cwd=folder, stderr=subprocess.DEVNULL, text=True
     )
-    ports = ["--port", spare_port(), "--internal-port", spare_port()]
+    ports = ["--port", str(free_port()), "--internal-port", str(free_port())]
     dev = subprocess.Popen(
         [BIN / "headrace", "dev", "--allow", f"127.0.0.1:{port}", "--json", *ports],
         cwd=folder,
@@ -74,7 +69,7 @@ def started(folder: Path, port: str, environment: dict[str, str]) -> list[subpro
 
 
 def test_the_tutorial_works_as_it_is_written(folder: Path) -> None:
-    port, running, shown = spare_port(), [], ""
+    port, running, shown = str(free_port()), [], ""
     environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder)}
     # One shell's memory for all blocks: what one exports, the next one has.
     memory = folder / "exports"

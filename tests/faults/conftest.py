@@ -1,6 +1,8 @@
 """The scenes of this suite's scenarios, and the table that it ends with."""
 
+import dataclasses
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -62,6 +64,19 @@ async def scene(
         scene = Scene(fleet, target, tallies, faults)
         await scene.prepare()
         yield scene
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several test processes hands its figures to the one that prints them."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["tallies"] = [dataclasses.asdict(tally) for tally in config.stash[_tallies]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    handed = getattr(node, "workeroutput", {}).get("tallies", ())
+    node.config.stash[_tallies] += [Tally(**figures) for figures in handed]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
