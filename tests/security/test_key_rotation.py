@@ -41,6 +41,19 @@ class Failing(OwnKeys):
         return await super().unwrap(tenant_id, key)
 
 
+class Waiting(OwnKeys):
+    """A provider that says when it is asked to unwrap, and takes its time."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        super().__init__(keys)
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def unwrap(self, tenant_id: UUID, key: WrappedKey) -> bytes:
+        self.asked.set()
+        await self.answer.wait()
+        return await super().unwrap(tenant_id, key)
+
+
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     async with await open_pool(database, API) as opened:
@@ -124,6 +137,18 @@ async def test_who_is_sealing_while_the_key_is_replaced_is_waited_for(
     assert (done.resealed, done.remaining, done.deleted) == (len(NAMES) + 1, 0, 1)
     async with tenant_transaction(pool, admin.tenant_id) as db:
         assert await CallbackKeys(vault).find(db, admin.tenant_id) == key
+
+
+async def test_what_was_read_opens_although_its_key_is_deleted_meanwhile(
+    pool: Pool, owner: Pool, admin: Caller
+) -> None:
+    vault, slow = Vault(OwnKeys([OLD])), Waiting([OLD])
+    await with_secrets(pool, admin, vault)
+    reading = asyncio.create_task(SecretService(pool, Vault(slow)).values(admin.tenant_id, NAMES))
+    await slow.asked.wait()
+    assert (await KeyRotation(pool, vault).rotate(admin)).deleted == 1
+    slow.answer.set()
+    assert await reading == VALUES
 
 
 async def test_what_does_not_open_keeps_its_key_and_stops_nothing(
