@@ -3,13 +3,14 @@ BIN := .venv/bin
 PACKAGES := libs/common services/control-plane services/runner services/reporter services/cli
 SOURCES := libs services tests docs/demo deploy
 
-.PHONY: help install demo dev test check bench contracts format
+.PHONY: help install demo dev test check bench contracts sbom format
 help:
 	@echo "make demo       run the demo: storefront, workflows, a table, a log search"
 	@echo "make dev        the whole of Headrace on this machine, until Ctrl-C"
 	@echo "make test       the tests; those that lack a server skip and say how to get it (PROCESSES=2: quicker)"
 	@echo "make check      lint, types, import rules, generated files"
 	@echo "make contracts  write contracts/ anew from the code"
+	@echo "make sbom       write sbom.json: what is installed, as a CycloneDX bill of materials"
 	@echo "make bench      measure chain3 against a bare loop, deciding against graph size, taking runs up again"
 
 # Installed once, and again when a package's dependencies or the constraints change.
@@ -46,6 +47,13 @@ contracts: install
 
 bench: install
 	@$(PY) -m pytest -m bench tests/bench -s
+
+# In an environment of its own: what makes the bill does not belong on it.
+sbom: install
+	@test -x .venv/sbom/bin/cyclonedx-py || (python3 -m venv .venv/sbom && \
+	  .venv/sbom/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt cyclonedx-bom)
+	@.venv/sbom/bin/cyclonedx-py environment $(PY) --of JSON --output-reproducible -o sbom.json
+	@echo "wrote sbom.json"
 
 format: install
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
