@@ -23,8 +23,8 @@ class HttpPolicy:
     origins: Sequence[str] = ()
     hsts_seconds: int = 0
     trusted_proxies: Sequence[Network] = ()
-    rate_per_key: float = 100.0
-    rate_per_address: float = 300.0
+    rate_per_key: float = 1000.0
+    rate_per_address: float = 3000.0
     operation_seconds: float = 30.0
     sockets: int = 2_000
     operations_on_sockets: int = 4_000
@@ -41,8 +41,8 @@ class HttpSettings(BaseSettings):
     cors_origins: str = ""
     hsts_seconds: int = Field(default=0, ge=0)
     trusted_proxies: str = ""
-    rate_per_key: float = Field(default=100, ge=0)
-    rate_per_address: float = Field(default=300, ge=0)
+    rate_per_key: float = Field(default=1000, ge=0)
+    rate_per_address: float = Field(default=3000, ge=0)
     operation_seconds: float = Field(default=30, gt=0, le=600)
     sockets: int = Field(default=2000, ge=1)
     socket_operations: int = Field(default=4000, ge=1)
