@@ -1,25 +1,20 @@
 """How two processes share the tests (`make test PROCESSES=2`, pytest-xdist): those with fleets in one, the rest in
 the other, each in the order in which one process runs them."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 FLEETS = ("tests/e2e/", "tests/faults/")
-# What may differ in the name of a test that two processes have collected: a port, an id, a time.
-NUMBER = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
-GZIP = b"\x1f\x8b"
-
-
-def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """The time of day is in the header of what was compressed."""
-    return argname if isinstance(val, bytes) and GZIP in val else None
 
 
 def half_of(nodeid: str) -> str:
     return "fleets" if nodeid.startswith(FLEETS) else "rest"
+
+
+def without_parameters(nodeid: str) -> str:
+    return nodeid.partition("[")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -31,9 +26,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
             return half_of(nodeid)
 
         def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
-            """Every process is asked for a test by the name that the first one gave it."""
+            """Names may differ in their parameters, which hold ports and keys made anew: by their places they are
+            one. A test's parameters all run in one process, so that none is left out in whatever order they are.
+            """
             for names in self.registered_collections.values():
-                if [NUMBER.sub("0", n) for n in names] == [NUMBER.sub("0", n) for n in collection]:
+                if [without_parameters(n) for n in names] == [without_parameters(n) for n in collection]:
                     collection = names
                 break
             super().add_node_collection(node, collection)
