@@ -146,6 +146,22 @@ async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None
     assert orjson.loads(sent[1]["body"])["errors"][0]["extensions"]["code"] == "REQUEST_TIMEOUT"
 
 
+async def test_who_leaves_in_the_middle_of_a_body_is_forgotten() -> None:
+    messages: list[Message] = [
+        {"type": "http.request", "body": b"x", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def reached(*_: Any) -> None:
+        raise AssertionError("half a body is none")
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    await BodyLimit(reached, most=10)(scope, receive, reached)
+
+
 SPELLINGS = [
     "/internal/claims",
     "/internal/claims/",

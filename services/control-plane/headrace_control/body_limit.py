@@ -38,6 +38,8 @@ class BodyLimit:
         except TimeoutError:
             await refusal(408, {"connection": "close"})(scope, receive, send)
             return
+        if messages[-1]["type"] == "http.disconnect":
+            return  # nobody is left to answer
         if not whole:
             # What still comes would be read to no purpose, without an end in sight.
             answer = self._too_large()

@@ -26,7 +26,7 @@ class RunBody(_Body):
     """On behalf of a run: `run_token` came with its claim, of that epoch, and ends with it."""
 
     run_id: UUID
-    epoch: int = Field(ge=1)
+    epoch: int = Field(ge=1, lt=2**31)
     run_token: str = Field(min_length=1, max_length=100)
 
     @property
@@ -51,8 +51,8 @@ class ClaimsBody(_Body):
     so it may have one that is suspected of ending its runners.
     """
 
-    call: int = Field(ge=1)
-    capacity: int = Field(ge=0)
+    call: int = Field(ge=1, lt=2**63)
+    capacity: int = Field(ge=0, lt=2**31)
     jobs: Annotated[list[JobRef], Field(max_length=MAX_BATCH)]
     have: Annotated[list[str], Field(max_length=MAX_HELD)] = []
     alone: bool = False
@@ -62,7 +62,7 @@ class RunEpoch(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     run_id: UUID
-    epoch: int = Field(ge=1)
+    epoch: int = Field(ge=1, lt=2**31)
 
 
 class CheckpointsBody(_Body):
@@ -78,8 +78,8 @@ class HeartbeatBody(_Body):
     and all before it were answered or given up. `inbox_seen`: up to which message each of these runs is known to the
     runner; 0 for one that is not named."""
 
-    calls_settled: int = Field(ge=0)
-    capacity: int = Field(ge=0)
+    calls_settled: int = Field(ge=0, lt=2**63)
+    capacity: int = Field(ge=0, lt=2**31)
     held: Annotated[list[UUID], Field(max_length=MAX_HELD)]
     inbox_seen: Annotated[dict[UUID, Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=MAX_HELD)] = {}
 
@@ -122,4 +122,4 @@ class TokenBody(RunBody):
     """The access token `seen_version` of a connection was refused or has expired."""
 
     connection_id: UUID
-    seen_version: int = Field(ge=0)
+    seen_version: int = Field(ge=0, lt=2**31)
