@@ -62,7 +62,7 @@ async def read(token: str, *keys: Any, algorithms: tuple[str, ...] = SAFE) -> An
         ("PS256", RSA),
         ("EdDSA", OKPKey.generate_key("Ed25519", parameters={"kid": "o"})),
     ],
-    ids=str,
+    ids=["ES256", "RS256", "PS256", "EdDSA"],
 )
 async def test_a_genuine_token_is_read(alg: str, key: Any) -> None:
     token = _eddsa(CLAIMS, key) if alg == "EdDSA" else signed(CLAIMS, key, alg)
@@ -212,7 +212,7 @@ SECRET = OctKey.import_key("s" * 32, parameters={"kid": "k"})
         SECRET.as_dict(private=True),
         "no key",
     ],
-    ids=str,
+    ids=["use", "alg", "key_ops", "crv", "point", "no point", "shared key", "text"],
 )
 async def test_a_key_that_is_not_for_this_is_not_used(published: Any) -> None:
     async def fetch() -> Any:
