@@ -1,5 +1,7 @@
 """Policy rules, and what publishing says of the actions that they hold."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +16,7 @@ from tests.integration.control_plane_runs.acting import (
     save_draft,
     with_role,
 )
+from tests.integration.control_plane_runs.test_talking_by_command import headrace
 
 RULE = "app action approvalClass twoPerson approverRoles expiresAfterMs reason setBy"
 
@@ -200,3 +203,31 @@ async def test_class_b_is_told_of_when_it_is_checked_saved_and_published(acme: C
     assert (notice["path"], notice["code"]) == ("steps[1].action", "ASKS_FOR_APPROVAL")
     assert "shop/refund is class B" in notice["message"]
     assert checked["notices"] == saved["notices"] == again["notices"] == published["notices"]
+
+
+async def test_the_command_sets_shows_lists_and_removes_rules_and_notes_what_asks(
+    acme: Client, tmp_path: Path
+) -> None:
+    refused = await headrace(acme, "policy", "set", "shop/refund", "A", "--role", "VIEWER", code=2)
+    assert refused["error"]["problems"][0]["path"] == "approverRoles[0]"
+    strict = ("--two-person", "--role", "APPROVER", "--expires", "30")
+    made = await headrace(acme, "policy", "set", "shop/refund", "B", *strict)
+    assert (made["twoPerson"], made["approverRoles"], made["expiresAfterMs"]) == (
+        True,
+        ["APPROVER"],
+        1_800_000,
+    )
+    assert (await headrace(acme, "policy", "show", "shop/refund"))["source"] == "RULE"
+    assert [one["action"] for one in (await headrace(acme, "policy", "list"))["items"]] == ["refund"]
+    (tmp_path / "orders.yaml").write_text(json.dumps(orders()))
+    for how in ("--dry-run", "--yes"):
+        applied = await headrace(acme, "apply", "-f", str(tmp_path), how)
+        (notice,) = applied["notices"]
+        assert notice.startswith(
+            "orders: steps[1].action asks for approval at each run: shop/refund is class B"
+        )
+    assert (await headrace(acme, "policy", "remove", "shop/refund", code=2))["error"][
+        "code"
+    ] == "INVALID_INPUT"
+    await headrace(acme, "policy", "remove", "shop/refund", "--reason", "tried out")
+    assert (await headrace(acme, "policy", "list"))["items"] == []
