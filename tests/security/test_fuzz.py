@@ -182,8 +182,13 @@ async def test_the_internal_api_by_its_contract(deployment: Fleet) -> None:
             headers={"content-type": "application/json", "authorization": key},
         )
         check(answer, (case.method, case.path, str(body)[:2_000]), seen)
-        if key in ("", "Bearer x", f"Bearer {deployment.api_key}") and answer.status_code != 422:
-            assert answer.status_code in (401, 413), (case.path, answer.text)
+        if key in ("", "Bearer x", f"Bearer {deployment.api_key}"):
+            # Sessions are opened by what is in the body, so it is read before it is known who asks.
+            opens = case.path == "/internal/sessions"
+            assert answer.status_code in ((400, 401, 413, 422) if opens else (401, 413)), (
+                case.path,
+                answer.text,
+            )
 
     await hammer(deployment, len(cases), send)
     print(seen)
@@ -200,7 +205,7 @@ async def test_bytes_that_are_no_requests(deployment: Fleet) -> None:
         sent = hostile.raw(deployment.api_key)
         leaves = hostile.random.random()
         # Whoever leaves at once, whoever half closes, and whoever waits for an answer that need not come.
-        with contextlib.suppress(ConnectionError, TimeoutError):
+        with contextlib.suppress(OSError, TimeoutError):
             reader, writer = await asyncio.open_connection("127.0.0.1", hostile.random.choice(ports))
             try:
                 writer.write(sent)
