@@ -42,6 +42,11 @@ def base64_at(shift: int) -> Callable[[str], str]:
     return lambda secret: base64.b64encode(b"abc"[:shift] + secret.encode() + b"xyz"[:shift]).decode()
 
 
+def _escaped(text: str) -> str:
+    units = text.encode("utf-16-be")
+    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
+
+
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "quote": lambda s: urllib.parse.quote(s, safe=""),
@@ -54,6 +59,12 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "json, slashes escaped": lambda s: json.dumps(s).replace("/", "\\/"),
     "json in json": lambda s: json.dumps(json.dumps(s)),
     "html": html.escape,
+    "html, every character by number": lambda s: "".join(f"&#{ord(c)};" for c in s),
+    "html, every character in hexadecimal": lambda s: "".join(f"&#x{ord(c):X};" for c in s),
+    "every byte in percents": lambda s: "".join(f"%{byte:02x}" for byte in s.encode()),
+    "every byte in percents, twice": lambda s: "".join(f"%25{byte:02X}" for byte in s.encode()),
+    "every character escaped for JSON": _escaped,
+    "every character escaped for JSON in HTML": lambda s: _escaped(s).replace("\\", "&#92;"),
     "base64 at 0": base64_at(0),
     "base64 at 1": base64_at(1),
     "base64 at 2": base64_at(2),

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from headrace.json_types import Json
-from headrace.secret_search import Needle, Span, find, needles_of
+from headrace.secret_search import Needle, Span, find, needles_of, suspects_in
 
 MIN_LENGTH = 8
 MARKER = "[***]"  # shorter than any secret searched for, so that redacting twice changes nothing
@@ -59,18 +59,18 @@ class Redactor:
         return self._walk(value, self._needles) if self._needles else value
 
     def _suspects(self, value: Json) -> tuple[Needle, ...]:
-        """What may be in `value`; asked of its JSON text, which leaves every core as it is."""
+        """What may be in `value`; asked of its JSON text, which leaves every core and every escape as it is."""
         if not self._needles:
             return ()
         try:
             data = orjson.dumps(value)
         except TypeError:  # whole numbers above 64 bits, lone surrogates
             return self._needles
-        return tuple([needle for needle in self._needles if needle.core in data])
+        return suspects_in(data, self._needles)
 
     def _text(self, text: str, needles: tuple[Needle, ...]) -> str:
         data = text.encode("utf-8", "surrogatepass")
-        suspects = tuple([needle for needle in needles if needle.core in data])
+        suspects = suspects_in(data, needles)
         for _ in range(_ROUNDS if suspects else 0):
             spans = find(text, suspects)
             if not spans:

@@ -23,6 +23,8 @@ _HEX, _MORE = "[0-9a-fA-F]", "%[89abAB][0-9a-fA-F]"
 _PERCENT = re.compile(
     f"%[0-7]{_HEX}|%[cCdD]{_HEX}{_MORE}|%[eE]{_HEX}(?:{_MORE}){{2}}|%[fF][0-7](?:{_MORE}){{3}}"
 )
+# What may stand for a letter, a digit, or the sign that begins another escape: `c`, 0x63, is `%63` or `%2563`.
+_ESCAPE = re.compile(rb"%[2-7]|\\u00[2-7]|&#|&amp;")
 _HTML = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);")
 
 Span: TypeAlias = tuple[int, int]
@@ -30,7 +32,7 @@ Span: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """One secret in one encoding. A text without `core` does not hold it, whatever layers the text has.
+    """One secret in one encoding. A text without `core` and without an escape does not hold it: see `suspects_in`.
 
     `loose`: base64 cut out of its surroundings; the character at each end, to which both contribute, and the
     padding belong to it.
@@ -55,6 +57,12 @@ def needles_of(secret: str) -> Iterator[Needle]:
     yield _needle(data.hex())
     if data.hex() != data.hex().upper():
         yield _needle(data.hex().upper())
+
+
+def suspects_in(data: bytes, needles: tuple[Needle, ...]) -> tuple[Needle, ...]:
+    """Those that a text may hold, in UTF-8. Escapes can hide every character, also those that need none."""
+    found = tuple([needle for needle in needles if needle.core in data])
+    return needles if len(found) < len(needles) and _ESCAPE.search(data) else found
 
 
 def find(text: str, needles: tuple[Needle, ...]) -> list[Span]:
