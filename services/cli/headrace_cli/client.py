@@ -22,6 +22,9 @@ from headrace.errors import (
     LogStoreUnavailable,
     NotFound,
     Problem,
+    QuotaExceeded,
+    RateLimited,
+    TimedOut,
     Unauthenticated,
     Unavailable,
 )
@@ -167,7 +170,16 @@ def _problem(value: Json) -> Problem:
 
 
 _FAILURE_TYPES = frozenset(
-    {"InvalidInput", "NotFound", "Conflict", "ConcurrencyLimit", "Forbidden", "LimitExceeded", "Unavailable"}
+    {
+        "InvalidInput",
+        "NotFound",
+        "Conflict",
+        "ConcurrencyLimit",
+        "Forbidden",
+        "LimitExceeded",
+        "QuotaExceeded",
+        "Unavailable",
+    }
 )
 _BY_CODE: Mapping[str, type[HeadraceError]] = {
     error.code: error
@@ -179,9 +191,14 @@ _BY_CODE: Mapping[str, type[HeadraceError]] = {
         Forbidden,
         LimitExceeded,
         LogStoreUnavailable,
+        TimedOut,
         Unauthenticated,
         Unavailable,
     )
+} | {
+    # Told by their messages alone.
+    QuotaExceeded.code: LimitExceeded,
+    RateLimited.code: Unavailable,
 }
 
 

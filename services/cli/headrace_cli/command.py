@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from headrace.errors import Forbidden, HeadraceError, InvalidInput, NotFound, Unauthenticated, Unavailable
+from headrace.errors import (
+    Forbidden,
+    HeadraceError,
+    InvalidInput,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 
 from headrace_cli.client import Client
 from headrace_cli.output import Output
@@ -50,7 +58,7 @@ def exit_code(error: HeadraceError) -> int:
             return FAILED
         case NotFound() | Forbidden() | Unauthenticated():
             return NOT_FOUND
-        case Unavailable():
+        case Unavailable() | RateLimited():
             return UNAVAILABLE
         case InvalidInput():
             return INVALID

@@ -19,13 +19,21 @@ EXPECTED = {
     errors.Unauthenticated: 3,
     errors.Forbidden: 3,
     errors.LimitExceeded: 2,
+    errors.QuotaExceeded: 2,
     errors.MessageTooLarge: 2,
+    errors.RateLimited: 4,
+    errors.TimedOut: 4,
     errors.Unavailable: 4,
     errors.BusUnavailable: 4,
     errors.DatabaseUnavailable: 4,
     errors.LogStoreUnavailable: 4,
     errors.MalformedMessage: 2,
     ExpectationFailed: 1,
+}
+MADE_OF = {
+    errors.InvalidInput: ([errors.Problem("a", "b", "c")],),
+    errors.QuotaExceeded: ("startsPerMinute", 1, "starts"),
+    errors.RateLimited: ("words", 1.0),
 }
 
 
@@ -43,8 +51,7 @@ def test_every_error_of_the_tree_has_an_exit_code() -> None:
     }
     assert own == set(EXPECTED)
     for kind, code in EXPECTED.items():
-        error = kind([errors.Problem("a", "b", "c")]) if kind is errors.InvalidInput else kind("words")  # type: ignore[arg-type]
-        assert exit_code(error) == code, kind
+        assert exit_code(kind(*MADE_OF.get(kind, ("words",)))) == code, kind
 
 
 async def fails(session: Session, how: str) -> None:
