@@ -1,7 +1,8 @@
 """A server that answers by the corpus of hostile responses, byte by byte, in a process of its own.
 
 `python -m tests.security.hostile_server` prints its port. A request for `/case/<name>` is answered as that case says,
-one for anything else with `{"ok": true}`. In a process of its own, what it spends is not counted as its client's.
+one for anything else with `{"ok": true}` and its number on the connection. In a process of its own, what it spends
+is not counted as its client's.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import yaml
 
 CORPORA = Path(__file__).parent / "corpora"
 RESPONSES = CORPORA / "responses.yaml"
-NORMAL = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
+NORMAL = b'HTTP/1.1 200 OK\r\nX-Number: %d\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
 _PIECE = 1 << 20
 
 
@@ -144,14 +146,14 @@ async def _serve(
     cases: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while True:
+        for number in count(1):
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode("latin-1")
             length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
             await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
             name = path.removeprefix("/case/").partition("?")[0]
             if not path.startswith("/case/"):
-                writer.write(NORMAL)
+                writer.write(NORMAL % number)
                 await writer.drain()
                 continue
             await send(cases[name]["send"], reader, writer)

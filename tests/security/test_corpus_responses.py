@@ -92,6 +92,8 @@ async def test_a_hostile_answer(hostile: Hostile, case: dict[str, Any]) -> None:
     normal = await hostile.get("/normal", "127.0.0.1" if case.get("keep") else "127.0.0.2")
     assert isinstance(normal, CallResult), normal
     assert normal.body == {"ok": True}
+    if case.get("fresh"):
+        assert normal.headers["x-number"] == "1"
 
 
 def told(outcome: CallResult | CallFailure, asked: dict[str, Any]) -> dict[str, Any]:

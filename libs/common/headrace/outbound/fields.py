@@ -14,8 +14,3 @@ def is_token(text: str) -> bool:
 def is_field_value(text: str) -> bool:
     """Visible ASCII, space and tab (RFC 9110, 5.5): other bytes have no agreed meaning in a header."""
     return _VALUE.fullmatch(text) is not None
-
-
-def is_number(text: str) -> bool:
-    """Digits and nothing else (RFC 9110, 8.6)."""
-    return text.isascii() and text.isdigit()

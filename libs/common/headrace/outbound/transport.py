@@ -20,7 +20,7 @@ from yarl import URL
 from headrace.outbound.answering import AnswerBroken, AnswerTooLong
 from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector, Resolve, thread_resolver
 from headrace.outbound.failures import CallCode, TransportFailure
-from headrace.outbound.fields import is_number, is_token
+from headrace.outbound.fields import is_token
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 
@@ -140,7 +140,8 @@ def _fields(request: httpx.Request) -> Iterator[tuple[str, str]]:
 def _problem(answer: ClientResponse) -> str:
     """Why an answer is not taken though aiohttp reads it: readers may differ on where it ends. Empty: it is taken.
 
-    RFC 9112, 2.3 (versions), 5.1 (no space before the colon), 6.1 (no other coding was offered), 6.3.
+    RFC 9112, 2.3 (versions), 5.1 (no space before the colon), 6.1 (no other coding was offered). Lengths that are no
+    plain number, differ, or stand beside a coding, it does not read.
     """
     if answer.status == 101:
         return "the target switched protocols"
@@ -151,9 +152,6 @@ def _problem(answer: ClientResponse) -> str:
     codings = answer.headers.getall("Transfer-Encoding", ())
     if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
         return "the target's answer has a transfer coding that is not known"
-    lengths = answer.headers.getall("Content-Length", ())
-    if lengths and (codings or not all(is_number(length) for length in lengths)):
-        return "the target's answer has a length that is none"
     return ""
 
 
