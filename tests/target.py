@@ -16,6 +16,7 @@ class Call:
     headers: dict[str, str]
     body: bytes
     query: dict[str, str] = field(default_factory=dict)
+    request: web.Request | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -82,6 +83,7 @@ class Target:
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
             dict(request.query),
+            request,
         )
         self.calls.append(call)
         async with self._news:
