@@ -203,3 +203,10 @@ async def test_what_an_extension_raises_has_a_code_and_no_words(
 
     monkeypatch.setattr(limits, "check_cost", broken)
     assert await refusal(schema, "{ tenant { name } }") == ("INTERNAL", "something went wrong on our side")
+
+
+async def test_a_fragment_is_counted_once_however_often_it_is_spread(schema: Schema) -> None:
+    spreads = "".join(f"a{i}: tenant {{ ...f }} " for i in range(40))
+    query = f"{{ {spreads} }} fragment f on Tenant {{ {'name ' * 60} }}"
+    # Allowed, so it goes on to the resolvers, which have no context here.
+    assert (await refusal(schema, query))[0] == "INTERNAL"

