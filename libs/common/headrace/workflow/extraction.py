@@ -26,12 +26,10 @@ MAX_SEGMENTS = 32
 MAX_SELECTORS = 16
 MAX_WILDCARDS = 4
 MAX_RESULTS = 10_000
-MAX_WRITTEN = (
-    1024 * 1024
-)  # characters as JSON of all that the paths of one output find; a step's output has no more
-MAX_VISITS = (
-    400_000  # values looked at by one path: selectors in one pair of brackets visit the same ones again
-)
+# Characters as JSON of all that the paths of one output find; a step's output has no more.
+MAX_WRITTEN = 1024 * 1024
+# Values that one path looks at: selectors in one pair of brackets visit the same ones again.
+MAX_VISITS = 400_000
 
 _MEND = "Use names, indexes, slices and wildcards only, as in `$.body.items[*].id`."
 
