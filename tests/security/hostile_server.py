@@ -1,8 +1,8 @@
 """A server that answers by the corpus of hostile responses, byte by byte, in a process of its own.
 
 `python -m tests.security.hostile_server` prints its port. A request for `/case/<name>` is answered as that case says,
-one for anything else with `{"ok": true}` and its number on the connection. In a process of its own, what it spends
-is not counted as its client's.
+one for anything else with `{"ok": true}` and its number on the connection, and one for `/answered/<name>` so when that
+case's answer has been sent whole. In a process of its own, what it spends is not counted as its client's.
 """
 
 import asyncio
@@ -143,7 +143,10 @@ _CODERS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 async def _serve(
-    cases: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    cases: Mapping[str, Any],
+    answered: Mapping[str, asyncio.Event],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
 ) -> None:
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         for number in count(1):
@@ -153,10 +156,15 @@ async def _serve(
             await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
             name = path.removeprefix("/case/").partition("?")[0]
             if not path.startswith("/case/"):
+                if path.startswith("/answered/"):
+                    await answered[path.removeprefix("/answered/")].wait()
                 writer.write(NORMAL % number)
                 await writer.drain()
                 continue
-            await send(cases[name]["send"], reader, writer)
+            try:
+                await send(cases[name]["send"], reader, writer)
+            finally:
+                answered[name].set()
             if not cases[name].get("keep"):
                 break
     writer.close()
@@ -188,9 +196,10 @@ async def send(written: Any, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 async def main() -> None:
     cases = {case["name"]: case for case in load(RESPONSES)}
+    answered = {name: asyncio.Event() for name in cases}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _serve(cases, reader, writer)
+        await _serve(cases, answered, reader, writer)
 
     first = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
     port = first.sockets[0].getsockname()[1]
