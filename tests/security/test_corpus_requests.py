@@ -174,7 +174,7 @@ async def called_plainly(target: Target, call: dict[str, Any]) -> CallFailure | 
             call.get("url", "{url}/").replace("{url}", target.url),
             tuple(call.get("headers", {}).items()),
             call.get("body", "").encode(),
-            timeout=5.0,
+            timeout=20.0,
         ),
         tenant_id="tenant",
         credential=credential,
@@ -220,7 +220,7 @@ async def called(
         log=lambda *_, **__: None,
         now=lambda: datetime.now(UTC),
         may_call=always,
-        timeout_seconds=lambda: 5.0,
+        timeout_seconds=lambda: 20.0,
         key=RowKey("call"),
     )
     prepared = target.handler.prepare(context)

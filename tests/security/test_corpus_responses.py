@@ -44,7 +44,7 @@ class Hostile:
     spent: dict[str, float] = field(default_factory=dict)
 
     async def get(self, path: str, host: str = "127.0.0.1", **options: Any) -> CallResult | CallFailure:
-        options = {"method": "GET", "timeout": 5, "response_limit": INLINE_LIMIT, **options}
+        options = {"method": "GET", "timeout": 20, "response_limit": INLINE_LIMIT, **options}
         call = OutboundCall(url=f"http://{host}:{self.port}{path}", **options)
         return await self.client.send(call, tenant_id=TENANT, credential=CREDENTIAL)
 
