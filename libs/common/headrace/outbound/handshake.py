@@ -1,28 +1,44 @@
 """TLS as targets are met with it: the system's authorities, and a bound on what a handshake may take."""
 
 import ssl
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
 MAX_TURNS = 64  # reads of one handshake; common ones take three or four
+MAX_BYTES = 262_144  # of the target's side of one; common ones take 3 to 10 KB
 
 
 class BoundedHandshake(ssl.SSLObject):
     """A handshake that ends. OpenSSL passes over some messages for as long as they come."""
 
+    incoming: ssl.MemoryBIO
     _turns = 0
+    _bytes = 0
 
     def do_handshake(self) -> None:
         self._turns += 1
-        if self._turns > MAX_TURNS:
-            raise ssl.SSLError("the handshake takes too many turns")
+        self._bytes += self.incoming.pending
+        if self._turns > MAX_TURNS or self._bytes > MAX_BYTES:
+            raise ssl.SSLError("the handshake takes too much")
         super().do_handshake()
 
 
 def bounded(context: ssl.SSLContext | None = None) -> ssl.SSLContext:
     """`context`, or one for HTTP/1.1 that trusts the system's authorities, with bounded handshakes from now on."""
     context = context or _trusting_the_system()
-    context.sslobject_class = BoundedHandshake
+    if context.sslobject_class is not BoundedHandshake:
+        context.sslobject_class = BoundedHandshake
+        setattr(context, "wrap_bio", partial(_wrap, context.wrap_bio))  # noqa: B010 - a method is replaced
     return context
+
+
+def _wrap(
+    wrap_bio: Callable[..., Any], incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any
+) -> BoundedHandshake:
+    tls: BoundedHandshake = wrap_bio(incoming, *args, **kwargs)
+    tls.incoming = incoming
+    return tls
 
 
 @cache  # reading all authorities takes tens of milliseconds
