@@ -79,7 +79,7 @@ def compose(
     keys = OpenKeys(settings, aws)
     vault = Vault(keys.provider)
     shredding = KeyShredding(api_pool, vault.provider)
-    credentials = CredentialService(api_pool, vault, outbound)
+    credentials = CredentialService(api_pool, vault, outbound, settings.token_endpoint_seconds)
     secrets = SecretService(api_pool, vault)
     payloads = Payloads()
     approvals = Approvals(api_pool, vault)

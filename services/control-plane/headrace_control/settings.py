@@ -84,6 +84,7 @@ class ControlPlaneSettings(HttpSettings):
     session_max_hours: float = Field(default=168, gt=0)
     invitation_hours: float = Field(default=72, gt=0)
     api_key_max_days: float | None = Field(default=None, gt=0)
+    token_endpoint_seconds: float = Field(default=10, gt=0, le=30)
     pool_size: int = Field(default=10, ge=2)
     drain_seconds: float = Field(default=10, ge=0)
     log_level: str = "INFO"

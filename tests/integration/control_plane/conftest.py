@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -13,11 +14,17 @@ from headrace.postgres.pool import API, Pool, open_pool
 from headrace_control.app import create_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed, compose
+from headrace_control.connections.credentials import CredentialService
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
 from headrace_control.vault.keys import create_key_file
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+
+from tests.integration.control_plane.designs import create_app as designed_app
+from tests.integration.control_plane.designs import create_connection
+from tests.integration.control_plane.tokens import Ledger, TokenEndpoint
+from tests.target import Target
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,46 @@ async def admin(http: httpx.AsyncClient, platform: Client) -> Client:
 async def stranger(http: httpx.AsyncClient, platform: Client) -> Client:
     """The admin of another tenant."""
     return await new_tenant(platform, "stranger")
+
+
+@pytest.fixture
+def endpoint(target: Target) -> TokenEndpoint:
+    made = TokenEndpoint(f"{target.url}/token")
+    made.gate.set()
+    target.answers["/token"] = made.answer
+    return made
+
+
+@pytest.fixture
+async def ledger(admin: Client, owner: Pool, target: Target, endpoint: TokenEndpoint) -> Ledger:
+    """A connection with a rotating refresh token."""
+    auth = {"kind": "OAUTH2", "grant": "REFRESH_TOKEN", "tokenUrl": endpoint.url, "scopes": ["a", "b"]}
+    await designed_app(admin, "ledger", baseUrl=target.url, auth=auth)
+    made = await create_connection(
+        admin,
+        "ledger-main",
+        "ledger",
+        config={"clientId": "client"},
+        secrets={"clientSecret": "s3cret", "refreshToken": endpoint.refresh_token},
+    )
+    tenant_id = await owner.fetchval("SELECT id FROM tenants WHERE name = 'acme'")
+    return Ledger(tenant_id, UUID(made["id"]))
+
+
+@pytest.fixture
+def credentials(composed: Composed) -> CredentialService:
+    return composed.refreshes
+
+
+@pytest.fixture
+async def other_process(
+    settings: ControlPlaneSettings, composed: Composed
+) -> AsyncIterator[CredentialService]:
+    """The same service over a pool of its own, as a second control plane has it."""
+    async with await open_pool(settings.database_url, API) as pool:
+        whole = compose(settings, pool, Listener(settings.database_url), composed.services.logs._store)
+        yield whole.refreshes
+        await whole.close()
 
 
 async def new_tenant(platform: Client, name: str) -> Client:

@@ -1,8 +1,9 @@
 """Operations on designs, and small designs to begin with."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.integration.control_plane.conftest import Client
+if TYPE_CHECKING:
+    from tests.integration.control_plane.conftest import Client
 
 FAILURE = (
     "__typename ... on Failure { code message } ... on InvalidInput { problems { path message mend code } }"
@@ -56,15 +57,17 @@ API_KEY = {"kind": "API_KEY", "in": "header", "name": "X-Api-Key"}
 ACTION = {"method": "GET", "endpointTemplate": "/orders/{order}", "approvalClass": "A"}
 
 
-async def create_app(client: Client, name: str = "shop", **changes: Any) -> Any:
+async def create_app(client: "Client", name: str = "shop", **changes: Any) -> Any:
     given = {"name": name, "baseUrl": "https://shop.example", "auth": API_KEY, **changes}
     return (await client(CREATE_APP, input=given))["createApp"]
 
 
-async def save_action(client: Client, definition: Any, app: str = "shop", name: str = "get-order") -> Any:
+async def save_action(client: "Client", definition: Any, app: str = "shop", name: str = "get-order") -> Any:
     return (await client(SAVE_ACTION, app=app, name=name, definition=definition))["saveAction"]
 
 
-async def create_connection(client: Client, name: str = "shop-main", app: str = "shop", **given: Any) -> Any:
+async def create_connection(
+    client: "Client", name: str = "shop-main", app: str = "shop", **given: Any
+) -> Any:
     given = {"secrets": {"apiKey": "canary-5f2a9c"}, **given}
     return (await client(CREATE_CONNECTION, input={"app": app, "name": name, **given}))["createConnection"]

@@ -2,16 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 from uuid import UUID
 
 import pytest
 from aiohttp import web
-from headrace.errors import NotFound, Unavailable
+from headrace.errors import NotFound
 from headrace.ids import new_id
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, Pool, open_pool
@@ -23,95 +20,8 @@ from headrace_control.vault.keys import create_key_file
 
 from tests.integration.control_plane.conftest import Client
 from tests.integration.control_plane.designs import ROTATE, TEST_CONNECTION, create_app, create_connection
+from tests.integration.control_plane.tokens import Ledger, TokenEndpoint, token
 from tests.target import Call, Target
-
-
-@dataclass
-class TokenEndpoint:
-    """Rotates its refresh token at each use and gives `invalid_grant` for a spent one (RFC 6749, section 6)."""
-
-    url: str = ""
-    refresh_token: str = "refresh-canary-0"
-    expires_in: float | None = 3600
-    status: int = 200
-    asked: list[dict[str, str]] = field(default_factory=list)
-    authorizations: list[str] = field(default_factory=list)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def answer(self, call: Call) -> web.StreamResponse:
-        form = {name: values[0] for name, values in parse_qs(call.body.decode()).items()}
-        self.asked.append(form)
-        self.authorizations.append(call.headers.get("authorization", ""))
-        await self.gate.wait()
-        if self.status != 200:
-            return web.Response(status=self.status)
-        if form["grant_type"] == "refresh_token":
-            if form["refresh_token"] != self.refresh_token:
-                return web.json_response({"error": "invalid_grant"}, status=400)
-            self.refresh_token = f"refresh-canary-{len(self.asked)}"
-        given: dict[str, Any] = {"access_token": f"access-canary-{len(self.asked)}", "token_type": "bearer"}
-        if self.expires_in is not None:
-            given["expires_in"] = self.expires_in
-        if form["grant_type"] == "refresh_token":
-            given["refresh_token"] = self.refresh_token
-        return web.json_response(given)
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[Target]:
-    async with Target() as opened:
-        yield opened
-
-
-@pytest.fixture
-def endpoint(target: Target) -> TokenEndpoint:
-    made = TokenEndpoint(f"{target.url}/token")
-    made.gate.set()
-    target.answers["/token"] = made.answer
-    return made
-
-
-@dataclass(frozen=True)
-class Ledger:
-    tenant_id: UUID
-    connection_id: UUID
-
-
-@pytest.fixture
-async def ledger(admin: Client, owner: Pool, target: Target, endpoint: TokenEndpoint) -> Ledger:
-    """A connection with a rotating refresh token."""
-    auth = {"kind": "OAUTH2", "grant": "REFRESH_TOKEN", "tokenUrl": endpoint.url, "scopes": ["a", "b"]}
-    await create_app(admin, "ledger", baseUrl=target.url, auth=auth)
-    made = await create_connection(
-        admin,
-        "ledger-main",
-        "ledger",
-        config={"clientId": "client"},
-        secrets={"clientSecret": "s3cret", "refreshToken": endpoint.refresh_token},
-    )
-    tenant_id = await owner.fetchval("SELECT id FROM tenants WHERE name = 'acme'")
-    return Ledger(tenant_id, UUID(made["id"]))
-
-
-@pytest.fixture
-def credentials(composed: Composed) -> CredentialService:
-    return composed.refreshes
-
-
-@pytest.fixture
-async def other_process(
-    settings: ControlPlaneSettings, composed: Composed
-) -> AsyncIterator[CredentialService]:
-    """The same service over a pool of its own, as a second control plane has it."""
-    async with await open_pool(settings.database_url, API) as pool:
-        whole = compose(settings, pool, Listener(settings.database_url), composed.services.logs._store)
-        yield whole.refreshes
-        await whole.close()
-
-
-def token(refreshed: RunCredential | TokenRefused) -> str:
-    assert isinstance(refreshed, RunCredential)
-    return refreshed.credential.fields["access_token"]
 
 
 async def test_a_credential_that_does_not_open_is_not_one_that_is_gone(
@@ -210,20 +120,6 @@ async def test_a_spent_grant_is_remembered_until_the_secret_is_rotated(
     assert rotated["rotateConnectionSecret"]["tokenError"] is None
     version = rotated["rotateConnectionSecret"]["tokenVersion"]
     assert token(await credentials.refresh(ledger.tenant_id, ledger.connection_id, version))
-
-
-async def test_an_endpoint_that_is_away_is_asked_again(
-    credentials: CredentialService, ledger: Ledger, endpoint: TokenEndpoint, admin: Client
-) -> None:
-    endpoint.status = 503
-    for _ in range(2):
-        with pytest.raises(Unavailable):
-            await credentials.refresh(ledger.tenant_id, ledger.connection_id, 0)
-    assert len(endpoint.asked) == 2
-    tested = await admin(TEST_CONNECTION, name="ledger-main", method="GET", path="/entries")
-    assert tested["testConnection"]["errorCode"] == "TOKEN_UNAVAILABLE"
-    endpoint.status = 200
-    assert token(await credentials.refresh(ledger.tenant_id, ledger.connection_id, 0)) == "access-canary-4"
 
 
 async def test_a_rotated_token_is_stored_when_the_one_who_asked_has_left(

@@ -75,10 +75,7 @@ class TokenFailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenFailure:
-    """No token. `sent` with UNAVAILABLE and a rotating refresh token: the old one may be spent already.
-
-    `code` is the call's (`DNS_FAILED`, `HTTP_503`) or the server's, when RFC 6749 section 5.2 knows it.
-    """
+    """No token. `code` is the call's (`DNS_FAILED`, `HTTP_503`) or the server's, when RFC 6749 section 5.2 knows it."""
 
     kind: TokenFailureKind
     code: str
@@ -86,10 +83,25 @@ class TokenFailure:
     sent: bool
     retry_after: float | None = None
 
+    @property
+    def answer_lost(self) -> bool:
+        """The server may have done as it was asked: a refresh token that it rotates is then spent."""
+        return self.kind is TokenFailureKind.UNAVAILABLE and self.sent and self.code in _LOST
+
 
 _REJECTIONS = frozenset(
     {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
 )
+_REJECTED = frozenset({"EGRESS_DENIED", "INVALID_URL", *(f"HTTP_{n}" for n in (400, 401, 403, 404, 405))})
+# What a gateway says when it lost the answer of the server behind it, and what we say when we lost the gateway's.
+_LOST = frozenset(
+    {"TIMEOUT", "CONNECTION_LOST", "BAD_RESPONSE", "RESPONSE_TOO_LARGE", "HTTP_502", "HTTP_504"}
+)
+
+
+def is_rejection(code: str) -> bool:
+    """Whether a failure of this code is a REJECTED one."""
+    return code in _REJECTIONS or code in _REJECTED
 
 
 async def request_token(
@@ -169,9 +181,7 @@ def _failure(failure: CallFailure) -> TokenFailure:
     error = _error_code(failure.response.get("body") if failure.response else None)
     if error is not None and failure.status is not None and failure.status < 500:
         return _rejected(error, sent=failure.sent)
-    kind = TokenFailureKind.UNAVAILABLE
-    if failure.code in ("EGRESS_DENIED", "INVALID_URL") or failure.status in (400, 401, 403, 404, 405):
-        kind = TokenFailureKind.REJECTED
+    kind = TokenFailureKind.REJECTED if is_rejection(failure.code) else TokenFailureKind.UNAVAILABLE
     message = f"the token endpoint: {failure.message}"
     return TokenFailure(kind, failure.code, message, sent=failure.sent, retry_after=failure.retry_after)
 

@@ -17,8 +17,6 @@ from headrace_control.vault.envelope import Place
 ACCESS_TOKEN = "oauth:access_token"  # noqa: S105 - a field's name
 TOKEN_TYPE = "oauth:token_type"  # noqa: S105 - a field's name
 
-TOKEN_SECONDS = 10.0
-
 _GRANTS = {
     GrantKind.CLIENT_CREDENTIALS: Grant.CLIENT_CREDENTIALS,
     GrantKind.REFRESH_TOKEN: Grant.REFRESH_TOKEN,
@@ -57,8 +55,8 @@ def run_credential(sealed: SealedCredential, values: Mapping[str, str]) -> RunCr
     )
 
 
-def token_request(sealed: SealedCredential, values: Mapping[str, str]) -> TokenRequest:
-    """What to ask the token endpoint of an OAUTH2 scheme."""
+def token_request(sealed: SealedCredential, values: Mapping[str, str], seconds: float) -> TokenRequest:
+    """What to ask the token endpoint of an OAUTH2 scheme, which has so many seconds to answer."""
     auth = sealed.auth
     return TokenRequest(
         auth.token_url,
@@ -69,7 +67,7 @@ def token_request(sealed: SealedCredential, values: Mapping[str, str]) -> TokenR
         refresh_token=values.get("refreshToken", ""),
         scope=" ".join(_scopes(sealed.config, auth)),
         extra=auth.extra,
-        timeout=TOKEN_SECONDS,
+        timeout=seconds,
     )
 
 

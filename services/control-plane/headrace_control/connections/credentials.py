@@ -13,12 +13,12 @@ import structlog
 from headrace.errors import NotFound, Unavailable
 from headrace.json_types import JsonObject
 from headrace.outbound.client import OutboundClient
-from headrace.outbound.oauth2 import TokenFailure, TokenFailureKind, TokenGrant, request_token
+from headrace.outbound.oauth2 import TokenGrant, request_token
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.document import AuthKind
 
-from headrace_control.audit.record import CONTROL_PLANE, Act, AuditOutcome, Part, record
-from headrace_control.connections import repository
+from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
+from headrace_control.connections import failures, repository
 from headrace_control.connections.assembly import (
     ACCESS_TOKEN,
     TOKEN_TYPE,
@@ -27,7 +27,7 @@ from headrace_control.connections.assembly import (
     run_credential,
     token_request,
 )
-from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenRefused
+from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenAway, TokenRefused
 from headrace_control.connections.repository import SealedCredential
 from headrace_control.vault.vault import Vault
 
@@ -35,7 +35,8 @@ _log = structlog.get_logger(__name__)
 
 # A token that is handed out with a claim lasts at least so long.
 LASTING = timedelta(seconds=30)
-# One that somebody else has just refreshed is answered even when it is short-lived.
+# One that somebody else has refreshed is answered even when it is short-lived; whoever asked before it was granted
+# gets it in any case.
 FRESH = timedelta(seconds=2)
 MAX_TOKEN_SECONDS = 10 * 365 * 86_400.0
 
@@ -57,11 +58,20 @@ class CredentialService:
     A refresh holds its connection's row locked, and with it one session of the pool, while the token endpoint
     is asked: a rotating refresh token is spent once by the whole fleet. In this process, those who ask for the
     same connection share one refresh; a tenant has one under way at a time, and all tenants `most_refreshes`,
-    so that slow token endpoints neither hold up other tenants nor use up the pool.
+    so that slow token endpoints neither hold up other tenants nor use up the pool. A token endpoint has
+    `token_seconds` to answer.
     """
 
-    def __init__(self, pool: Pool, vault: Vault, outbound: OutboundClient, most_refreshes: int = 4) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        vault: Vault,
+        outbound: OutboundClient,
+        token_seconds: float,
+        most_refreshes: int = 4,
+    ) -> None:
         self._pool, self._vault, self._outbound = pool, vault, outbound
+        self._token_seconds = token_seconds
         self._slots = asyncio.Semaphore(most_refreshes)
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._under_way: dict[tuple[UUID, UUID], asyncio.Task[Refreshed]] = {}
@@ -114,32 +124,31 @@ class CredentialService:
     async def _take_turn(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
         turn = self._turns.setdefault(tenant_id, asyncio.Lock())
         async with turn, self._slots, tenant_transaction(self._pool, tenant_id) as db:
-            return await self._refresh(db, tenant_id, connection_id, seen_version)
+            outcome = await self._refresh(db, tenant_id, connection_id, seen_version)
+        if isinstance(outcome, TokenAway):
+            raise Unavailable(outcome.message)
+        return outcome
 
-    async def _refresh(self, db: Db, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
+    async def _refresh(
+        self, db: Db, tenant_id: UUID, connection_id: UUID, seen_version: int
+    ) -> Refreshed | TokenAway:
         sealed = await repository.lock_credential(db, tenant_id, connection_id, FRESH)
         if sealed is None:
             raise NotFound("connection")
         values = fields_of(await self._vault.unseal(tenant_id, sealed.fields), connection_id)
         if not is_complete(sealed, values):
             return CredentialUnreadable(connection_id, sealed.base_url)
-        there = sealed.token_version > seen_version and sealed.token_lasts and ACCESS_TOKEN in values
+        lasts = sealed.token_lasts or sealed.token_is_new
+        there = sealed.token_version > seen_version and lasts and ACCESS_TOKEN in values
         if sealed.auth.kind is not AuthKind.OAUTH2 or there:
-            return run_credential(sealed, values)
-        if sealed.token_error is not None:
-            return _refused(connection_id, sealed.token_error)
-        outcome = await request_token(self._outbound, token_request(sealed, values), tenant_id=tenant_id)
-        match outcome:
-            case TokenGrant():
-                return await self._store(db, tenant_id, sealed, values, outcome)
-            case TokenFailure(kind=TokenFailureKind.INVALID_GRANT):
-                await repository.token_refused(db, tenant_id, connection_id, outcome.code)
-                await _refreshed(db, tenant_id, connection_id, AuditOutcome.REFUSED, {"code": outcome.code})
-                return _refused(connection_id, outcome.code)
-            case TokenFailure(kind=TokenFailureKind.REJECTED):
-                return TokenRefused(connection_id, outcome.code, outcome.message)
-            case TokenFailure():
-                raise Unavailable(outcome.message)
+            return run_credential(replace(sealed, token_lasts=True), values)
+        if (answer := failures.known(sealed)) is not None:
+            return answer
+        request = token_request(sealed, values, self._token_seconds)
+        outcome = await request_token(self._outbound, request, tenant_id=tenant_id)
+        if isinstance(outcome, TokenGrant):
+            return await self._store(db, tenant_id, sealed, values, outcome)
+        return await failures.failed(db, tenant_id, sealed, outcome)
 
     async def _store(
         self, db: Db, tenant_id: UUID, sealed: SealedCredential, values: dict[str, str], grant: TokenGrant
@@ -157,20 +166,7 @@ class CredentialService:
             "host": urlsplit(sealed.auth.token_url or "").hostname,
             "rotated": grant.refresh_token is not None,
         }
-        await _refreshed(db, tenant_id, connection_id, AuditOutcome.DONE, fields)
+        act = Act("token.refresh", f"connection/{connection_id}", detail=fields)
+        await record(db, Part(tenant_id, CONTROL_PLANE), act)
         renewed = replace(sealed, token_version=version, token_expires_at=expires_at, token_lasts=True)
         return run_credential(renewed, {**values, **fresh})
-
-
-async def _refreshed(
-    db: Db, tenant_id: UUID, connection_id: UUID, outcome: AuditOutcome, detail: JsonObject
-) -> None:
-    act = Act("token.refresh", f"connection/{connection_id}", outcome=outcome, detail=detail)
-    await record(db, Part(tenant_id, CONTROL_PLANE), act)
-
-
-def _refused(connection_id: UUID, code: str) -> TokenRefused:
-    words = (
-        "the token endpoint says that the grant is spent, expired or revoked; rotate the connection's secret"
-    )
-    return TokenRefused(connection_id, code, words)

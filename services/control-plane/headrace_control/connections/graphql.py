@@ -17,6 +17,7 @@ from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE
 
+strawberry.enum(model.ConnectionStatus, description="Whether a connection can be used.")
 strawberry.enum(model.BreakerState, description="Whether calls through a connection are made.")
 
 
@@ -34,6 +35,13 @@ class ConnectionType:
     token_error: str | None = strawberry.field(
         description="Why there are no more access tokens; rotating a secret ends it."
     )
+    token_trouble: str | None = strawberry.field(
+        description="Why the last request for an access token brought none; the next token ends it."
+    )
+    token_retry_at: datetime | None = strawberry.field(
+        description="From when on the token endpoint is asked again."
+    )
+    status: model.ConnectionStatus
     limits: JSON | None = strawberry.field(description="Stand instead of the app's.")
     breaker: model.BreakerState = strawberry.field(description="Whether the fleet calls it.")
     open_until: datetime | None = strawberry.field(description="Until when it is left alone.")
@@ -57,6 +65,9 @@ class ConnectionType:
             token_version=connection.token_version,
             token_expires_at=connection.token_expires_at,
             token_error=connection.token_error,
+            token_trouble=connection.token_trouble,
+            token_retry_at=connection.token_retry_at,
+            status=connection.status,
             limits=JSON(dump_limits(connection.limits)) if connection.limits else None,
             breaker=connection.breaker,
             open_until=connection.open_until,

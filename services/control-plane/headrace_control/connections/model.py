@@ -22,12 +22,22 @@ class BreakerState(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
+class ConnectionStatus(StrEnum):
+    """READY: nothing is known against it. FAILING: the last request for an access token brought none, and asking
+    again may help. NEEDS_AUTHORIZATION: there will be no more access tokens until its secret is rotated."""
+
+    READY = "READY"
+    FAILING = "FAILING"
+    NEEDS_AUTHORIZATION = "NEEDS_AUTHORIZATION"
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """What may be seen of a connection: everything but its secrets. `secret_fields` names those it has.
 
     `base_url` and `limits` stand instead of the app's. `token_error` is why OAuth2 tokens have ended, until a secret is
-    rotated. `open_until` is for a `breaker` that is not closed.
+    rotated; `token_trouble`, why the last request brought none, and the next is made from `token_retry_at` on.
+    `open_until` is for a `breaker` that is not closed.
     """
 
     id: UUID
@@ -39,6 +49,9 @@ class Connection:
     token_version: int
     token_expires_at: datetime | None
     token_error: str | None
+    token_trouble: str | None
+    token_retry_at: datetime | None
+    status: ConnectionStatus
     created_at: datetime
     updated_at: datetime
     limits: Limits | None
@@ -109,6 +122,14 @@ class TokenRefused:
     def as_json(self) -> Mapping[str, Any]:
         """As the internal API hands it to runners."""
         return {"connection_id": str(self.connection_id), "error": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAway:
+    """The token endpoint gave no usable answer; asking later may help."""
+
+    connection_id: UUID
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ RETURNING id
 
 -- name: connection_named
 SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.limits, c.token_version, c.token_expires_at, c.token_error,
-       c.created_at, c.updated_at, t.open_until,
+       c.token_trouble, c.token_retry_at, c.created_at, c.updated_at, t.open_until,
+       CASE WHEN c.token_error IS NOT NULL THEN 'NEEDS_AUTHORIZATION'
+            WHEN c.token_failures > 0 THEN 'FAILING' ELSE 'READY' END AS status,
        CASE WHEN t.open_until IS NULL THEN 'CLOSED' WHEN t.open_until > headrace_now() THEN 'OPEN' ELSE 'HALF_OPEN' END
            AS breaker,
        ARRAY(SELECT s.field FROM connection_secrets s
@@ -20,7 +22,9 @@ SELECT id FROM connections WHERE tenant_id = $1 AND name = $2 FOR UPDATE
 
 -- name: connections_after
 SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.limits, c.token_version, c.token_expires_at, c.token_error,
-       c.created_at, c.updated_at, t.open_until,
+       c.token_trouble, c.token_retry_at, c.created_at, c.updated_at, t.open_until,
+       CASE WHEN c.token_error IS NOT NULL THEN 'NEEDS_AUTHORIZATION'
+            WHEN c.token_failures > 0 THEN 'FAILING' ELSE 'READY' END AS status,
        CASE WHEN t.open_until IS NULL THEN 'CLOSED' WHEN t.open_until > headrace_now() THEN 'OPEN' ELSE 'HALF_OPEN' END
            AS breaker,
        ARRAY(SELECT s.field FROM connection_secrets s
@@ -42,7 +46,8 @@ UPDATE connections SET base_url = $3, config = $4, limits = $5, updated_at = hea
 -- name: forget_token
 -- The version moves on: whoever holds the old access token learns that it is old.
 UPDATE connections
-SET token_version = token_version + 1, token_expires_at = NULL, token_error = NULL, updated_at = headrace_now()
+SET token_version = token_version + 1, token_expires_at = NULL, token_granted_at = NULL, token_error = NULL,
+    token_trouble = NULL, token_retry_at = NULL, token_failures = 0, token_doubts = 0, updated_at = headrace_now()
 WHERE tenant_id = $1 AND id = $2
 
 -- name: forget_access_token
@@ -67,31 +72,46 @@ ON CONFLICT (tenant_id, connection_id, field)
 DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, updated_at = headrace_now()
 
 -- name: credentials
+-- One statement, so one moment: a version beside another one's token would have its holder ask for one more. And
+-- sealed fields with their keys: a rotation that deletes a key has nothing to come between. A row for each field.
 -- $3: how long an access token must last to be handed out.
-SELECT c.id, c.base_url, c.config, c.token_version, c.token_expires_at, c.token_error,
+SELECT c.id, c.base_url, c.config, c.token_version, c.token_expires_at, c.token_error, c.token_trouble,
+       c.token_failures, c.token_doubts,
+       c.token_retry_at > headrace_now() AS token_held_back, c.token_granted_at > headrace_now() AS token_is_new,
        a.base_url AS app_base_url, a.auth, coalesce(c.limits, a.limits) IS NOT NULL AS limited,
-       c.token_expires_at IS NULL OR c.token_expires_at > headrace_now() + $3::interval AS token_lasts
+       c.token_expires_at IS NULL OR c.token_expires_at > headrace_now() + $3::interval AS token_lasts,
+       s.field, s.key_id, s.sealed, s.provider, s.wrapped_by, s.wrapped
 FROM connections c
 JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
+LEFT JOIN (
+    SELECT f.tenant_id, f.connection_id, f.field, f.key_id, f.sealed, k.provider, k.wrapped_by, k.wrapped
+    FROM connection_secrets f JOIN data_keys k ON k.tenant_id = f.tenant_id AND k.id = f.key_id
+) s ON s.tenant_id = c.tenant_id AND s.connection_id = c.id
 WHERE c.tenant_id = $1 AND c.id = ANY($2::uuid[])
 
 -- name: lock_credential
 -- One refresh at a time: who asks at the same moment waits here, and then reads the newer version.
 SELECT id FROM connections WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
--- name: sealed_fields
--- With their keys, in one statement: a rotation that deletes the key in between has nothing to come between.
-SELECT s.connection_id, s.field, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
-FROM connection_secrets s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
-WHERE s.tenant_id = $1 AND s.connection_id = ANY($2::uuid[])
-
 -- name: token_granted
--- $3: seconds, or NULL when the endpoint did not say.
+-- $3: seconds, or NULL when the endpoint did not say. Counted from now, not from when the transaction began: it
+-- waited for the endpoint, and who began to wait for the row meanwhile is to find a token newer than that.
 UPDATE connections
-SET token_version = token_version + 1, token_error = NULL,
-    token_expires_at = headrace_now() + make_interval(secs => $3::double precision)
+SET token_version = token_version + 1, token_error = NULL, token_trouble = NULL, token_retry_at = NULL,
+    token_failures = 0, token_doubts = 0,
+    token_granted_at = headrace_now() + (clock_timestamp() - now()),
+    token_expires_at = headrace_now() + (clock_timestamp() - now()) + make_interval(secs => $3::double precision)
 WHERE tenant_id = $1 AND id = $2
 RETURNING token_version, token_expires_at
 
 -- name: token_refused
-UPDATE connections SET token_error = $3, token_expires_at = NULL WHERE tenant_id = $1 AND id = $2
+UPDATE connections
+SET token_error = $3, token_expires_at = NULL, token_retry_at = NULL
+WHERE tenant_id = $1 AND id = $2
+
+-- name: token_failed
+-- $4: in how many seconds the endpoint may be asked again.
+UPDATE connections
+SET token_trouble = $3, token_failures = token_failures + 1, token_doubts = token_doubts + $5::integer,
+    token_retry_at = headrace_now() + (clock_timestamp() - now()) + make_interval(secs => $4::double precision)
+WHERE tenant_id = $1 AND id = $2

@@ -13,7 +13,7 @@ from headrace.postgres.queries import load
 
 from headrace_control.apps.auth_scheme import AuthScheme, load_scheme
 from headrace_control.apps.limits import Limits, dump_limits, load_limits
-from headrace_control.connections.model import BreakerState, Connection
+from headrace_control.connections.model import BreakerState, Connection, ConnectionStatus
 from headrace_control.vault.envelope import Place
 from headrace_control.vault.vault import Sealed, Stored
 
@@ -24,7 +24,12 @@ OWNER = "connection"
 
 @dataclass(frozen=True, slots=True)
 class SealedCredential:
-    """All that a credential is made of, still sealed. `token_lasts`: long enough for what was asked."""
+    """All that a credential is made of, still sealed. `token_lasts`: long enough for what was asked.
+
+    `token_trouble` is why the last request for a token brought none: `token_failures` in a row, of which
+    `token_doubts` may have spent the refresh token. `token_held_back`: it is too early to ask once more.
+    `token_is_new`: granted since this transaction began.
+    """
 
     connection_id: UUID
     base_url: str | None
@@ -35,6 +40,11 @@ class SealedCredential:
     token_expires_at: datetime | None
     token_error: str | None
     token_lasts: bool
+    token_is_new: bool
+    token_trouble: str | None
+    token_failures: int
+    token_doubts: int
+    token_held_back: bool
     limited: bool
     fields: tuple[Stored, ...]
 
@@ -116,12 +126,10 @@ async def sealed_credentials(
     db: Db, tenant_id: UUID, ids: Sequence[UUID], lasting: timedelta
 ) -> list[SealedCredential]:
     """Those of the connections that exist."""
-    sealed: dict[UUID, list[Stored]] = {one: [] for one in ids}
-    for row in await db.fetch(_sql.sealed_fields, tenant_id, ids):
-        place = place_of(tenant_id, row["connection_id"], row["field"])
-        sealed[row["connection_id"]].append(Stored.of(place, row))
-    rows = await db.fetch(_sql.credentials, tenant_id, ids, lasting)
-    return [_credential(row, sealed[row["id"]]) for row in rows]
+    rows: dict[UUID, list[Any]] = {}
+    for row in await db.fetch(_sql.credentials, tenant_id, ids, lasting):
+        rows.setdefault(row["id"], []).append(row)
+    return [_credential(tenant_id, of_one) for of_one in rows.values()]
 
 
 async def lock_credential(
@@ -148,6 +156,13 @@ async def token_refused(db: Db, tenant_id: UUID, connection_id: UUID, code: str)
     await db.execute(_sql.token_refused, tenant_id, connection_id, code)
 
 
+async def token_failed(
+    db: Db, tenant_id: UUID, connection_id: UUID, code: str, wait: float, *, doubt: bool
+) -> None:
+    """Note that a request brought no token, and leave the endpoint alone for `wait` seconds."""
+    await db.execute(_sql.token_failed, tenant_id, connection_id, code, wait, int(doubt))
+
+
 def place_of(tenant_id: UUID, connection_id: UUID, field: str) -> Place:
     return Place(tenant_id, OWNER, connection_id, field)
 
@@ -161,11 +176,16 @@ def _connection(row: Any) -> Connection:
         "secret_fields": tuple(row["secret_fields"]),
         "limits": load_limits(row["limits"]),
         "breaker": BreakerState(row["breaker"]),
+        "status": ConnectionStatus(row["status"]),
     }
     return Connection(**{**row, **read})
 
 
-def _credential(row: Any, sealed: Sequence[Stored]) -> SealedCredential:
+def _credential(tenant_id: UUID, rows: Sequence[Any]) -> SealedCredential:
+    row = rows[0]
+    fields = [
+        Stored.of(place_of(tenant_id, each["id"], each["field"]), each) for each in rows if each["field"]
+    ]
     return SealedCredential(
         row["id"],
         row["base_url"],
@@ -176,6 +196,11 @@ def _credential(row: Any, sealed: Sequence[Stored]) -> SealedCredential:
         row["token_expires_at"],
         row["token_error"],
         row["token_lasts"],
+        bool(row["token_is_new"]),
+        row["token_trouble"],
+        row["token_failures"],
+        row["token_doubts"],
+        bool(row["token_held_back"]),
         row["limited"],
-        tuple(sealed),
+        tuple(fields),
     )
