@@ -13,6 +13,7 @@ import pytest
 from headrace.ids import new_id
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import WORKER, open_pool
+from headrace.refusals.audit import Refusals
 from headrace_control.dispatch.sweeper import Sweeper
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
@@ -32,7 +33,10 @@ LEASE = timedelta(seconds=0.6)
 
 
 class NoCredentials:
-    """The connections of these tests have no credential that opens, and their versions name no secret."""
+    """The connections of these tests have no credential that opens; `values` are secrets by name."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
 
     async def current(
         self, tenant_id: UUID, connection_ids: Sequence[UUID]
@@ -43,8 +47,10 @@ class NoCredentials:
         raise AssertionError
 
     async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
-        assert not names
-        return {}
+        return {name: self.values[name] for name in names if name in self.values}
+
+    async def failure(self, tenant_id: UUID) -> Mapping[str, str] | None:
+        return None
 
 
 class PlainCallbacks:
@@ -62,9 +68,17 @@ class NoApprovals:
 
 
 class World:
-    def __init__(self, admin: asyncpg.Connection, pool: asyncpg.Pool, http: httpx.AsyncClient) -> None:
-        self.admin, self.pool, self.http = admin, pool, http
-        self.applier = Applier(pool)
+    def __init__(
+        self,
+        admin: asyncpg.Connection,
+        pool: asyncpg.Pool,
+        http: httpx.AsyncClient,
+        refusals: Refusals,
+        credentials: NoCredentials,
+    ) -> None:
+        self.admin, self.pool, self.http, self.refusals = admin, pool, http, refusals
+        self.credentials = credentials
+        self.applier = Applier(pool, refusals.note)
         self.sweeper = Sweeper(pool, timedelta(minutes=1))
         self.versions: dict[UUID, tuple[UUID, UUID]] = {}
         self.sessions: dict[UUID, dict[str, str]] = {}
@@ -184,15 +198,16 @@ async def world(database: str) -> AsyncIterator[World]:
     pool = await open_pool(database, WORKER)
     listener = Listener(database)
     credentials = NoCredentials()
+    refusals = Refusals(pool)
     handover = Handover(pool, credentials, PlainCallbacks())
-    claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10))
+    claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10), refusals.note)
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
-    sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10))
-    app = create_internal_app(claims, leases, Throttles(pool), sessions, Calls(pool, NoApprovals()))
+    sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10), refusals.note)
+    app = create_internal_app(claims, leases, Throttles(pool), sessions, Calls(pool, NoApprovals()), refusals)
     admin = await asyncpg.connect(database)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://internal") as http:
-        yield World(admin, pool, http)
+        yield World(admin, pool, http, refusals, credentials)
     await listener.close()
     await admin.close()
     await pool.close()

@@ -136,11 +136,11 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         stack.push_async_callback(composed.close)
         public = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
         handover = Handover(workers, composed.credentials, composed.services.callbacks)
-        claims = Claims(workers, handover, Barrier(listener), settings.lease)
+        claims = Claims(workers, handover, Barrier(listener), settings.lease, composed.refusals.note)
         leases = Leases(workers, composed.credentials, settings.lease, lambda: None)
-        sessions = RunnerSessions(workers, RUNNER_TOKEN, timedelta(hours=1))
+        sessions = RunnerSessions(workers, RUNNER_TOKEN, timedelta(hours=1), composed.refusals.note)
         calls = Calls(workers, composed.approvals)
-        internal = create_internal_app(claims, leases, Throttles(workers), sessions, calls)
+        internal = create_internal_app(claims, leases, Throttles(workers), sessions, calls, composed.refusals)
         ports = [await stack.enter_async_context(listening(app)) for app in (public, internal)]
         clients = [
             await stack.enter_async_context(

@@ -15,7 +15,7 @@ import pytest_asyncio
 from designer import Designer
 from fleet import Fleet
 from headrace.bus.open import open_bus
-from headrace.bus.port import JOBS, LOGS, Bus, Outgoing, events_queue
+from headrace.bus.port import JOBS, LOGS, MAX_MESSAGE_BYTES, Bus, Outgoing, events_queue
 from headrace.ids import new_id
 from headrace.messages import partition_of
 from target import Target
@@ -147,6 +147,9 @@ BAD_RECORDS = [
 ]
 
 
+QUEUES = (JOBS, LOGS, *(events_queue(n) for n in range(PARTITIONS)))
+
+
 async def dead_letters(world: World, queue: str) -> set[bytes]:
     """What was given up of a queue."""
     if not queue.startswith("events"):
@@ -178,6 +181,32 @@ async def given_up(world: World, queue: str, wanted: set[bytes]) -> set[bytes]:
             letters = await dead_letters(world, queue)
             await asyncio.sleep(0.2)  # nothing tells of a dead letter
     return letters
+
+
+async def test_what_was_given_up_is_told_to_the_audit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is larger than any of ours could publish, on every queue."""
+    for adapter in ("rabbitmq", "postgres"):
+        monkeypatch.setattr(f"headrace.bus.{adapter}.bus.check_sizes", lambda _: None)
+    large = b'{"v": 1, "x": "' + b"x" * MAX_MESSAGE_BYTES + b'"}'
+    before = {queue: await told(world, queue) for queue in QUEUES}
+    await asyncio.gather(*(world.publish(queue, large) for queue in QUEUES))
+    await world.works()
+    async with asyncio.timeout(60):
+        for queue in QUEUES:
+            while await told(world, queue) <= before[queue]:
+                await asyncio.sleep(0.2)  # nothing tells of a record
+
+
+async def told(world: World, queue: str) -> int:
+    """How many oversized messages of a queue the audit tells of."""
+    times: int = await world.database.fetchval(
+        """SELECT coalesce(sum((detail ->> 'times')::int), 0) FROM (
+               SELECT action, target, detail FROM audit_log UNION ALL
+               SELECT action, target, detail FROM audit_inbox) a
+           WHERE action = 'message.take' AND target = $1 AND detail ->> 'reason' LIKE '%larger%'""",
+        f"queue/{queue}",
+    )
+    return times
 
 
 async def test_jobs_that_mean_nothing_are_let_go(world: World) -> None:

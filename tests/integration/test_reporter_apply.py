@@ -13,6 +13,7 @@ import pytest
 from headrace.ids import new_id
 from headrace.messages import Event
 from headrace.postgres.pool import WORKER, open_pool
+from headrace.refusals.audit import Refusals
 from headrace.workflow.state import EventKind
 from headrace_reporter.apply import Applier
 
@@ -100,7 +101,7 @@ class World:
 async def world(database: str) -> AsyncIterator[World]:
     admin = await asyncpg.connect(database)
     pool = await open_pool(database, WORKER)
-    world = World(admin, Applier(pool))
+    world = World(admin, Applier(pool, Refusals(pool).note))
     await world.prepare()
     yield world
     await pool.close()

@@ -110,4 +110,5 @@ INTERNAL_ROUTES: Mapping[tuple[str, str], Door] = {
     ("POST", "/internal/permits"): Door.RUNNER,
     ("POST", "/internal/reports"): Door.RUNNER,
     ("POST", "/internal/approvals"): Door.RUNNER,
+    ("POST", "/internal/refused-messages"): Door.RUNNER,
 }

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import orjson
 
+from headrace.bus.port import MAX_MESSAGE_BYTES
 from headrace.errors import MalformedMessage
 from headrace.json_types import JsonObject
 from headrace.workflow.state import EventKind
@@ -151,6 +152,8 @@ def _dump(value: dict[str, Any]) -> bytes:
 
 
 def _load(body: bytes) -> Any:
+    if len(body) > MAX_MESSAGE_BYTES:  # nobody of ours could publish it
+        raise MalformedMessage(f"the message is larger than {MAX_MESSAGE_BYTES} bytes")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from headrace.refusals.audit import Refusals
 from headrace.workflow.document_schema import workflow_schema
 from headrace_control.graphql.schema import schema_sdl
 from headrace_control.internal_api.app import create_internal_app
@@ -42,6 +43,7 @@ def _internal_api() -> Any:
         cast(Throttles, None),
         cast(RunnerSessions, None),
         cast(Calls, None),
+        cast(Refusals, None),
     )
     return app.openapi()
 

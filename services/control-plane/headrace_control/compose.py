@@ -9,6 +9,7 @@ from headrace.outbound.pools import OutboundPools
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import Pool
 from headrace.process import opening
+from headrace.refusals.audit import Refusals
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
@@ -57,6 +58,7 @@ class Composed:
     keys: OpenKeys
     approvals: Approvals
     refused_logins: RefusedLogins
+    refusals: Refusals
 
     async def close(self) -> None:
         """Wait for token refreshes under way, then close the connections to apps."""
@@ -83,6 +85,7 @@ def compose(
     secrets = SecretService(api_pool, vault)
     payloads = Payloads()
     approvals = Approvals(api_pool, vault)
+    refusals = Refusals(api_pool)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         login=_login(settings, api_pool, outbound),
@@ -101,14 +104,16 @@ def compose(
         runs=RunService(api_pool, RunChanges(listener)),
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
-        callbacks=CallbackService(api_pool, vault, payloads, settings.public_base),
+        callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),
         logs=LogService(log_store),
         audit=AuditService(api_pool),
     )
     for_runs = OpenedForRuns(credentials, secrets, OutputKeys(api_pool, vault), shredding)
     refused_logins = RefusedLogins(api_pool)
     authenticator = Authenticator(api_pool, settings.session_idle, refused_logins.note)
-    return Composed(services, authenticator, for_runs, credentials, pools, keys, approvals, refused_logins)
+    return Composed(
+        services, authenticator, for_runs, credentials, pools, keys, approvals, refused_logins, refusals
+    )
 
 
 def _login(settings: ControlPlaneSettings, api_pool: Pool, outbound: OutboundClient) -> LoginService:

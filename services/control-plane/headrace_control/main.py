@@ -1,12 +1,15 @@
 """The control plane's composition root."""
 
 import asyncio
+import contextlib
 import ssl
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import structlog
 from headrace.bus.open import open_bus
+from headrace.errors import HeadraceError
 from headrace.logstore.open import open_log_store
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
@@ -71,7 +74,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window)
     handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)
-    claims = Claims(worker_pool, handover, Barrier(listener), settings.lease)
+    claims = Claims(worker_pool, handover, Barrier(listener), settings.lease, composed.refusals.note)
     leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
 
     async def postgres_answers() -> None:
@@ -84,9 +87,10 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         worker_pool,
         settings.runner_token.get_secret_value(),
         timedelta(seconds=settings.runner_session_seconds),
+        composed.refusals.note,
     )
     calls = Calls(worker_pool, composed.approvals)
-    internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions, calls)
+    internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions, calls, composed.refusals)
     servers = [
         http_server(
             public,
@@ -113,7 +117,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             Backlog(worker_pool, bus, registry).run(),
             OpenBreakers(worker_pool, registry).run(),
             Sealer(audit_pool, registry).run(),
-            composed.refused_logins.run(),
+            composed.refused_logins.tally.run(),
+            composed.refusals.run(),
             keep_up(worker_pool, store),
             count_stored(worker_pool),
             *(server.serve() for server in servers),
@@ -128,6 +133,9 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        for told in (composed.refusals, composed.refused_logins.tally):
+            with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
+                await told.write()
         await composed.close()
         await listener.close()
         await bus.close()

@@ -4,7 +4,6 @@ A batch that fails is applied run by run; the run that can not be applied is set
 that nothing beside it is lost and nothing behind it waits.
 """
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -12,21 +11,21 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 import structlog
 from headrace.concurrency import turns
 from headrace.errors import Conflict
 from headrace.ids import new_id
-from headrace.json_types import JsonObject
 from headrace.messages import Event
 from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
+from headrace.refusals.audit import Refused
 from headrace.workflow.state import IllegalMove, RunStatus
 
-from headrace_reporter.dead_letters import write_dead_letters
+from headrace_reporter.dead_letters import kept, write_dead_letters
 from headrace_reporter.lasting import dump, relatives, write_lasting
 from headrace_reporter.projection import RunRow, StepRow, apply_event
+from headrace_reporter.strangers import keep_strangers
 from headrace_reporter.uses import write_uses
 
 _log = structlog.get_logger(__name__)
@@ -48,15 +47,12 @@ _BAD_EVENT = (
     asyncpg.ProgramLimitExceededError,
 )
 
-# Levels of JSON that a dead letter keeps of an event that is nested too deeply to be written.
-_KEPT_DEPTH = 200
-
 
 class Applier:
     """Applies events; safe to be given the same ones again, stale ones, or both."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, refused: Refused) -> None:
+        self._pool, self._refused = pool, refused
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Apply in the given order. Raises `DatabaseUnavailable` or Postgres's own error when nothing was written
@@ -86,10 +82,11 @@ class Applier:
             rows = [_run_row(row) for row in await db.fetch(_sql.lock_runs, ids) if row["id"] in by_run]
             now = await db.fetchval(_sql.now)
             changed = [row for row in rows if _apply_all(row, by_run[row.id], now)]
-            if len(rows) < len(by_run):
-                _log.warning("events of runs that do not exist", runs=len(by_run) - len(rows))
+            strangers = await keep_strangers(db, by_run, rows)
             if changed:
                 await _write(db, changed)
+        for refusal in strangers:
+            self._refused(refusal)
 
 
 def _apply_all(run: RunRow, events: Sequence[Event], now: datetime) -> bool:
@@ -237,38 +234,13 @@ async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
         run_id,
         "reporter",
         reason,
-        _kept(events),
+        kept(events),
     )
     if row is None:
         return
     await db.execute(_sql.set_run_aside, run_id)
     await db.execute(_sql.drop_dispatches, [run_id])
     await _notify(db, RUNS_CHANNEL, [run_id])
-
-
-def _kept(events: Sequence[Event]) -> JsonObject:
-    """Events as a dead letter holds them, in base64 where jsonb would refuse them for the very reason why they
-    could not be applied, and cut where they are nested too deeply to be written at all."""
-    whole = {"events": [e.as_json() for e in events]}
-    try:
-        text = orjson.dumps(whole, default=str)
-    except orjson.JSONEncodeError:  # JSON can be read that is nested deeper than it can be written
-        text = orjson.dumps(_shallow(whole, _KEPT_DEPTH), default=str)
-    if b"\\u0000" in text:
-        return {"base64": base64.b64encode(text).decode(), "bytes": len(text)}
-    kept: JsonObject = orjson.loads(text)
-    return kept
-
-
-def _shallow(value: Any, depth: int) -> Any:
-    """`value` with what lies deeper than `depth` left out."""
-    if not isinstance(value, dict | list):
-        return value
-    if depth == 0:
-        return "(nested too deeply to be kept)"
-    if isinstance(value, dict):
-        return {key: _shallow(item, depth - 1) for key, item in value.items()}
-    return [_shallow(item, depth - 1) for item in value]
 
 
 async def _notify(db: Db, channel: str, ids: Sequence[UUID]) -> None:

@@ -12,6 +12,7 @@ from headrace.logstore.port import LogStore
 from headrace.messages import Event, EventBatch, LogBatch
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
+from headrace.refusals.audit import Refusal, Refused
 
 from headrace_reporter.apply import Applier
 
@@ -22,8 +23,8 @@ _sql = load("headrace_reporter")
 class EventConsumer:
     """Handles batches of one partition. An exception (Postgres is away) has the bus hand them over again."""
 
-    def __init__(self, pool: Pool, applier: Applier) -> None:
-        self._pool, self._applier = pool, applier
+    def __init__(self, pool: Pool, applier: Applier, refused: Refused) -> None:
+        self._pool, self._applier, self._refused = pool, applier, refused
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:
         events: list[Event] = []
@@ -31,28 +32,30 @@ class EventConsumer:
             try:
                 events.extend(EventBatch.decode(delivery.body).events)
             except MalformedMessage as error:
-                await self._bury(delivery, error.message)
+                await self._bury(delivery, error)
         await self._applier.apply(events)
 
-    async def _bury(self, delivery: Delivery, reason: str) -> None:
+    async def _bury(self, delivery: Delivery, error: MalformedMessage) -> None:
         """A partition knows no dead letters of its own: what can not be read is kept in the table."""
-        _log.error("malformed message", queue=delivery.queue, reason=reason)
+        _log.error("malformed message", queue=delivery.queue, reason=error.message)
         body = {"base64": base64.b64encode(delivery.body[:65_536]).decode(), "bytes": len(delivery.body)}
         async with transaction(self._pool) as db:
-            await db.execute(_sql.add_dead_letter, new_id(), None, None, delivery.queue, reason, body)
+            await db.execute(_sql.add_dead_letter, new_id(), None, None, delivery.queue, error.message, body)
+        self._refused(unreadable(delivery, error))
 
 
 class LogConsumer:
     """Handles batches of log records. An outage of the store is waited out, in place: it is nobody's fault,
     so it must not count as a failed delivery."""
 
-    def __init__(self, store: LogStore) -> None:
-        self._store = store
+    def __init__(self, store: LogStore, refused: Refused) -> None:
+        self._store, self._refused = store, refused
 
     async def handle(self, delivery: Delivery) -> None:
         try:
             batch = LogBatch.decode(delivery.body)
         except MalformedMessage as error:
+            self._refused(unreadable(delivery, error))
             raise Reject(error.message) from None
         pause = 0.5
         while True:
@@ -63,3 +66,10 @@ class LogConsumer:
                 _log.warning("log store is away", waiting_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
+
+
+def unreadable(delivery: Delivery, error: MalformedMessage) -> Refusal:
+    """Whose it is nobody knows: what it says of itself is nothing to go by."""
+    return Refusal(
+        "message.take", f"queue/{delivery.queue}", error.code, error.message, actor_name="reporter"
+    )

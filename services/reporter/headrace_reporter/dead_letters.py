@@ -1,8 +1,13 @@
 """What a run gave up on: steps and compensations that failed with nothing to deal with it, and steps in doubt."""
 
+import base64
 from collections.abc import Sequence
+from typing import Any
 
+import orjson
 from headrace.ids import new_id
+from headrace.json_types import JsonObject
+from headrace.messages import Event
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.keys import Part, read_key
@@ -11,6 +16,9 @@ from headrace.workflow.state import ParkReason
 from headrace_reporter.projection import RunRow
 
 _sql = load("headrace_reporter")
+
+# Levels of JSON that a dead letter keeps of an event that is nested too deeply to be written.
+_KEPT_DEPTH = 200
 
 
 async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
@@ -34,3 +42,28 @@ async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
 
 def _source(key: str) -> str:
     return "compensation" if read_key(key).part is Part.UNDO else "step"
+
+
+def kept(events: Sequence[Event]) -> JsonObject:
+    """Events as a dead letter holds them, in base64 where jsonb would refuse them for the very reason why they
+    could not be applied, and cut where they are nested too deeply to be written at all."""
+    whole = {"events": [e.as_json() for e in events]}
+    try:
+        text = orjson.dumps(whole, default=str)
+    except orjson.JSONEncodeError:  # JSON can be read that is nested deeper than it can be written
+        text = orjson.dumps(_shallow(whole, _KEPT_DEPTH), default=str)
+    if b"\\u0000" in text:
+        return {"base64": base64.b64encode(text).decode(), "bytes": len(text)}
+    kept: JsonObject = orjson.loads(text)
+    return kept
+
+
+def _shallow(value: Any, depth: int) -> Any:
+    """`value` with what lies deeper than `depth` left out."""
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        return "(nested too deeply to be kept)"
+    if isinstance(value, dict):
+        return {key: _shallow(item, depth - 1) for key, item in value.items()}
+    return [_shallow(item, depth - 1) for item in value]

@@ -1,15 +1,19 @@
 """The reporter's composition root."""
 
 import asyncio
+import contextlib
 
+import asyncpg
 import structlog
 from headrace.bus.open import open_bus
 from headrace.bus.port import LOGS
+from headrace.errors import HeadraceError
 from headrace.health import HealthServer
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
 from headrace.postgres.pool import WORKER, open_pool
 from headrace.process import configure_logging, opening, read_settings, run, until
+from headrace.refusals.audit import Refusals
 from prometheus_client import REGISTRY, generate_latest
 
 from headrace_reporter.apply import Applier
@@ -30,9 +34,10 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
         )
-    events = EventConsumer(pool, Applier(pool))
+    refusals = Refusals(pool)
+    events = EventConsumer(pool, Applier(pool, refusals.note), refusals.note)
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
-    logs = await bus.consume(LOGS, LogConsumer(store).handle, settings.log_consumers)
+    logs = await bus.consume(LOGS, LogConsumer(store, refusals.note).handle, settings.log_consumers)
 
     async def postgres_answers() -> None:
         await pool.fetchval("SELECT 1")
@@ -43,13 +48,16 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     )
     if settings.health_port is not None:
         await health.start()
-    worker = asyncio.create_task(partitions.run())
+    workers = [asyncio.create_task(work) for work in (partitions.run(), refusals.run())]
     _log.info("reporting")
     try:
-        await until(stopping, worker)
+        await until(stopping, *workers)
     finally:
-        worker.cancel()
+        for worker in workers:
+            worker.cancel()
         await asyncio.gather(partitions.close(settings.drain_seconds), logs.close(settings.drain_seconds))
+        with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
+            await refusals.write()
         await health.close()
         await bus.close()
         await store.close()

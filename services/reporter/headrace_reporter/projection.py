@@ -61,6 +61,7 @@ class RunRow:
     used_messages: list[int] = field(default_factory=list)
     waits: list["WaitRow"] = field(default_factory=list)
     children: list["Child"] = field(default_factory=list)
+    strangers: list[Event] = field(default_factory=list)  # that nobody was ever granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ def apply_event(run: RunRow, event: Event, now: datetime) -> bool:
     Raises `IllegalMove` or `ValueError` for an event that no runner of ours writes.
     """
     if event.tenant_id != run.tenant_id or event.epoch > run.epoch:
+        run.strangers.append(event)
         return False  # nobody was ever granted this: it is no reason to hold up the run
     # rules fence_in_partition_order and each_event_once: the fence is the (epoch, seq) last APPLIED from the
     # partition, never the epoch claimed; what is at or below it changes nothing.

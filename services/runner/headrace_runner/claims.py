@@ -135,7 +135,10 @@ class Claimer:
 
     async def _send(self, batch: list[tuple[Job, asyncio.Future[Claim | Suspect | None]]]) -> None:
         self._call += 1
-        jobs = [{"run_id": job.run_id, "dispatch_id": job.dispatch_id} for job, _ in batch]
+        jobs = [
+            {"tenant_id": job.tenant_id, "run_id": job.run_id, "dispatch_id": job.dispatch_id}
+            for job, _ in batch
+        ]
         sent = time.monotonic()
         try:
             answer = await self._control_plane.claims(

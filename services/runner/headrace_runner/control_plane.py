@@ -123,6 +123,10 @@ class ControlPlane:
             retry_after=retry_after,
         )
 
+    async def refused_messages(self, refused: Sequence[Mapping[str, Any]]) -> None:
+        """Tell which messages of the bus could not be read: `queue`, `reason` and `times` of each."""
+        await self._post("/internal/refused-messages", 5.0, refused=refused)
+
     async def release(self) -> None:
         await self._post("/internal/releases", 5.0)
 

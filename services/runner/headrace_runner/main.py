@@ -27,6 +27,7 @@ from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
 from headrace_runner.own_tls import own_tls
 from headrace_runner.parts import EngineParts
+from headrace_runner.refused_jobs import refused_jobs
 from headrace_runner.reporting import Reporting
 from headrace_runner.settings import RunnerSettings
 from headrace_runner.steps.protocol import StepServices
@@ -77,8 +78,11 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         draining=asyncio.Event(),
         gate=Gate(control_plane),
     )
-    worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining))
-    tasks = [asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run())]
+    refused = refused_jobs(control_plane)
+    worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining), refused.note)
+    tasks = [
+        asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run(), refused.run())
+    ]
     health = await _start_health(settings, bus.ping, lease, reporting)
     # A runner that ends because something in it broke does not give its lease up: that tells against its runs.
     in_order = False
@@ -88,6 +92,8 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         else:
             await _serve_one(settings, only, worker, stopping, tasks)
         await reporting.drained(3.0)
+        with contextlib.suppress(HeadraceError):
+            await refused.write()
         in_order = True
     finally:
         for task in tasks:

@@ -5,6 +5,7 @@ ack.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from headrace.bus.port import Delivery, Reject
@@ -36,9 +37,12 @@ class Worker:
         reporting: Reporting,
         parts: EngineParts,
         isolation: Isolation,
+        refused: Callable[[str], None],
     ) -> None:
+        """`refused` is told why a job could not be read."""
         self._control_plane, self._claimer, self._lease = control_plane, claimer, lease
         self._reporting, self._parts, self._isolation = reporting, parts, isolation
+        self._refused = refused
         self._engines: set[Engine] = set()
         self.runs_advanced = 0
 
@@ -47,6 +51,7 @@ class Worker:
         try:
             job = Job.decode(delivery.body)
         except MalformedMessage as error:
+            self._refused(error.message)
             raise Reject(error.message) from None
         claim = await self._claim(job)
         if claim is None:

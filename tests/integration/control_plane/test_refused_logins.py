@@ -7,7 +7,7 @@ import httpx
 import orjson
 import pytest
 from headrace.postgres.pool import Pool
-from headrace_control.audit import refused_logins
+from headrace.refusals import tally
 from headrace_control.compose import Composed
 
 from tests.integration.control_plane.conftest import Client
@@ -35,7 +35,7 @@ async def test_a_refused_key_is_told_to_the_tenant_whose_prefix_it_has(
 ) -> None:
     forged = admin.key[:12] + "A" * 43
     await shown(admin.http, forged, forged, OTHER, "hs_" + "A" * 43, "rubbish")
-    await composed.refused_logins.write()
+    await composed.refused_logins.tally.write()
     found = await recorded(owner)
     key_id = await owner.fetchval("SELECT id FROM api_keys WHERE prefix = $1", admin.key[:11])
     assert set(found) == {
@@ -57,22 +57,22 @@ async def test_a_key_that_was_revoked_is_refused_and_recorded(
 ) -> None:
     await owner.execute("UPDATE api_keys SET revoked_at = now() WHERE prefix = $1", admin.key[:11])
     await shown(admin.http, admin.key)
-    await composed.refused_logins.write()
+    await composed.refused_logins.tally.write()
     assert [tenant for tenant, _ in await recorded(owner)] == ["acme"]
 
 
 async def test_guessing_fills_neither_the_memory_nor_the_log(
     composed: Composed, platform: Client, owner: Pool
 ) -> None:
-    tries = 3 * refused_logins.MOST
+    tries = 3 * tally.MOST
     for n in range(tries):
         composed.refused_logins.note(f"hr_{n:08x}_" + "A" * 43, f"192.0.2.{n % 250}")
-    await composed.refused_logins.write()
-    await composed.refused_logins.write()  # nothing is left
+    await composed.refused_logins.tally.write()
+    await composed.refused_logins.tally.write()  # nothing is left
     rows = await owner.fetch(
         "SELECT (detail ->> 'times')::int AS times FROM audit_inbox WHERE outcome = 'REFUSED'"
     )
-    assert len(rows) <= refused_logins.MOST + 1
+    assert len(rows) <= tally.MOST + 1
     assert sum(row["times"] for row in rows) == tries
 
 
@@ -81,9 +81,9 @@ async def test_what_could_not_be_written_is_kept(composed: Composed, platform: C
     composed.refused_logins.note(OTHER, "192.0.2.1")
     await owner.execute(f"REVOKE EXECUTE ON {function} FROM headrace_api")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await composed.refused_logins.write()
+        await composed.refused_logins.tally.write()
     await owner.execute(f"GRANT EXECUTE ON {function} TO headrace_api")
     composed.refused_logins.note(OTHER, "192.0.2.1")
-    await composed.refused_logins.write()
+    await composed.refused_logins.tally.write()
     query = "SELECT (detail ->> 'times')::int AS times FROM audit_inbox WHERE outcome = 'REFUSED'"
     assert [row["times"] for row in await owner.fetch(query)] == [2]

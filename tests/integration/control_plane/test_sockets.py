@@ -88,6 +88,24 @@ async def test_a_socket_without_a_key_is_closed(address: str, payload: Any) -> N
     assert closed.value.rcvd.code == 4403
 
 
+async def test_a_key_that_opens_no_socket_is_told_to_the_audit(
+    address: str, composed: Composed, admin: Client, owner: Pool
+) -> None:
+    forged = admin.key[:12] + "A" * 43
+    for headers, payload in (
+        ({}, {"authorization": f"Bearer {forged}"}),
+        ({"authorization": f"Bearer {forged}"}, {}),
+    ):
+        async with opened(address, **headers) as ws:
+            await ws.send(orjson.dumps({"type": "connection_init", "payload": payload}).decode())
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+    await composed.refused_logins.tally.write()
+    (row,) = await owner.fetch("SELECT * FROM audit_inbox WHERE outcome = 'REFUSED'")
+    assert (row["action"], row["actor_name"], row["origin"]) == ("api_key.use", "first admin", "127.0.0.1")
+    assert row["detail"]["times"] == 2
+
+
 async def test_an_operation_before_the_key_closes_the_socket(address: str) -> None:
     async with opened(address) as ws:
         with pytest.raises(ConnectionClosed) as closed:

@@ -17,6 +17,7 @@ from headrace.logstore.open import open_log_store
 from headrace.logstore.port import LogStore
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, WORKER, open_pool
+from headrace.refusals.audit import Refusals
 from headrace_control.app import create_app
 from headrace_control.compose import compose
 from headrace_control.settings import ControlPlaneSettings
@@ -124,7 +125,7 @@ async def admin(database: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture
 async def fleet(database: str, admin: asyncpg.Connection) -> AsyncIterator[Fleet]:
     pool = await open_pool(database, WORKER)
-    yield Fleet(admin, Applier(pool))
+    yield Fleet(admin, Applier(pool, Refusals(pool).note))
     await pool.close()
 
 

@@ -25,7 +25,7 @@ from tests.integration.control_plane_runs.audit_examples import (
     Stage,
     mutate,
 )
-from tests.integration.control_plane_runs.test_callbacks import callbacks, waiting  # noqa: F401
+from tests.integration.control_plane_runs.test_callbacks import callbacks, refusals, waiting  # noqa: F401
 from tests.integration.control_plane_runs.test_talking_by_command import headrace
 
 _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
@@ -138,6 +138,18 @@ async def test_refusals_are_the_callers_own(acme: Client, stranger: Client, seal
     (foreign,) = await records(stranger, sealer, outcome="REFUSED")
     assert (foreign["target"], foreign["detail"]["code"]) == (f"run/{run}", "NOT_FOUND")
     assert await records(stranger, sealer, actor="k") == []
+
+
+async def test_a_refused_subscription_is_recorded(acme: Client, stranger: Client, sealer: Sealer) -> None:
+    await publish(acme, orders())
+    run = await started(acme)
+    watch = "subscription($id: ID!) { runChanged(id: $id) { status } }"
+    async with stranger.subscribe(watch, id=run) as changes:
+        errors = (await changes.receive())["payload"]
+        errors = errors["errors"] if isinstance(errors, dict) else errors
+        assert errors[0]["extensions"]["code"] == "NOT_FOUND"
+    (refused,) = await records(stranger, sealer, outcome="REFUSED")
+    assert (refused["action"], refused["target"]) == ("runChanged", f"runChanged/{run}")
 
 
 async def test_a_long_name_is_cut(acme: Client, sealer: Sealer) -> None:

@@ -1,6 +1,7 @@
 """Callback addresses: given out with claims, and taken from whoever has one, once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +10,10 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from headrace.errors import Conflict, Expired, NotFound
 from headrace.postgres.pool import API, open_pool
+from headrace.refusals.audit import Refusals
+from headrace_control.auth.caller import Origin
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.callbacks.tokens import Token, read_token, write_token
 from headrace_control.internal_api.callbacks import CallbackRun
@@ -25,10 +29,17 @@ DAY = 24 * 60 * 60
 
 
 @pytest.fixture
-async def callbacks(database: str, master_key: bytes) -> Any:
+async def refusals(database: str) -> AsyncIterator[Refusals]:
+    async with await open_pool(database, API) as pool:
+        yield Refusals(pool)
+
+
+@pytest.fixture
+async def callbacks(database: str, master_key: bytes, refusals: Refusals) -> Any:
     """As the internal API has it, beside the application under test."""
     pool = await open_pool(database, API)
-    yield CallbackService(pool, Vault(OwnKeys([master_key])), Payloads(), "https://headrace.example.com")
+    base = "https://headrace.example.com"
+    yield CallbackService(pool, Vault(OwnKeys([master_key])), Payloads(), base, refusals.note)
     await pool.close()
 
 
@@ -169,3 +180,38 @@ async def test_a_key_that_does_not_open_gives_out_no_address(
     wanted = [CallbackRun(UUID(run.run), row["created_at"], [SignalStep("paid", "paid", PAID, None)])]
     assert await callbacks.urls(run.tenant, wanted) == {}
     assert refusal(await http.post(run.path(), json={"amount": 3})) == (404, "NOT_FOUND")
+
+
+async def test_what_is_refused_is_told_to_the_tenant_of_a_genuine_address_else_to_the_platform(
+    acme: Client, fleet: Fleet, callbacks: CallbackService, refusals: Refusals
+) -> None:
+    run = await waiting(acme, fleet, callbacks)
+    used = run.path().rsplit("/", 1)[1]
+    presented = read_token(used)
+    assert presented is not None
+    begun = datetime.now(UTC) - timedelta(days=40)
+    old = CallbackRun(UUID(run.run), begun, [SignalStep("paid", "paid", PAID, None)])
+    (urls,) = (await callbacks.urls(run.tenant, [old])).values()
+    expired = urls["paid"].rsplit("/", 1)[1]
+    forged = write_token(b"guessed" * 4, presented.token)
+    ended = run.path("wait_for_delivery").rsplit("/", 1)[1]
+    origin = Origin("192.0.2.7")
+    await callbacks.take(used, b'{"amount": 3}', origin)
+    await fleet.claim(run.run)
+    await fleet.finish(run.run)
+    for token in (used, used, expired, forged, "x", ended):
+        with pytest.raises((Conflict, NotFound, Expired)):
+            await callbacks.take(token, b'{"amount": 3}', origin)
+    await refusals.write()
+    rows = await fleet.admin.fetch(
+        """SELECT t.name AS tenant, a.target, a.actor_kind, a.actor_name, a.origin, a.detail ->> 'code' AS code,
+           (a.detail ->> 'times')::int AS times FROM audit_inbox a JOIN tenants t ON t.id = a.tenant_id
+           WHERE a.action = 'callback.take' AND a.outcome = 'REFUSED'"""
+    )
+    mine = ("acme", f"run/{run.run}", "CALLBACK")
+    assert {tuple(row) for row in rows} == {
+        (*mine, "paid", "192.0.2.7", "CONFLICT", 2),
+        (*mine, "paid", "192.0.2.7", "EXPIRED", 1),
+        (*mine, "wait_for_delivery", "192.0.2.7", "NOT_FOUND", 1),
+        ("platform", "callback", "CALLBACK", "unknown", "192.0.2.7", "NOT_FOUND", 2),
+    }

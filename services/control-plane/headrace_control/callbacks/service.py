@@ -10,6 +10,7 @@ from headrace.json_text import read_exact
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.postgres.queries import load
+from headrace.refusals.audit import Refusal, Refused
 from headrace.workflow.state import ENDED_RUN, MessageKind
 
 from headrace_control.audit.record import Act, Part, record
@@ -28,6 +29,7 @@ from headrace_control.waits.repository import signal_steps
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_control.callbacks")
 
+_ACTION = "callback.take"
 # From a run's creation on; a step with a deadline may begin to wait so late, and keeps its address until then.
 LIFETIME = timedelta(days=30)
 
@@ -35,8 +37,8 @@ LIFETIME = timedelta(days=30)
 class CallbackService:
     """Over a pool of the role headrace_api. `base` is the address by which the outside reaches the public API."""
 
-    def __init__(self, pool: Pool, vault: Vault, payloads: Payloads, base: str) -> None:
-        self._pool, self._payloads, self._base = pool, payloads, base
+    def __init__(self, pool: Pool, vault: Vault, payloads: Payloads, base: str, refused: Refused) -> None:
+        self._pool, self._payloads, self._base, self._refused = pool, payloads, base, refused
         self._keys = CallbackKeys(vault)
 
     async def urls(self, tenant_id: UUID, runs: Sequence[CallbackRun]) -> Mapping[UUID, Mapping[str, str]]:
@@ -64,29 +66,36 @@ class CallbackService:
         """
         if len(body) > MAX_PAYLOAD_BYTES:
             raise LimitExceeded(f"the body is larger than {MAX_PAYLOAD_BYTES} bytes")
-        presented = read_token(text)
+        presented, origin = read_token(text), origin or Origin()
         if presented is None:
+            self._refused(_refusal(None, NotFound.code, origin))
             raise NotFound("callback")
         token = presented.token
         async with tenant_transaction(self._pool, token.tenant_id) as db:
             if not presented.is_genuine(await self._key(db, token.tenant_id)):
+                self._refused(_refusal(None, NotFound.code, origin))
                 raise NotFound("callback")
-            if token.expires_at <= await db.fetchval(_sql.now):
-                raise Expired("the callback has expired")
-            step = await _open_step(db, token)
-            payload = _read(body)
-            if problems := self._payloads.problems(payload, "", step.schema):
-                raise InvalidInput(problems)
-            message = NewMessage(
-                MessageKind.SIGNAL, {"payload": payload}, name=step.name, once=_once(token.step)
-            )
-            posted = await post_message(db, token.tenant_id, token.run_id, message)
-            # Who holds the address acts, whoever that is.
-            actor = Actor(ActorKind.CALLBACK, token.run_id, token.step)
-            detail: JsonObject = {"name": step.name, "seq": posted.seq}
-            act = Act("callback.take", f"run/{token.run_id}", after=payload, detail=detail)
-            await record(db, Part(token.tenant_id, actor, origin or Origin()), act)
-            return posted.at
+            try:
+                return await self._take_genuine(db, token, body, origin)
+            except (NotFound, Expired, Conflict) as error:
+                self._refused(_refusal(token, error.code, origin))
+                raise
+
+    async def _take_genuine(self, db: Db, token: Token, body: bytes, origin: Origin) -> datetime:
+        if token.expires_at <= await db.fetchval(_sql.now):
+            raise Expired("the callback has expired")
+        step = await _open_step(db, token)
+        payload = _read(body)
+        if problems := self._payloads.problems(payload, "", step.schema):
+            raise InvalidInput(problems)
+        message = NewMessage(MessageKind.SIGNAL, {"payload": payload}, name=step.name, once=_once(token.step))
+        posted = await post_message(db, token.tenant_id, token.run_id, message)
+        # Who holds the address acts, whoever that is.
+        actor = Actor(ActorKind.CALLBACK, token.run_id, token.step)
+        detail: JsonObject = {"name": step.name, "seq": posted.seq}
+        act = Act(_ACTION, f"run/{token.run_id}", after=payload, detail=detail)
+        await record(db, Part(token.tenant_id, actor, origin), act)
+        return posted.at
 
     async def _key(self, db: Db, tenant_id: UUID) -> bytes | None:
         try:
@@ -102,6 +111,22 @@ class CallbackService:
 def _expiry(run: CallbackRun, step: SignalStep) -> int:
     waiting = timedelta(milliseconds=step.deadline_ms or 0)
     return int((run.created_at + LIFETIME + waiting).timestamp())
+
+
+def _refusal(token: Token | None, code: str, origin: Origin) -> Refusal:
+    """With a genuine token the tenant is known; what any other one says of itself is nothing to go by."""
+    if token is None:
+        return Refusal(_ACTION, "callback", code, actor_kind=ActorKind.CALLBACK, address=origin.address)
+    return Refusal(
+        _ACTION,
+        f"run/{token.run_id}",
+        code,
+        tenant_id=token.tenant_id,
+        actor_kind=ActorKind.CALLBACK,
+        actor_id=token.run_id,
+        actor_name=token.step,
+        address=origin.address,
+    )
 
 
 async def _open_step(db: Db, token: Token) -> SignalStep:

@@ -1,7 +1,9 @@
 """How slices declare their fields."""
 
+import contextlib
+import functools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 import strawberry
@@ -92,9 +94,21 @@ def field(resolver: Callable[..., Awaitable[Any]]) -> Any:
     return strawberry.field(resolver=resolver, description=_description(resolver))
 
 
-def subscription(resolver: Callable[..., AsyncIterator[Any]]) -> Any:
-    """A field of Subscription; its docstring is its description."""
-    return strawberry.subscription(resolver=resolver, description=_description(resolver))
+def subscription(resolver: Callable[..., AsyncGenerator[Any, None]]) -> Any:
+    """A field of Subscription; its docstring is its description. That a caller was refused it is recorded: Strawberry's
+    extensions of fields do not see into subscriptions."""
+
+    @functools.wraps(resolver)
+    async def told(source: Any, info: strawberry.Info, **given: Any) -> AsyncGenerator[Any, None]:
+        try:
+            async with contextlib.aclosing(resolver(source, info, **given)) as values:
+                async for value in values:
+                    yield value
+        except (Forbidden, NotFound) as error:
+            await _refused(info, given, error)
+            raise
+
+    return strawberry.subscription(resolver=told, description=_description(resolver))
 
 
 def _description(resolver: Callable[..., Any]) -> str:

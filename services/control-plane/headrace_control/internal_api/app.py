@@ -6,7 +6,10 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from headrace.errors import MalformedMessage
+from headrace.refusals.audit import Refusal, Refusals
 
+from headrace_control.auth.origin import origin_of
 from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.internal_api.calls import Calls
@@ -18,6 +21,7 @@ from headrace_control.internal_api.models import (
     ClaimsBody,
     HeartbeatBody,
     PermitsBody,
+    RefusedMessagesBody,
     ReportBody,
     RunBody,
     SessionBody,
@@ -36,7 +40,12 @@ Runner: TypeAlias = Annotated[UUID, Depends(runner_asking)]
 
 
 def create_internal_app(
-    claims: Claims, leases: Leases, throttles: Throttles, sessions: RunnerSessions, calls: Calls
+    claims: Claims,
+    leases: Leases,
+    throttles: Throttles,
+    sessions: RunnerSessions,
+    calls: Calls,
+    refusals: Refusals,
 ) -> FastAPI:
     """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
     asks for the fleet's enrolment token; a tenant's key is neither."""
@@ -52,7 +61,8 @@ def create_internal_app(
 
     @router.post("/sessions", summary="Open a session of a runner, or go on with a new one")
     async def open_session(body: SessionBody, request: Request) -> Response:
-        lasts = await sessions.open(request.headers.get("authorization", ""), body)
+        by = origin_of(request).address
+        lasts = await sessions.open(request.headers.get("authorization", ""), body, by)
         return _json({"seconds": lasts})
 
     @router.post("/claims", summary="Claim a batch of jobs")
@@ -99,6 +109,20 @@ def create_internal_app(
         outcome = Outcome(body.ok, body.probe, body.successes, retry_after)
         by = _holder(runner_id, body)
         return _json({"open_seconds": await throttles.report(by, body.connection_id, outcome)})
+
+    @router.post("/refused-messages", summary="Messages of the bus that the runner could not read")
+    async def refused_messages(runner_id: Runner, body: RefusedMessagesBody) -> Response:
+        for one in body.refused:
+            refusal = Refusal(
+                "message.take",
+                f"queue/{one.queue}",
+                MalformedMessage.code,
+                one.reason,
+                actor_id=runner_id,
+                actor_name="runner",
+            )
+            refusals.note(refusal, one.times)
+        return _json({})
 
     app.include_router(router)
     install_error_handlers(app)

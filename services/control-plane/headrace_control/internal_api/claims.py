@@ -3,7 +3,6 @@
 The rules are those of tests/model/protocol.py. `judge` is the one place that says whether a job is granted.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,11 +15,12 @@ from headrace.ids import new_id
 from headrace.postgres.listen import RUNS_CHANNEL
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
+from headrace.refusals.audit import Refusal, Refused
 from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
 
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
-from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody
+from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody, JobRef
 from headrace_control.internal_api.run_tokens import mint_run_token
 
 _log = structlog.get_logger(__name__)
@@ -75,17 +75,22 @@ def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool) -> Outcom
 class Claims:
     """Grants claims in batches, and hands over what a claim entitles to."""
 
-    def __init__(self, pool: Pool, handover: Handover, barrier: Barrier, lease: timedelta) -> None:
+    def __init__(
+        self, pool: Pool, handover: Handover, barrier: Barrier, lease: timedelta, refused: Refused
+    ) -> None:
         self._pool, self._handover, self._barrier, self._lease = pool, handover, barrier, lease
+        self._refused = refused
 
     async def claim(self, runner_id: UUID, body: ClaimsBody) -> dict[str, Any]:
         """Answer a batch of jobs, in one transaction; `DatabaseUnavailable` means: none was claimed, or the
         answer is lost, and the claims lapse."""
-        jobs: dict[UUID, set[UUID]] = defaultdict(set)
-        for job in body.jobs:
-            jobs[job.run_id].add(job.dispatch_id)
+        wanted = list(dict.fromkeys(job.run_id for job in body.jobs))
         async with transaction(self._pool) as db:
-            rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, list(jobs))}
+            rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, wanted)}
+            jobs: dict[UUID, set[UUID]] = {run_id: set() for run_id in wanted}
+            for job in body.jobs:
+                if not _is_foreign(job, rows.get(job.run_id)):
+                    jobs[job.run_id].add(job.dispatch_id)
             # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
             await db.execute(_sql.keep_lease, runner_id, self._lease, body.capacity, body.call)
             held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
@@ -96,6 +101,9 @@ class Claims:
             hashes = [token.hash for token in tokens.values()]
             raised = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes) if granted else []
             now = await db.fetchval(_sql.now)
+        for job in body.jobs:
+            if _is_foreign(job, rows.get(job.run_id)):
+                self._refused(_foreign(job, rows[job.run_id]["tenant_id"], runner_id))
         epochs = {row["id"]: row["epoch"] for row in raised}
         started = {row["id"]: row["started_at"] for row in raised}
         answer: dict[UUID, dict[str, Any]] = {}
@@ -165,6 +173,22 @@ class Claims:
             await db.execute(_sql.add_dead_letter, new_id(), row["tenant_id"], row["id"], reason)
             await db.execute(_sql.notify_runs, RUNS_CHANNEL, str(row["id"]))
         _log.error("run set aside", run_id=str(row["id"]), tenant_id=str(row["tenant_id"]))
+
+
+def _is_foreign(job: JobRef, row: Any) -> bool:
+    """Whether the job was made in another tenant's name: nobody of ours makes such a one."""
+    return row is not None and job.tenant_id is not None and job.tenant_id != row["tenant_id"]
+
+
+def _foreign(job: JobRef, tenant_id: UUID, runner_id: UUID) -> Refusal:
+    return Refusal(
+        "run.claim",
+        f"run/{job.run_id}",
+        "FOREIGN_TENANT",
+        tenant_id=tenant_id,
+        actor_id=runner_id,
+        actor_name="runner",
+    )
 
 
 def _is_poison(row: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from headrace.workflow.sensitive import is_marked
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
+from headrace_control.internal_api.secret_uses import HandedOut, record_secret_uses
 from headrace_control.policy.model import ApprovalClass, Rules
 from headrace_control.policy.repository import rules_of_tenants
 from headrace_control.quotas.repository import for_runners
@@ -150,6 +151,7 @@ class Handover:
             version = versions[row["version_id"]]
             connections[row["tenant_id"]].update(version.connections)
             names[row["tenant_id"]].update(version.secrets.values())
+        handed_out: HandedOut = {}
         for tenant_id in connections.keys() | names.keys():
             found = await self._credentials.current(tenant_id, sorted(connections[tenant_id]))
             values = await self._credentials.secrets(tenant_id, sorted(names[tenant_id]))
@@ -167,6 +169,9 @@ class Handover:
                 given[row["id"]]["secrets"] = {
                     env: values[name] for env, name in version.secrets.items() if name in values
                 }
+                for name in values.keys() & set(version.secrets.values()):
+                    handed_out.setdefault((tenant_id, name), []).append(row["id"])
+        await record_secret_uses(self._pool, handed_out)
 
     async def _add_output_keys(
         self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]

@@ -35,10 +35,11 @@ class RunBody(_Body):
 
 
 class JobRef(BaseModel):
-    """A job as it came from the bus."""
+    """A job as it came from the bus. `tenant_id`: in whose name; a runner of the release before does not say."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    tenant_id: UUID | None = None
     run_id: UUID
     dispatch_id: UUID
 
@@ -123,3 +124,19 @@ class TokenBody(RunBody):
 
     connection_id: UUID
     seen_version: int = Field(ge=0, lt=2**31)
+
+
+class RefusedMessages(BaseModel):
+    """Messages of one kind that the runner could not read: why, in a few words of ours, and how many."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    queue: str = Field(pattern=r"^[a-z0-9.]{1,40}$")
+    reason: str = Field(pattern=r"^[ -~]{1,200}$")
+    times: int = Field(ge=1, lt=2**31)
+
+
+class RefusedMessagesBody(_Body):
+    """What the runner has given up of its queues since it told last."""
+
+    refused: Annotated[list[RefusedMessages], Field(max_length=MAX_BATCH)]

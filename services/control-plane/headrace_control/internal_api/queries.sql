@@ -154,3 +154,9 @@ DELETE FROM runner_sessions WHERE expires_at < headrace_now() - interval '1 hour
 
 -- name: close_sessions
 DELETE FROM runner_sessions WHERE runner_id = $1
+
+-- name: record_secret_uses
+INSERT INTO audit_inbox (tenant_id, id, actor_kind, actor_id, actor_name, action, target, outcome, detail)
+SELECT n.tenant_id, n.id, 'SERVICE', '00000000-0000-0000-0000-000000000000', 'runner', 'secret.use', n.target,
+    'DONE', n.detail
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]::jsonb[]) AS n (tenant_id, id, target, detail)

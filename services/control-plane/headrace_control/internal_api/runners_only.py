@@ -30,8 +30,9 @@ class RunnersOnly:
         # Two of them: who stands in front may have looked at the other one.
         shown = given[0] if len(given) == 1 else ""
         if not (scope["path"] == SESSIONS_PATH and scope["method"] == "POST"):
+            address = scope["client"][0] if scope.get("client") else None
             try:
-                scope[_RUNNER] = await self._sessions.runner_of(shown)
+                scope[_RUNNER] = await self._sessions.runner_of(shown, address)
             except HeadraceError as error:
                 await error_response(error)(scope, receive, send)
                 return

@@ -10,6 +10,7 @@ from uuid import UUID
 from headrace.errors import Conflict, Unauthenticated
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
+from headrace.refusals.audit import Refusal, Refused
 
 from headrace_control.internal_api.models import SessionBody
 
@@ -27,19 +28,20 @@ class RunnerSessions:
     `lifetime`; its token is made by the runner, so that opening it again after a lost answer is the same session.
     """
 
-    def __init__(self, pool: Pool, enrolment_token: str, lifetime: timedelta) -> None:
-        self._pool, self._lifetime = pool, lifetime
+    def __init__(self, pool: Pool, enrolment_token: str, lifetime: timedelta, refused: Refused) -> None:
+        self._pool, self._lifetime, self._refused = pool, lifetime, refused
         self._enrolment = enrolment_token.encode()
         self._kept: OrderedDict[bytes, tuple[UUID, float]] = OrderedDict()
 
-    async def open(self, authorization: str, body: SessionBody) -> float:
-        """Open a session; for how many seconds it is good.
+    async def open(self, authorization: str, body: SessionBody, address: str | None) -> float:
+        """Open a session for who asks from `address`; for how many seconds it is good.
 
         By the enrolment token for a runner that has no open session, or by an open session of the same runner. Raises
         `Unauthenticated`, and `Conflict` when the runner's name is another's.
         """
         by = _bearer(authorization)
         if not hmac.compare_digest(by, self._enrolment) and await self._find(_hash(by)) != body.runner_id:
+            self._note("runner_session.open", Unauthenticated.code, address)
             raise Unauthenticated("the internal API is for runners")
         enrolling = hmac.compare_digest(by, self._enrolment)
         async with transaction(self._pool) as db:
@@ -47,12 +49,14 @@ class RunnerSessions:
                 _sql.open_session, _hash(body.session.encode()), body.runner_id, self._lifetime, enrolling
             )
             if opened is None:
+                self._note("runner_session.open", Conflict.code, address)
                 raise Conflict("this runner has a session already; start the runner anew")
             await db.execute(_sql.forget_sessions)
         return self._lifetime.total_seconds()
 
-    async def runner_of(self, authorization: str) -> UUID:
-        """The runner whose session this is. Raises `Unauthenticated` in the same words for every cause."""
+    async def runner_of(self, authorization: str, address: str | None) -> UUID:
+        """The runner whose session this is, shown from `address`. Raises `Unauthenticated` in the same words for every
+        cause."""
         hashed = _hash(_bearer(authorization))
         known = self._kept.get(hashed)
         if known is not None and time.monotonic() < known[1]:
@@ -60,11 +64,16 @@ class RunnerSessions:
         runner_id = await self._find(hashed)
         if runner_id is None:
             self._kept.pop(hashed, None)
+            if authorization:
+                self._note("runner_session.use", Unauthenticated.code, address)
             raise Unauthenticated("the internal API is for runners")
         self._kept[hashed] = (runner_id, time.monotonic() + KEPT_SECONDS)
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
         return runner_id
+
+    def _note(self, action: str, code: str, address: str | None) -> None:
+        self._refused(Refusal(action, "runner_session", code, address=address))
 
     async def _find(self, hashed: bytes) -> UUID | None:
         async with transaction(self._pool) as db:

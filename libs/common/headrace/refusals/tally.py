@@ -1,0 +1,59 @@
+"""Counting what may come by the thousand, and handing the counts on every ten seconds."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Generic, TypeVar
+
+import asyncpg
+import structlog
+
+from headrace.errors import HeadraceError
+
+_log = structlog.get_logger(__name__)
+
+PERIOD_SECONDS = 10
+# Different ones in one period; what comes beyond is counted as what `others` makes of it.
+MOST = 100
+# What one count says at most: Postgres's integer.
+MOST_TIMES = 2**31 - 1
+
+Noted = TypeVar("Noted", bound=Hashable)
+
+
+class Tally(Generic[Noted]):
+    """Costs an addition for each one noted, and one call of `write` for a period in which there was any.
+
+    `others` makes of one that there is no room for what it is counted as: few different values, for each is kept.
+    """
+
+    def __init__(
+        self, write: Callable[[Mapping[Noted, int]], Awaitable[None]], others: Callable[[Noted], Noted]
+    ) -> None:
+        self._hand_on, self._others = write, others
+        self._noted: Counter[Noted] = Counter()
+
+    def note(self, one: Noted, times: int = 1) -> None:
+        known = one in self._noted or len(self._noted) < MOST
+        self._noted[one if known else self._others(one)] += times
+
+    async def run(self) -> None:
+        """Work until cancelled; what can not be written now is kept for later."""
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            try:
+                await self.write()
+            except (HeadraceError, asyncpg.PostgresError) as error:
+                _log.warning("refusals wait", error=type(error).__name__)
+
+    async def write(self) -> None:
+        """Hand on what was noted since the last time. Raises what `write` raises; then it is all kept."""
+        noted, self._noted = self._noted, Counter()
+        if not noted:
+            return
+        try:
+            await self._hand_on({one: min(times, MOST_TIMES) for one, times in noted.items()})
+        except BaseException:
+            for one, times in noted.items():
+                self._noted[one] += times
+            raise

@@ -1,0 +1,67 @@
+"""Events that no runner of ours could have written: of a run that is not there, in another tenant's name, of an epoch
+that no claim ever had.
+
+They change nothing. They are kept as a dead letter of nobody's, and told to the audit: of the run's own tenant, where
+there is such a run. What is at or below the fence is none of them: whatever is delivered twice is, by design.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import orjson
+import structlog
+from headrace.ids import new_id
+from headrace.json_types import JsonObject
+from headrace.messages import Event
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+from headrace.refusals.audit import Refusal
+
+from headrace_reporter.dead_letters import kept
+from headrace_reporter.projection import RunRow
+
+_log = structlog.get_logger(__name__)
+_sql = load("headrace_reporter")
+
+NO_RUN, FOREIGN, NEVER_GRANTED = "NO_SUCH_RUN", "FOREIGN_TENANT", "NEVER_GRANTED"
+# Of the dead letter of one batch; of what is larger its beginning is kept.
+MOST_BYTES = 65_536
+
+
+async def keep_strangers(
+    db: Db, by_run: Mapping[UUID, Sequence[Event]], rows: Sequence[RunRow]
+) -> list[Refusal]:
+    """Write one dead letter for a batch that has any; answers what there is to tell once the transaction is committed.
+
+    `rows` are the runs that are there, and know their strangers.
+    """
+    events = [event for row in rows for event in row.strangers]
+    refusals = [
+        _refusal(row.id, _cause(event, row), row.tenant_id) for row in rows for event in row.strangers
+    ]
+    if len(rows) < len(by_run):
+        for run_id in by_run.keys() - {row.id for row in rows}:
+            events += by_run[run_id]
+            refusals += [_refusal(run_id, NO_RUN, None) for _ in by_run[run_id]]
+    if events:
+        causes = ", ".join(sorted({refusal.code for refusal in refusals}))
+        _log.warning("events that nobody was granted", events=len(events), causes=causes)
+        reason = f"events that nobody was granted ({causes})"
+        await db.execute(_sql.add_dead_letter, new_id(), None, None, "reporter", reason, _cut(kept(events)))
+    return refusals
+
+
+def _cause(event: Event, run: RunRow) -> str:
+    return FOREIGN if event.tenant_id != run.tenant_id else NEVER_GRANTED
+
+
+def _refusal(run_id: UUID, code: str, tenant_id: UUID | None) -> Refusal:
+    return Refusal("event.apply", f"run/{run_id}", code, tenant_id=tenant_id, actor_name="reporter")
+
+
+def _cut(body: JsonObject) -> JsonObject:
+    text = orjson.dumps(body)
+    if len(text) <= MOST_BYTES:
+        return body
+    return {"base64": base64.b64encode(text[:MOST_BYTES]).decode(), "bytes": len(text)}
