@@ -16,6 +16,7 @@ CASES: list[dict[str, Any]] = read(CORPORA / "paths.yaml")
 LARGE: dict[str, Json] = {
     "nested": [[[[1] * 20] * 20] * 20] * 20,
     "heavy": [[["x" * 200_000]]],
+    "long": {"list": [{"b": 1}] * 50_000},
 }
 
 
@@ -23,6 +24,10 @@ def text_of(path: Any) -> str:
     if isinstance(path, str):
         return path
     return str(path.get("first", "")) + path["repeat"] * path["times"] + str(path.get("then", ""))
+
+
+def names(case: dict[str, Any], path: str) -> dict[str, str]:
+    return {"a": path, **{f"a{n}": path for n in range(1, case.get("paths", 1))}}
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +50,9 @@ def test_a_path(here: Meter, case: dict[str, Any]) -> None:
                 assert (problem.path, problem.code) == ("steps[0].output.a", "BAD_JSONPATH")
             case "costly":
                 with pytest.raises(LimitExceeded):
-                    extract(value, {"a": path})
+                    extract(value, names(case, path))
             case _:
-                found = extract(value, {"a": path})["a"]
+                found = extract(value, names(case, path))["a"]
                 if "count" in case:
                     assert isinstance(found, list)
                     assert len(found) == case["count"]

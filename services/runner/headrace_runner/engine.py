@@ -11,6 +11,7 @@ from typing import assert_never
 from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import Redactor
+from headrace.workflow.asking import Answers
 from headrace.workflow.commands import (
     Cancel,
     Collect,
@@ -18,6 +19,7 @@ from headrace.workflow.commands import (
     Compensate,
     Doubt,
     Finish,
+    GoOn,
     Park,
     Remind,
     Resolve,
@@ -75,6 +77,7 @@ class Engine:
         self._wake = asyncio.Event()
         self._claimed_at = parts.clock.now()
         self._left = self._late = False
+        self._answers = Answers()
         document = run.version.document
         timeout = document.timeout_ms
         self._deadline = run.started_at + timedelta(milliseconds=timeout) if timeout else None
@@ -141,22 +144,36 @@ class Engine:
             deadline,
             self.scopes.evaluate,
             self.history.frontier,
+            self._answers,
         )
         hand_back = self._must_hand_back(now)
-        waits = True
+        waits, rest = True, GoOn() in commands
+        rendered = self.scopes.loops.rendered
         for command in commands:
             if isinstance(command, Start):
                 # What is begun although a cancel is known has to be: it is being undone, or is about to be.
                 self.held.despite_cancel |= self.history.state.cancel
                 if not hand_back:
                     waits &= self._start(command.step)
+                if self.scopes.loops.rendered > rendered:
+                    # One list in a row, as with conditions and steps: the rest is decided anew.
+                    waits, rest = False, True
+                    break
             else:
                 self._carry_out(command)
                 waits = False
         if hand_back and not self._running and not self._left and waits:
             self._park(ParkReason.HANDED_BACK, now)
-        if waits and not self._left:
+        if rest:
+            await self._let_others()
+        elif waits and not self._left:
             await self._wait(now, deadline)
+
+    async def _let_others(self) -> None:
+        """Much was evaluated: the other runs, and the lease, have their turn before there is more."""
+        async with self.parts.preparing:
+            await asyncio.sleep(0)
+        self._answers.others_had_their_turn()
 
     def _carry_out(self, command: Command) -> None:
         match command:
@@ -187,6 +204,8 @@ class Engine:
                 self._left = True
             case Start():
                 self._start(command.step)
+            case GoOn():
+                pass  # the turn ends with it
             case _:
                 assert_never(command)
 

@@ -92,7 +92,7 @@ class StepExecution:
                 "durationMs": int(took / timedelta(milliseconds=1)),
                 **outcome.detail,
             }
-            delay = self._after(outcome, attempt)
+            delay = await self._in_turn(outcome, attempt)
             if delay is None:
                 return
             await asyncio.sleep(delay)
@@ -181,6 +181,17 @@ class StepExecution:
         }
         self._run.history.emit(EventKind.ATTEMPTED, self._key, {"attempt": attempt, "error": why.as_json()})
 
+    async def _in_turn(self, outcome: Outcome, attempt: JsonObject) -> float | None:
+        """`_after`, which asks a condition of a step that repeats: as with what prepares a step, one at a time."""
+        try:
+            if self._context.step.repeat is not None:
+                async with self._run.parts.preparing:
+                    await asyncio.sleep(0)
+        finally:
+            # Also when the step is stopped now: there is an answer, and it is not lost.
+            delay = self._after(outcome, attempt)
+        return delay
+
     def _after(self, outcome: Outcome, attempt: JsonObject) -> float | None:
         """Write what came of the attempt; the seconds to the next one here, or None when it is over here."""
         match outcome:
@@ -192,7 +203,7 @@ class StepExecution:
                 try:
                     again = repeat is not None and not self._run.scopes.holds(repeat.until, output)
                 except ConditionFailed as error:
-                    failure = Failure("CONDITION_FAILED", f"{self._context.place}.repeat.until: {error}")
+                    failure = Failure(error.code, f"{self._context.place}.repeat.until: {error}")
                     self._complete(StepStatus.FAILED, attempt, None, failure)
                     return None
                 if again:

@@ -163,6 +163,6 @@ class Outcomes:
             arrived = holds(probe.done, seen, partial(self._scopes.evaluate, key=name))
             return arrived, extract(answer, probe.output) if arrived and probe.output is not None else answer
         except ConditionFailed as wrong:
-            return Failure("CONDITION_FAILED", f"{self._places(name.step)}.probe.done: {wrong}")
+            return Failure(wrong.code, f"{self._places(name.step)}.probe.done: {wrong}")
         except HeadraceError as wrong:
             return Failure("EXTRACTION_FAILED", f"{self._places(name.step)}.probe.output: {wrong.message}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from headrace.json_types import JsonMapping
-from headrace.workflow.decide import upstream
+from headrace.workflow.conditions import upstream
 from headrace.workflow.document import Compensation, Probe, Step, StepType
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey

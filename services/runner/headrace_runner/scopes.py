@@ -6,7 +6,7 @@ from dataclasses import replace
 from headrace.json_types import Json, JsonMapping
 from headrace.workflow.conditions import ConditionFailed, holds
 from headrace.workflow.document import When
-from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.expressions.limits import Budget, ExpressionError, OutOfWork
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.expressions.truth import evaluate_when
@@ -48,9 +48,11 @@ class Scopes:
         item = items[key.index] if isinstance(items, list) and key.index < len(items) else None
         return replace(scope, loop=True, item=item, index=key.index)
 
-    def evaluate(self, text: str, own: JsonMapping, key: RowKey | None = None) -> bool:
+    def evaluate(self, text: str, own: JsonMapping, budget: Budget, key: RowKey | None = None) -> bool:
         try:
-            return evaluate_when(self._templates, self.scope(key=key), text, own)
+            return evaluate_when(self._templates, self.scope(key=key), text, own, budget)
+        except OutOfWork:
+            raise  # what the whole condition takes
         except ExpressionError as error:
             raise ConditionFailed(error.reason) from error
 

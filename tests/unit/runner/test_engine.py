@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from headrace.workflow.document import Document, Edge, OnError, RetryPolicy, Step
+from headrace.workflow.document import Document, Edge, ForEach, OnError, RetryPolicy, Step
 from headrace.workflow.parse import parse_document
 from headrace.workflow.state import Failure
 from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, Prepared, StepContext, Succeeded
@@ -218,3 +218,23 @@ async def test_retries_do_not_outlast_the_time_for_which_a_run_is_held() -> None
         events = await run.to_its_end()
     assert told(events) == ["started a", "attempted a", "parked"]
     assert handler.made == 1
+
+
+async def test_others_have_their_turn_between_the_lists_of_two_loops() -> None:
+    steps = tuple(Step(f"s{n}", "x", for_each=ForEach([1])) for n in range(4))
+    first = Step("first", "x")
+    edges = tuple(Edge("first", step.key) for step in steps)
+    handler = Scripted(*[giving(Succeeded(n)) for n in range(5)])
+    seen: list[int] = []
+    async with run_of(first, *steps, edges=edges, x=handler) as run:
+
+        async def look_again_and_again() -> None:
+            while True:
+                seen.append(run.engine.scopes.loops.rendered)
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look_again_and_again())
+        events = await run.to_its_end()
+        looking.cancel()
+    assert events[-1][0] == "finished"
+    assert sorted(set(seen)) == [0, 1, 2, 3, 4]

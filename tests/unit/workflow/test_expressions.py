@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from headrace.json_types import Json
 from headrace.workflow.expressions import (
+    Budget,
     ExpressionError,
     Local,
     References,
@@ -344,22 +345,22 @@ OWN: dict[str, Json] = {"output": {"total": 5}, "status": "SUCCESS", "error": No
 
 def test_a_condition_sees_the_end_of_its_step_and_all_else() -> None:
     templates = Templates()
-    assert evaluate_when(templates, SCOPE, "{{ output.total >= input.n and error is none }}", OWN)
+    assert evaluate_when(templates, SCOPE, "{{ output.total >= input.n and error is none }}", OWN, Budget())
     assert not evaluate_when(
-        templates, SCOPE, "{{ status == 'FAILED' or steps.ok.status != 'SUCCESS' }}", OWN
+        templates, SCOPE, "{{ status == 'FAILED' or steps.ok.status != 'SUCCESS' }}", OWN, Budget()
     )
 
 
 @pytest.mark.parametrize("text", ["{{ output.total }}", "{{ status }}", "{{ error }}", "{{ true }}!", "true"])
 def test_a_condition_is_true_or_false(text: str) -> None:
     with pytest.raises(ExpressionError) as caught:
-        evaluate_when(Templates(), SCOPE, text, OWN)
+        evaluate_when(Templates(), SCOPE, text, OWN, Budget())
     assert "true or false" in caught.value.reason
 
 
 def test_what_a_condition_lacks_is_an_error() -> None:
     with pytest.raises(ExpressionError):
-        evaluate_when(Templates(), SCOPE, "{{ output.nope > 1 }}", OWN)
+        evaluate_when(Templates(), SCOPE, "{{ output.nope > 1 }}", OWN, Budget())
 
 
 @pytest.mark.parametrize("text", ["{{ output.total }}", "{{ status }}", "{{ error }}"])

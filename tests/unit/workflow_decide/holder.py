@@ -25,8 +25,7 @@ from headrace.workflow.commands import (
     Skip,
     Start,
 )
-from headrace.workflow.conditions import holds
-from headrace.workflow.decide import upstream
+from headrace.workflow.conditions import holds, upstream
 from headrace.workflow.document import Approval, Step, StepType
 from headrace.workflow.frontier import Frontier
 from headrace.workflow.graph import Graph

@@ -1,9 +1,9 @@
 """When a step may begin, by an oracle of its own; and what must be true of each command of `decide`."""
 
 from headrace.json_types import JsonMapping
-from headrace.workflow.conditions import ConditionFailed, holds
-from headrace.workflow.decide import upstream
+from headrace.workflow.conditions import ConditionFailed, holds, upstream
 from headrace.workflow.document import Edge, EdgeOn, Join, OnError
+from headrace.workflow.expressions import Budget
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import RunState, StepStatus
 
@@ -17,7 +17,7 @@ SETTLED = {
 }
 
 
-def evaluate(text: str, own: JsonMapping) -> bool:
+def evaluate(text: str, own: JsonMapping, budget: Budget) -> bool:
     if text == "broken":
         raise ConditionFailed("it can not be evaluated")
     return text == "true"

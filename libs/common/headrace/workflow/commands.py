@@ -16,6 +16,12 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class GoOn:
+    """More conditions are to be asked than one decision may ask: let others have their turn, and decide
+    again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Skip:
     """No edge into the step was taken."""
 
@@ -109,6 +115,7 @@ class Cancel:
 
 Command: TypeAlias = (
     Start
+    | GoOn
     | Skip
     | Doubt
     | Resolve

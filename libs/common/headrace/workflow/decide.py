@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import chain, islice
 
-from headrace.json_types import JsonObject
+from headrace.workflow.asking import Answers, Conditions, NotNow
 from headrace.workflow.commands import (
     Cancel,
     Collect,
@@ -16,12 +16,13 @@ from headrace.workflow.commands import (
     Compensate,
     Doubt,
     Finish,
+    GoOn,
     Park,
     Resolve,
     Skip,
     Start,
 )
-from headrace.workflow.conditions import ConditionFailed, Evaluate, holds, no_expressions
+from headrace.workflow.conditions import ConditionFailed, Evaluate, no_expressions
 from headrace.workflow.document import Edge, EdgeOn, Ending, Join, OnError
 from headrace.workflow.doubt import asked, moot, settle
 from headrace.workflow.frontier import PASSED, SETTLED, Frontier
@@ -32,7 +33,6 @@ from headrace.workflow.state import (
     ParkReason,
     RunState,
     RunStatus,
-    StepState,
     StepStatus,
     Undoing,
     WaitKind,
@@ -52,6 +52,7 @@ def decide(
     deadline: datetime | None = None,
     evaluate: Evaluate = no_expressions,
     frontier: Frontier | None = None,
+    answers: Answers | None = None,
 ) -> Sequence[Command]:
     """The commands that follow from `state` at `now`; empty while `running` rows have to be waited for.
 
@@ -59,7 +60,8 @@ def decide(
     that is not among them was begun by an earlier claim. `Park`, `Finish`, `Compensate` and `Cancel` come alone, and
     only when nothing is running (rules leave_when_still and compensate_when_still). `evaluate` answers for expressions
     in conditions. `frontier`, if given, is that of `state`, kept up to date by the caller: then this costs as much as
-    what changed.
+    what changed. `answers` is what the caller remembers of the conditions that were asked: decisions add to it, and ask
+    nothing twice; who gives none can not go on after `GoOn`.
     """
     frontier = frontier or Frontier(graph, state)
     # Before all else, an end included: that the run is over does not tell whether the call arrived.
@@ -82,7 +84,9 @@ def decide(
         commands = [c for c in commands if not isinstance(c, Start) or read_key(c.step).part is Part.PROBE]
     else:
         room = MAX_PARALLEL_STEPS - len(running) - sum(isinstance(c, Start) for c in commands)
-        commands += _candidates(frontier, state, running, room, evaluate)
+        commands += _candidates(
+            frontier, running, room, Conditions(graph, state, evaluate, answers or Answers())
+        )
     if commands:
         return _bounded(commands, len(running))
     if running:
@@ -191,7 +195,7 @@ def _items(frontier: Frontier, key: str, running: Collection[str]) -> list[Comma
 
 
 def _candidates(
-    frontier: Frontier, state: RunState, running: Collection[str], room: int, evaluate: Evaluate
+    frontier: Frontier, running: Collection[str], room: int, conditions: Conditions
 ) -> list[Command]:
     commands: list[Command] = []
     for position in frontier.candidates:
@@ -201,10 +205,13 @@ def _candidates(
         if key in running:
             continue
         try:
-            ready = _ready(frontier, key, state, evaluate)
+            ready = _ready(frontier, key, conditions)
         except ConditionFailed as error:
-            commands.append(Resolve(key, StepStatus.FAILED, None, Failure("CONDITION_FAILED", str(error))))
+            commands.append(Resolve(key, StepStatus.FAILED, None, Failure(error.code, str(error))))
             continue
+        except NotNow:
+            commands.append(GoOn())
+            break
         if ready:
             commands.append(Start(key))
             room -= 1
@@ -213,37 +220,29 @@ def _candidates(
     return commands
 
 
-def _ready(frontier: Frontier, key: str, state: RunState, evaluate: Evaluate) -> bool | None:
+def _ready(frontier: Frontier, key: str, conditions: Conditions) -> bool | None:
     """True: begin; False: skip; None: something upstream has not settled."""
     graph = frontier.graph
     edges = graph.incoming[key]
     all_settled = frontier.all_settled_before(key)
     if not all_settled and graph.steps[key].join is Join.ALL:
         return None
-    if not edges or any(_taken(graph, edge, state, evaluate) for edge in edges):
+    if not edges or any(
+        _goes_on(graph, edge, conditions.state) and conditions.hold(key, number)
+        for number, edge in enumerate(edges)
+    ):
         return True
     return False if all_settled else None
 
 
-def _taken(graph: Graph, edge: Edge, state: RunState, evaluate: Evaluate) -> bool:
+def _goes_on(graph: Graph, edge: Edge, state: RunState) -> bool:
+    """Whether the edge is for how its first step ended."""
     row = state.step(edge.from_step)
     if row.status not in SETTLED:
         return False
     failed = row.status is StepStatus.FAILED
     carried_on = failed and graph.steps[edge.from_step].on_error is OnError.CONTINUE
-    goes_on = failed if edge.on is EdgeOn.ERROR else row.status in PASSED or carried_on
-    if not goes_on or edge.when is None:
-        return goes_on
-    return holds(edge.when, upstream(row), evaluate)
-
-
-def upstream(row: StepState) -> JsonObject:
-    """A row as conditions and expressions see it."""
-    return {
-        "output": row.output,
-        "status": row.status.value,
-        "error": row.error.as_json() if row.error else None,
-    }
+    return failed if edge.on is EdgeOn.ERROR else row.status in PASSED or carried_on
 
 
 def _earliest(wake: datetime | None, deadline: datetime | None) -> datetime | None:

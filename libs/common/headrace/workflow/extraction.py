@@ -5,8 +5,9 @@ A path of names and indexes gives one value, null when nothing is there; a path 
 several selectors gives the list of what it finds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError
 from jsonpath_rfc9535.segments import JSONPathChildSegment
@@ -28,8 +29,10 @@ MAX_WILDCARDS = 4
 MAX_RESULTS = 10_000
 # Characters as JSON of all that the paths of one output find; a step's output has no more.
 MAX_WRITTEN = 1024 * 1024
-# Values that one path looks at: selectors in one pair of brackets visit the same ones again.
+# Values that the paths of one output look at: selectors in one pair of brackets visit the same ones again.
 MAX_VISITS = 400_000
+
+Select: TypeAlias = Callable[[Json], Collection[Json]]
 
 _MEND = "Use names, indexes, slices and wildcards only, as in `$.body.items[*].id`."
 
@@ -47,22 +50,20 @@ class Path:
     text: str
     single: bool
     first_name: str | None
-    _segments: tuple[tuple[JSONPathSelector, ...], ...]
+    _segments: tuple[tuple[Select, ...], ...]
 
-    def find(self, value: Json) -> Json:
-        """What the path finds in `value`. Raises `LimitExceeded` above `MAX_RESULTS` values or `MAX_VISITS`."""
+    def find(self, value: Json, look: Callable[[int], None] | None = None) -> Json:
+        """What the path finds in `value`; `look` is told how many values are looked at. Raises `LimitExceeded` above
+        `MAX_RESULTS` values, and what `look` raises; without one, above `MAX_VISITS`."""
+        look = look or _Visits().look
         found = [value]
-        visits = 0
         for selectors in self._segments:
             below: list[Json] = []
             for whole in found:
-                for selector in selectors:
-                    visits += 1
-                    for part in _select(selector, whole):
-                        visits += 1
-                        below.append(part)
-                        if visits > MAX_VISITS:
-                            raise LimitExceeded(f"a JSONPath looks at more than {MAX_VISITS} values")
+                for select in selectors:
+                    parts = select(whole)
+                    look(1 + len(parts))
+                    below += parts
             found = below
         if self.single:
             return found[0] if found else None
@@ -71,21 +72,39 @@ class Path:
         return found
 
 
-def _select(selector: JSONPathSelector, whole: Json) -> Iterator[Json]:
-    """The parts of `whole` that a selector names, in order (RFC 9535, section 2.3)."""
-    match selector, whole:
-        case NameSelector(name=name), dict() if name in whole:
-            yield whole[name]
-        case IndexSelector(index=index), list() if -len(whole) <= index < len(whole):
-            yield whole[index]
-        case SliceSelector(slice=bounds), list() if bounds.step != 0:
-            yield from whole[bounds]
-        case WildcardSelector(), list():
-            yield from whole
-        case WildcardSelector(), dict():
-            yield from whole.values()
+class _Visits:
+    """The values that the paths of one output may still look at."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VISITS
+
+    def look(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise LimitExceeded(f"the JSONPaths of one output look at more than {MAX_VISITS} values")
+
+
+def _select(selector: JSONPathSelector) -> Select:
+    """What finds the parts of a value that a selector names, in order (RFC 9535, section 2.3)."""
+    match selector:
+        case NameSelector(name=name):
+            return lambda whole: (whole[name],) if isinstance(whole, dict) and name in whole else ()
+        case IndexSelector(index=index):
+            return lambda whole: (
+                (whole[index],) if isinstance(whole, list) and -len(whole) <= index < len(whole) else ()
+            )
+        case SliceSelector(slice=bounds) if bounds.step != 0:
+            return lambda whole: whole[bounds] if isinstance(whole, list) else ()
+        case WildcardSelector():
+            return _all_parts
         case _:
-            pass
+            return lambda _whole: ()
+
+
+def _all_parts(whole: Json) -> Collection[Json]:
+    if isinstance(whole, dict):
+        return whole.values()
+    return whole if isinstance(whole, list) else ()
 
 
 def compile_path(text: str, place: str = "") -> Path:
@@ -122,7 +141,7 @@ def compile_path(text: str, place: str = "") -> Path:
         raise _refused(place, f"a JSONPath may branch {MAX_WILDCARDS} times at most")
     first = query.segments[0].selectors if query.segments else ()
     name = first[0].name if len(first) == 1 and isinstance(first[0], NameSelector) else None
-    segments = tuple(tuple(segment.selectors) for segment in query.segments)
+    segments = tuple(tuple(map(_select, segment.selectors)) for segment in query.segments)
     return Path(text, single, name, segments)
 
 
@@ -133,8 +152,9 @@ def extract(output: Json, paths: Mapping[str, str]) -> JsonObject:
     structure with `output` and may hold a large part of it many times over.
     """
     made: JsonObject = {}
+    visits = _Visits()
     for name, text in paths.items():
-        made[name] = compile_path(text, name).find(output)
+        made[name] = compile_path(text, name).find(output, visits.look)
     if not _fits(made):
         raise OutputTooLarge(f"what the JSONPaths find has more than {MAX_WRITTEN} characters as JSON")
     return made

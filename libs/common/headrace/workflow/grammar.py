@@ -16,6 +16,7 @@ MAX_CONDITION_DEPTH = 8
 MAX_EXPRESSION = 4_096  # characters of a text that is one expression
 MAX_OPTIONS = 1_000  # values that `in` and `notIn` look among
 MAX_PATTERN = 1_000
+MAX_PATTERNS = 200  # of `matches`, different ones, in one document
 MAX_FIELD = 200
 MAX_CONCURRENT_ITEMS = 100
 MAX_ITEMS = 10_000  # of one loop

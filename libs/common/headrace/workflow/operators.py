@@ -1,7 +1,8 @@
 """The operators of conditions: each looks at what was found and at the condition's value, and says yes or no.
 
-None of them fails. What is not there, and what is of a kind that the operator does not go with, satisfies no
-operator but those that say "not" (`neq`, `notIn`, `notContains`) and `exists: false`.
+None of them fails, but when its condition may do no more work. What is not there, and what is of a kind that the
+operator does not go with, satisfies no operator but those that say "not" (`neq`, `notIn`, `notContains`) and
+`exists: false`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +11,8 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from headrace.json_types import Json
-from headrace.workflow.patterns import compile_pattern
+from headrace.workflow.expressions.limits import Budget
+from headrace.workflow.patterns import WORK_TO_COMPILE, compile_pattern, work_to_match
 from headrace.workflow.times import read_time
 from headrace.workflow.values import contains, kind_of, order, same
 
@@ -22,7 +24,7 @@ class Absent:
 
 ABSENT = Absent()
 Found: TypeAlias = "Json | Absent"
-Test: TypeAlias = Callable[[Found, Json], bool]
+Test: TypeAlias = Callable[[Found, Json, Budget], bool]
 
 KINDS = ("null", "boolean", "number", "text", "list", "object")
 
@@ -53,12 +55,12 @@ class Operator:
         return self.takes not in (Takes.MAYBE_BOOLEAN, Takes.NOTHING)
 
 
-def _equal(found: Found, value: Json) -> bool:
-    return not isinstance(found, Absent) and same(found, value)
+def _equal(found: Found, value: Json, budget: Budget) -> bool:
+    return not isinstance(found, Absent) and same(found, value, budget)
 
 
 def _ordered(accept: Callable[[int], bool]) -> Test:
-    def test(found: Found, value: Json) -> bool:
+    def test(found: Found, value: Json, _budget: Budget) -> bool:
         if isinstance(found, Absent):
             return False
         sign = order(found, value)
@@ -67,58 +69,71 @@ def _ordered(accept: Callable[[int], bool]) -> Test:
     return test
 
 
-def _between(found: Found, value: Json) -> bool:
+def _between(found: Found, value: Json, budget: Budget) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and _at_least(found, value[0])
-        and _at_most(found, value[1])
+        and _at_least(found, value[0], budget)
+        and _at_most(found, value[1], budget)
     )
 
 
-def _in(found: Found, value: Json) -> bool:
-    return not isinstance(found, Absent) and isinstance(value, list) and contains(value, found) is True
+def _in(found: Found, value: Json, budget: Budget) -> bool:
+    if isinstance(found, Absent) or not isinstance(value, list):
+        return False
+    return contains(value, found, budget) is True
 
 
-def _contains(found: Found, value: Json) -> bool:
-    return not isinstance(found, Absent) and contains(found, value) is True
+def _contains(found: Found, value: Json, budget: Budget) -> bool:
+    if isinstance(found, Absent):
+        return False
+    if isinstance(found, str):
+        budget.spend_text(len(found))
+    return contains(found, value, budget) is True
 
 
-def _starts(found: Found, value: Json) -> bool:
+def _starts(found: Found, value: Json, _budget: Budget) -> bool:
     return isinstance(found, str) and isinstance(value, str) and found.startswith(value)
 
 
-def _ends(found: Found, value: Json) -> bool:
+def _ends(found: Found, value: Json, _budget: Budget) -> bool:
     return isinstance(found, str) and isinstance(value, str) and found.endswith(value)
 
 
-def _matches(found: Found, value: Json) -> bool:
-    matches = compile_pattern(value) if isinstance(value, str) else None
-    return matches is not None and isinstance(found, str) and matches(found)
+def _matches(found: Found, value: Json, budget: Budget) -> bool:
+    if not isinstance(value, str) or not isinstance(found, str):
+        return False
+    # Paid for whether it was compiled before or not: what a condition costs does not hang on what was asked before it.
+    budget.spend(WORK_TO_COMPILE)
+    matches = compile_pattern(value)
+    if matches is None:
+        return False
+    budget.spend(work_to_match(value, found))
+    return matches(found)
 
 
-def _exists(found: Found, value: Json) -> bool:
+def _exists(found: Found, value: Json, _budget: Budget) -> bool:
     return isinstance(found, Absent) == (value is False)
 
 
-def _is_null(found: Found, _value: Json) -> bool:
+def _is_null(found: Found, _value: Json, _budget: Budget) -> bool:
     return found is None
 
 
-def _is_empty(found: Found, _value: Json) -> bool:
+def _is_empty(found: Found, _value: Json, _budget: Budget) -> bool:
     return found is None or (isinstance(found, str | list | dict) and not found)
 
 
 def _is(wanted: bool) -> Test:
-    return lambda found, _value: found is wanted
+    return lambda found, _value, _budget: found is wanted
 
 
-def _type_is(found: Found, value: Json) -> bool:
+def _type_is(found: Found, value: Json, _budget: Budget) -> bool:
     return not isinstance(found, Absent) and kind_of(found) == value
 
 
 def _length(accept: Callable[[int, int], bool]) -> Test:
-    def test(found: Found, value: Json) -> bool:
+    def test(found: Found, value: Json, _budget: Budget) -> bool:
         return (
             isinstance(found, str | list | dict)
             and isinstance(value, int | float)
@@ -129,7 +144,7 @@ def _length(accept: Callable[[int, int], bool]) -> Test:
 
 
 def _time(accept: Callable[[int], bool]) -> Test:
-    def test(found: Found, value: Json) -> bool:
+    def test(found: Found, value: Json, _budget: Budget) -> bool:
         if not isinstance(found, str) or not isinstance(value, str):
             return False
         one, other = read_time(found), read_time(value)
@@ -139,7 +154,7 @@ def _time(accept: Callable[[int], bool]) -> Test:
 
 
 def _not(test: Test) -> Test:
-    return lambda found, value: not test(found, value)
+    return lambda found, value, budget: not test(found, value, budget)
 
 
 _at_least, _at_most = _ordered(lambda sign: sign >= 0), _ordered(lambda sign: sign <= 0)

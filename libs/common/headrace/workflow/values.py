@@ -4,9 +4,19 @@ Numbers equal numbers whatever their spelling (`1` and `1.0`), booleans are neve
 are neither equal nor ordered.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 from headrace.json_types import Json
+
+
+class Work(Protocol):
+    """Is told of what comparing takes, so that a caller can bound it; it may raise."""
+
+    def visit(self) -> None:
+        """A pair of values is compared."""
+
+    def scan(self, members: int) -> None:
+        """So many members are passed over, none of them compared any deeper."""
 
 
 def kind_of(value: object) -> str:
@@ -32,21 +42,27 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def same(left: Json, right: Json, visit: Callable[[], None] | None = None) -> bool:
-    """Deep equality. `visit` is called once per pair compared, so that a caller can bound the work."""
+def same(left: Json, right: Json, work: Work | None = None) -> bool:
+    """Deep equality."""
     pairs: list[tuple[Json, Json]] = [(left, right)]
     while pairs:
         one, other = pairs.pop()
-        if visit is not None:
-            visit()
+        if work is not None:
+            work.visit()
         kind = kind_of(one)
         if kind != kind_of(other) or kind == "other":
             return False
         if isinstance(one, list) and isinstance(other, list):
             if len(one) != len(other):
                 return False
+            if work is not None:
+                work.scan(len(one))
             pairs.extend(zip(one, other, strict=True))
         elif isinstance(one, dict) and isinstance(other, dict):
+            if len(one) != len(other):
+                return False
+            if work is not None:
+                work.scan(len(one))
             if one.keys() != other.keys():
                 return False
             pairs.extend((one[name], other[name]) for name in one)
@@ -64,13 +80,18 @@ def order(left: Json, right: Json) -> int | None:
     return None
 
 
-def contains(whole: Json, part: Json, visit: Callable[[], None] | None = None) -> bool | None:
+def contains(whole: Json, part: Json, work: Work | None = None) -> bool | None:
     """Text in text, an equal element in a list, a name in an object; None when that makes no sense."""
     match whole:
         case str():
             return part in whole if isinstance(part, str) else None
         case list():
-            return any(same(element, part, visit) for element in whole)
+            if isinstance(part, list | dict):
+                return any(same(element, part, work) for element in whole)
+            if work is not None:
+                work.scan(len(whole))
+            kind = kind_of(part)
+            return any(element == part and kind_of(element) == kind for element in whole)
         case dict():
             return part in whole if isinstance(part, str) else None
         case _:

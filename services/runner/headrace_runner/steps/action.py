@@ -13,7 +13,7 @@ from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.workflow.assign import RequestParts, assign_input, values_of
 from headrace.workflow.document import ActionDefinition, OnMismatch, PinnedAction, RetryPolicy
-from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.extraction import extract
 from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
@@ -63,11 +63,12 @@ class ActionStep:
         action = pinned.definition
         try:
             written = values_of(context.step)
+            budget = Budget()
             rendered = {
-                name: self._templates.render(value, context.secret_scope, f"{context.place}.{name}")
+                name: self._templates.render(value, context.secret_scope, f"{context.place}.{name}", budget)
                 for name, value in written.items()
             }
-            template = self._template_headers(context, action, rendered.get("input"))
+            template = self._template_headers(context, action, rendered.get("input"), budget)
             parts = assign_input(action, **rendered)
         except ExpressionError as error:
             return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
@@ -104,13 +105,13 @@ class ActionStep:
         )
 
     def _template_headers(
-        self, context: StepContext, action: ActionDefinition, rendered_input: Json
+        self, context: StepContext, action: ActionDefinition, rendered_input: Json, budget: Budget
     ) -> Mapping[str, Json]:
         """The action's own headers. Their expressions see the step's input as `input`, and `run`."""
         if not action.headers_template:
             return {}
         scope = replace(context.secret_scope, input=rendered_input, env={}, steps={})
-        value = self._templates.render(dict(action.headers_template), scope, "headersTemplate")
+        value = self._templates.render(dict(action.headers_template), scope, "headersTemplate", budget)
         return value if isinstance(value, dict) else {}
 
     def _misfit(

@@ -5,7 +5,7 @@ both hold by construction: Jinja2 only parses, the tree is checked against the t
 rule, the rules know JSON and nothing else, and each pays from a bounded budget for what it reads and makes.
 """
 
-from headrace.workflow.expressions.limits import ExpressionError
+from headrace.workflow.expressions.limits import Budget, ExpressionError, OutOfWork
 from headrace.workflow.expressions.render import (
     Templates,
     check_expressions,
@@ -20,8 +20,10 @@ from headrace.workflow.expressions.truth import evaluate_when
 
 __all__ = [
     "EVERYWHERE",
+    "Budget",
     "ExpressionError",
     "Local",
+    "OutOfWork",
     "References",
     "Scope",
     "Template",

@@ -183,11 +183,11 @@ def _compared(budget: Budget, operator: str, left: Json, right: Json) -> bool:
             budget.spend_text(len(value))
     match operator:
         case "eq":
-            return same(left, right, budget.visit)
+            return same(left, right, budget)
         case "ne":
-            return not same(left, right, budget.visit)
+            return not same(left, right, budget)
         case "in" | "notin":
-            found = contains(right, left, budget.visit)
+            found = contains(right, left, budget)
             if found is None:
                 raise ExpressionError(f"`in` does not go with {kind_of(left)} and {kind_of(right)}")
             return found is (operator == "in")

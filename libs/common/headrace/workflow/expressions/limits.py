@@ -20,9 +20,12 @@ MAX_INTEGER = 2**63 - 1
 MAX_TEXT = 1024 * 1024  # characters of any text on the way
 MAX_VALUE_DEPTH = 128
 MAX_OUTPUT = 1024 * 1024  # characters of a whole rendered value, about as JSON
-MAX_WORK = 100_000  # units of one rendering; a list element or 64 characters is one unit
+MAX_WORK = (
+    100_000  # units of one step's values, or of one condition; a list element or 64 characters is one unit
+)
 CHARACTERS_PER_UNIT = 64
 UNITS_PER_PAIR = 4
+MEMBERS_PER_UNIT = 8  # that are passed over
 
 MEND = "See the expressions section of the workflow document reference."
 
@@ -47,19 +50,31 @@ class Missing(ExpressionError):
     """A name, field or element is not there; `default(...)` and `is defined` catch it."""
 
 
-class Budget:
-    """The work that one rendering may still do."""
+class OutOfWork(ExpressionError):
+    """A budget is spent."""
 
-    __slots__ = ("_left",)
+
+class Budget:
+    """The work that one step's values, or one condition, may still do.
+
+    A unit is at most a microsecond of processor time, so a budget is a tenth of a second at most.
+    """
+
+    __slots__ = ("_left", "_work")
 
     def __init__(self, work: int = MAX_WORK) -> None:
-        self._left = work
+        self._left = self._work = work
+
+    @property
+    def spent(self) -> int:
+        """What has been taken away, and what was wanted last although it was not left."""
+        return self._work - self._left
 
     def spend(self, units: int = 1) -> None:
-        """Take `units` away. Raises `ExpressionError` when there are not as many left."""
+        """Take `units` away. Raises `OutOfWork` when there are not as many left."""
         self._left -= units
         if self._left < 0:
-            raise ExpressionError(
+            raise OutOfWork(
                 "the expressions of this value take too much work",
                 "Work on less data, or extract what is needed with a JSONPath in `output` first.",
             )
@@ -67,6 +82,10 @@ class Budget:
     def visit(self) -> None:
         """The work of comparing one pair of values."""
         self.spend(UNITS_PER_PAIR)
+
+    def scan(self, members: int) -> None:
+        """The work of passing over the members of a list or object."""
+        self.spend(1 + members // MEMBERS_PER_UNIT)
 
     def spend_text(self, length: int) -> None:
         """The work of reading a text of `length` characters once."""

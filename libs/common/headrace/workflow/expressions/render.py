@@ -36,14 +36,15 @@ class Templates:
         self._room = size
         self._compiled: OrderedDict[str, Template] = OrderedDict()
 
-    def render(self, value: Json, scope: Scope, path: str = "") -> Json:
+    def render(self, value: Json, scope: Scope, path: str = "", budget: Budget | None = None) -> Json:
         """`value` with every expression in it evaluated; names of objects stay as they are.
 
         A text that is exactly one expression becomes that expression's value, of whatever type; in any other
-        text expressions become text. The result shares structure with `scope`: do not change either. Raises
-        `ExpressionError` whose `path` starts with `path`.
+        text expressions become text. The result shares structure with `scope`: do not change either. All that is
+        rendered for one purpose spends from one `budget`; None: this is all. Raises `ExpressionError` whose `path`
+        starts with `path`.
         """
-        budget = Budget()
+        budget = budget or Budget()
         try:
             made = self._value(value, Evaluation(scope, budget), path, 0)
             measure(budget, made)
