@@ -79,7 +79,7 @@ class Client:
             response = await self._http.post(_PATH, json=body)
         except httpx.HTTPError as error:
             raise Unavailable(f"{self.url} can not be reached ({type(error).__name__})") from error
-        return _data(response.status_code, response.content)
+        return read_answer(response.status_code, response.content)
 
     async def subscribe(
         self, document: str, variables: Mapping[str, Any] | None = None
@@ -130,7 +130,8 @@ async def _send(socket: Any, message: Mapping[str, Any]) -> None:
     await socket.send(orjson.dumps(message).decode())
 
 
-def _data(status: int, content: bytes) -> dict[str, Any]:
+def read_answer(status: int, content: bytes) -> dict[str, Any]:
+    """The `data` of an answer of GraphQL; an error, and a payload that is one, is raised."""
     if status in (502, 503, 504):
         raise Unavailable(f"the deployment answered {status}")
     try:

@@ -21,6 +21,8 @@ from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.throttle.service import Throttles
 
+from headrace_cli.bench.report import Report
+
 FOLDER = Path(__file__).parents[3] / "contracts"
 # Lines of a difference that are enough to see what it is about.
 _SHOWN = 40
@@ -32,6 +34,7 @@ def generated() -> Mapping[str, str]:
         "schema.graphql": schema_sdl(),
         "workflow.v1.schema.json": _json(workflow_schema()),
         "internal.openapi.json": _json(_internal_api()),
+        "bench.v1.schema.json": _json(Report.model_json_schema()),
     }
 
 

@@ -8,6 +8,7 @@ import typer
 from headrace_cli import admin, doctor, keys, logs, policy
 from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
+from headrace_cli.bench import command as bench
 from headrace_cli.demo import command as demo
 from headrace_cli.dev import command as dev
 from headrace_cli.login import command as login
@@ -39,7 +40,7 @@ def headrace(
     """Headrace runs API workflows: design them, run them on a fleet, read what happened."""
 
 
-for commands in (dev, demo, login, apply, runs, logs, audit, keys, policy, admin, doctor):
+for commands in (dev, demo, login, apply, runs, logs, audit, keys, policy, admin, doctor, bench):
     commands.add_to(app)
 
 if __name__ == "__main__":

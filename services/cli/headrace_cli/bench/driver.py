@@ -1,0 +1,114 @@
+"""What designers and callers do during a measurement: GraphQL over a client that costs little."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from headrace.errors import Unavailable
+
+from headrace_cli.bench.work import Work
+from headrace_cli.client import FAILURES, read_answer
+
+BULK = 500  # runs that one bulk start names
+_START = (
+    "mutation ($workflow: String!, $input: JSON) { startRun(workflow: $workflow, input: $input) {"
+    " __typename ... on Run { id } ...Failures } }" + FAILURES
+)
+_START_MANY = (
+    "mutation ($items: [RunStart!]!) { startRuns(items: $items) { __typename"
+    " ... on StartedRuns { items { __typename ... on Run { id } ...Failures } } ...Failures } }" + FAILURES
+)
+_APP = "mutation ($input: AppInput!) { createApp(input: $input) { __typename ...Failures } }" + FAILURES
+_ACTION = (
+    "mutation ($app: String!, $name: String!, $definition: JSON!) {"
+    " saveAction(app: $app, name: $name, definition: $definition) { __typename ...Failures } }" + FAILURES
+)
+_PUBLISH = (
+    "mutation ($document: JSON!) { publishWorkflow(document: $document) { __typename ...Failures } }"
+    + FAILURES
+)
+_TENANT = (
+    "mutation ($name: String!) { createTenant(name: $name) {"
+    " __typename ... on NewTenant { tenant { id } issued { key } } ...Failures } }" + FAILURES
+)
+_QUOTAS = (
+    "mutation ($tenant: String!, $quotas: QuotasInput!) {"
+    " setQuotas(tenant: $tenant, quotas: $quotas) { __typename ...Failures } }" + FAILURES
+)
+
+
+class Driver:
+    """Asks the control planes in turn, as the tenant of `key`. Raises errors of the `headrace.errors` tree."""
+
+    def __init__(self, urls: Sequence[str], key: str) -> None:
+        self._urls = urls
+        self._turn = itertools.cycle(f"{url}/graphql" for url in urls)
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        # Below what a control plane keeps an idle connection for, so that none is used that it is about to close.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0)
+        self._http = aiohttp.ClientSession(
+            headers=headers, connector=connector, timeout=aiohttp.ClientTimeout(60)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.close()
+
+    async def execute(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The `data` of an answer."""
+        body = orjson.dumps({"query": document, "variables": variables})
+        url = next(self._turn)
+        try:
+            async with self._http.post(url, data=body) as answer:
+                return read_answer(answer.status, await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"{url} can not be reached ({type(error).__name__})") from error
+
+    async def tenant(self, name: str, quotas: Mapping[str, int]) -> "Tenant":
+        """A new tenant with quotas, for an admin of the platform; close what it gives."""
+        made = (await self.execute(_TENANT, {"name": name}))["createTenant"]
+        await self.execute(_QUOTAS, {"tenant": name, "quotas": quotas})
+        return Tenant(made["tenant"]["id"], name, Driver(self._urls, made["issued"]["key"]))
+
+    async def publish(self, work: Work, target: str) -> None:
+        """The app, the actions and the workflow of `work`."""
+        app = {"name": work.name, "baseUrl": target + work.base, "auth": {"kind": "NONE"}}
+        await self.execute(_APP, {"input": app})
+        for name in work.actions:
+            definition = {
+                "method": "POST",
+                "endpointTemplate": f"/{name}",
+                "approvalClass": "A",
+                "idempotency": {"mode": "KEY"},
+            }
+            await self.execute(_ACTION, {"app": work.name, "name": name, "definition": definition})
+        await self.execute(_PUBLISH, {"document": work.document})
+
+    async def start(self, workflow: str, given: Mapping[str, Any]) -> str:
+        """Start one run; its id."""
+        found = await self.execute(_START, {"workflow": workflow, "input": given})
+        return str(found["startRun"]["id"])
+
+    async def start_many(self, workflow: str, given: Sequence[Mapping[str, Any]]) -> None:
+        """Start a run with each input, by `BULK` in a request, one request after the other. `Unavailable` where one of
+        them was refused."""
+        for begin in range(0, len(given), BULK):
+            items = [{"workflow": workflow, "input": each} for each in given[begin : begin + BULK]]
+            started = (await self.execute(_START_MANY, {"items": items}))["startRuns"]["items"]
+            refused = [each for each in started if each["__typename"] != "Run"]
+            if refused:
+                raise Unavailable(f"{len(refused)} starts were refused: {refused[0]['message']}")
+
+
+class Tenant:
+    """A tenant of the measured deployment, and what acts for it."""
+
+    def __init__(self, tenant_id: str, name: str, driver: Driver) -> None:
+        self.id, self.name, self.driver = tenant_id, name, driver

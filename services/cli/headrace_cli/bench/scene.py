@@ -1,0 +1,200 @@
+"""One scenario's stage: a deployment, a driver, and what is measured on it."""
+
+import asyncio
+import contextlib
+import platform
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import psutil
+
+from headrace_cli.bench.deployment import Deployment, Layout, deployed
+from headrace_cli.bench.driver import Driver, Tenant
+from headrace_cli.bench.meter import DRIVER, Meter, Usage
+from headrace_cli.bench.percentiles import percentile
+from headrace_cli.bench.report import Check, Latency, Machine, Phase
+from headrace_cli.bench.servers import Servers, depths
+from headrace_cli.bench.truth import Truth
+from headrace_cli.bench.watch import Watch
+from headrace_cli.bench.work import Work
+from headrace_cli.dev.supervisor import Announce
+
+# Groups that are not Headrace's, nor what it stands on: their CPU is no part of a run's total.
+OUTSIDE = frozenset({"target", DRIVER})
+WARM_RUNS = 50
+_QUOTAS = {"runsInFlight": 100_000}
+
+
+@dataclass(slots=True)
+class Measured:
+    """A phase while it goes on: say in `count` how much was done."""
+
+    count: int = 0
+    unit: str = "run"
+    latency: Latency | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a scenario plays on. `phases` and `checks` collect what comes of it."""
+
+    servers: Servers
+    deployment: Deployment
+    platform: Driver
+    db: asyncpg.Connection
+    meter: Meter
+    watch: Watch
+    truth: Truth
+    tell: Callable[[str], None]
+    phases: list[Phase] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    async def tenant(self, name: str) -> Tenant:
+        """A tenant whose quotas are no hindrance."""
+        made = await self.platform.tenant(name, _QUOTAS)
+        await self._stack.enter_async_context(made.driver)
+        return made
+
+    async def prepared(self, tenant: Tenant, work: Work, warm: int = WARM_RUNS) -> None:
+        """Publish `work`, and run it a few times, which also tells what a run of it writes to the log."""
+        await tenant.driver.publish(work, self.deployment.target)
+        if warm:
+            before = await self.truth.records()
+            await self.run_all([tenant], work, warm)
+            self.checks.append(await self.truth.learn_records(work, warm, before))
+
+    async def run_all(self, tenants: Sequence[Tenant], work: Work, runs: int) -> datetime:
+        """Start so many runs in bulk, alike for each tenant, and wait for their ends; when the first one began."""
+        since = await self.now()
+        share, more = divmod(runs, len(tenants))
+        for number, tenant in enumerate(tenants):
+            own = share + (number < more)
+            await tenant.driver.start_many(work.name, [work.given] * own)
+            self.truth.ran(work, own)
+        await self.watch.all_ended(ids(tenants), since)
+        return since
+
+    async def burst(self, tenants: Sequence[Tenant], work: Work, runs: int, name: str = "burst") -> None:
+        """A phase of so many runs, started in bulk: from the first start to the last end."""
+        async with self.measured(name) as phase:
+            since = await self.run_all(tenants, work, runs)
+            phase.count = runs
+        self._amend(latency=await self.watch.latency(ids(tenants), since))
+
+    async def one_at_a_time(self, tenant: Tenant, work: Work, runs: int, name: str = "one at a time") -> None:
+        """A phase of so many runs, each from the call of GraphQL to its end, seen in Postgres, before the next."""
+        clock = asyncio.get_running_loop().time
+        took = []
+        async with self.measured(name) as phase:
+            for _ in range(runs):
+                began = clock()
+                await self.watch.ended(await tenant.driver.start(work.name, work.given))
+                took.append(clock() - began)
+            phase.count, phase.latency = runs, latency_of(took)
+        self.truth.ran(work, runs)
+
+    @contextlib.asynccontextmanager
+    async def measured(self, name: str) -> AsyncIterator[Measured]:
+        """A phase: what is done inside, by the clock and by what it used."""
+        self.tell(f"  {name} ...")
+        clock = asyncio.get_running_loop().time
+        phase = Measured()
+        async with self.meter.watching() as usage:
+            began = clock()
+            yield phase
+            seconds = clock() - began
+        self.phases.append(_phase(name, phase, seconds, usage))
+
+    async def now(self) -> datetime:
+        """The time by which runs' ids are made."""
+        await asyncio.sleep(0.002)  # ids of the same millisecond are in no order
+        return datetime.now(UTC)
+
+    async def settled(self) -> list[Check]:
+        """All independent counts, and whether every service is still the process that was started."""
+        ended = Check(name="services that ended", expected=0, found=len(self.deployment.ended()))
+        return [*self.checks, *await self.truth.checks(), ended]
+
+    def _amend(self, **changes: object) -> None:
+        self.phases[-1] = self.phases[-1].model_copy(update=changes)
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    servers: Servers,
+    layout: Layout,
+    folder: Path,
+    seconds: float,
+    announce: Announce,
+    tell: Callable[[str], None],
+) -> AsyncIterator[Scene]:
+    """A stage; nothing of it is left afterwards. `seconds` bounds each wait for runs to end."""
+    async with contextlib.AsyncExitStack() as stack:
+        deployment = await stack.enter_async_context(deployed(servers, layout, folder, announce))
+        db = await asyncpg.connect(servers.database_url)
+        stack.push_async_callback(db.close)
+        ask = await stack.enter_async_context(depths(servers))
+        driver = await stack.enter_async_context(Driver(deployment.urls, deployment.key))
+        own = await stack.enter_async_context(contextlib.AsyncExitStack())
+        meter = Meter({**deployment.pids, **servers.pids}, ask)
+        truth = Truth(servers, db, deployment.target, datetime.now(UTC))
+        watch = Watch(db, seconds)
+        yield Scene(servers, deployment, driver, db, meter, watch, truth, tell, _stack=own)
+
+
+def machine() -> Machine:
+    """The machine that this is."""
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        cpus=psutil.cpu_count() or 1,
+        memory_mb=psutil.virtual_memory().total // 2**20,
+        load=round(psutil.getloadavg()[0], 2),
+    )
+
+
+def ids(tenants: Sequence[Tenant]) -> list[UUID]:
+    return [UUID(tenant.id) for tenant in tenants]
+
+
+def latency_of(seconds: Sequence[float]) -> Latency:
+    """Of a sample in seconds."""
+    p50, p95, p99 = (round(percentile(seconds, p) * 1000, 1) for p in (50, 95, 99))
+    return Latency(count=len(seconds), p50=p50, p95=p95, p99=p99)
+
+
+def by_kind(values: Mapping[str, float]) -> dict[str, float]:
+    """Values of `runner-1`, `runner-2` and so on together."""
+    summed: dict[str, float] = {}
+    for name, value in values.items():
+        kind = name.rstrip("0123456789").removesuffix("-")
+        summed[kind] = summed.get(kind, 0.0) + value
+    return summed
+
+
+def _phase(name: str, phase: Measured, seconds: float, usage: Usage) -> Phase:
+    each = phase.count or 1
+    cpu = {kind: used / each * 1000 for kind, used in by_kind(usage.cpu).items()}
+    cpu["total"] = sum(used for kind, used in cpu.items() if kind not in OUTSIDE)
+    return Phase(
+        name=name,
+        unit=phase.unit,
+        count=phase.count,
+        seconds=round(seconds, 3),
+        per_second=round(phase.count / seconds, 1),
+        latency=phase.latency,
+        cpu_ms={kind: round(value, 3) for kind, value in cpu.items()},
+        peak_memory_mb={group: round(value, 1) for group, value in usage.memory.items()},
+        peak_depth=usage.depth,
+        figures={key: round(value, 3) for key, value in phase.figures.items()},
+    )
+
+
+Play = Callable[[Scene, Mapping[str, int]], Awaitable[None]]
+"""What a scenario does on a stage, with its sizes."""

@@ -1,0 +1,108 @@
+"""What the bench makes of its measurements: percentiles, medians, comparisons, sizes."""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from headrace.errors import InvalidInput
+from headrace_cli.bench.compare import differences, read
+from headrace_cli.bench.medians import median_of
+from headrace_cli.bench.meter import DRIVER, Meter
+from headrace_cli.bench.percentiles import percentile
+from headrace_cli.bench.report import Check, Machine, Phase, Report, Shape
+from headrace_cli.bench.scenarios import SCENARIOS
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def report(scenario: str = "chain3", rate: float = 100.0, found: int = 10) -> Report:
+    return Report(
+        scenario=scenario,
+        profile="embedded",
+        at="2026-11-01T00:00:00+00:00",
+        machine=Machine(system="Linux", python="3.11", cpus=2, memory_mb=1, load=0.0),
+        shape=Shape(control_planes=1, runners=1, reporters=1, settings={}),
+        sizes={"runs": 10},
+        cold_start_seconds={"runner-1": 1.0},
+        phases=(Phase(name="burst", count=10, seconds=10 / rate, per_second=rate, cpu_ms={"runner": 1.0}),),
+        checks=(Check(name="runs", expected=10, found=found),),
+    )
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=50), st.sampled_from(range(1, 100)))
+def test_percentiles_are_those_of_the_standard_library(sample: list[float], p: int) -> None:
+    cuts = statistics.quantiles(sample, n=100, method="inclusive")
+    assert percentile(sample, p) == pytest.approx(cuts[p - 1])
+
+
+def test_the_ends_of_a_sample_are_its_least_and_its_greatest() -> None:
+    assert (percentile([3, 1, 2], 0), percentile([3, 1, 2], 100), percentile([7], 95)) == (1, 3, 7)
+
+
+def test_of_several_reports_each_figure_is_the_median() -> None:
+    merged = median_of([report(rate=100), report(rate=300), report(rate=150)])
+    assert (merged.repeats, merged.phases[0].per_second, merged.phases[0].count) == (3, 150, 10)
+
+
+def test_a_count_that_was_wrong_once_is_wrong_in_the_medians() -> None:
+    assert median_of([report(), report(found=9), report()]).wrong == ["runs: 9, not 10"]
+
+
+def test_two_reports_are_compared_figure_by_figure() -> None:
+    found = {d.place: d.ratio for d in differences(report(rate=100), report(rate=150))}
+    assert found == {
+        "burst: runs a second": 1.5,
+        "burst: CPU of runner, ms": 1.0,
+        "cold start: runner-1, s": 1.0,
+    }
+
+
+def test_different_scenarios_are_not_compared() -> None:
+    with pytest.raises(InvalidInput, match="different scenarios"):
+        differences(report(), report("slow"))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "headrace.bench/2"}'])
+def test_what_is_no_report_is_named_with_a_mend(tmp_path: Path, text: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        read(tmp_path / "report.json")
+    assert str(tmp_path / "report.json") in caught.value.problems[0].message
+    assert caught.value.problems[0].mend
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(report().model_dump_json(by_alias=True))
+    assert read(tmp_path / "report.json") == report()
+
+
+def test_sizes_are_scaled_and_runs_may_be_given() -> None:
+    chain3 = next(scenario for scenario in SCENARIOS if scenario.name == "chain3")
+    assert chain3.scaled(0.01, None) == {"runs": 50, "singles": 3}
+    assert chain3.scaled(0.00001, 7) == {"runs": 7, "singles": 1}
+
+
+async def test_the_cpu_of_children_counts_while_they_live_and_when_they_have_ended() -> None:
+    burn = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    run = f"subprocess.run([sys.executable, '-c', {burn!r}])"
+    code = f"import subprocess, sys\n{run}\nprint('done', flush=True)\ninput()"
+
+    async def depths() -> dict[str, int]:
+        return {"jobs": 3}
+
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as leader:
+        meter = Meter({"group": leader.pid}, depths)
+        async with meter.watching() as usage:
+            assert leader.stdout is not None
+            await asyncio.to_thread(leader.stdout.readline)
+        leader.communicate(b"\n")
+    assert usage.cpu["group"] >= 0.2
+    assert usage.cpu[DRIVER] < os.times().user + os.times().system
+    assert usage.memory["group"] > 1
+    assert usage.depth == {"jobs": 3}
