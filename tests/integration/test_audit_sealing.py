@@ -131,7 +131,7 @@ async def test_a_sealer_killed_half_way_loses_and_doubles_nothing(
     await audit.act(tenant, *(f"app/{n}" for n in range(12)))
     monkeypatch.setattr(sealing, "RECORDS", 5)
     passes = 0
-    whole = sealing._columns
+    whole = sealing.columns
 
     def columns(sealed: Any) -> Any:
         nonlocal passes
@@ -140,7 +140,7 @@ async def test_a_sealer_killed_half_way_loses_and_doubles_nothing(
             raise Killed  # taken from the inbox, and not yet in the chain
         return whole(sealed)
 
-    monkeypatch.setattr(sealing, "_columns", columns)
+    monkeypatch.setattr(sealing, "columns", columns)
     with pytest.raises(Killed):
         await audit.sealer.seal_all()
     assert (await audit.waiting(), len(await audit.entries(tenant))) == (7, 5)
@@ -269,7 +269,7 @@ async def test_what_somebody_did_to_the_log_is_found_and_named(audit: Audit) -> 
     await audit.sealer.seal_all()
     whole = verified(await audit.entries(tenant))
     assert (whole.finding, whole.seq) == (None, 6)
-    await audit.admin.execute("ALTER TABLE audit_log DISABLE TRIGGER keep_audit")
+    await audit.admin.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
     await audit.admin.execute("ALTER TABLE audit_log DROP CONSTRAINT audit_log_tenant_id_previous_key")
     for statements, seq, misfit in _TAMPERING:
         undone = audit.admin.transaction()

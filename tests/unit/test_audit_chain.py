@@ -142,3 +142,38 @@ def test_what_is_no_entry_is_said_to_be_none(broken: Any) -> None:
     links = {"previous": bytes(32).hex(), "hash": bytes(32).hex()}
     given = {**links, **broken} if isinstance(broken, dict) else broken
     assert found([given]) == (None, Misfit.MALFORMED)
+
+
+def pruned(up_to: int, **changes: Any) -> list[dict[str, Any]]:
+    """What is left of a chain of nine; its eighth record says up to where it was pruned."""
+    entries = chain(9)
+    said = {"action": "audit.prune", "actorKind": "SERVICE"}
+    detail = {"seq": up_to, "hash": entries[up_to - 1]["hash"]}
+    return rehashed(entries, 7, **{**said, "detail": detail, **changes})[up_to:]
+
+
+def test_a_pruned_chain_proves_itself_from_there_on() -> None:
+    verdict = verify(pruned(3))
+    assert (verdict.finding, verdict.records, verdict.seq) == (None, 6, 9)
+    assert verdict.unanchored == 6
+    left = pruned(3)
+    del left[2]
+    assert found(left) == (6, Misfit.MISSING)
+    assert found([*left[1:2], left[0], *left[2:]])[1] is Misfit.REORDERED
+
+
+def test_what_no_record_of_a_pruning_stands_for_is_missing() -> None:
+    other = {"seq": 3, "hash": "11" * 32}
+    assert found(chain(9)[3:]) == (1, Misfit.MISSING)
+    assert found(pruned(3)[1:]) == (1, Misfit.MISSING)  # one more was taken than it says
+    assert found(pruned(3, detail=other)) == (1, Misfit.MISSING)
+    assert found(pruned(3, detail={"seq": "3"})) == (1, Misfit.MISSING)
+    assert found(pruned(3, actorKind="API_KEY")) == (1, Misfit.MISSING)
+
+
+def test_an_anchor_behind_the_pruning_vouches_for_what_comes_after_it() -> None:
+    left = pruned(3)
+    verdict = verify(left, {6: bytes.fromhex(left[2]["hash"])})
+    assert (verdict.finding, verdict.unanchored) == (None, 3)
+    # One from before it says nothing about what is left; who keeps the export of then has it there.
+    assert verify(left, {2: bytes(32)}).unanchored == 6

@@ -14,6 +14,8 @@ import orjson
 from headrace.json_types import Json, JsonObject
 
 FORMAT = 1
+# The action of the record that says up to which place, `seq`, of which `hash`, the chain was pruned.
+PRUNE = "audit.prune"
 GENESIS = bytes(32)
 _CONTEXT = b"headrace audit\0"
 # What stands in an entry of the chain beside the record that is hashed.
@@ -69,12 +71,14 @@ class _Entry:
     previous: bytes
     hash: bytes
     computed: bytes
+    pruned: tuple[int, bytes] | None  # up to where, as a record of a pruning has it
 
 
 class ChainCheck:
     """Takes the entries of one chain in order, and says in the end what is wrong.
 
-    `anchors` are hashes by place that were kept elsewhere. A chain begins at 1, or right behind an anchor.
+    `anchors` are hashes by place that were kept elsewhere. A chain begins at 1, right behind an anchor, or right behind
+    what was pruned: then a record in it says so.
     """
 
     def __init__(self, anchors: Mapping[int, bytes] | None = None) -> None:
@@ -83,6 +87,9 @@ class ChainCheck:
         self._seq, self._head = 0, GENESIS
         self._tenant: Json = None
         self._finding: Finding | None = None
+        # What it begins behind, and no anchor vouches for: until a record says that it was pruned up to there.
+        self._gone: tuple[int, bytes] | None = None
+        self._begins_behind = 0
 
     def add(self, entry: Json) -> None:
         self._records += 1
@@ -96,22 +103,33 @@ class ChainCheck:
             return
         if self._records == 1:
             self._tenant = read.tenant
-            if (before := read.seq - 1) in self._anchors:
+            before = read.seq - 1
+            self._begins_behind = before
+            if before in self._anchors:
                 self._seq, self._head = before, self._anchors[before]
+            elif before:
+                self._seq, self._head = self._gone = before, read.previous
         self._finding = self._misfit(read)
         if self._finding is None:
             self._seq, self._head = read.seq, read.hash
+            if read.pruned is not None and read.pruned == self._gone:
+                self._gone = None
 
     def verdict(self) -> Verdict:
         """To be asked when all entries have been given."""
         finding = self._finding
+        if finding is None and self._gone is not None:
+            before = self._gone[0]
+            gap = "record 1 is" if before == 1 else f"records 1 to {before} are"
+            words = f"{gap} missing, and no record says that they were pruned"
+            finding = Finding(1, Misfit.MISSING, words)
         last = max(self._anchors, default=0)
         if finding is None and last > self._seq:
             words = (
                 f"the chain ends at record {self._seq}, and record {last} was anchored: its end was cut off"
             )
             finding = Finding(self._seq + 1, Misfit.CUT_OFF, words)
-        beyond = max(self._seq - last, 0) if self._anchors else self._records
+        beyond = max(self._seq - max(last, self._begins_behind), 0) if self._anchors else self._records
         return Verdict(self._records, self._seq, self._head, beyond, finding)
 
     def _misfit(self, read: _Entry) -> Finding | None:
@@ -125,6 +143,9 @@ class ChainCheck:
         if seq > expected:
             gap = f"record {expected} is" if seq == expected + 1 else f"records {expected} to {seq - 1} are"
             return Finding(expected, Misfit.MISSING, f"{gap} missing")
+        if seq <= self._begins_behind:
+            words = f"record {seq} is not in its place: others come before it"
+            return Finding(seq, Misfit.REORDERED, words)
         if seq < expected:
             return Finding(seq, Misfit.REORDERED, f"record {seq} comes again, behind record {self._seq}")
         if read.previous != self._head:
@@ -150,7 +171,15 @@ def _read(entry: Json) -> _Entry | None:
     if type(seq) is not int or seq < 1 or previous is None or own is None:
         return None
     record = {name: value for name, value in entry.items() if name not in _LINKS}
-    return _Entry(seq, entry.get("tenantId"), previous, own, link(previous, record))
+    return _Entry(seq, entry.get("tenantId"), previous, own, link(previous, record), _pruned(entry))
+
+
+def _pruned(entry: JsonObject) -> tuple[int, bytes] | None:
+    detail = entry.get("detail")
+    if entry.get("action") != PRUNE or entry.get("actorKind") != "SERVICE" or not isinstance(detail, dict):
+        return None
+    seq, last = detail.get("seq"), _bytes(detail.get("hash"))
+    return (seq, last) if type(seq) is int and last is not None else None
 
 
 def _bytes(value: Json) -> bytes | None:

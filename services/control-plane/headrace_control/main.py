@@ -18,6 +18,7 @@ from headrace.process import configure_logging, opening, read_settings, run, unt
 from prometheus_client import CollectorRegistry
 
 from headrace_control.app import create_app
+from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import compose
 from headrace_control.dispatch.backlog import Backlog
@@ -63,7 +64,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             max_size=settings.pool_size,
             idle_in_transaction_session_timeout=_STALLED,
         )
-        audit_pool = await open_pool(settings.database_url, AUDIT, max_size=1)
+        audit_pool = await open_pool(settings.database_url, AUDIT, max_size=2)
     with opening("bus_url"):
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
@@ -91,6 +92,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     )
     calls = Calls(worker_pool, composed.approvals)
     internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions, calls, composed.refusals)
+    pruning = [Pruning(audit_pool, kept).run()] if (kept := settings.audit_retention) else []
     servers = [
         http_server(
             public,
@@ -119,7 +121,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             Sealer(audit_pool, registry).run(),
             composed.refused_logins.tally.run(),
             composed.refusals.run(),
-            keep_up(worker_pool, store),
+            keep_up(worker_pool, store, settings.start_keys_kept),
+            *pruning,
             count_stored(worker_pool),
             *(server.serve() for server in servers),
         )

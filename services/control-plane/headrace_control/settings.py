@@ -74,6 +74,8 @@ class ControlPlaneSettings(HttpSettings):
     lease_seconds: float = Field(default=10, gt=0)
     unclaimed_after_seconds: float = Field(default=60, gt=0)
     log_retention_days: float = Field(default=30, gt=0)
+    audit_retention_days: float | None = Field(default=None, ge=1)
+    start_key_days: float = Field(default=30, ge=1)
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
     oidc_client_secret: SecretStr | None = None
@@ -100,6 +102,15 @@ class ControlPlaneSettings(HttpSettings):
     @property
     def log_retention(self) -> timedelta:
         return timedelta(days=self.log_retention_days)
+
+    @property
+    def audit_retention(self) -> timedelta | None:
+        """How long the audit's records are kept; None: for good."""
+        return None if self.audit_retention_days is None else timedelta(days=self.audit_retention_days)
+
+    @property
+    def start_keys_kept(self) -> timedelta:
+        return timedelta(days=self.start_key_days)
 
     @property
     def oidc(self) -> OidcClient | None:

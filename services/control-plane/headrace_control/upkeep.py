@@ -1,7 +1,7 @@
-"""Upkeep: partitions for the months to come, and log records past their time."""
+"""Upkeep: partitions for the months to come, and what is past its time."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
@@ -9,18 +9,21 @@ from headrace.errors import Unavailable
 from headrace.logstore.port import LogStore
 from headrace.postgres.pool import Pool, transaction
 
+from headrace_control.expiry.expire import expire
+
 _log = structlog.get_logger(__name__)
 
 PERIOD_SECONDS = 3600.0
 MONTHS_AHEAD = 3
 
 
-async def keep_up(pool: Pool, store: LogStore) -> None:
+async def keep_up(pool: Pool, store: LogStore, start_keys_kept: timedelta) -> None:
     """Work until cancelled, once an hour; what fails now is done an hour later."""
     while True:
         try:
             async with transaction(pool) as db:
                 await db.execute("SELECT headrace_ensure_partitions($1)", MONTHS_AHEAD)
+            await expire(pool, start_keys_kept)
             while await store.purge(datetime.now(UTC)):
                 pass
         except (Unavailable, asyncpg.PostgresError) as error:

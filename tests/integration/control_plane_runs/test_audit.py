@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from headrace.postgres.pool import AUDIT, open_pool
 from headrace_cli.main import app
+from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.graphql.fields import action_of
 from headrace_control.tenants.service import bootstrap
@@ -222,7 +224,7 @@ async def test_the_chain_is_exported_verified_and_anchored_by_command(
     Path(file).write_bytes(b"".join([*lines[:7], *lines[8:]]))
     found = await headrace(acme, "audit", "verify", "--file", file, code=1)
     assert (found["verdict"]["finding"]["seq"], found["verdict"]["finding"]["misfit"]) == (8, "MISSING")
-    await admin.execute("ALTER TABLE audit_log DISABLE TRIGGER keep_audit")
+    await admin.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
     await admin.execute("UPDATE audit_log SET actor_name = 'somebody else' WHERE seq = 5")
     found = await headrace(acme, "audit", "verify", code=1)
     assert found["error"]["message"].startswith("CHANGED: record 5 was changed")
@@ -249,3 +251,20 @@ def invoke(client: Client, *words: str) -> str:
 def test_actions_are_named_by_their_mutations() -> None:
     assert action_of("createApiKey") == "api_key.create"
     assert action_of("startRuns") == action_of("startRun") == "run.start"
+
+
+async def test_a_pruned_chain_is_verified_by_command(
+    acme: Client, sealer: Sealer, admin: asyncpg.Connection, database: str
+) -> None:
+    for n in range(3):
+        await mutate(acme, "setSecret", {"name": f"old{n}", "value": "a long value"})
+    await admin.execute("UPDATE audit_inbox SET at = at - interval '100 days'")
+    await sealer.seal_all()
+    await mutate(acme, "setSecret", {"name": "new", "value": "a long value"})
+    await sealer.seal_all()
+    async with await open_pool(database, AUDIT) as pool:
+        await Pruning(pool, timedelta(days=90)).prune_all()
+    verdict = await headrace(acme, "audit", "verify")
+    assert (verdict["finding"], verdict["records"]) == (None, 2)
+    (said,) = await records(acme, sealer, action="audit.prune")
+    assert int(said["detail"]["seq"]) == verdict["seq"] - 2

@@ -74,3 +74,29 @@ SELECT seq, hash, at FROM audit_log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT
 
 -- name: record_refused_logins
 SELECT headrace_record_refused_logins($1, $2, $3, $4, $5, $6)
+
+-- name: no_sealer_meanwhile
+SELECT pg_advisory_xact_lock(hashtext('headrace_audit_sealer'))
+
+-- name: next_tenant
+SELECT tenant_id FROM audit_log WHERE tenant_id > $1 ORDER BY tenant_id LIMIT 1
+
+-- name: prunable
+-- The last of the first $3 records before which all are older than $2, and the first; none unless the first is older by
+-- another day, so that a chain is not pruned for each record that comes of age.
+WITH oldest AS (
+    SELECT seq, at, hash FROM audit_log WHERE tenant_id = $1 ORDER BY seq LIMIT $3
+),
+first AS (SELECT seq, at FROM oldest ORDER BY seq LIMIT 1)
+SELECT last.seq, last.hash, first.seq AS first, headrace_now() AS now
+FROM first
+CROSS JOIN LATERAL (
+    SELECT o.seq, o.hash FROM oldest o
+    WHERE o.seq < coalesce((SELECT min(b.seq) FROM oldest b WHERE b.at >= headrace_now() - $2::interval), o.seq + 1)
+    ORDER BY o.seq DESC
+    LIMIT 1
+) last
+WHERE first.at < headrace_now() - $2::interval - interval '1 day'
+
+-- name: prune
+SELECT headrace_prune_audit($1, $2)

@@ -70,7 +70,7 @@ class Sealer:
             # Read under the lock, in a statement after the one that took it.
             heads = {row["tenant_id"]: row for row in await db.fetch(_sql.heads, tenants)}
             sealed = _chained(await db.fetch(_sql.take, tenants, RECORDS // len(tenants)), heads)
-            await db.execute(_sql.seal, *_columns(sealed))
+            await db.execute(_sql.seal, *columns(sealed))
         return len(sealed), tenants[-1]
 
     async def _measure(self) -> None:
@@ -94,7 +94,8 @@ def _chained(rows: Sequence[Any], heads: dict[UUID, Any]) -> list[Sealed]:
     return chained
 
 
-def _columns(sealed: Sequence[Sealed]) -> list[list[Any]]:
+def columns(sealed: Sequence[Sealed]) -> list[list[Any]]:
+    """What the statement `seal` takes."""
     records: list[AuditRecord] = [one.record for one in sealed]
     names = (
         "tenant_id",

@@ -289,4 +289,7 @@ async def _insert(
             answers[one.wish.n] = one.run
     # Someone else's start with the same key was committed in between, or stands earlier in this batch.
     await _answer_known_keys(db, tenant_id, [one.wish for one in new if one.run.id not in begun], answers)
+    for one in new:
+        # Its key came of age, and was forgotten, between the two statements.
+        answers.setdefault(one.wish.n, Conflict("the idempotency key has just expired: start again"))
     return begun

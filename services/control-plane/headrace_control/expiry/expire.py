@@ -1,0 +1,30 @@
+"""Forgets what nobody can use any more."""
+
+from datetime import timedelta
+
+from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.queries import load
+
+_sql = load("headrace_control.expiry")
+
+# Rows that go in one transaction.
+MOST = 1_000
+# Tokens of approvals are kept so long behind their time: the audit has who approved what for as long as it is kept.
+TOKENS_KEPT = timedelta(days=30)
+
+
+async def expire(pool: Pool, start_keys_kept: timedelta) -> int:
+    """How many rows went. `pool` is of the role headrace_worker.
+
+    Nothing goes of a run that has not ended: its start key still answers it, and a redeemed token still allows the
+    attempts of its call.
+    """
+    gone = 0
+    for statement, kept in ((_sql.expire_start_keys, start_keys_kept), (_sql.expire_tokens, TOKENS_KEPT)):
+        while True:
+            async with transaction(pool) as db:
+                went = len(await db.fetch(statement, kept, MOST))
+            gone += went
+            if went < MOST:
+                break
+    return gone

@@ -1,0 +1,26 @@
+-- name: expire_start_keys
+-- Of all tenants, oldest first.
+DELETE FROM start_keys d
+USING (
+    SELECT k.tenant_id, k.key FROM start_keys k
+    WHERE k.created_at < headrace_now() - $1::interval
+      AND NOT EXISTS (
+          SELECT 1 FROM runs r WHERE r.tenant_id = k.tenant_id AND r.id = k.run_id AND r.finished_at IS NULL)
+    ORDER BY k.created_at
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.key = old.key
+RETURNING d.tenant_id
+
+-- name: expire_tokens
+DELETE FROM approval_tokens d
+USING (
+    SELECT t.tenant_id, t.nonce FROM approval_tokens t
+    WHERE t.expires_at < headrace_now() - $1::interval
+      AND NOT EXISTS (
+          SELECT 1 FROM runs r WHERE r.tenant_id = t.tenant_id AND r.id = t.run_id AND r.finished_at IS NULL)
+    ORDER BY t.expires_at
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.nonce = old.nonce
+RETURNING d.tenant_id
