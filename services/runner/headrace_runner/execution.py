@@ -10,6 +10,7 @@ from headrace.redaction import truncate
 from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.keys import Part
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
+from headrace.workflow.undo import unanswered
 
 from headrace_runner.gate import Ask, Later, Passed
 from headrace_runner.history import RunHistory
@@ -139,9 +140,12 @@ class StepExecution:
         return False
 
     def _blocked(self, seconds: float) -> None:
-        """The row begins after a while, without an attempt being used up."""
+        """The row begins after a while, without an attempt being used up. That nobody answered the attempt before is
+        told on: rule turn_after_answers asks for it."""
         until = self._run.parts.clock.now() + timedelta(seconds=seconds)
         wait: JsonObject = {"kind": WaitKind.BLOCKED, "until": until.isoformat()}
+        if unanswered(self._run.history.state.step(self._key)):
+            wait["unanswered"] = True
         self._run.history.emit(EventKind.WAITING, self._key, {"wait": wait})
 
     async def _announce(self, prepared: Prepared) -> bool:

@@ -2,12 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from headrace.workflow.document import Step
+from headrace.workflow.commands import Compensate
+from headrace.workflow.decide import decide
+from headrace.workflow.document import Compensation, Step
 from headrace.workflow.state import Failure, StepState, StepStatus
 from headrace_runner.retry import retries_of
-from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, Succeeded
+from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContext, Succeeded
 
 from tests.unit.runner.test_engine import Scripted, again_after, giving, run_of, told
 
@@ -84,3 +88,29 @@ async def test_what_is_left_of_a_budget_is_kept_up_as_retries_are_granted(budget
     async with run_of(Step("a", "x"), Step("b", "x"), x=handler) as run:
         await run.to_its_end()
     assert left == ([None] * 5 if budget is None else [max(budget - used, 0) for used in (0, 1, 2, 3, 3)])
+
+
+@pytest.mark.parametrize(("code", "unanswered"), [("TIMEOUT", True), ("HTTP_503", None)])
+async def test_a_call_that_nobody_answered_is_asked_again_however_it_is_put_off(
+    code: str, unanswered: bool | None
+) -> None:
+    """Put off by a limit, twice; canceled meanwhile: what may have been done is found out, and then undone."""
+    lost = Failed(Failure(code, "late"), next_delay=lambda _: 0)
+    handler = Blocked(giving(lost), refusals=[])
+    step = Step("a", "x", compensate=Compensation("a/b"))
+    async with run_of(step, x=handler) as run:
+        admitted = handler.attempt
+
+        async def attempt(context: StepContext, prepared: Prepared) -> Outcome:
+            handler._refusals.append(600)
+            return await admitted(context, prepared)
+
+        handler.attempt = attempt  # type: ignore[method-assign]
+        events = await run.to_its_end()
+        assert told(events) == ["started a", "attempted a", "waiting a", "parked"]
+        waiting: Any = events[2][2]
+        assert waiting["wait"].get("unanswered") is unanswered
+        state = run.engine.history.state
+    later = replace(state, cancel=True)
+    (turn,) = decide(run.engine.run.graph, later, datetime.now(UTC))
+    assert isinstance(turn, Compensate) == bool(unanswered)

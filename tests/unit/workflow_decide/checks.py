@@ -192,10 +192,10 @@ class _Check:
         if name.part is Part.UNDO:
             self._undo(name.work)
             return
-        assert self.state.undoing is None or name.part is Part.PROBE
-        if self.ending and name.part is None:
+        undoing = self.state.undoing is not None
+        if (undoing or self.ending) and name.part is None:
             # What was begun and can be undone is asked again before it is undone; nothing else is begun.
-            assert row.status is StepStatus.RUNNING
+            assert row.status is StepStatus.RUNNING or (undoing and row.status is StepStatus.WAITING)
             assert key in self.undoable
         if name.part is Part.PROBE:
             assert seen.step(name.work).status is StepStatus.UNKNOWN

@@ -1,7 +1,7 @@
 """What must be true of a run that has ended."""
 
 from headrace.workflow.conditions import ConditionFailed
-from headrace.workflow.document import StepType
+from headrace.workflow.document import Ending, StepType
 from headrace.workflow.keys import read_key, undo_key
 from headrace.workflow.state import (
     ENDED_STEP,
@@ -14,6 +14,7 @@ from headrace.workflow.state import (
 )
 
 from tests.unit.workflow_decide.checks import undoable
+from tests.unit.workflow_decide.holder import LOST
 from tests.unit.workflow_decide.oracle import SETTLED, is_dealt_with, is_ready
 from tests.unit.workflow_decide.table import same_as
 from tests.unit.workflow_decide.world import World, undone_in_order
@@ -88,12 +89,17 @@ def _check_loops(world: World, state: RunState) -> None:
         well = (StepStatus.SUCCESS, StepStatus.COMPENSATED)
         assert results == [item.output if item.status in well else None for item in items]
         for n, result in enumerate(results):
-            assert result is None or (isinstance(result, dict) and result.get("row") == f"{key}[{n}]")
+            own = (f"{key}[{n}]", f"{key}[{n}].probe")
+            assert result is None or (isinstance(result, dict) and result.get("row") in own)
 
 
 def _check_undone(world: World, state: RunState) -> None:
     """A run that was compensated has undone all that was done, or says that it could not."""
     turned = any(event.kind is EventKind.COMPENSATING for event in world.partition)
+    to_undo = turned or (state.status is RunStatus.CANCELED and Ending.CANCEL in world.graph.compensate_on)
+    for key in state.steps if to_undo and world.table.undoes is None else ():
+        if undoable(world.graph, state, key):
+            _check_answered(world, key)
     if not turned and world.table.undoes is None:
         assert not any(read_key(key).part and key.endswith(".undo") for key in state.steps)
         return
@@ -106,10 +112,22 @@ def _check_undone(world: World, state: RunState) -> None:
             failed.append(key)
         if world.table.undoes is None:
             assert row.status is not StepStatus.UNKNOWN
-            about = [event for event in world.partition if event.step == key]
-            assert about[-1].kind is not EventKind.STARTED, f"{key} may have been done and is not undone"
     told = state.error is not None and state.error.code == "COMPENSATION_FAILED"
     assert told == bool(failed)
+
+
+def _check_answered(world: World, key: str) -> None:
+    """The last call of a step that can be undone was answered, however its next attempt was put off; or a person was
+    asked whether it may be made."""
+    about = [event for event in world.partition if event.step == key]
+    blocked = [e.kind is EventKind.WAITING and e.data["wait"]["kind"] == "BLOCKED" for e in about]
+    last = next(
+        (event for event, put_off in reversed(list(zip(about, blocked, strict=True))) if not put_off), None
+    )
+    if last is not None:
+        lost = last.kind is EventKind.ATTEMPTED and last.data.get("error") == LOST
+        assert last.kind is not EventKind.STARTED, f"{key} may have been done and is not undone"
+        assert not lost, f"{key} may have been done and is not undone"
 
 
 def _check_stable(world: World, state: RunState) -> None:

@@ -40,12 +40,14 @@ from headrace.workflow.state import (
     WaitKind,
     fold,
 )
+from headrace.workflow.undo import unanswered
 from headrace_runner.loops import collected
 from headrace_runner.rows import step_of
 
 T = TypeVar("T")
 
 ERROR = {"code": "E", "message": "it failed"}
+LOST = {"code": "TIMEOUT", "message": "nobody answered"}
 # The longest delay between two attempts for which a run is not parked, in seconds.
 _SHORT = 5
 
@@ -253,6 +255,8 @@ class Holder:
         calls = step.type == StepType.ACTION
         if calls and self.world.answer(*[False] * 7, True):
             wait = {"kind": WaitKind.BLOCKED, "until": self._after(self.world.answer(1_000, 30_000))}
+            if unanswered(self.state.step(row)):
+                wait["unanswered"] = True
             self.emit(EventKind.WAITING, row, {"wait": wait})
             self.running.pop(row, None)
             return
@@ -284,7 +288,7 @@ class Holder:
             case "SUCCESS" if step.repeat is not None and made["n"] <= 1:
                 self._next_round(row, step.repeat.every_ms / 1000, step.repeat.max)
             case "AGAIN" | "LATER":
-                data = {"attempt": self._attempt(row, "FAILED"), "error": ERROR}
+                data = {"attempt": self._attempt(row, "FAILED"), "error": self.world.answer(ERROR, LOST)}
                 seconds = 1 if outcome == "AGAIN" else self.world.answer(10, 50)
                 if self._later(row, seconds, data) and not self._stopping():
                     self._announce(row, step, {})

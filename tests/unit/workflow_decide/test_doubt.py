@@ -116,6 +116,11 @@ def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoin
     undoing = replace(state, status=RunStatus.COMPENSATING, undoing=turn.undoing)
     assert list(decide(graph, undoing, NOW)) == [Park(ParkReason.RETRY, later)]
     assert list(decide(graph, undoing, later)) == [Start("a")]
+    blocked = {"kind": WaitKind.BLOCKED, "unanswered": True}
+    put_off = replace(undoing, steps=HashTrieMap({"a": replace(lost, error=None, wait=blocked)}))
+    assert list(decide(graph, replace(put_off, undoing=None), NOW)) == [turn]
+    assert list(decide(graph, put_off, NOW)) == [Park(ParkReason.BLOCKED, later)]
+    assert list(decide(graph, put_off, later)) == [Start("a")]
     answered = replace(lost, error=Failure("HTTP_503", "busy"))
     plain = replace(state, steps=HashTrieMap({"a": answered}))
     assert [type(c).__name__ for c in decide(graph, plain, NOW)] == ["Cancel"]

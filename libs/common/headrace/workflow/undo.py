@@ -64,20 +64,37 @@ def undo(
 
 def waits_to_ask(row: StepState) -> bool:
     """Whether the row waits for another attempt at a call that may have been carried out: nobody answered the last."""
-    kind = (row.wait or {}).get("kind")
-    again = row.status is StepStatus.WAITING and kind in (WaitKind.RETRY, WaitKind.BLOCKED)
-    return again and row.error is not None and row.error.code in _NOT_ANSWERED
+    return row.status is StepStatus.WAITING and unanswered(row)
+
+
+def unanswered(row: StepState) -> bool:
+    """Whether a call of the row was begun, and nobody answered it. Whoever puts the next attempt off says so in
+    its wait, where nothing else tells of the attempt before."""
+    lost = row.error is not None and row.error.code in _NOT_ANSWERED
+    wait = row.wait or {}
+    match row.status:
+        case StepStatus.RUNNING:
+            return lost or row.error is None
+        case StepStatus.WAITING if wait.get("kind") == WaitKind.BLOCKED:
+            return wait.get("unanswered") is True
+        case StepStatus.WAITING:
+            return lost and wait.get("kind") == WaitKind.RETRY
+        case _:
+            return False
 
 
 def _ask_again(frontier: Frontier, state: RunState, now: datetime) -> Sequence[Command]:
-    """rule turn_after_answers, for calls whose next attempt was put off: it is made when it is due."""
+    """rule turn_after_answers, for calls whose next attempt was put off: it is made when it is due. One that a runner
+    began here, and did not live to hear the answer of, is made once more."""
     waits = Waits()
     commands: list[Command] = []
     for key in frontier.open:
         name, row = read_key(key), state.step(key)
-        if name.part is not None or not waits_to_ask(row) or not frontier.graph.undoable(name.step):
+        if name.part is not None or row.items is not None or not frontier.graph.undoable(name.step):
             continue
-        if again := over(key, row, state, now, waits):
+        if row.status is StepStatus.RUNNING:
+            commands.append(Start(key))
+        elif waits_to_ask(row) and (again := over(key, row, state, now, waits)):
             commands.append(again)
     if not commands and waits.reasons:
         return (Park(waits.reason, waits.wake),)
