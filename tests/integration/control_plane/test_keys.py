@@ -9,7 +9,8 @@ from headrace_control.auth.permissions import Permission
 from headrace_control.auth.roles import Role
 from headrace_control.settings import ControlPlaneSettings
 
-from tests.integration.control_plane.conftest import Client
+from tests.integration.control_plane.conftest import Client, new_tenant
+from tests.integration.control_plane.people import joined, remove
 
 CREATE = """
 mutation($name: String! = "k", $role: Role!, $permissions: [Permission!], $expiresAt: DateTime) {
@@ -88,3 +89,20 @@ class TestWithACap:
         assert [p["message"] for p in wrong["problems"]] == ["keys of this deployment last 30 days at most"]
         ends = datetime.fromisoformat((await create(admin, Role.VIEWER))["apiKey"]["expiresAt"])
         assert timedelta(days=29) < ends - datetime.now(UTC) <= timedelta(days=30, minutes=1)
+
+
+async def test_a_key_is_its_makers_if_that_is_a_member(admin: Client, platform: Client, owner: Pool) -> None:
+    member, session = await joined(owner, admin, "lee@example.com", Role.ADMIN)
+    mine = Client(admin.http, (await create(session, Role.ADMIN))["key"])
+    await create(mine, Role.VIEWER)
+    await create(admin, Role.VIEWER)
+    listed = (await admin("{ apiKeys { items { owner } } }"))["apiKeys"]["items"]
+    # Newest first: the admin's own, which is nobody's, as is the tenant's first.
+    assert [key["owner"] for key in listed] == [None, member, member, None]
+    # Another tenant's first key is not of who made the tenant.
+    _, operator = await joined(owner, platform, "op@example.com", Role.ADMIN)
+    theirs = await new_tenant(operator, "theirs")
+    assert (await theirs("{ apiKeys { items { owner } } }"))["apiKeys"]["items"] == [{"owner": None}]
+    # One who has left stays the owner of what was made.
+    await remove(admin, member)
+    assert (await mine("{ tenant { name } }"))["tenant"] == {"name": "acme"}

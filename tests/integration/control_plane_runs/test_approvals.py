@@ -133,6 +133,37 @@ async def test_who_started_the_run_may_be_kept_from_it(acme: Client, fleet: Flee
     assert (await decide(await key(acme, "ADMIN", "second"), run))["__typename"] == "Approval"
 
 
+async def test_a_person_is_one_with_all_keys_of_theirs(acme: Client, fleet: Fleet, database: str) -> None:
+    """Under the rule of two persons, and where the starter is kept out: whichever of them started, and published."""
+    async with await open_pool(database) as owner:
+        of = people.Client(acme.http, acme.key)
+        lee, kim = [
+            Client(acme.http, (await joined(owner, of, f"{name}@example.com", Role.ADMIN))[1].key)
+            for name in ("lee", "kim")
+        ]
+    lees = await key(lee, "ADMIN", "lee's")
+    lees_second = await key(lees, "ADMIN", "lee's second")
+    for starter in (lee, lees, lees_second):
+        for rule, words in (("notStarter", "who started"), ("twoPerson", "this approval takes two persons")):
+            run = await asked(starter, fleet, **{rule: True})
+            for again in (lee, lees, lees_second):
+                refused = await decide(again, run)
+                assert (refused["code"], refused["message"][: len(words)]) == ("FORBIDDEN", words)
+                assert not [
+                    o for o in (await approvals(again))["items"] if o["run"]["id"] == run and o["mayDecide"]
+                ]
+            assert (await decide(kim, run))["__typename"] == "Approval"
+    # Who published is kept out, too, by whichever key; who has no part in it is not, be it a key of nobody's.
+    await publish(lees_second, {**DOCUMENT, "workflow": "published-by-lee"})
+    run = await started(kim, workflow="published-by-lee", input={})
+    await fleet.claim(run)
+    await fleet.open_wait(run, "ok", "APPROVAL", None, twoPerson=True)
+    await fleet.park(run, "APPROVAL")
+    for one in (lee, lees, kim, await key(kim, "APPROVER", "kim's")):
+        assert (await decide(one, run))["code"] == "FORBIDDEN"
+    assert (await decide(acme, run))["__typename"] == "Approval"
+
+
 async def test_only_approvers_and_admins_decide(acme: Client, stranger: Client, fleet: Fleet) -> None:
     run = await asked(acme, fleet, roles=["operator"])
     for role in ("OPERATOR", "DESIGNER", "VIEWER"):

@@ -52,7 +52,9 @@ class Authenticator:
             return None
         actor = Actor(ActorKind.API_KEY, row["id"], row["name"])
         scope = scope_of(row["permissions"])
-        return Caller(row["tenant_id"], actor, Role(row["role"]), row["platform"], origin, scope)
+        return Caller(
+            row["tenant_id"], actor, Role(row["role"]), row["platform"], origin, scope, row["owner"]
+        )
 
     async def _by_session(self, digest: bytes, origin: Origin) -> Caller | None:
         async with transaction(self._pool) as db:

@@ -40,7 +40,7 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """An actor at work for a tenant. `platform`: the tenant's admins may create tenants. `scope` narrows what the role
-    allows; None: all of it."""
+    allows; None: all of it. `owner` is the member whose key acts; None of any other actor."""
 
     tenant_id: UUID
     actor: Actor
@@ -48,6 +48,12 @@ class Caller:
     platform: bool = False
     origin: Origin = field(default_factory=Origin, compare=False)
     scope: frozenset[Permission] | None = None
+    owner: UUID | None = None
+
+    @property
+    def person(self) -> UUID:
+        """Who answers for what is done: a member is one with all keys of theirs; any other key is one by itself."""
+        return self.owner or self.actor.id
 
     @property
     def permissions(self) -> frozenset[Permission]:

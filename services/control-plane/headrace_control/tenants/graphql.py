@@ -46,6 +46,9 @@ class ApiKeyType:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None = strawberry.field(description="To the minute.")
+    owner: strawberry.ID | None = strawberry.field(
+        description="The member who made it, or whose key did: under the rule of two persons they are one."
+    )
 
     @classmethod
     def of(cls, key: model.ApiKey) -> "ApiKeyType":
@@ -59,6 +62,7 @@ class ApiKeyType:
             expires_at=key.expires_at,
             revoked_at=key.revoked_at,
             last_used_at=key.last_used_at,
+            owner=strawberry.ID(str(key.owner)) if key.owner else None,
         )
 
 

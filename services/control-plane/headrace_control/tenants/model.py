@@ -19,7 +19,8 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key after it was shown: everything but the key. `scope` narrows the role; None: not at all."""
+    """What is known of a key after it was shown: everything but the key. `scope` narrows the role; None: not at all.
+    `owner` is the member who made it, or whose key did; None: nobody who logs in."""
 
     id: UUID
     name: str
@@ -29,6 +30,7 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    owner: UUID | None = None
     scope: frozenset[Permission] | None = None
 
     @property

@@ -42,7 +42,9 @@ async def now(db: Db) -> datetime:
     return at
 
 
-async def insert_api_key(db: Db, tenant_id: UUID, wanted: WantedKey, key: NewKey) -> ApiKey:
+async def insert_api_key(
+    db: Db, tenant_id: UUID, wanted: WantedKey, key: NewKey, owner: UUID | None
+) -> ApiKey:
     permissions = None if wanted.permissions is None else list(wanted.permissions)
     row = await db.fetchrow(
         _sql.insert_api_key,
@@ -54,6 +56,7 @@ async def insert_api_key(db: Db, tenant_id: UUID, wanted: WantedKey, key: NewKey
         key.hash,
         wanted.expires_at,
         permissions,
+        owner,
     )
     return _api_key(row)
 

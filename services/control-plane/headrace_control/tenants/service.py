@@ -69,7 +69,7 @@ class TenantService:
         caller.require(Permission.MANAGE_KEYS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             key = checked(wanted, caller, await repository.now(db), self._longest_key)
-            return await _issue(db, caller, key)
+            return await _issue(db, caller, key, _owner(caller))
 
     async def revoke_api_key(self, caller: Caller, key_id: UUID) -> ApiKey:
         """End a key, from the next request on. Idempotent. Raises `NotFound`."""
@@ -110,9 +110,13 @@ async def bootstrap(owner: Pool, tenant_name: str, *, new_key: bool = False) -> 
         return NewTenant(tenant, await _issue(db, Part(tenant.id, _OPERATOR), _FIRST_KEY))
 
 
-async def _issue(db: Db, by: Doer, wanted: WantedKey) -> IssuedKey:
+def _owner(caller: Caller) -> UUID | None:
+    return caller.actor.id if caller.actor.kind is ActorKind.MEMBER else caller.owner
+
+
+async def _issue(db: Db, by: Doer, wanted: WantedKey, owner: UUID | None = None) -> IssuedKey:
     minted = mint_key()
-    key = await repository.insert_api_key(db, by.tenant_id, wanted, minted)
+    key = await repository.insert_api_key(db, by.tenant_id, wanted, minted, owner)
     await record(db, by, Act("api_key.create", _target(key), after=_kept(key), detail=_shown(key)))
     return IssuedKey(key, minted.text)
 
@@ -127,6 +131,7 @@ def _kept(key: ApiKey) -> JsonObject:
         "name": key.name,
         "role": key.role,
         "permissions": list(key.permissions),
+        "owner": str(key.owner) if key.owner else None,
         "expiresAt": key.expires_at.isoformat() if key.expires_at else None,
         "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
     }

@@ -59,7 +59,7 @@ class Wait:
     """A step that waits, or waited, for a person or a signal.
 
     `data` is what the step says of it: title, details, roles, members, notStarter, form; or name, schema. `started_by`
-    is the actor that started the run, `published_by` the one that published its version. `may_decide`: the caller may,
+    is the person who started the run, `published_by` the one who published its version. `may_decide`: the caller may,
     now.
     """
 

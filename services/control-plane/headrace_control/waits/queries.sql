@@ -10,7 +10,8 @@ FROM (
 
 -- name: approvals
 -- Newest first, read off waits_newest: one status, from a place on. Runs are looked up for the page alone.
-SELECT w.*, r.created_by AS started_by, coalesce(v.published_by, v.created_by) AS published_by, headrace_now() AS now
+SELECT w.*, coalesce(starter.owner, r.created_by) AS started_by,
+       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
 FROM (
     SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision FROM waits
     WHERE tenant_id = $1 AND kind = 'APPROVAL' AND status = $2 AND (opened_at, run_id, step)
@@ -20,6 +21,9 @@ FROM (
 ) w
 LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
 LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
+LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
+    AND publisher.id = coalesce(v.published_by, v.created_by)
 ORDER BY w.opened_at DESC, w.run_id DESC, w.step DESC
 
 -- name: size_of_waits
@@ -34,7 +38,8 @@ CROSS JOIN LATERAL (
 
 -- name: waits
 -- A page of each wanted run's waits, from its own place on, all in one round trip.
-SELECT wanted.n, w.*, r.created_by AS started_by, coalesce(v.published_by, v.created_by) AS published_by,
+SELECT wanted.n, w.*, coalesce(starter.owner, r.created_by) AS started_by,
+       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by,
        headrace_now() AS now
 FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
@@ -45,14 +50,21 @@ CROSS JOIN LATERAL (
 ) w
 LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
 LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
+LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
+    AND publisher.id = coalesce(v.published_by, v.created_by)
 ORDER BY wanted.n, w.step
 
 -- name: wait
 SELECT w.run_id, w.step, w.kind, w.data, w.status, w.opened_at, w.due_at, w.closed_at, w.decision,
-       r.created_by AS started_by, coalesce(v.published_by, v.created_by) AS published_by, headrace_now() AS now
+       coalesce(starter.owner, r.created_by) AS started_by,
+       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
 FROM waits w
 JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
 LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
+LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
+    AND publisher.id = coalesce(v.published_by, v.created_by)
 WHERE w.tenant_id = $1 AND w.run_id = $2 AND w.step = $3
 
 -- name: decide

@@ -14,9 +14,9 @@ def refusal(wait: Wait, caller: Caller) -> str | None:
     With `roles` or `members` given, one of them has to fit: the role, in upper or lower case, or the name. One with an
     @ is a member's e-mail address, any other a key's name, so that no key passes for a person by what it is called.
     """
-    if wait.data.get("notStarter") and wait.started_by == caller.actor.id:
+    if wait.data.get("notStarter") and wait.started_by == caller.person:
         return "who started the run may not decide this approval"
-    if wait.data.get("twoPerson") and caller.actor.id in (wait.started_by, wait.published_by):
+    if wait.data.get("twoPerson") and caller.person in (wait.started_by, wait.published_by):
         return "this approval takes two persons: not who started the run, nor who published its version"
     roles, members = _texts(wait.data.get("roles")), _texts(wait.data.get("members"))
     if not roles and not members:
