@@ -40,6 +40,7 @@ _FIELDS: Mapping[Who, str] = {
         query: apiKeys members tenantKeys auditRecords auditChain auditHead
         mutation: createApiKey revokeApiKey inviteMember revokeInvitation changeMemberRole removeMember revokeSessions
             createConnection updateConnection rotateConnectionSecret deleteConnection setSecret deleteSecret
+            authorizeConnection finishAuthorization
             rotateDataKey setPolicyRule removePolicyRule
     """,
     Who.PLATFORM: """
@@ -95,6 +96,7 @@ PUBLIC_ROUTES: Mapping[tuple[str, str], Door] = {
     ("GET", "/auth/callback"): Door.OWN_SECRET,
     ("GET", "/auth/login"): Door.NONE,
     ("POST", "/callbacks/{token}"): Door.OWN_SECRET,
+    ("GET", "/oauth/callback"): Door.OWN_SECRET,
     ("GET", "/health"): Door.NONE,
     ("GET", "/ready"): Door.NONE,
     ("GET", "/metrics"): Door.NONE,

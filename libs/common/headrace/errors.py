@@ -89,6 +89,17 @@ class Forbidden(HeadraceError):
     code = "FORBIDDEN"
 
 
+class ProviderRefused(HeadraceError):
+    """Somebody else's server refuses what was asked of it on the caller's behalf. `reason` is its code, one of those
+    that the protocol's standard defines, or ours for what came instead of one."""
+
+    code = "PROVIDER_REFUSED"
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class LimitExceeded(HeadraceError):
     """A declared limit (size, depth, quota) was passed."""
 

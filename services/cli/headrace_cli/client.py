@@ -22,6 +22,7 @@ from headrace.errors import (
     LogStoreUnavailable,
     NotFound,
     Problem,
+    ProviderRefused,
     QuotaExceeded,
     RateLimited,
     TimedOut,
@@ -178,6 +179,7 @@ _FAILURE_TYPES = frozenset(
         "ConcurrencyLimit",
         "Forbidden",
         "LimitExceeded",
+        "ProviderRefused",
         "QuotaExceeded",
         "Unavailable",
     }
@@ -208,6 +210,8 @@ def _error(code: str, message: str, problems: Json) -> HeadraceError:
         return NotFound(message.removesuffix(" not found"))
     if code == InvalidInput.code and isinstance(problems, list) and problems:
         return InvalidInput([_problem(p) for p in problems])
+    if code == ProviderRefused.code:
+        return ProviderRefused(message, "")
     if code in _BY_CODE:
         return _BY_CODE[code](message)
     if code in (InvalidInput.code, "BAD_QUERY"):

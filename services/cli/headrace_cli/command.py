@@ -16,6 +16,7 @@ from headrace.errors import (
     HeadraceError,
     InvalidInput,
     NotFound,
+    ProviderRefused,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -56,7 +57,7 @@ def exit_code(error: HeadraceError) -> int:
     match error:
         case ExpectationFailed():
             return FAILED
-        case NotFound() | Forbidden() | Unauthenticated():
+        case NotFound() | Forbidden() | Unauthenticated() | ProviderRefused():
             return NOT_FOUND
         case Unavailable() | RateLimited():
             return UNAVAILABLE

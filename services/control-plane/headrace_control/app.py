@@ -1,4 +1,4 @@
-"""The control plane's public face: /graphql, /auth, /callbacks, /health, /ready, /metrics."""
+"""The control plane's public face: /graphql, /auth, /oauth/callback, /callbacks, /health, /ready, /metrics."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from headrace.health import Check
 from prometheus_client import CollectorRegistry
 
 from headrace_control.auth.authenticator import Authenticator
+from headrace_control.authorizations.http import authorization_routes
 from headrace_control.body_limit import BodyLimit
 from headrace_control.callbacks.http import callback_routes
 from headrace_control.graphql.schema import create_schema
@@ -40,6 +41,7 @@ def create_app(
     view = GraphQLView(schema, services, authenticator, policy)
     app.router.routes.extend(view.routes("/graphql"))
     app.include_router(callback_routes(services.callbacks))
+    app.include_router(authorization_routes(services.authorizations))
     app.include_router(login_routes(services.login, authenticator))
     app.include_router(health_routes(checks, registry))
     install_error_handlers(app)

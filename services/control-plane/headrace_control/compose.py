@@ -16,10 +16,13 @@ from headrace_control.apps.service import AppService
 from headrace_control.audit.refused_logins import RefusedLogins
 from headrace_control.audit.service import AuditService
 from headrace_control.auth.authenticator import Authenticator
+from headrace_control.authorizations.http import CALLBACK
+from headrace_control.authorizations.service import AuthorizationRules, AuthorizationService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.connections.turns import Turns
 from headrace_control.login.provider import IdentityProvider
 from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
@@ -81,7 +84,8 @@ def compose(
     keys = OpenKeys(settings, aws)
     vault = Vault(keys.provider)
     shredding = KeyShredding(api_pool, vault.provider)
-    credentials = CredentialService(api_pool, vault, outbound, settings.token_endpoint_seconds)
+    turns = Turns()
+    credentials = CredentialService(api_pool, vault, outbound, turns, settings.token_endpoint_seconds)
     secrets = SecretService(api_pool, vault)
     payloads = Payloads()
     approvals = Approvals(api_pool, vault)
@@ -93,6 +97,7 @@ def compose(
         apps=AppService(api_pool),
         actions=ActionService(api_pool),
         connections=ConnectionService(api_pool, vault),
+        authorizations=AuthorizationService(api_pool, vault, outbound, turns, _authorization_rules(settings)),
         trials=ConnectionTrial(api_pool, credentials, outbound),
         secrets=secrets,
         key_rotation=KeyRotation(api_pool, vault),
@@ -114,6 +119,11 @@ def compose(
     return Composed(
         services, authenticator, for_runs, credentials, pools, keys, approvals, refused_logins, refusals
     )
+
+
+def _authorization_rules(settings: ControlPlaneSettings) -> AuthorizationRules:
+    redirects = frozenset(settings.authorization_redirects.split())
+    return AuthorizationRules(f"{settings.public_base}{CALLBACK}", redirects, settings.token_endpoint_seconds)
 
 
 def _login(settings: ControlPlaneSettings, api_pool: Pool, outbound: OutboundClient) -> LoginService:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
 from headrace_control.audit.service import AuditService
+from headrace_control.authorizations.service import AuthorizationService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
@@ -34,6 +35,7 @@ class Services:
     apps: AppService
     actions: ActionService
     connections: ConnectionService
+    authorizations: AuthorizationService
     trials: ConnectionTrial
     secrets: SecretService
     key_rotation: KeyRotation

@@ -82,6 +82,7 @@ class ControlPlaneSettings(HttpSettings):
     oidc_scopes: str = "openid email profile"
     oidc_algorithms: str = "RS256 PS256 ES256 EdDSA"
     login_redirects: str = ""
+    authorization_redirects: str = ""
     session_idle_hours: float = Field(default=24, gt=0)
     session_max_hours: float = Field(default=168, gt=0)
     invitation_hours: float = Field(default=72, gt=0)

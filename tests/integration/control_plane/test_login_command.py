@@ -13,9 +13,9 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import uvicorn
-from headrace_cli.login import command as login_command
+from headrace_cli.login import browser
 from headrace_cli.main import app as headrace_app
-from headrace_control.app import create_app
+from headrace_control.app import create_app as public_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.settings import ControlPlaneSettings
@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from tests.integration.control_plane.conftest import Client
+from tests.integration.control_plane.designs import TEST_CONNECTION, create_app, create_connection
 from tests.integration.control_plane.people import invite
 
 NAMED = '# mine\n[other]\nurl = "https://other.example.com"\napi_key = "hr_of_the_other"\n'
@@ -61,7 +62,7 @@ def settings(
 async def deployment(
     composed: Composed, settings: ControlPlaneSettings, listening: socket.socket
 ) -> AsyncIterator[str]:
-    app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    app = public_app(composed.services, composed.authenticator, {}, CollectorRegistry())
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     task = asyncio.create_task(server._serve(sockets=[listening]))
     yield settings.public_base
@@ -104,9 +105,9 @@ async def opened(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[str]:
         loop.call_soon_threadsafe(addresses.put_nowait, address)
         return True
 
-    monkeypatch.setattr(login_command.webbrowser, "open", open_address)
+    monkeypatch.setattr(browser.webbrowser, "open", open_address)
     # A test that fails does not wait for a person.
-    monkeypatch.setattr(login_command, "_PATIENCE_SECONDS", 30.0)
+    monkeypatch.setattr(browser, "_PATIENCE_SECONDS", 30.0)
     return addresses
 
 
@@ -171,3 +172,46 @@ async def test_a_foreign_visitor_of_the_listener_changes_nothing(
         assert not task.done()
     await walk(address, "kim")
     assert (await task)["tenant"] == "acme"
+
+
+async def test_a_connection_is_authorized_at_a_certified_provider(
+    deployment: str, admin: Client, opened: asyncio.Queue[str], oauth2_url: str, tmp_path: Path
+) -> None:
+    """The whole way: the provider registers the callback, checks PKCE, and gives tokens that it knows."""
+    client = {
+        "redirect_uris": [f"{deployment}/oauth/callback"],
+        "response_types": ["code"],
+        "grant_types": ["authorization_code", "refresh_token"],
+    }
+    registered = httpx.post(f"{oauth2_url}/reg", json=client, trust_env=False).json()
+    auth = {
+        "kind": "OAUTH2",
+        "grant": "AUTHORIZATION_CODE",
+        "authorizationUrl": f"{oauth2_url}/auth?prompt=consent",
+        "tokenUrl": f"{oauth2_url}/token",
+        "scopes": ["openid", "offline_access", "orders"],
+        # The provider names itself in its answers (RFC 9207).
+        "issuer": oauth2_url,
+    }
+    await create_app(admin, "crm", baseUrl=oauth2_url, auth=auth)
+    config, secrets = {"clientId": registered["client_id"]}, {"clientSecret": registered["client_secret"]}
+    await create_connection(admin, "crm", "crm", config=config, secrets=secrets)
+    file = tmp_path / "profiles.toml"
+    file.write_text(f'[default]\nurl = "{deployment}"\napi_key = "{admin.key}"\n')
+    file.chmod(0o600)
+    listed = await headrace("connections", "list", "--status", "NEEDS_AUTHORIZATION", file=file)
+    assert [one["name"] for one in listed["items"]] == ["crm"]
+    task = asyncio.create_task(headrace("connections", "authorize", "crm", file=file))
+    page = await walk(await opened.get(), "kim")
+    assert "you can close this window" in page.text
+    done = await task
+    assert (done["status"], done["authorizedBy"]) == ("READY", "first admin")
+    tested = await admin(TEST_CONNECTION, name="crm", method="GET", path="/me")
+    assert tested["testConnection"]["status"] == 200
+    task = asyncio.create_task(headrace("connections", "authorize", "crm", file=file, code=3))
+    async with httpx.AsyncClient(trust_env=False) as browser_of_kim:
+        asked = httpx.URL(await opened.get())
+        refusal = {"state": asked.params["state"], "error": "access_denied", "iss": oauth2_url}
+        back = await browser_of_kim.get(f"{deployment}/oauth/callback", params=refusal)
+        assert (await browser_of_kim.get(back.headers["location"])).status_code == 200
+    assert (await task)["error"]["message"] == "the provider answered access_denied"

@@ -6,9 +6,11 @@ Who adds a mutation adds an example: `plain` where nothing has to be made first,
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from headrace_control.graphql.schema import create_schema
 
+from tests.consenting_provider import CLIENT_ID, CLIENT_SECRET, ConsentingProvider
 from tests.integration.control_plane_runs.acting import (
     FAILURE,
     Client,
@@ -29,6 +31,7 @@ class Stage:
     admin: Client
     platform: Client
     fleet: Fleet
+    provider: ConsentingProvider
 
 
 Example = Callable[[Stage], Awaitable[dict[str, Any]]]
@@ -136,6 +139,33 @@ async def _delete_app(stage: Stage) -> dict[str, Any]:
 async def _delete_connection(stage: Stage) -> dict[str, Any]:
     await mutate(stage.admin, "createConnection", {"input": {"name": "gone", **_CONNECTION}})
     return {"name": "gone"}
+
+
+async def _authorizable(stage: Stage, name: str) -> dict[str, Any]:
+    app = {"name": name, "baseUrl": stage.provider.target.url, "auth": stage.provider.auth()}
+    connection = {
+        "name": name,
+        "app": name,
+        "config": {"clientId": CLIENT_ID},
+        "secrets": {"clientSecret": CLIENT_SECRET},
+    }
+    await mutate(stage.admin, "createApp", {"input": app})
+    await mutate(stage.admin, "createConnection", {"input": connection})
+    return {"name": name, "redirect": "http://127.0.0.1:5000/done", "state": "s"}
+
+
+@example("authorizeConnection")
+async def _authorize(stage: Stage) -> dict[str, Any]:
+    return await _authorizable(stage, "authorizable")
+
+
+@example("finishAuthorization")
+async def _finish_authorization(stage: Stage) -> dict[str, Any]:
+    given = await _authorizable(stage, "consented")
+    begun = await mutate(stage.admin, "authorizeConnection", given, "... on AuthorizationBegun { url }")
+    answer = stage.provider.consent(begun["url"])
+    back = await stage.admin.http.get("/oauth/callback", params=answer)
+    return {"code": parse_qs(urlsplit(back.headers["location"]).query)["code"][0]}
 
 
 @example("deleteSecret")

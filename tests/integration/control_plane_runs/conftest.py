@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -72,16 +73,26 @@ def template(template: str, postgres: str, keys: dict[str, str], master_key: byt
 
 
 @pytest.fixture
-async def http(database: str, log_store: LogStore, master_key: bytes) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(database, log_store, master_key) as client:
+def egress() -> Path | None:
+    """The operator's egress policy."""
+    return None
+
+
+@pytest.fixture
+async def http(
+    database: str, log_store: LogStore, master_key: bytes, egress: Path | None
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(database, log_store, master_key, egress) as client:
         yield client
 
 
 @contextlib.asynccontextmanager
-async def serving(database: str, log_store: LogStore, key: bytes) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    database: str, log_store: LogStore, key: bytes, egress: Path | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which listens on loopback."""
     pool, listener = await open_pool(database, API, max_size=25), Listener(database)
-    composed = compose(_settings(database, key), pool, listener, log_store)
+    composed = compose(_settings(database, key, egress), pool, listener, log_store)
     app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
     await listener.start()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -104,13 +115,14 @@ def with_database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
-def _settings(database: str, key: bytes) -> ControlPlaneSettings:
+def _settings(database: str, key: bytes, egress: Path | None) -> ControlPlaneSettings:
     return ControlPlaneSettings(
         database_url=database,
         bus_url=database,
         log_store_url=database,
         runner_token=SecretStr(secrets.token_hex(16)),
         key=SecretStr(base64.b64encode(key).decode()),
+        egress_policy_file=egress,
     )
 
 

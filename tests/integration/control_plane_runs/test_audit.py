@@ -19,6 +19,7 @@ from headrace_control.tenants.service import bootstrap
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
+from tests.consenting_provider import ConsentingProvider
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
 from tests.integration.control_plane_runs.audit_examples import (
     EXAMPLES,
@@ -29,6 +30,7 @@ from tests.integration.control_plane_runs.audit_examples import (
 )
 from tests.integration.control_plane_runs.test_callbacks import callbacks, refusals, waiting  # noqa: F401
 from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.target import Target
 
 _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
   auditRecords(filter: $filter, first: $first, after: $after) {
@@ -36,6 +38,14 @@ _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
     pageInfo { hasNextPage endCursor } } }"""
 _CHAIN = """query($first: Int! = 200, $after: String) {
   auditChain(first: $first, after: $after) { items { entry } pageInfo { hasNextPage endCursor } } }"""
+
+
+@pytest.fixture
+def egress(tmp_path: Path) -> Path:
+    """To where a connection is authorized."""
+    policy = tmp_path / "egress.yaml"
+    policy.write_text("allow: [127.0.0.0/8]")
+    return policy
 
 
 @pytest.fixture
@@ -58,11 +68,11 @@ async def records(client: Client, sealer: Sealer, **wanted: Any) -> list[Any]:
 
 
 async def test_every_mutation_leaves_a_record(
-    acme: Client, platform: Client, fleet: Fleet, admin: asyncpg.Connection
+    acme: Client, platform: Client, fleet: Fleet, admin: asyncpg.Connection, target: Target
 ) -> None:
     missing = sorted(set(MUTATIONS) - set(EXAMPLES))
     assert not missing, f"no example of {missing}: add one to audit_examples.py, with valid arguments"
-    stage = Stage(acme, platform, fleet)
+    stage = Stage(acme, platform, fleet, ConsentingProvider(target))
     forgotten, failed = {}, {}
     for field in MUTATIONS:
         given = await EXAMPLES[field](stage)

@@ -18,6 +18,7 @@ EXPECTED = {
     errors.Expired: 2,
     errors.Unauthenticated: 3,
     errors.Forbidden: 3,
+    errors.ProviderRefused: 3,
     errors.LimitExceeded: 2,
     errors.QuotaExceeded: 2,
     errors.MessageTooLarge: 2,
@@ -32,6 +33,7 @@ EXPECTED = {
 }
 MADE_OF = {
     errors.InvalidInput: ([errors.Problem("a", "b", "c")],),
+    errors.ProviderRefused: ("words", "access_denied"),
     errors.QuotaExceeded: ("startsPerMinute", 1, "starts"),
     errors.RateLimited: ("words", 1.0),
 }

@@ -1,4 +1,4 @@
-"""Asks a token endpoint for an access token (RFC 6749, client credentials and refresh token).
+"""Asks a token endpoint for an access token (RFC 6749: client credentials, refresh token, authorization code).
 
 One call, no redirects, through the guarded transport. Single flight and the storage of a rotated refresh
 token are the caller's. Authlib's client is not used: it wants a session of its own under it, and writes
@@ -17,12 +17,24 @@ from headrace.outbound.call import CallFailure, OutboundCall
 from headrace.outbound.client import OutboundClient
 
 _TOKEN_LIMIT = 64 * 1024
-_RESERVED = frozenset({"grant_type", "client_id", "client_secret", "refresh_token", "scope"})
+_RESERVED = frozenset(
+    {
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "scope",
+        "code",
+        "redirect_uri",
+        "code_verifier",
+    }
+)
 
 
 class Grant(StrEnum):
     CLIENT_CREDENTIALS = "client_credentials"
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the grant's name
+    AUTHORIZATION_CODE = "authorization_code"
 
 
 class ClientAuth(StrEnum):
@@ -35,7 +47,10 @@ class ClientAuth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What to ask for. `extra` holds further parameters (audience, resource); none of the standard ones."""
+    """What to ask for. `extra` holds further parameters (audience, resource); none of the standard ones.
+
+    AUTHORIZATION_CODE: `code`, the `redirect_uri` that it came to, and the `verifier` of its challenge (RFC 7636).
+    """
 
     token_url: str = field(repr=False)
     grant: Grant
@@ -44,6 +59,9 @@ class TokenRequest:
     client_auth: ClientAuth = ClientAuth.BASIC
     refresh_token: str = field(default="", repr=False)
     scope: str = ""
+    code: str = field(default="", repr=False)
+    redirect_uri: str = ""
+    verifier: str = field(default="", repr=False)
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 15.0
 
@@ -52,7 +70,8 @@ class TokenRequest:
 class TokenGrant:
     """A token. `expires_in` is seconds from now, None when the server does not say.
 
-    `refresh_token` is None when the server sent none: the old one stays in use (RFC 6749, 6).
+    `refresh_token` is None when the server sent none: the old one stays in use (RFC 6749, 6). It ends in
+    `refresh_expires_in` seconds, where the server says so in one of the two ways that are in use.
     """
 
     access_token: str = field(repr=False)
@@ -60,6 +79,7 @@ class TokenGrant:
     expires_in: float | None = None
     refresh_token: str | None = field(default=None, repr=False)
     scope: str | None = None
+    refresh_expires_in: float | None = None
 
 
 class TokenFailureKind(StrEnum):
@@ -127,7 +147,13 @@ def _call(request: TokenRequest) -> OutboundCall:
     form["grant_type"] = request.grant.value
     if request.grant is Grant.REFRESH_TOKEN:
         form["refresh_token"] = request.refresh_token
-    if request.scope:
+    if request.grant is Grant.AUTHORIZATION_CODE:
+        form |= {
+            "code": request.code,
+            "redirect_uri": request.redirect_uri,
+            "code_verifier": request.verifier,
+        }
+    elif request.scope:
         form["scope"] = request.scope
     headers = [
         ("Accept", "application/json"),
@@ -164,6 +190,8 @@ def _grant(body: Json) -> TokenGrant | None:
         _seconds(body.get("expires_in")),
         refresh if isinstance(refresh, str) and refresh else None,
         scope if isinstance(scope, str) else None,
+        # 0 is how some write that it does not end.
+        _seconds(body.get("refresh_expires_in", body.get("refresh_token_expires_in"))) or None,
     )
 
 

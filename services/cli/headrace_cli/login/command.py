@@ -1,12 +1,10 @@
 """`headrace login` and `headrace logout`."""
 
-import asyncio
 import base64
 import contextlib
 import hashlib
 import os
 import secrets
-import webbrowser
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -14,18 +12,17 @@ from urllib.parse import urlencode
 import httpx
 import orjson
 import typer
-from headrace.errors import Forbidden, HeadraceError, InvalidInput, Problem, Unauthenticated, Unavailable
+from headrace.errors import InvalidInput, Problem, Unauthenticated, Unavailable
 from rich.markup import escape
 
 from headrace_cli.client import answered_error, is_local
 from headrace_cli.command import Session, command
+from headrace_cli.login.browser import brought_back
 from headrace_cli.login.listener import listening
 from headrace_cli.login.sessions import check_place, forget_session, keep_session
 from headrace_cli.profile import locate
 
 _SECONDS = 30.0
-# As long as the deployment waits for the browser.
-_PATIENCE_SECONDS = 600.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,18 +48,8 @@ async def login(
         asked = {"redirect": listener.redirect, "challenge": digest, "state": state}
         asked |= {"tenant": tenant} if tenant is not None else {"invitation": invitation or ""}
         address = f"{place.url}/auth/login?{urlencode(asked)}"
-        session.output.say(f"Log in at:\n{escape(address)}")
-        if not no_browser:
-            with contextlib.suppress(webbrowser.Error):
-                await asyncio.to_thread(webbrowser.open, address)
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                answer = await listener.answer
-        except TimeoutError:
-            raise Unavailable("nobody logged in within ten minutes") from None
+        answer = await brought_back(session.output, listener, address, "Log in", no_browser=no_browser)
         redirect = listener.redirect
-    if "code" not in answer:
-        raise _failure(answer)
     made = await _post(
         place.url, "/auth/token", json={"code": answer["code"], "verifier": verifier, "redirect": redirect}
     )
@@ -106,17 +93,3 @@ async def _post(url: str, path: str, **sent: Any) -> Mapping[str, Any]:
     if "errors" in answer:
         raise answered_error(answer["errors"])
     return answer
-
-
-def _failure(answer: Mapping[str, str]) -> HeadraceError:
-    code = answer.get("error", "")
-    words = "".join(c for c in answer.get("error_description", "")[:300] if c.isprintable())
-    match code:
-        case Forbidden.code:
-            return Forbidden(words)
-        case Unauthenticated.code:
-            return Unauthenticated(words)
-        case Unavailable.code:
-            return Unavailable(words)
-        case _:
-            return HeadraceError(words or "the log-in failed")

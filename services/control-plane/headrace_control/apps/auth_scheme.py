@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.target import InvalidTarget, parse_target
@@ -22,16 +23,31 @@ _KEYS: Mapping[AuthKind, tuple[str, ...]] = {
     AuthKind.NONE: (),
     AuthKind.API_KEY: ("in", "name", "prefix"),
     AuthKind.BASIC: (),
-    AuthKind.OAUTH2: ("tokenUrl", "grant", "scopes", "clientAuth", "extra"),
+    AuthKind.OAUTH2: ("tokenUrl", "grant", "scopes", "clientAuth", "extra", "authorizationUrl", "issuer"),
     AuthKind.CUSTOM_HEADER: ("headers",),
 }
 
 
+# What we say to the authorization endpoint ourselves: a second one in the URL might be the one that is read.
+_OURS = frozenset(
+    {
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "scope",
+        "state",
+        "code_challenge",
+        "code_challenge_method",
+    }
+)
+
+
 class GrantKind(StrEnum):
-    """RFC 6749, sections 4.4 and 6."""
+    """RFC 6749, sections 4.4, 6 and 4.1."""
 
     CLIENT_CREDENTIALS = "CLIENT_CREDENTIALS"
     REFRESH_TOKEN = "REFRESH_TOKEN"  # noqa: S105 - the grant's name
+    AUTHORIZATION_CODE = "AUTHORIZATION_CODE"
 
 
 class ClientProof(StrEnum):
@@ -48,7 +64,9 @@ class AuthScheme:
     """One scheme. Only the fields of its kind mean anything.
 
     API_KEY: `location` (header or query), `name`, `prefix`. OAUTH2: `token_url`, `grant`, `scopes`,
-    `client_auth`, `extra` parameters of the token request. CUSTOM_HEADER: `headers`.
+    `client_auth`, `extra` parameters of the token request; with AUTHORIZATION_CODE the `authorization_url` where a
+    person agrees, and the `issuer` as which the provider names itself in its answers, "" where it does not (RFC 9207).
+    CUSTOM_HEADER: `headers`.
     """
 
     kind: AuthKind
@@ -60,6 +78,8 @@ class AuthScheme:
     scopes: tuple[str, ...] = ()
     client_auth: ClientProof = ClientProof.BASIC
     extra: Mapping[str, str] = field(default_factory=dict)
+    authorization_url: str = ""
+    issuer: str = ""
     headers: tuple[str, ...] = ()
 
     @property
@@ -91,9 +111,9 @@ class AuthScheme:
                 return (*client, *refresh)
 
     @property
-    def audience(self) -> str:
-        """Where secrets of this scheme are sent beside the base URL."""
-        return self.token_url if self.kind is AuthKind.OAUTH2 else ""
+    def audiences(self) -> tuple[str, ...]:
+        """Where secrets of this scheme are sent beside the base URL, and people to agree."""
+        return tuple(url for url in (self.token_url, self.authorization_url) if url)
 
 
 def read_scheme(reading: Reading, value: Json, path: str) -> AuthScheme | None:
@@ -122,9 +142,12 @@ def dump_scheme(scheme: AuthScheme) -> JsonObject:
         "scopes": list(scheme.scopes),
         "clientAuth": scheme.client_auth.value,
         "extra": dict(scheme.extra),
+        "authorizationUrl": scheme.authorization_url,
+        "issuer": scheme.issuer,
         "headers": list(scheme.headers),
     }
-    return {"kind": scheme.kind.value, **{key: values[key] for key in _KEYS[scheme.kind]}}
+    named = (key for key in _KEYS[scheme.kind] if values[key] or key not in ("authorizationUrl", "issuer"))
+    return {"kind": scheme.kind.value, **{key: values[key] for key in named}}
 
 
 def load_scheme(stored: Json) -> AuthScheme:
@@ -169,17 +192,41 @@ def _scheme(kind: AuthKind, fields: Fields) -> AuthScheme:
             return AuthScheme(kind, location=location, name=name, prefix=prefix)
         case AuthKind.OAUTH2:
             fields.required("tokenUrl", "Write the URL of the token endpoint.")
+            grant = _choice(fields, "grant", GrantKind) or plain.grant
             return AuthScheme(
                 kind,
                 token_url=read_url(fields, "tokenUrl", query=True),
-                grant=_choice(fields, "grant", GrantKind) or plain.grant,
+                grant=grant,
                 scopes=_texts(fields, "scopes", MAX_SCOPES),
                 client_auth=_choice(fields, "clientAuth", ClientProof) or plain.client_auth,
                 extra=_extra(fields),
+                authorization_url=_authorization_url(fields, grant),
+                issuer=read_url(fields, "issuer", query=False) if fields.has("issuer") else "",
             )
         case AuthKind.CUSTOM_HEADER:
             fields.required("headers", "Name the headers, such as [X-Token].")
             return AuthScheme(kind, headers=_header_names(fields))
+
+
+def _authorization_url(fields: Fields, grant: GrantKind) -> str:
+    if grant is not GrantKind.AUTHORIZATION_CODE:
+        for name in ("authorizationUrl", "issuer"):
+            if fields.has(name):
+                fields.wrong(name, f"{grant} has no such key", "Leave it out.", "UNKNOWN_KEY")
+        return ""
+    if not fields.required("authorizationUrl", "Write the URL where a person agrees."):
+        return ""
+    url = read_url(fields, "authorizationUrl", query=True)
+    if not url.isascii() or not url.isprintable() or set(url) & set(" \\"):
+        # It goes to browsers, which read such a thing in ways of their own.
+        fields.wrong(
+            "authorizationUrl", "the URL holds a character that URLs have not", "Encode it.", "BAD_URL"
+        )
+        return url
+    if twice := sorted(_OURS & {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}):
+        mend = f"Leave {', '.join(twice)} out of the query; Headrace adds it."
+        fields.wrong("authorizationUrl", "the query says what Headrace says itself", mend, "BAD_URL")
+    return url
 
 
 def _choice(fields: Fields, name: str, kind: type[E]) -> E | None:

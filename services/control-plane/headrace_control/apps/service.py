@@ -149,4 +149,4 @@ def _check(app: NewApp) -> AppFields:
 
 
 def _destinations(base_url: str, scheme: AuthScheme) -> frozenset[tuple[str, str, int]]:
-    return frozenset(parse_target(url).origin for url in (base_url, scheme.audience) if url)
+    return frozenset(parse_target(url).origin for url in (base_url, *scheme.audiences) if url)

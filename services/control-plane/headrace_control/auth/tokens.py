@@ -20,6 +20,8 @@ class TokenKind(StrEnum):
     LOGIN_CODE = "hl"
     LOGIN_STATE = "ht"
     BROWSER = "hb"
+    AUTHORIZATION_STATE = "hx"
+    AUTHORIZATION_CODE = "hf"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """From a connection's opened fields to the credential that calls are made with, or a token is asked with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from headrace.json_types import JsonObject
@@ -10,7 +11,7 @@ from headrace.workflow.document import AuthKind
 
 from headrace_control.apps.auth_scheme import AuthScheme, ClientProof, GrantKind
 from headrace_control.connections.model import RunCredential
-from headrace_control.connections.repository import SealedCredential
+from headrace_control.connections.repository import REFRESH_TOKEN, SealedCredential
 from headrace_control.vault.envelope import Place
 
 # Header names hold no colon, so these fields meet none that a scheme asks for.
@@ -20,6 +21,8 @@ TOKEN_TYPE = "oauth:token_type"  # noqa: S105 - a field's name
 _GRANTS = {
     GrantKind.CLIENT_CREDENTIALS: Grant.CLIENT_CREDENTIALS,
     GrantKind.REFRESH_TOKEN: Grant.REFRESH_TOKEN,
+    # Once a person has authorized it, its tokens are refreshed as others are.
+    GrantKind.AUTHORIZATION_CODE: Grant.REFRESH_TOKEN,
 }
 _PROOFS = {
     ClientProof.BASIC: ClientAuth.BASIC,
@@ -34,7 +37,9 @@ def fields_of(opened: Mapping[Place, str], connection_id: UUID) -> dict[str, str
 
 
 def is_complete(sealed: SealedCredential, values: Mapping[str, str]) -> bool:
-    """Whether every secret that the scheme asks for is there and did open."""
+    """Whether every secret that the scheme asks for is there and did open, and so did a refresh token."""
+    if sealed.has_refresh_token and REFRESH_TOKEN not in values:
+        return False
     return all(field in values for field in sealed.auth.secret_fields)
 
 
@@ -61,14 +66,44 @@ def token_request(sealed: SealedCredential, values: Mapping[str, str], seconds: 
     return TokenRequest(
         auth.token_url,
         _GRANTS[auth.grant],
-        client_id=_text(sealed.config, "clientId"),
+        client_id=client_id(sealed.config),
         client_secret=values.get("clientSecret", ""),
         client_auth=_PROOFS[auth.client_auth],
-        refresh_token=values.get("refreshToken", ""),
-        scope=" ".join(_scopes(sealed.config, auth)),
+        refresh_token=values.get(REFRESH_TOKEN, ""),
+        scope=scope(sealed.config, auth),
         extra=auth.extra,
         timeout=seconds,
     )
+
+
+def code_request(
+    sealed: SealedCredential,
+    values: Mapping[str, str],
+    seconds: float,
+    code: str,
+    redirect: str,
+    verifier: str,
+) -> TokenRequest:
+    """What takes an authorization code to the token endpoint."""
+    return replace(
+        token_request(sealed, values, seconds),
+        grant=Grant.AUTHORIZATION_CODE,
+        refresh_token="",
+        code=code,
+        redirect_uri=redirect,
+        verifier=verifier,
+    )
+
+
+def client_id(config: JsonObject) -> str:
+    return _text(config, "clientId")
+
+
+def scope(config: JsonObject, auth: AuthScheme) -> str:
+    """The connection's scopes, else the app's, as they are asked for."""
+    own = config.get("scopes")
+    scopes = own if isinstance(own, list) else auth.scopes
+    return " ".join(one for one in scopes if isinstance(one, str))
 
 
 def _fields(sealed: SealedCredential, values: Mapping[str, str]) -> dict[str, str]:
@@ -91,8 +126,3 @@ def _fields(sealed: SealedCredential, values: Mapping[str, str]) -> dict[str, st
 def _text(config: JsonObject, name: str) -> str:
     value = config.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _scopes(config: JsonObject, auth: AuthScheme) -> list[str]:
-    own = config.get("scopes")
-    return [scope for scope in own if isinstance(scope, str)] if isinstance(own, list) else list(auth.scopes)

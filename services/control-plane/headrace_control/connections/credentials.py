@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, TypeAlias
-from urllib.parse import urlsplit
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import structlog
 from headrace.errors import NotFound, Unavailable
-from headrace.json_types import JsonObject
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.oauth2 import TokenGrant, request_token
 from headrace.postgres.pool import Db, Pool, tenant_transaction
@@ -21,14 +18,14 @@ from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.connections import failures, repository
 from headrace_control.connections.assembly import (
     ACCESS_TOKEN,
-    TOKEN_TYPE,
     fields_of,
     is_complete,
     run_credential,
     token_request,
 )
+from headrace_control.connections.grants import keep_grant
 from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenAway, TokenRefused
-from headrace_control.connections.repository import SealedCredential
+from headrace_control.connections.turns import Turns
 from headrace_control.vault.vault import Vault
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +35,6 @@ LASTING = timedelta(seconds=30)
 # One that somebody else has refreshed is answered even when it is short-lived; whoever asked before it was granted
 # gets it in any case.
 FRESH = timedelta(seconds=2)
-MAX_TOKEN_SECONDS = 10 * 365 * 86_400.0
 
 Opened: TypeAlias = RunCredential | CredentialUnreadable
 Refreshed: TypeAlias = Opened | TokenRefused
@@ -57,9 +53,8 @@ class CredentialService:
 
     A refresh holds its connection's row locked, and with it one session of the pool, while the token endpoint
     is asked: a rotating refresh token is spent once by the whole fleet. In this process, those who ask for the
-    same connection share one refresh; a tenant has one under way at a time, and all tenants `most_refreshes`,
-    so that slow token endpoints neither hold up other tenants nor use up the pool. A token endpoint has
-    `token_seconds` to answer.
+    same connection share one refresh; `turns` see to it that slow token endpoints neither hold up other tenants nor
+    use up the pool. A token endpoint has `token_seconds` to answer.
     """
 
     def __init__(
@@ -67,13 +62,11 @@ class CredentialService:
         pool: Pool,
         vault: Vault,
         outbound: OutboundClient,
+        turns: Turns,
         token_seconds: float,
-        most_refreshes: int = 4,
     ) -> None:
         self._pool, self._vault, self._outbound = pool, vault, outbound
-        self._token_seconds = token_seconds
-        self._slots = asyncio.Semaphore(most_refreshes)
-        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._turns, self._token_seconds = turns, token_seconds
         self._under_way: dict[tuple[UUID, UUID], asyncio.Task[Refreshed]] = {}
 
     async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, Opened]:
@@ -122,8 +115,7 @@ class CredentialService:
             _log.warning("no access token", connection_id=str(place[1]), error=type(error).__name__)
 
     async def _take_turn(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
-        turn = self._turns.setdefault(tenant_id, asyncio.Lock())
-        async with turn, self._slots, tenant_transaction(self._pool, tenant_id) as db:
+        async with self._turns.of(tenant_id), tenant_transaction(self._pool, tenant_id) as db:
             outcome = await self._refresh(db, tenant_id, connection_id, seen_version)
         if isinstance(outcome, TokenAway):
             raise Unavailable(outcome.message)
@@ -147,26 +139,8 @@ class CredentialService:
         request = token_request(sealed, values, self._token_seconds)
         outcome = await request_token(self._outbound, request, tenant_id=tenant_id)
         if isinstance(outcome, TokenGrant):
-            return await self._store(db, tenant_id, sealed, values, outcome)
+            credential, detail = await keep_grant(db, self._vault, tenant_id, sealed, values, outcome)
+            act = Act("token.refresh", f"connection/{connection_id}", detail=detail)
+            await record(db, Part(tenant_id, CONTROL_PLANE), act)
+            return credential
         return await failures.failed(db, tenant_id, sealed, outcome)
-
-    async def _store(
-        self, db: Db, tenant_id: UUID, sealed: SealedCredential, values: dict[str, str], grant: TokenGrant
-    ) -> RunCredential:
-        fresh = {ACCESS_TOKEN: grant.access_token, TOKEN_TYPE: grant.token_type}
-        if grant.refresh_token is not None:
-            fresh["refreshToken"] = grant.refresh_token
-        connection_id = sealed.connection_id
-        places = {repository.place_of(tenant_id, connection_id, name): value for name, value in fresh.items()}
-        await repository.put_secrets(db, tenant_id, await self._vault.seal(db, tenant_id, places))
-        seconds = None if grant.expires_in is None else min(grant.expires_in, MAX_TOKEN_SECONDS)
-        version, expires_at = await repository.token_granted(db, tenant_id, connection_id, seconds)
-        fields: JsonObject = {
-            "version": version,
-            "host": urlsplit(sealed.auth.token_url or "").hostname,
-            "rotated": grant.refresh_token is not None,
-        }
-        act = Act("token.refresh", f"connection/{connection_id}", detail=fields)
-        await record(db, Part(tenant_id, CONTROL_PLANE), act)
-        renewed = replace(sealed, token_version=version, token_expires_at=expires_at, token_lasts=True)
-        return run_credential(renewed, {**values, **fresh})

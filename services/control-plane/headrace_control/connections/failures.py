@@ -20,6 +20,7 @@ from headrace_control.connections.model import TokenAway, TokenRefused
 from headrace_control.connections.repository import SealedCredential
 
 ANSWER_LOST = "answer_lost"
+NOT_AUTHORIZED = "not_authorized"
 MOST_DOUBTS = 6
 
 # Seconds. Over in a moment where a server hiccups; where it is down, it meets one request a minute of the whole fleet.
@@ -42,7 +43,7 @@ async def failed(
             await repository.token_failed(db, tenant_id, connection_id, failure.code, wait, doubt=False)
             return TokenRefused(connection_id, failure.code, failure.message)
         case TokenFailureKind.UNAVAILABLE:
-            doubt = failure.answer_lost and sealed.auth.grant is GrantKind.REFRESH_TOKEN
+            doubt = failure.answer_lost and sealed.auth.grant is not GrantKind.CLIENT_CREDENTIALS
             if doubt and sealed.token_doubts + 1 >= MOST_DOUBTS:
                 return await _end(db, tenant_id, sealed, ANSWER_LOST)
             wait = _doubtful_wait(sealed) if doubt else _wait(sealed, failure)
@@ -55,7 +56,9 @@ async def failed(
 def known(sealed: SealedCredential) -> TokenRefused | TokenAway | None:
     """What is answered without asking the endpoint; None: it is to be asked."""
     if sealed.token_error is not None:
-        return refused(sealed.connection_id, sealed.token_error)
+        return refused(sealed, sealed.token_error)
+    if sealed.auth.grant is GrantKind.AUTHORIZATION_CODE and not sealed.has_refresh_token:
+        return refused(sealed, NOT_AUTHORIZED)
     if not sealed.token_held_back or sealed.token_trouble is None:
         return None
     if is_rejection(sealed.token_trouble):
@@ -67,13 +70,17 @@ def known(sealed: SealedCredential) -> TokenRefused | TokenAway | None:
     )
 
 
-def refused(connection_id: UUID, code: str) -> TokenRefused:
+def refused(sealed: SealedCredential, code: str) -> TokenRefused:
     """There will be no more tokens."""
     if code == ANSWER_LOST:
         words = "the token endpoint's answers were lost, and the refresh token may be spent"
+    elif code == NOT_AUTHORIZED:
+        words = "nobody has authorized the connection, or what was granted has ended"
     else:
         words = "the token endpoint says that the grant is spent, expired or revoked"
-    return TokenRefused(connection_id, code, f"{words}; rotate the connection's secret")
+    by_person = sealed.auth.grant is GrantKind.AUTHORIZATION_CODE
+    mend = "authorize the connection" if by_person else "rotate the connection's secret"
+    return TokenRefused(sealed.connection_id, code, f"{words}; {mend}")
 
 
 async def _end(db: Db, tenant_id: UUID, sealed: SealedCredential, code: str) -> TokenRefused:
@@ -84,7 +91,7 @@ async def _end(db: Db, tenant_id: UUID, sealed: SealedCredential, code: str) -> 
         "token.refresh", f"connection/{sealed.connection_id}", outcome=AuditOutcome.REFUSED, detail=detail
     )
     await record(db, Part(tenant_id, CONTROL_PLANE), act)
-    return refused(sealed.connection_id, code)
+    return refused(sealed, code)
 
 
 def _wait(sealed: SealedCredential, failure: TokenFailure) -> float:

@@ -42,6 +42,13 @@ class ConnectionType:
         description="From when on the token endpoint is asked again."
     )
     status: model.ConnectionStatus
+    authorized_at: datetime | None = strawberry.field(
+        description="When a person last agreed at the provider."
+    )
+    authorized_by: str | None = strawberry.field(description="Who that was, to us.")
+    authorization_ends_at: datetime | None = strawberry.field(
+        description="When what was granted ends; null where the provider does not say."
+    )
     limits: JSON | None = strawberry.field(description="Stand instead of the app's.")
     breaker: model.BreakerState = strawberry.field(description="Whether the fleet calls it.")
     open_until: datetime | None = strawberry.field(description="Until when it is left alone.")
@@ -68,6 +75,9 @@ class ConnectionType:
             token_trouble=connection.token_trouble,
             token_retry_at=connection.token_retry_at,
             status=connection.status,
+            authorized_at=connection.authorized_at,
+            authorized_by=connection.authorized_by,
+            authorization_ends_at=connection.authorization_ends_at,
             limits=JSON(dump_limits(connection.limits)) if connection.limits else None,
             breaker=connection.breaker,
             open_until=connection.open_until,
@@ -133,10 +143,15 @@ class ConnectionQuery:
 
     @query
     async def connections(
-        self, info: Info, app: str | None = None, first: int = DEFAULT_PAGE, after: str | None = None
+        self,
+        info: Info,
+        app: str | None = None,
+        status: model.ConnectionStatus | None = None,
+        first: int = DEFAULT_PAGE,
+        after: str | None = None,
     ) -> Page[ConnectionType]:
-        """The tenant's connections, by name; `app` narrows to one app's."""
-        found = await info.context.services.connections.list(info.context.caller, app, first, after)
+        """The tenant's connections, by name; `app` narrows to one app's, `status` to those of it."""
+        found = await info.context.services.connections.list(info.context.caller, app, status, first, after)
         return page(found, ConnectionType.of)
 
 

@@ -23,10 +23,12 @@ class BreakerState(StrEnum):
 
 
 class ConnectionStatus(StrEnum):
-    """READY: nothing is known against it. FAILING: the last request for an access token brought none, and asking
-    again may help. NEEDS_AUTHORIZATION: there will be no more access tokens until its secret is rotated."""
+    """READY: nothing is known against it. EXPIRING: what was granted ends within seven days. FAILING: the last request
+    for an access token brought none, and asking again may help. NEEDS_AUTHORIZATION: there will be no access token
+    until its secret is rotated, or a person authorizes it."""
 
     READY = "READY"
+    EXPIRING = "EXPIRING"
     FAILING = "FAILING"
     NEEDS_AUTHORIZATION = "NEEDS_AUTHORIZATION"
 
@@ -37,7 +39,8 @@ class Connection:
 
     `base_url` and `limits` stand instead of the app's. `token_error` is why OAuth2 tokens have ended, until a secret is
     rotated; `token_trouble`, why the last request brought none, and the next is made from `token_retry_at` on.
-    `open_until` is for a `breaker` that is not closed.
+    `authorization_ends_at` is when the grant of an authorization ends, as far as it is known. `open_until` is for a
+    `breaker` that is not closed.
     """
 
     id: UUID
@@ -51,6 +54,9 @@ class Connection:
     token_error: str | None
     token_trouble: str | None
     token_retry_at: datetime | None
+    authorized_at: datetime | None
+    authorized_by: str | None
+    authorization_ends_at: datetime | None
     status: ConnectionStatus
     created_at: datetime
     updated_at: datetime

@@ -5,16 +5,17 @@ RETURNING id
 
 -- name: connection_named
 SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.limits, c.token_version, c.token_expires_at, c.token_error,
-       c.token_trouble, c.token_retry_at, c.created_at, c.updated_at, t.open_until,
-       CASE WHEN c.token_error IS NOT NULL THEN 'NEEDS_AUTHORIZATION'
-            WHEN c.token_failures > 0 THEN 'FAILING' ELSE 'READY' END AS status,
+       c.token_trouble, c.token_retry_at, c.authorized_at, c.authorized_by, c.authorization_ends_at,
+       c.created_at, c.updated_at, t.open_until, s.status,
        CASE WHEN t.open_until IS NULL THEN 'CLOSED' WHEN t.open_until > headrace_now() THEN 'OPEN' ELSE 'HALF_OPEN' END
            AS breaker,
-       ARRAY(SELECT s.field FROM connection_secrets s
-             WHERE s.tenant_id = c.tenant_id AND s.connection_id = c.id AND s.field NOT LIKE 'oauth:%'
-             ORDER BY s.field) AS secret_fields
+       ARRAY(SELECT f.field FROM connection_secrets f
+             WHERE f.tenant_id = c.tenant_id AND f.connection_id = c.id AND f.field NOT LIKE 'oauth:%'
+             ORDER BY f.field) AS secret_fields
 FROM connections c
+JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
 LEFT JOIN throttles t ON t.tenant_id = c.tenant_id AND t.connection_id = c.id
+CROSS JOIN headrace_connection_status(c, a.auth ->> 'grant') s (status)
 WHERE c.tenant_id = $1 AND c.name = $2
 
 -- name: lock_connection
@@ -22,18 +23,19 @@ SELECT id FROM connections WHERE tenant_id = $1 AND name = $2 FOR UPDATE
 
 -- name: connections_after
 SELECT c.id, c.app_id, c.name, c.base_url, c.config, c.limits, c.token_version, c.token_expires_at, c.token_error,
-       c.token_trouble, c.token_retry_at, c.created_at, c.updated_at, t.open_until,
-       CASE WHEN c.token_error IS NOT NULL THEN 'NEEDS_AUTHORIZATION'
-            WHEN c.token_failures > 0 THEN 'FAILING' ELSE 'READY' END AS status,
+       c.token_trouble, c.token_retry_at, c.authorized_at, c.authorized_by, c.authorization_ends_at,
+       c.created_at, c.updated_at, t.open_until, s.status,
        CASE WHEN t.open_until IS NULL THEN 'CLOSED' WHEN t.open_until > headrace_now() THEN 'OPEN' ELSE 'HALF_OPEN' END
            AS breaker,
-       ARRAY(SELECT s.field FROM connection_secrets s
-             WHERE s.tenant_id = c.tenant_id AND s.connection_id = c.id AND s.field NOT LIKE 'oauth:%'
-             ORDER BY s.field) AS secret_fields
+       ARRAY(SELECT f.field FROM connection_secrets f
+             WHERE f.tenant_id = c.tenant_id AND f.connection_id = c.id AND f.field NOT LIKE 'oauth:%'
+             ORDER BY f.field) AS secret_fields
 FROM connections c
-LEFT JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
+JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
 LEFT JOIN throttles t ON t.tenant_id = c.tenant_id AND t.connection_id = c.id
+CROSS JOIN headrace_connection_status(c, a.auth ->> 'grant') s (status)
 WHERE c.tenant_id = $1 AND ($2::text IS NULL OR a.name = $2) AND c.name > $3
+  AND ($5::text IS NULL OR s.status = $5)
 ORDER BY c.name
 LIMIT $4
 
@@ -51,7 +53,8 @@ SET token_version = token_version + 1, token_expires_at = NULL, token_granted_at
 WHERE tenant_id = $1 AND id = $2
 
 -- name: forget_access_token
-DELETE FROM connection_secrets WHERE tenant_id = $1 AND connection_id = $2 AND field LIKE 'oauth:%'
+DELETE FROM connection_secrets
+WHERE tenant_id = $1 AND connection_id = $2 AND field LIKE 'oauth:%' AND field NOT LIKE 'oauth:pending:%'
 
 -- name: delete_connection
 DELETE FROM connections WHERE tenant_id = $1 AND id = $2
@@ -86,6 +89,7 @@ JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
 LEFT JOIN (
     SELECT f.tenant_id, f.connection_id, f.field, f.key_id, f.sealed, k.provider, k.wrapped_by, k.wrapped
     FROM connection_secrets f JOIN data_keys k ON k.tenant_id = f.tenant_id AND k.id = f.key_id
+    WHERE f.field NOT LIKE 'oauth:pending:%'
 ) s ON s.tenant_id = c.tenant_id AND s.connection_id = c.id
 WHERE c.tenant_id = $1 AND c.id = ANY($2::uuid[])
 
@@ -115,3 +119,17 @@ UPDATE connections
 SET token_trouble = $3, token_failures = token_failures + 1, token_doubts = token_doubts + $5::integer,
     token_retry_at = headrace_now() + (clock_timestamp() - now()) + make_interval(secs => $4::double precision)
 WHERE tenant_id = $1 AND id = $2
+
+-- name: authorization_ends
+-- $3: in so many seconds; NULL: nothing is known of it.
+UPDATE connections
+SET authorization_ends_at = headrace_now() + (clock_timestamp() - now()) + make_interval(secs => $3::double precision)
+WHERE tenant_id = $1 AND id = $2
+
+-- name: authorized
+-- What was granted before is another grant, perhaps another person's.
+UPDATE connections SET authorized_at = headrace_now(), authorized_by = $3, updated_at = headrace_now()
+WHERE tenant_id = $1 AND id = $2
+
+-- name: forget_refresh_token
+DELETE FROM connection_secrets WHERE tenant_id = $1 AND connection_id = $2 AND field = 'refreshToken'

@@ -20,6 +20,7 @@ from headrace_control.vault.vault import Sealed, Stored
 _sql = load("headrace_control.connections")
 
 OWNER = "connection"
+REFRESH_TOKEN = "refreshToken"  # noqa: S105 - a field's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class SealedCredential:
     token_held_back: bool
     limited: bool
     fields: tuple[Stored, ...]
+
+    @property
+    def has_refresh_token(self) -> bool:
+        return any(stored.place.field == REFRESH_TOKEN for stored in self.fields)
 
 
 async def insert_connection(
@@ -77,10 +82,15 @@ async def lock_connection(db: Db, tenant_id: UUID, name: str) -> Connection | No
 
 
 async def list_connections(
-    db: Db, tenant_id: UUID, app: str | None, after: str | None, limit: int
+    db: Db,
+    tenant_id: UUID,
+    app: str | None,
+    status: ConnectionStatus | None,
+    after: str | None,
+    limit: int,
 ) -> Sequence[Connection]:
     """By name."""
-    rows = await db.fetch(_sql.connections_after, tenant_id, app, after or "", limit)
+    rows = await db.fetch(_sql.connections_after, tenant_id, app, after or "", limit, status)
     return [_connection(row) for row in rows]
 
 
@@ -161,6 +171,18 @@ async def token_failed(
 ) -> None:
     """Note that a request brought no token, and leave the endpoint alone for `wait` seconds."""
     await db.execute(_sql.token_failed, tenant_id, connection_id, code, wait, int(doubt))
+
+
+async def authorization_ends(db: Db, tenant_id: UUID, connection_id: UUID, seconds: float | None) -> None:
+    """Note when what was granted ends; None: nobody says so."""
+    await db.execute(_sql.authorization_ends, tenant_id, connection_id, seconds)
+
+
+async def authorized(db: Db, tenant_id: UUID, connection_id: UUID, by: str) -> None:
+    """Note that a person has agreed, and drop what was granted before."""
+    await db.execute(_sql.forget_refresh_token, tenant_id, connection_id)
+    await db.execute(_sql.forget_access_token, tenant_id, connection_id)
+    await db.execute(_sql.authorized, tenant_id, connection_id, by)
 
 
 def place_of(tenant_id: UUID, connection_id: UUID, field: str) -> Place:

@@ -14,7 +14,7 @@ from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.connections import repository
 from headrace_control.connections.checks import read_base_url, read_config, read_secrets
-from headrace_control.connections.model import Connection, ConnectionChanges, NewConnection
+from headrace_control.connections.model import Connection, ConnectionChanges, ConnectionStatus, NewConnection
 from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.vault.vault import Vault
@@ -124,13 +124,18 @@ class ConnectionService:
             return await repository.find_connection(db, caller.tenant_id, name)
 
     async def list(
-        self, caller: Caller, app: str | None, first: int, after: str | None
+        self,
+        caller: Caller,
+        app: str | None,
+        status: ConnectionStatus | None,
+        first: int,
+        after: str | None,
     ) -> PageOf[Connection]:
-        """By name; `app` narrows to one app's."""
+        """By name; `app` narrows to one app's, `status` to those of it."""
         caller.require(Permission.READ)
         limit, name = page_size(first), _CONNECTIONS.read_text(after)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.list_connections(db, caller.tenant_id, app, name, limit + 1)
+            found = await repository.list_connections(db, caller.tenant_id, app, status, name, limit + 1)
         return page_of(found, limit, lambda connection: _CONNECTIONS.write(connection.name))
 
 

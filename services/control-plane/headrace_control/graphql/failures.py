@@ -19,6 +19,7 @@ from headrace.errors import (
     MalformedMessage,
     MessageTooLarge,
     NotFound,
+    ProviderRefused,
     QuotaExceeded,
     RateLimited,
     TimedOut,
@@ -80,6 +81,11 @@ class QuotaExceededType(FailureType):
     most: int = strawberry.field(description="What it allows.")
 
 
+@strawberry.type(name="ProviderRefused", description="Somebody else's server refuses what was asked of it.")
+class ProviderRefusedType(FailureType):
+    reason: str = strawberry.field(description="Its code, as the protocol's standard has it.")
+
+
 @strawberry.type(name="Unavailable", description="Something needed can not be reached now; try again later.")
 class UnavailableType(FailureType):
     pass
@@ -107,6 +113,10 @@ def _quota(error: QuotaExceeded) -> QuotaExceededType:
     return QuotaExceededType(code=error.code, message=error.message, quota=error.quota, most=error.most)
 
 
+def _refused(error: ProviderRefused) -> ProviderRefusedType:
+    return ProviderRefusedType(code=error.code, message=error.message, reason=error.reason)
+
+
 # None: not a payload but an entry in `errors`, with the error's own code and message.
 FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingProxyType(
     {
@@ -118,6 +128,7 @@ FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingP
         Expired: None,
         Unauthenticated: None,
         Forbidden: _plain(ForbiddenType),
+        ProviderRefused: _refused,
         LimitExceeded: _plain(LimitExceededType),
         QuotaExceeded: _quota,
         MessageTooLarge: _plain(LimitExceededType),

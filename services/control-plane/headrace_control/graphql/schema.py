@@ -11,6 +11,7 @@ from strawberry.types import ExecutionContext
 from headrace_control.apps.action_graphql import ActionMutation, ActionQuery
 from headrace_control.apps.graphql import AppMutation, AppQuery
 from headrace_control.audit.graphql import AuditQuery
+from headrace_control.authorizations.graphql import AuthorizationMutation
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
 from headrace_control.graphql.errors import StableErrors
 from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
@@ -54,6 +55,7 @@ class Mutation(
     AppMutation,
     ActionMutation,
     ConnectionMutation,
+    AuthorizationMutation,
     SecretMutation,
     KeyMutation,
     PolicyMutation,

@@ -16,6 +16,7 @@ from headrace_control.auth.authenticator import Authenticator
 from headrace_control.auth.origin import origin_of
 from headrace_control.login.model import LoginWanted
 from headrace_control.login.service import LOGIN_LASTS, LoginEnded, LoginService, ProviderAnswer
+from headrace_control.web.parameters import single
 
 _MAX_BODY = 16 * 1024
 _NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
@@ -30,11 +31,11 @@ def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter
     @router.get("/auth/login")
     async def begin(request: Request) -> Response:
         wanted = LoginWanted(
-            redirect=_one(request, "redirect") or "",
-            challenge=_one(request, "challenge") or "",
-            state=_one(request, "state") or "",
-            tenant=_one(request, "tenant"),
-            invitation=_one(request, "invitation"),
+            redirect=single(request, "redirect") or "",
+            challenge=single(request, "challenge") or "",
+            state=single(request, "state") or "",
+            tenant=single(request, "tenant"),
+            invitation=single(request, "invitation"),
         )
         begun = await login.begin(wanted, origin_of(request))
         response = RedirectResponse(begun.location, 303, headers=_NO_STORE)
@@ -46,7 +47,7 @@ def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter
 
     @router.get("/auth/callback")
     async def finish(request: Request) -> Response:
-        answer = ProviderAnswer(*(_one(request, name) for name in ("state", "code", "error", "iss")))
+        answer = ProviderAnswer(*(single(request, name) for name in ("state", "code", "error", "iss")))
         ended = await login.finish(answer, request.cookies.get(cookie), origin_of(request))
         response = RedirectResponse(_back(ended), 303, headers=_NO_STORE)
         response.delete_cookie(cookie, path="/", secure=tls, httponly=True, samesite="lax")
@@ -83,16 +84,6 @@ def _back(ended: LoginEnded) -> str:
     else:
         query |= {"error": ended.failure.code, "error_description": ended.failure.message}
     return f"{ended.redirect}{'&' if '?' in ended.redirect else '?'}{urlencode(query)}"
-
-
-def _one(request: Request, name: str) -> str | None:
-    """A parameter of the query; two of it are none: who stands in between may have looked at the other one."""
-    given = request.query_params.getlist(name)
-    if len(given) > 1:
-        raise InvalidInput([Problem(name, "given more than once", "give it once")])
-    if given and "\0" in given[0]:
-        raise InvalidInput([Problem(name, "this holds a NUL character", "leave it out")])
-    return given[0] if given else None
 
 
 def _texts(body: bytes, *names: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where a log-in may end: never at an address of somebody else's choice."""
+"""Where a log-in or an authorization may end: never at an address of somebody else's choice."""
 
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -9,13 +9,14 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _LONGEST = 500
 
 
-def check_redirect(url: str, allowed: Collection[str]) -> str:
+def check_redirect(url: str, allowed: Collection[str], what: str, setting: str) -> str:
     """`url` when it is an entry of `allowed`, letter by letter, or http to a literal loopback address with a port
-    (RFC 8252, 7.3; 8.3 says why not `localhost`). Raises `InvalidInput`."""
+    (RFC 8252, 7.3; 8.3 says why not `localhost`). Raises `InvalidInput`, which says that `what` does not end there, and
+    that the operator's `setting` could allow it."""
     if url in allowed or _is_loopback(url):
         return url
-    mend = "use http://127.0.0.1:PORT/..., or an address that HEADRACE_LOGIN_REDIRECTS names"
-    raise InvalidInput([Problem("redirect", "a log-in does not end there", mend)])
+    mend = f"use http://127.0.0.1:PORT/..., or an address that {setting} names"
+    raise InvalidInput([Problem("redirect", f"{what} does not end there", mend)])
 
 
 def _is_loopback(url: str) -> bool:

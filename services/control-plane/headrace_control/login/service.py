@@ -97,7 +97,9 @@ class LoginService:
         """Keep what is wanted, and send the browser to the provider. Raises `InvalidInput`, `LimitExceeded`."""
         provider = self._open()
         _check(wanted)
-        redirect = check_redirect(wanted.redirect, self._rules.redirects)
+        redirect = check_redirect(
+            wanted.redirect, self._rules.redirects, "a log-in", "HEADRACE_LOGIN_REDIRECTS"
+        )
         state, browser = mint_token(TokenKind.LOGIN_STATE), mint_token(TokenKind.BROWSER)
         pending = Pending(
             nonce=secrets.token_urlsafe(32),
