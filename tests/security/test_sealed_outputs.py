@@ -10,6 +10,7 @@ import orjson
 import pytest
 from headrace.ids import new_id
 from headrace.sealed_outputs import (
+    INPUT_ROW,
     KEY_BYTES,
     SEALED,
     OutputPlace,
@@ -17,9 +18,10 @@ from headrace.sealed_outputs import (
     mask,
     open_value,
     run_key,
+    seal_input,
     seal_value,
 )
-from headrace.workflow.sensitive import leaves_of
+from headrace.workflow.sensitive import MAX_REPLACED, Marks, leaves_of
 from headrace_runner.sensitive import MOST_SEARCHED, Sensitive, opened
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +134,48 @@ def test_what_is_opened_is_known_from_then_on() -> None:
     resumed = Sensitive(TENANT, RUN, KEY)
     resumed.learn(revealed)
     assert resumed.hidden([f"card {CARD}", "card"]) == ["[***]", "card"]
+
+
+PARAMETERS = {
+    "properties": {
+        "card": {"x-sensitive": True},
+        "people": {"items": {"properties": {"name": {"x-sensitive": True}}}},
+    }
+}
+
+
+@given(st.fixed_dictionaries({}, optional={"card": _JSON, "people": _JSON, "other": _JSON}))
+def test_an_input_comes_back_as_it_was_given(given_input: Any) -> None:
+    """To its own run, and to one that undoes that run."""
+    stored = sealed_input(given_input)
+    again, revealed = opened(TENANT, {new_id(): run_key(ROOT, TENANT, new_id()), RUN: KEY}, INPUT_ROW, stored)
+    assert again == given_input
+    assert set(map(str, leaves_of(given_input.get("card"), "card"))) <= set(map(str, revealed)) or (
+        "card" not in given_input
+    )
+
+
+def test_of_an_input_what_is_marked_is_sealed_as_a_whole() -> None:
+    whole = {
+        "card": {"number": CARD, "pin": PIN},
+        "people": [{"name": "Ada", "age": 36}],
+        "other": {SEALED: "x"},
+    }
+    shown = mask(sealed_input(whole))
+    assert shown == {"card": "[***]", "people": [{"name": "[***]", "age": 36}], "other": "[***]"}
+
+
+def test_an_input_with_very_many_sensitive_parts_is_sealed_as_one() -> None:
+    crowd = {"people": [{"name": f"canary-{n}"} for n in range(MAX_REPLACED + 1)]}
+    stored = sealed_input(crowd)
+    assert mask(stored) == "[***]"
+    assert opened(TENANT, {RUN: KEY}, INPUT_ROW, stored)[0] == crowd
+
+
+def sealed_input(value: Any) -> Any:
+    marks = Marks.of(PARAMETERS)
+    assert marks is not None
+    return seal_input(KEY, TENANT, RUN, marks, value)
 
 
 def sensitive(*fields: tuple[str, Any]) -> Sensitive:

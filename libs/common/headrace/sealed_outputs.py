@@ -1,4 +1,5 @@
-"""Sensitive values of a run's outputs as they are written down: `{"$sealed": "<base64>"}`, by the run's own key.
+"""Sensitive values of a run's outputs, and of its input, as they are written down: `{"$sealed": "<base64>"}`, by the
+run's own key.
 
 The run's key is derived (HKDF-SHA256, RFC 5869) from a root of its tenant. A sealed value is `version (1 byte) |
 nonce (12 bytes) | ciphertext and tag` of AES-256-GCM, bound to its tenant, run, row and place within the row's output:
@@ -20,8 +21,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from headrace.json_types import Json, JsonObject
 from headrace.redaction import MARKER
+from headrace.workflow.sensitive import Marks
 
 SEALED = "$sealed"
+# The row that the run's input counts as; a step's key is never empty.
+INPUT_ROW = ""
 KEY_BYTES = 32
 _VERSION = b"\x01"
 _NONCE_BYTES = 12
@@ -67,6 +71,15 @@ def seal_value(key: bytes, place: OutputPlace, value: Json) -> Json:
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = _VERSION + nonce + AESGCM(key).encrypt(nonce, orjson.dumps(value), place.bound())
     return {SEALED: base64.b64encode(sealed).decode()}
+
+
+def seal_input(key: bytes, tenant_id: UUID, run_id: UUID, marks: Marks, value: Json) -> Json:
+    """A run's input as it is stored. A marker that somebody wrote in it is sealed too: none of theirs is opened."""
+
+    def seal(part: Json, pointer: str) -> Json:
+        return seal_value(key, OutputPlace(tenant_id, run_id, INPUT_ROW, pointer), part)
+
+    return marks.replaced(value, seal, lambda part: marker_of(part) is not None)
 
 
 def open_value(key: bytes, place: OutputPlace, marker: str) -> Json:

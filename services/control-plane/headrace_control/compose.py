@@ -90,6 +90,7 @@ def compose(
     payloads = Payloads()
     approvals = Approvals(api_pool, vault)
     refusals = Refusals(api_pool)
+    output_keys = OutputKeys(api_pool, vault)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         login=_login(settings, api_pool, outbound),
@@ -106,14 +107,14 @@ def compose(
         policy=PolicyService(api_pool),
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
-        runs=RunService(api_pool, RunChanges(listener)),
+        runs=RunService(api_pool, RunChanges(listener), output_keys),
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),
         logs=LogService(log_store),
         audit=AuditService(api_pool),
     )
-    for_runs = OpenedForRuns(credentials, secrets, OutputKeys(api_pool, vault), shredding)
+    for_runs = OpenedForRuns(credentials, secrets, output_keys, shredding)
     refused_logins = RefusedLogins(api_pool)
     authenticator = Authenticator(api_pool, settings.session_idle, refused_logins.note)
     return Composed(

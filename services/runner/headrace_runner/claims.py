@@ -12,8 +12,9 @@ from uuid import UUID
 
 import structlog
 from headrace.errors import HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.json_types import Json
 from headrace.messages import Job
-from headrace.sealed_outputs import OutputUnreadable
+from headrace.sealed_outputs import INPUT_ROW, OutputUnreadable
 from headrace.workflow.document import Version
 from headrace.workflow.graph import Graph
 from headrace.workflow.sensitive import Leaf
@@ -226,7 +227,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         undoing = Undoing(RunStatus.SUCCESS)
     inbox = read_messages(given["inbox"])
     keys = {UUID(run_id): b64decode(key) for run_id, key in (given.get("output_keys") or {}).items()}
-    steps, revealed, unreadable = _opened(claim.tenant_id, keys, given["steps"])
+    run_input, steps, revealed, unreadable = _opened(claim.tenant_id, keys, given)
     state = RunState(
         RunStatus.COMPENSATING if given["compensating"] else RunStatus.RUNNING,
         HashTrieMap({row["key"]: _step(row) for row in steps}),
@@ -243,7 +244,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         claim.epoch,
         loaded.version,
         loaded.graph,
-        given["input"],
+        run_input,
         state,
         datetime.fromisoformat(given["started_at"]),
         {
@@ -266,19 +267,22 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
 
 
 def _opened(
-    tenant_id: UUID, keys: Mapping[UUID, bytes], rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[Leaf], Failure | None]:
-    """The rows with their outputs as they were, what was sealed in them, and why they can not be read, if so."""
+    tenant_id: UUID, keys: Mapping[UUID, bytes], given: Mapping[str, Any]
+) -> tuple[Json, list[Mapping[str, Any]], list[Leaf], Failure | None]:
+    """The input and the rows with their outputs as they were, what was sealed in them, and why they can not be read, if
+    so."""
+    rows: Sequence[Mapping[str, Any]] = given["steps"]
     steps: list[Mapping[str, Any]] = []
-    revealed: list[Leaf] = []
-    for row in rows:
-        try:
+    try:
+        run_input, revealed = opened(tenant_id, keys, INPUT_ROW, given["input"])
+        for row in rows:
             output, found = opened(tenant_id, keys, row["key"], row["output"])
-        except OutputUnreadable:
-            return [*rows], [], Failure("OUTPUT_UNREADABLE", "a sensitive output of the run can not be read")
-        steps.append({**row, "output": output})
-        revealed += found
-    return steps, revealed, None
+            steps.append({**row, "output": output})
+            revealed += found
+    except OutputUnreadable:
+        words = "a sensitive output of the run, or its input, can not be read"
+        return given["input"], [*rows], [], Failure("OUTPUT_UNREADABLE", words)
+    return run_input, steps, revealed, None
 
 
 def _step(row: Mapping[str, Any]) -> StepState:

@@ -4,7 +4,7 @@ What is marked is everything below the place, too. Where a schema leaves it open
 `if`, `patternProperties`), a mark in it counts: rather too much is kept secret than too little.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ Leaf: TypeAlias = "tuple[str | None, Json]"
 
 # Places times subschemas that are looked at; what is left then counts as marked.
 MAX_VISITS = 200_000
+MAX_REPLACED = 1_000
 
 
 def is_marked(schema: Json) -> bool:
@@ -87,6 +88,33 @@ class Marks:
             return by if marked else part
 
         return hide(value, self._here({""}), False)
+
+    def replaced(self, value: Json, put: Callable[[Json, str], Json], also: Callable[[Json], bool]) -> Json:
+        """`value` with `put(part, its JSON Pointer)` in the place of each part that is marked, as a whole, and of each
+        for which `also` is true. Above `MAX_REPLACED` such parts all of `value` is one."""
+        visits = replaced = 0
+
+        def walk(part: Json, applied: frozenset[str], pointer: str) -> Json:
+            nonlocal visits, replaced
+            visits += 1 + len(applied)
+            marked = any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied)
+            if marked or also(part) or visits > MAX_VISITS // 10:
+                replaced += 1
+                return put(part, pointer) if replaced <= MAX_REPLACED else None
+            if isinstance(part, dict):
+                return {
+                    key: walk(below, self._below(applied, key), f"{pointer}/{escape(key)}")
+                    for key, below in part.items()
+                }
+            if isinstance(part, list):
+                return [
+                    walk(below, self._below(applied, index), f"{pointer}/{index}")
+                    for index, below in enumerate(part)
+                ]
+            return part
+
+        made = walk(value, self._here({""}), "")
+        return made if replaced <= MAX_REPLACED else put(value, "")
 
     def _below(self, applied: frozenset[str], place: str | int) -> frozenset[str]:
         targets: set[str] = set()

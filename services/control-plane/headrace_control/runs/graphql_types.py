@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 from headrace.json_types import Json, JsonObject
 from headrace.redaction import MARKER
+from headrace.sealed_outputs import mask
 from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
@@ -251,4 +252,4 @@ class RunType:
 def _without_sensitive(given: Json, document: Json) -> Json:
     parameters = document.get("parameters") if isinstance(document, dict) else None
     marks = Marks.of(parameters) if isinstance(parameters, dict) else None
-    return marks.hidden(given, MARKER) if marks else given
+    return marks.hidden(mask(given), MARKER) if marks else given

@@ -12,6 +12,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.concurrency import load_concurrency
 from headrace.workflow.document import Concurrency
 from headrace.workflow.schemas import SchemaValidator, compile_schema
+from headrace.workflow.sensitive import Marks
 
 _sql = load("headrace_control.runs")
 
@@ -26,6 +27,11 @@ class StartRule:
     validator: SchemaValidator | None = None
     unusable: Sequence[Problem] = ()
     concurrency: Concurrency | None = None
+
+    @property
+    def marks(self) -> Marks | None:
+        """What of an input is sealed, if anything."""
+        return self.validator.marks if self.validator else None
 
     def problems(self, value: Json) -> Sequence[Problem]:
         """What does not fit, with paths under `input`."""

@@ -30,6 +30,7 @@ from headrace_control.runs.model import (
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import StepId
 from headrace_control.runs.starts import MAX_STARTS, Started, start_runs
+from headrace_control.vault.output_keys import OutputKeys
 
 _RUNS = Cursor("runs")
 _EVENTS = Cursor("events")
@@ -48,8 +49,8 @@ MAX_STEPS = 5000
 class RunService:
     """Runs of the caller's tenant, over a pool of the role headrace_api."""
 
-    def __init__(self, pool: Pool, changes: RunChanges) -> None:
-        self._pool, self._changes = pool, changes
+    def __init__(self, pool: Pool, changes: RunChanges, keys: OutputKeys) -> None:
+        self._pool, self._changes, self._keys = pool, changes, keys
         self._parameters, self._quotas = Parameters(), StartQuotas()
 
     async def start(self, caller: Caller, start: RunStart) -> Run:
@@ -66,7 +67,7 @@ class RunService:
             raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             started = await start_runs(
-                db, caller.tenant_id, caller.actor.id, starts, self._parameters, self._quotas
+                db, caller.tenant_id, caller.actor.id, starts, self._parameters, self._quotas, self._keys
             )
             if started.begun:
                 # One for the whole batch: starts are the hot path.

@@ -18,9 +18,11 @@ from headrace.json_types import Json
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.sealed_outputs import seal_input
 from headrace.workflow.concurrency import slot_key
 from headrace.workflow.document import Concurrency
 from headrace.workflow.json_rules import check_json, digest_of, is_storable
+from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import ParkReason, RunStatus
 
 from headrace_control.quotas.starts import StartQuotas
@@ -28,6 +30,8 @@ from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
 from headrace_control.runs.parameters import Parameters
+from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
+from headrace_control.vault.output_keys import OutputKeys
 
 _sql = load("headrace_control.runs")
 
@@ -69,6 +73,13 @@ class _New:
     run: Run
     dispatch_id: UUID
     limited: bool
+    marks: Marks | None
+
+    def sealed(self, tenant_id: UUID, key: bytes) -> "_New":
+        if self.marks is None:
+            return self
+        stored = seal_input(key, tenant_id, self.run.id, self.marks, self.wish.start.input)
+        return replace(self, wish=replace(self.wish, encoded=orjson.dumps(stored).decode()))
 
 
 async def start_runs(
@@ -78,12 +89,13 @@ async def start_runs(
     starts: Sequence[RunStart],
     parameters: Parameters,
     quotas: StartQuotas,
+    keys: OutputKeys,
 ) -> Started:
     """Start what can be started; `db` is inside a tenant's transaction.
 
     `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
-    what is missing or in the way, `QuotaExceeded` what the tenant has used up. Runs are minted in order, with this
-    transaction's time in their ids.
+    what is missing or in the way, `QuotaExceeded` what the tenant has used up; `KeysShredded` and `SecretUnreadable`
+    say that a sensitive input can not be sealed. Runs are minted in order, with this transaction's time in their ids.
     """
     answers: dict[int, Answer] = {}
     wishes = [w for n, start in enumerate(starts) if (w := _wish(n, start, answers))]
@@ -101,10 +113,11 @@ async def start_runs(
         if problems := rule.problems(wish.start.input):
             answers[wish.n] = InvalidInput(problems)
             continue
-        one = _New(wish, _fresh(startable), new_id(), rule.concurrency is not None)
+        one = _New(wish, _fresh(startable), new_id(), rule.concurrency is not None, rule.marks)
         new.append(one)
         if rule.concurrency:
             limited.append(_limited(tenant_id, one, rule.concurrency))
+    new = await _sealed(db, tenant_id, new, keys, answers)
     admitted = await quotas.admit(db, tenant_id, [len(one.wish.encoded) for one in new])
     for one, refusal in zip(new, admitted, strict=True):
         if refusal is not None:
@@ -119,6 +132,21 @@ async def start_runs(
     return Started(
         [answers[n] for n in range(len(starts))], [one.run.id for one in new if one.run.id in begun]
     )
+
+
+async def _sealed(
+    db: Db, tenant_id: UUID, new: Sequence[_New], keys: OutputKeys, answers: dict[int, Answer]
+) -> list[_New]:
+    """The starts with what their versions mark as sensitive sealed in their inputs, each by its run's own key."""
+    marked = [one for one in new if one.marks is not None]
+    if not marked:
+        return list(new)
+    try:
+        found = await keys.within(db, tenant_id, [one.run.id for one in marked])
+    except (KeysShredded, SecretUnreadable) as error:
+        answers.update((one.wish.n, error) for one in marked)
+        return [one for one in new if one.marks is None]
+    return [one.sealed(tenant_id, found[one.run.id]) if one.run.id in found else one for one in new]
 
 
 def _wish(n: int, start: RunStart, answers: dict[int, Answer]) -> _Wish | None:

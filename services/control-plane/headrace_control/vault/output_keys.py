@@ -1,4 +1,4 @@
-"""The root of a tenant's keys for sensitive outputs: sealed in the vault, made when it is needed first."""
+"""The root of a tenant's keys for sensitive outputs and inputs: sealed in the vault, made when it is needed first."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,16 @@ class OutputKeys:
     async def of(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
         """The keys of these runs. Raises `KeysShredded`, and `SecretUnreadable` when the root does not open."""
         async with tenant_transaction(self._pool, tenant_id) as db:
+            return await self.within(db, tenant_id, run_ids)
+
+    async def within(self, db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
+        """As `of`; `db` is inside a tenant's transaction."""
+        root = await self._find(db, tenant_id)
+        if root is None:
+            fresh = {_place(tenant_id): secrets.token_hex(KEY_BYTES)}
+            (sealed,) = await self._vault.seal(db, tenant_id, fresh)
+            await db.execute(_sql.add_output_key, tenant_id, sealed.key_id, sealed.sealed)
             root = await self._find(db, tenant_id)
-            if root is None:
-                fresh = {_place(tenant_id): secrets.token_hex(KEY_BYTES)}
-                (sealed,) = await self._vault.seal(db, tenant_id, fresh)
-                await db.execute(_sql.add_output_key, tenant_id, sealed.key_id, sealed.sealed)
-                root = await self._find(db, tenant_id)
         if root is None:
             raise SecretUnreadable
         return {run_id: run_key(root, tenant_id, run_id) for run_id in run_ids}

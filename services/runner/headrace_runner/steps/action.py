@@ -121,7 +121,8 @@ class ActionStep:
         parts: RequestParts,
         template: Mapping[str, Json],
     ) -> Failure | None:
-        """The first part of the input that does not fit the action's schema; no call is made then."""
+        """The first part of the input that does not fit the action's schema; no call is made then. What the schemas
+        mark as sensitive is taken in."""
         schemas = (
             ("path", action.path_schema, parts.path),
             ("query", action.query_schema, parts.query),
@@ -131,7 +132,10 @@ class ActionStep:
         for name, schema, value in schemas:
             if schema is None or (value is None and not schema.get("required")):
                 continue  # no body at all fits a schema that asks for nothing
-            problems = self._schemas.validator(schema).validate(value, name)
+            validator = self._schemas.validator(schema)
+            if validator.marks is not None:
+                context.sensitive.learn(validator.marks.leaves(value))
+            problems = validator.validate(value, name)
             if problems:
                 listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
                 return Failure("INPUT_MISMATCH", f"{context.place}: {listed}")
