@@ -5,11 +5,16 @@ extensions of chunks, empty lines, padding; each would keep a processor busy unt
 keeps what comes over an idle connection for the next request's answer.
 """
 
+import asyncio
+from typing import Any
+
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
+
+from headrace.outbound.handshake import TargetTls
 
 MAX_INTERIM = 32  # answers of 1xx before the final one
 _HEAD_END = b"\r\n\r\n"
@@ -32,6 +37,7 @@ class AnswerProtocol(ResponseHandler):
     _budget: int | None = None
     _interim = 0
     _final = False
+    _tls: Any = None
 
     def begin(self, budget: int | None) -> None:
         """A request is about to be written; its answer may have `budget` bytes in all (None: any number)."""
@@ -77,10 +83,15 @@ class AnswerProtocol(ResponseHandler):
                 return
         super().feed_data(data, size)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._tls = transport.get_extra_info("ssl_object")
+        super().connection_made(transport)
+
     def connection_lost(self, exc: BaseException | None) -> None:
-        if exc is not None:
-            # A body without a length ends where the connection does, but a reset is no end.
-            self._end_body(aiohttp.ClientPayloadError("reset"))
+        if exc is not None or (isinstance(self._tls, TargetTls) and not self._tls.closed):
+            # A body without a length ends where the connection does, but a reset is no end, nor is one that whoever
+            # stands on the way may have made.
+            self._end_body(aiohttp.ClientPayloadError("cut off"))
         super().connection_lost(exc)
 
     def _is_complete(self) -> bool:

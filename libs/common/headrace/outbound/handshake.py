@@ -1,4 +1,5 @@
-"""TLS as targets are met with it: the system's authorities, and a bound on what a handshake may take."""
+"""TLS as targets are met with it: the system's authorities, a bound on what a handshake may take, and an end that is
+known for one."""
 
 import ssl
 from collections.abc import Callable
@@ -9,10 +10,12 @@ MAX_TURNS = 64  # reads of one handshake; common ones take three or four
 MAX_BYTES = 262_144  # of the target's side of one; common ones take 3 to 10 KB
 
 
-class BoundedHandshake(ssl.SSLObject):
-    """A handshake that ends. OpenSSL passes over some messages for as long as they come."""
+class TargetTls(ssl.SSLObject):
+    """A handshake that ends, for OpenSSL passes over some messages for as long as they come; and whether the target has
+    closed the session, by `close_notify`: anybody on the way can end a connection without it (RFC 9112, 9.8)."""
 
     incoming: ssl.MemoryBIO
+    closed = False
     _turns = 0
     _bytes = 0
 
@@ -23,20 +26,23 @@ class BoundedHandshake(ssl.SSLObject):
             raise ssl.SSLError("the handshake takes too much")
         super().do_handshake()
 
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - how it is called
+        got = super().read(len, buffer)
+        self.closed |= not got
+        return got
+
 
 def bounded(context: ssl.SSLContext | None = None) -> ssl.SSLContext:
     """`context`, or one for HTTP/1.1 that trusts the system's authorities, with bounded handshakes from now on."""
     context = context or _trusting_the_system()
-    if context.sslobject_class is not BoundedHandshake:
-        context.sslobject_class = BoundedHandshake
+    if context.sslobject_class is not TargetTls:
+        context.sslobject_class = TargetTls
         setattr(context, "wrap_bio", partial(_wrap, context.wrap_bio))  # noqa: B010 - a method is replaced
     return context
 
 
-def _wrap(
-    wrap_bio: Callable[..., Any], incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any
-) -> BoundedHandshake:
-    tls: BoundedHandshake = wrap_bio(incoming, *args, **kwargs)
+def _wrap(wrap_bio: Callable[..., Any], incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> TargetTls:
+    tls: TargetTls = wrap_bio(incoming, *args, **kwargs)
     tls.incoming = incoming
     return tls
 
