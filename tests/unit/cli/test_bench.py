@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 from headrace.errors import InvalidInput
+from headrace.workflow.document_schema import workflow_schema
 from headrace_cli.bench.compare import differences, read
 from headrace_cli.bench.medians import median_of
 from headrace_cli.bench.meter import DRIVER, Meter
 from headrace_cli.bench.percentiles import percentile
 from headrace_cli.bench.report import Check, Machine, Phase, Report, Shape
-from headrace_cli.bench.scenarios import SCENARIOS
+from headrace_cli.bench.scenarios import SCENARIOS, branchy, fan50, payload
+from headrace_cli.bench.work import chain3
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 
 def report(scenario: str = "chain3", rate: float = 100.0, found: int = 10) -> Report:
@@ -81,9 +84,9 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_sizes_are_scaled_and_runs_may_be_given() -> None:
-    chain3 = next(scenario for scenario in SCENARIOS if scenario.name == "chain3")
-    assert chain3.scaled(0.01, None) == {"runs": 50, "singles": 3}
-    assert chain3.scaled(0.00001, 7) == {"runs": 7, "singles": 1}
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == "chain3")
+    assert scenario.scaled(0.01, None) == {"runs": 50, "singles": 3}
+    assert scenario.scaled(0.00001, 7) == {"runs": 7, "singles": 1}
 
 
 async def test_the_cpu_of_children_counts_while_they_live_and_when_they_have_ended() -> None:
@@ -106,3 +109,12 @@ async def test_the_cpu_of_children_counts_while_they_live_and_when_they_have_end
     assert usage.cpu[DRIVER] < os.times().user + os.times().system
     assert usage.memory["group"] > 1
     assert usage.depth == {"jobs": 3}
+
+
+def test_a_works_document_is_one_that_can_be_published() -> None:
+    validator = Draft202012Validator(workflow_schema())
+    for work in (chain3(), fan50.work(), branchy.work(), payload.megabyte()):
+        assert [error.message for error in validator.iter_errors(work.document)] == []
+        kinds = [step.get("type", "action") for step in work.document["steps"]]
+        assert sum(work.steps.values()) == len(kinds)
+        assert work.calls == kinds.count("action")

@@ -1,9 +1,9 @@
 """What designers and callers do during a measurement: GraphQL over a client that costs little."""
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import aiohttp
 import orjson
@@ -40,42 +40,43 @@ _QUOTAS = (
 )
 
 
+@contextlib.asynccontextmanager
+async def connections() -> AsyncIterator[aiohttp.ClientSession]:
+    """What all drivers of a measurement share."""
+    # Kept for less time than a control plane keeps them, so that none is used that it is about to close.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as http:
+        yield http
+
+
 class Driver:
     """Asks the control planes in turn, as the tenant of `key`. Raises errors of the `headrace.errors` tree."""
 
-    def __init__(self, urls: Sequence[str], key: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, urls: Sequence[str], key: str) -> None:
+        self._http = http
         self._urls = urls
         self._turn = itertools.cycle(f"{url}/graphql" for url in urls)
-        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        # Below what a control plane keeps an idle connection for, so that none is used that it is about to close.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0)
-        self._http = aiohttp.ClientSession(
-            headers=headers, connector=connector, timeout=aiohttp.ClientTimeout(60)
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._http.close()
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 
     async def execute(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The `data` of an answer."""
         body = orjson.dumps({"query": document, "variables": variables})
         url = next(self._turn)
         try:
-            async with self._http.post(url, data=body) as answer:
+            async with self._http.post(url, data=body, headers=self._headers) as answer:
                 return read_answer(answer.status, await answer.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"{url} can not be reached ({type(error).__name__})") from error
 
     async def tenant(self, name: str, quotas: Mapping[str, int]) -> "Tenant":
-        """A new tenant with quotas, for an admin of the platform; close what it gives."""
+        """A new tenant with quotas, for an admin of the platform."""
         made = (await self.execute(_TENANT, {"name": name}))["createTenant"]
+        await self.quotas(name, quotas)
+        return Tenant(made["tenant"]["id"], name, Driver(self._http, self._urls, made["issued"]["key"]))
+
+    async def quotas(self, name: str, quotas: Mapping[str, int]) -> None:
+        """Other quotas of a tenant, likewise."""
         await self.execute(_QUOTAS, {"tenant": name, "quotas": quotas})
-        return Tenant(made["tenant"]["id"], name, Driver(self._urls, made["issued"]["key"]))
 
     async def publish(self, work: Work, target: str) -> None:
         """The app, the actions and the workflow of `work`."""

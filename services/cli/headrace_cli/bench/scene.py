@@ -13,7 +13,7 @@ import asyncpg
 import psutil
 
 from headrace_cli.bench.deployment import Deployment, Layout, deployed
-from headrace_cli.bench.driver import Driver, Tenant
+from headrace_cli.bench.driver import Driver, Tenant, connections
 from headrace_cli.bench.meter import DRIVER, Meter, Usage
 from headrace_cli.bench.percentiles import percentile
 from headrace_cli.bench.report import Check, Latency, Machine, Phase
@@ -26,7 +26,7 @@ from headrace_cli.dev.supervisor import Announce
 # Groups that are not Headrace's, nor what it stands on: their CPU is no part of a run's total.
 OUTSIDE = frozenset({"target", DRIVER})
 WARM_RUNS = 50
-_QUOTAS = {"runsInFlight": 100_000}
+QUOTAS = {"runsInFlight": 100_000}
 
 
 @dataclass(slots=True)
@@ -53,13 +53,10 @@ class Scene:
     tell: Callable[[str], None]
     phases: list[Phase] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def tenant(self, name: str) -> Tenant:
         """A tenant whose quotas are no hindrance."""
-        made = await self.platform.tenant(name, _QUOTAS)
-        await self._stack.enter_async_context(made.driver)
-        return made
+        return await self.platform.tenant(name, QUOTAS)
 
     async def prepared(self, tenant: Tenant, work: Work, warm: int = WARM_RUNS) -> None:
         """Publish `work`, and run it a few times, which also tells what a run of it writes to the log."""
@@ -70,14 +67,24 @@ class Scene:
             self.checks.append(await self.truth.learn_records(work, warm, before))
 
     async def run_all(self, tenants: Sequence[Tenant], work: Work, runs: int) -> datetime:
-        """Start so many runs in bulk, alike for each tenant, and wait for their ends; when the first one began."""
+        """`start_all`, and wait for the runs' ends."""
+        since = await self.start_all(tenants, work, runs)
+        await self.watch.all_ended(ids(tenants), since)
+        return since
+
+    async def records_alike(self, work: Work, runs: int) -> None:
+        """For work that was not warmed up, and is all that ran: each of its runs wrote as much to the log."""
+        self.checks.append(await self.truth.learn_records(work, runs, 0))
+
+    async def start_all(self, tenants: Sequence[Tenant], work: Work, runs: int) -> datetime:
+        """Start so many runs in bulk, alike for each tenant; when the first one began."""
         since = await self.now()
         share, more = divmod(runs, len(tenants))
         for number, tenant in enumerate(tenants):
             own = share + (number < more)
-            await tenant.driver.start_many(work.name, [work.given] * own)
-            self.truth.ran(work, own)
-        await self.watch.all_ended(ids(tenants), since)
+            if own:
+                await tenant.driver.start_many(work.name, [work.given] * own)
+                self.truth.ran(work, own)
         return since
 
     async def burst(self, tenants: Sequence[Tenant], work: Work, runs: int, name: str = "burst") -> None:
@@ -111,6 +118,12 @@ class Scene:
             seconds = clock() - began
         self.phases.append(_phase(name, phase, seconds, usage))
 
+    async def idle(self, seconds: int, name: str = "idle") -> None:
+        """A phase in which nothing is asked of the services; CPU is per second, so 10 ms are 1% of a core."""
+        async with self.measured(name) as phase:
+            await asyncio.sleep(seconds)
+            phase.count, phase.unit = seconds, "second"
+
     async def now(self) -> datetime:
         """The time by which runs' ids are made."""
         await asyncio.sleep(0.002)  # ids of the same millisecond are in no order
@@ -120,6 +133,11 @@ class Scene:
         """All independent counts, and whether every service is still the process that was started."""
         ended = Check(name="services that ended", expected=0, found=len(self.deployment.ended()))
         return [*self.checks, *await self.truth.checks(), ended]
+
+    def figure(self, name: str, value: float) -> None:
+        """One more figure of the last phase."""
+        figures = {**self.phases[-1].figures, name: round(value, 3)}
+        self._amend(figures=figures)
 
     def _amend(self, **changes: object) -> None:
         self.phases[-1] = self.phases[-1].model_copy(update=changes)
@@ -137,15 +155,15 @@ async def scene(
     """A stage; nothing of it is left afterwards. `seconds` bounds each wait for runs to end."""
     async with contextlib.AsyncExitStack() as stack:
         deployment = await stack.enter_async_context(deployed(servers, layout, folder, announce))
-        db = await asyncpg.connect(servers.database_url)
+        db = await asyncpg.connect(servers.database_url, server_settings={"application_name": DRIVER})
         stack.push_async_callback(db.close)
         ask = await stack.enter_async_context(depths(servers))
-        driver = await stack.enter_async_context(Driver(deployment.urls, deployment.key))
-        own = await stack.enter_async_context(contextlib.AsyncExitStack())
+        http = await stack.enter_async_context(connections())
+        driver = Driver(http, deployment.urls, deployment.key)
         meter = Meter({**deployment.pids, **servers.pids}, ask)
         truth = Truth(servers, db, deployment.target, datetime.now(UTC))
         watch = Watch(db, seconds)
-        yield Scene(servers, deployment, driver, db, meter, watch, truth, tell, _stack=own)
+        yield Scene(servers, deployment, driver, db, meter, watch, truth, tell)
 
 
 def machine() -> Machine:

@@ -15,7 +15,7 @@ from headrace.bus.names import Names
 from headrace.errors import InvalidInput, Problem
 from pymongo import AsyncMongoClient
 
-from headrace_cli.bench.meter import Depths, listener
+from headrace_cli.bench.meter import DRIVER, Depths, listener
 from headrace_cli.embedded_postgres import running_postgres
 
 # As a deployment has it that says nothing else.
@@ -77,12 +77,16 @@ async def servers(
 async def depths(servers: Servers) -> AsyncIterator[Depths]:
     """Asks how many messages stand ready in each queue, and how many dispatches are due (`due`)."""
     async with contextlib.AsyncExitStack() as stack:
-        db = await asyncpg.connect(servers.database_url)
+        db = await asyncpg.connect(servers.database_url, server_settings={"application_name": DRIVER})
         stack.push_async_callback(db.close)
         names = Names(PARTITIONS, servers.namespace)
 
         async def due() -> dict[str, int]:
-            return {"due": await db.fetchval("SELECT count(*) FROM dispatches WHERE sent_at IS NULL")}
+            return {
+                "due": await db.fetchval(
+                    "SELECT count(*) FROM dispatches WHERE sent_at IS NULL AND due_at <= headrace_now()"
+                )
+            }
 
         if servers.profile is ProfileName.EMBEDDED:
 

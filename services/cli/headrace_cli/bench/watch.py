@@ -14,6 +14,8 @@ from headrace_cli.bench.report import Latency
 # Read off runs_by_status, so that what has ended before costs nothing.
 _UNFINISHED = """SELECT EXISTS (SELECT FROM runs WHERE tenant_id = ANY($1::uuid[])
     AND status = ANY('{QUEUED,RUNNING,WAITING,PAUSED,COMPENSATING}'::text[]) AND id >= $2)"""
+_ADVANCING = """SELECT EXISTS (SELECT FROM runs WHERE tenant_id = ANY($1::uuid[])
+    AND status = ANY('{QUEUED,RUNNING}'::text[]) AND id >= $2)"""
 _ENDED = "SELECT finished_at IS NOT NULL FROM runs WHERE id = $1"
 _LATENCY = """SELECT count(*)::int AS count,
     percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - created_at)) AS p
@@ -42,6 +44,18 @@ class Watch:
                     await asyncio.sleep(_BURST_PAUSE)
         except TimeoutError:
             raise TimedOut(f"after {self._seconds:.0f} s there are runs that have not ended") from None
+
+    async def all_waiting(self, tenants: Sequence[UUID], since: datetime) -> None:
+        """Wait until each of the runs that began at `since` or later waits for something."""
+        lowest = lowest_id(since)
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    if not await self._db.fetchval(_ADVANCING, tenants, lowest):
+                        return
+                    await asyncio.sleep(_BURST_PAUSE)
+        except TimeoutError:
+            raise TimedOut(f"after {self._seconds:.0f} s there are runs that do not wait") from None
 
     async def ended(self, run_id: str) -> None:
         """Wait until one run has; seen almost at once."""

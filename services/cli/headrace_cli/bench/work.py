@@ -9,8 +9,9 @@ from typing import Any
 class Work:
     """A workflow and its app, of one name. `actions` are the app's, each a POST of its name.
 
-    Of one run, afterwards: so many `calls` have come to the target; `steps` counts its step rows by status. The target
-    takes `delay_ms` over a call and answers about `answer_bytes`.
+    Of one run, afterwards: so many `calls` have come to the target; there are so many `attempts` (a transform makes
+    one, too; as many as calls, if it is not said); `steps` counts its step rows by status. The target takes `delay_ms`
+    over a call and answers about `answer_bytes`.
     """
 
     name: str
@@ -18,6 +19,7 @@ class Work:
     actions: Sequence[str]
     calls: int
     steps: Mapping[str, int]
+    attempts: int | None = None
     edges: Sequence[Mapping[str, Any]] = ()
     result: Any = None
     delay_ms: int = 0

@@ -1,6 +1,21 @@
 """The scenarios, in the order in which they are measured."""
 
 from headrace_cli.bench.scenario import Scenario
-from headrace_cli.bench.scenarios import chain3
+from headrace_cli.bench.scenarios import (
+    branchy,
+    chain3,
+    fan50,
+    history,
+    logs,
+    park,
+    payload,
+    slow,
+    soak,
+    start,
+    tenants,
+)
 
-SCENARIOS: tuple[Scenario, ...] = (chain3.SCENARIO,)
+SCENARIOS: tuple[Scenario, ...] = tuple(
+    module.SCENARIO
+    for module in (chain3, fan50, slow, branchy, park, start, history, logs, payload, tenants, soak)
+)
