@@ -14,7 +14,7 @@ from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
 
-from headrace_reporter.apply import Applier
+from headrace_reporter.grouping import Applies
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
@@ -23,7 +23,7 @@ _sql = load("headrace_reporter")
 class EventConsumer:
     """Handles batches of one partition. An exception (Postgres is away) has the bus hand them over again."""
 
-    def __init__(self, pool: Pool, applier: Applier, refused: Refused) -> None:
+    def __init__(self, pool: Pool, applier: Applies, refused: Refused) -> None:
         self._pool, self._applier, self._refused = pool, applier, refused
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:

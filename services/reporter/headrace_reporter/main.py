@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY, generate_latest
 
 from headrace_reporter.apply import Applier
 from headrace_reporter.consumer import EventConsumer, LogConsumer
+from headrace_reporter.grouping import GroupedApplier
 from headrace_reporter.partitions import Partitions
 from headrace_reporter.settings import ReporterSettings
 
@@ -35,7 +36,8 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
         )
     refusals = Refusals(pool)
-    events = EventConsumer(pool, Applier(pool, refusals.note), refusals.note)
+    applier = GroupedApplier(Applier(pool, refusals.note))
+    events = EventConsumer(pool, applier, refusals.note)
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
     logs = await bus.consume(LOGS, LogConsumer(store, refusals.note).handle, settings.log_consumers)
 
@@ -48,14 +50,16 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     )
     if settings.health_port is not None:
         await health.start()
+    applying = asyncio.create_task(applier.run())
     workers = [asyncio.create_task(work) for work in (partitions.run(), refusals.run())]
     _log.info("reporting")
     try:
-        await until(stopping, *workers)
+        await until(stopping, applying, *workers)
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(partitions.close(settings.drain_seconds), logs.close(settings.drain_seconds))
+        applying.cancel()
         with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
             await refusals.write()
         await health.close()

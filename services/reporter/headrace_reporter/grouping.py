@@ -1,0 +1,74 @@
+"""Several partitions' events in one transaction: what comes while one is under way goes with the next."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from headrace.errors import DatabaseUnavailable
+from headrace.messages import Event
+
+# Events of one transaction at most, unless one partition hands over more by itself.
+MOST_EVENTS = 2_000
+
+
+class Applies(Protocol):
+    async def apply(self, events: Sequence[Event]) -> None: ...
+
+
+class GroupedApplier:
+    """An applier in front of an applier. Each partition waits for its own batch before it hands over the next, so that
+    the order within a partition is kept (rule fence_in_partition_order); between partitions there is none."""
+
+    def __init__(self, applier: Applies) -> None:
+        self._applier = applier
+        self._waiting: list[tuple[Sequence[Event], asyncio.Future[None]]] = []
+        self._arrived = asyncio.Event()
+
+    async def apply(self, events: Sequence[Event]) -> None:
+        """Return when the events are applied. Raises as the applier does: for all of a group, if none was written."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((events, done))
+        self._arrived.set()
+        await done
+
+    async def run(self) -> None:
+        """Apply until cancelled; what is under way then is handed over again, elsewhere."""
+        try:
+            while True:
+                await self._arrived.wait()
+                await self._apply(self._next())
+        finally:
+            for _, done in self._waiting:
+                _settle(done, DatabaseUnavailable("the reporter is leaving"))
+
+    def _next(self) -> list[tuple[Sequence[Event], asyncio.Future[None]]]:
+        group, size = [self._waiting.pop(0)], 0
+        size = len(group[0][0])
+        while self._waiting and size + len(self._waiting[0][0]) <= MOST_EVENTS:
+            group.append(self._waiting.pop(0))
+            size += len(group[-1][0])
+        if not self._waiting:
+            self._arrived.clear()
+        return group
+
+    async def _apply(self, group: Sequence[tuple[Sequence[Event], asyncio.Future[None]]]) -> None:
+        error: BaseException | None = None
+        try:
+            await self._applier.apply([event for events, _ in group for event in events])
+        except Exception as wrong:
+            error = wrong
+        except BaseException:
+            error = DatabaseUnavailable("the reporter is leaving")
+            raise
+        finally:
+            for _, done in group:
+                _settle(done, error)
+
+
+def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    if done.done():  # its partition was given up meanwhile
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
