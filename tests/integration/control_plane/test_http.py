@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 import httpx
 import orjson
 import pytest
+from graphql import parse
 from headrace_control.app import create_app
 from headrace_control.compose import Composed
+from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.schema import schema_sdl
 from headrace_control.graphql.view import MAX_BODY
 from prometheus_client import CollectorRegistry
@@ -109,3 +111,20 @@ def test_the_schema_speaks_in_our_words() -> None:
     assert "ConnectionPage" in sdl
     assert "edges" not in sdl
     assert "node:" not in sdl
+
+
+async def test_a_query_that_was_answered_before_is_refused_all_the_same_once_its_variables_cost_too_much(
+    admin: Client,
+) -> None:
+    query = "query ($n: Int!) { runs(first: $n) { items { events(first: $n) { items { kind seq at step data } } } } }"
+    for _ in range(2):
+        assert await admin(query, n=1) == {"runs": {"items": []}}
+        assert (await admin.error(query, n=100))["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
+async def test_a_query_with_a_text_in_it_is_not_remembered() -> None:
+    known = KnownDocuments()
+    for query in ('{ app(key: "not-to-be-kept") { id } }', "{ apps { items { id } } }"):
+        known.keep(query, parse(query))
+    assert known.find('{ app(key: "not-to-be-kept") { id } }') is None
+    assert known.find("{ apps { items { id } } }") is not None

@@ -14,6 +14,7 @@ from strawberry.types.graphql import OperationType
 
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.cost import CostLimits, TooCostly, check_cost
+from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.scalars import check_json
 
@@ -66,16 +67,19 @@ class KeyStillValid(SchemaExtension):
 
 
 class OperationLimits(SchemaExtension):
-    """Refuses what is too long, too deep or too costly before graphql-core walks it."""
+    """Refuses what is too long, too deep or too costly before graphql-core walks it. What it has walked before it does
+    not walk again; the cost is that of each request's variables."""
 
-    def __init__(self, *, introspection: bool) -> None:
-        self._introspection = introspection
+    def __init__(self, *, introspection: bool, known: KnownDocuments) -> None:
+        self._introspection, self._known = introspection, known
 
     def on_parse(self) -> Iterator[None]:
-        if len(self.execution_context.query or "") > MAX_QUERY:
+        context = self.execution_context
+        if len(context.query or "") > MAX_QUERY:
             raise LimitExceeded(
                 f"the query is longer than {MAX_QUERY} characters; send what is large in variables"
             )
+        context.graphql_document = self._known.find(context.query or "")
         yield
 
     def on_operation(self) -> Iterator[None]:
@@ -84,12 +88,17 @@ class OperationLimits(SchemaExtension):
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
+        query, document = context.query or "", context.graphql_document
+        # With errors there already, be they none, Strawberry does not validate.
         if (error := self._refusal()) is not None:
-            # With errors there already, Strawberry does not validate.
             context.pre_execution_errors = [error]
+        elif self._known.find(query) is not None:
+            context.pre_execution_errors = []
         asked = MaxIntrospectionDepthRule if self._introspection else NoSchemaIntrospectionCustomRule
         context.validation_rules = (*context.validation_rules, asked)
         yield
+        if document is not None and not context.pre_execution_errors:
+            self._known.keep(query, document)
 
     def _refusal(self) -> GraphQLError | None:
         context = self.execution_context

@@ -13,6 +13,7 @@ from headrace_control.apps.graphql import AppMutation, AppQuery
 from headrace_control.audit.graphql import AuditQuery
 from headrace_control.authorizations.graphql import AuthorizationMutation
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
+from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.errors import StableErrors
 from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
@@ -87,7 +88,7 @@ def create_schema(*, introspection: bool = False, operation_seconds: float = 30.
         subscription=Subscription,
         extensions=[
             StableErrors,
-            partial(OperationLimits, introspection=introspection),
+            partial(OperationLimits, introspection=introspection, known=KnownDocuments()),
             KeyStillValid,
             partial(Deadline, operation_seconds),
         ],
