@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
-import httpx
-
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.auth import Credential, sign
 from headrace.outbound.call import MAX_TIMEOUT, CallFailure, CallResult, OutboundCall
@@ -21,9 +19,10 @@ from headrace.outbound.failures import CallCode, CallRefused, TransportFailure
 from headrace.outbound.fields import is_field_value, is_token
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.redirects import MAX_REDIRECTS, redirected
+from headrace.outbound.reply import Reply
 from headrace.outbound.response import Answer, headers_of, read_answer
 from headrace.outbound.target import InvalidTarget, Target, parse_target
-from headrace.outbound.transport import DIAL, TARGET, AiohttpTransport
+from headrace.outbound.transport import AiohttpTransport
 from headrace.redaction import Redactor
 from headrace.workflow.actions import OWN_HEADERS
 from headrace.workflow.document import AuthKind
@@ -33,8 +32,6 @@ Refresh: TypeAlias = Callable[[Credential], Awaitable[Credential | None]]
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1
 MAX_RETRY_AFTER = 24 * 3600.0
-# Where a request goes stands in its TARGET. A URL may hold secrets, and whatever shows a request shows its URL.
-_PLACEHOLDER = httpx.URL("http://target.invalid/")
 # What frames a body: heads, and the sizes of chunks, which may take as much again as the body itself.
 _OVERHEAD = 128 * 1024
 _DEFAULT_HEADERS = (
@@ -130,13 +127,13 @@ class OutboundClient:
             )
         target, authenticated = parse_target(call.url), progress.credential is not None
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._request(call, target, transport, progress, authenticated=authenticated)
-            if authenticated and await self._refreshed(response, progress, refresh):
-                response = await self._request(call, target, transport, progress, authenticated=True)
-            if not call.follow_redirects or not response.has_redirect_location:
-                return await self._outcome(response, call, progress)
-            await response.aclose()
-            call, following = redirected(call, target, response)
+            reply = await self._request(call, target, transport, progress, authenticated=authenticated)
+            if authenticated and await self._refreshed(reply, progress, refresh):
+                reply = await self._request(call, target, transport, progress, authenticated=True)
+            if not call.follow_redirects or not reply.redirects:
+                return await self._outcome(reply, call, progress)
+            reply.close()
+            call, following = redirected(call, target, reply)
             progress.redirected = True
             authenticated = authenticated and following.origin == target.origin
             target = following
@@ -150,7 +147,7 @@ class OutboundClient:
         progress: _Progress,
         *,
         authenticated: bool,
-    ) -> httpx.Response:
+    ) -> Reply:
         named = {name.lower() for name, _ in call.headers}
         headers = (*(h for h in _DEFAULT_HEADERS if h[0].lower() not in named), *call.headers)
         if authenticated and progress.credential is not None:
@@ -159,23 +156,14 @@ class OutboundClient:
         progress.sent = progress.sent or progress.dial.sent
         progress.dial = Dial(budget=2 * call.response_limit + _OVERHEAD)
         progress.unanswered = call.method not in _SAFE
-        request = httpx.Request(
-            call.method,
-            _PLACEHOLDER,
-            headers=headers,
-            content=call.body,
-            extensions={DIAL: progress.dial, TARGET: target},
-        )
-        response = await transport.handle_async_request(request)
-        progress.status, progress.unanswered = response.status_code, False
-        return response
+        reply = await transport.exchange(call.method, target, headers, call.body, progress.dial)
+        progress.status, progress.unanswered = reply.status, False
+        return reply
 
-    async def _refreshed(
-        self, response: httpx.Response, progress: _Progress, refresh: Refresh | None
-    ) -> bool:
+    async def _refreshed(self, reply: Reply, progress: _Progress, refresh: Refresh | None) -> bool:
         """After a 401: is there a newer token to try?"""
         used = progress.credential
-        if response.status_code != 401 or refresh is None or progress.refreshed:
+        if reply.status != 401 or refresh is None or progress.refreshed:
             return False
         if used is None or used.kind is not AuthKind.OAUTH2:
             return False
@@ -183,29 +171,29 @@ class OutboundClient:
         try:
             newer = await refresh(used)
         except BaseException:
-            await response.aclose()
+            reply.close()
             raise
         if newer is None or newer.fields == used.fields:
             return False
-        await response.aclose()
+        reply.close()
         progress.credential = newer
         progress.redactor = progress.redactor.with_more(newer.secrets())
         return True
 
     async def _outcome(
-        self, response: httpx.Response, call: OutboundCall, progress: _Progress
+        self, reply: Reply, call: OutboundCall, progress: _Progress
     ) -> CallResult | CallFailure:
-        status = response.status_code
+        status = reply.status
         try:
-            headers = headers_of(response)
-            answer = await read_answer(response, call.response_limit)
+            headers = headers_of(reply)
+            answer = await read_answer(reply, call.response_limit)
         except (CallRefused, TransportFailure) as error:
             if 200 <= status < 300:
                 raise
             # The status says more than what is wrong with the answer.
             headers, answer = {}, Answer(None, (error.reason,))
         finally:
-            await response.aclose()
+            reply.close()
         headers, body = _redacted(progress.redactor, headers, answer.body)
         result = CallResult(
             status=status,
@@ -220,21 +208,21 @@ class OutboundClient:
             return result
         return replace(
             progress.failure(f"HTTP_{status}", f"the target answered {status}"),
-            retry_after=self._retry_after(response),
+            retry_after=self._retry_after(reply),
             response=result.output,
             notes=answer.notes,
         )
 
-    def _retry_after(self, response: httpx.Response) -> float | None:
+    def _retry_after(self, reply: Reply) -> float | None:
         """Seconds from `Retry-After` (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if absent."""
-        text = response.headers.get("retry-after", "").strip()
+        text = reply.header("retry-after").strip()
         if text.isascii() and text.isdigit():
             return min(float(text[:9]), MAX_RETRY_AFTER)
         until = _date(text)
         if until is None:
             return None
         # Measured by the target's own clock when it tells it, since ours may differ.
-        now = _date(response.headers.get("date", "")) or self._now()
+        now = _date(reply.header("date")) or self._now()
         return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-import httpx
-
 from headrace.outbound.call import OutboundCall
 from headrace.outbound.failures import CallCode, CallRefused
+from headrace.outbound.reply import Reply
 from headrace.outbound.target import InvalidTarget, Target, join_target
 
 MAX_REDIRECTS = 5
@@ -14,20 +13,20 @@ _BODY_HEADERS = frozenset({"content-type", "content-language", "content-encoding
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
 
 
-def redirected(call: OutboundCall, base: Target, response: httpx.Response) -> tuple[OutboundCall, Target]:
+def redirected(call: OutboundCall, base: Target, reply: Reply) -> tuple[OutboundCall, Target]:
     """The call that follows a redirect, by RFC 9110 section 15.4, and its target. Raises `CallRefused`.
 
     303 becomes GET, and so does POST at 301 and 302; 307 and 308 repeat the request. At another origin
     (scheme, host or port) only harmless headers go along, and a body never does.
     """
-    [location, *more] = response.headers.get_list("location")
+    [location, *more] = reply.all("location")
     if more:
         raise CallRefused(CallCode.REDIRECT_REFUSED, "the target redirects to several places at once")
     try:
         target = join_target(base, location)
     except InvalidTarget as error:
         raise CallRefused(CallCode.REDIRECT_REFUSED, str(error)) from None
-    status = response.status_code
+    status = reply.status
     if (status == 303 and call.method != "HEAD") or (status in (301, 302) and call.method == "POST"):
         kept = tuple(h for h in call.headers if h[0].lower() not in _BODY_HEADERS)
         call = replace(call, method="GET", body=b"", headers=kept)

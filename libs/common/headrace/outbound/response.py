@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
-import httpx
-
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.decoding import CodingFailure, DecodedTooLarge, codings_of, decode
 from headrace.outbound.failures import CallCode, CallRefused
 from headrace.outbound.normalise import NotJson, clean_text, read_json
+from headrace.outbound.reply import Reply
 
 INLINE_LIMIT = 256 * 1024
 HEADER_LIMIT = 64 * 1024
@@ -76,14 +75,14 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-async def read_answer(response: httpx.Response, limit: int = INLINE_LIMIT) -> Answer:
-    """Reads and closes `response`. Raises `CallRefused`, and `TransportFailure` when the stream breaks.
+async def read_answer(reply: Reply, limit: int = INLINE_LIMIT) -> Answer:
+    """Reads and closes `reply`. Raises `CallRefused`, and `TransportFailure` when the stream breaks.
 
     `limit` is in bytes, for the body as it comes and again decoded. Total time is the caller's to bound.
     """
     try:
-        data = await _read_raw(response, limit)
-        codings = codings_of(response.headers.get("content-encoding", ""))
+        data = await _read_raw(reply, limit)
+        codings = codings_of(reply.header("content-encoding"))
         if data and codings:
             data = await decode(data, codings, limit)
     except DecodedTooLarge:
@@ -91,19 +90,19 @@ async def read_answer(response: httpx.Response, limit: int = INLINE_LIMIT) -> An
     except CodingFailure as error:
         raise CallRefused(CallCode.BAD_RESPONSE, str(error)) from None
     finally:
-        await response.aclose()
+        reply.close()
     # Sent more than once, the last one counts, as browsers have it (Fetch standard, "extract a MIME type").
-    return _value(data, "".join(response.headers.get_list("content-type")[-1:]))
+    return _value(data, "".join(reply.all("content-type")[-1:]))
 
 
-def headers_of(response: httpx.Response) -> JsonObject:
+def headers_of(reply: Reply) -> JsonObject:
     """Names in lower case; repeated ones joined with a comma, but for Set-Cookie, which is then a list.
 
     Raises `CallRefused` above `HEADER_LIMIT` bytes in all.
     """
     headers: JsonObject = {}
     size = 0
-    for raw_name, raw_value in response.headers.raw:
+    for raw_name, raw_value in reply.raw_headers:
         size += len(raw_name) + len(raw_value)
         name, value = raw_name.decode("latin-1").lower(), clean_text(raw_value.decode("latin-1"))
         before = headers.get(name)
@@ -118,13 +117,13 @@ def headers_of(response: httpx.Response) -> JsonObject:
     return headers
 
 
-async def _read_raw(response: httpx.Response, limit: int) -> bytes:
-    declared = response.headers.get("content-length", "")
-    has_body = declared.isascii() and declared.isdigit() and response.request.method != "HEAD"
+async def _read_raw(reply: Reply, limit: int) -> bytes:
+    declared = reply.header("content-length")
+    has_body = declared.isascii() and declared.isdigit() and reply.method != "HEAD"
     if has_body and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
     data = bytearray()  # one object, however small the pieces are that a target sends
-    async for chunk in response.aiter_raw():
+    async for chunk in reply.pieces():
         data += chunk
         if len(data) > limit:
             raise _too_large(limit)

@@ -7,6 +7,7 @@ and query stay exactly as they were written.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import quote, unquote, unquote_plus, urljoin
 
@@ -100,6 +101,7 @@ def without_query(path: str, name: str) -> str:
     return f"{before}?{'&'.join(kept)}" if kept else before
 
 
+@lru_cache(1024)  # at most a few hundred characters each: longer ones are refused
 def canonical_host(host: str) -> str:
     """A host name or literal address in its one canonical spelling. Raises `InvalidTarget`."""
     if host.startswith("["):

@@ -4,32 +4,31 @@ httpx's own pool scans every connection for every request; aiohttp's does not. W
 itself is switched off: re-sending, redirects, cookies, decompression, proxies, default headers.
 """
 
-import asyncio
 import io
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import NoReturn
 
 import aiohttp
 import httpx
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
-from headrace.outbound.answering import AnswerBroken, AnswerTooLong
 from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector, Resolve, thread_resolver
 from headrace.outbound.failures import CallCode, TransportFailure
 from headrace.outbound.fields import is_token
 from headrace.outbound.policy import EgressPolicy
+from headrace.outbound.reply import Reply
 from headrace.outbound.target import InvalidTarget, Target, parse_target
+from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
 
 DIAL = "headrace.dial"  # request and response extension: the Dial record of this request
-TARGET = "headrace.target"  # request extension: the Target, when the caller has it already
 CONNECT_TIMEOUT = 10.0
+_CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 _MAX_FIELD = 32 * 1024  # bytes of one header of an answer
 _LARGE = 1 << 18  # bodies above it are written in pieces, so that the loop gets its turn
-_OURS = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_OURS = frozenset({"host", "content-length", "transfer-encoding"})
 _NO_DEFAULTS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
@@ -64,30 +63,45 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         dial = request.extensions.get(DIAL) or Dial()
         try:
-            target = request.extensions.get(TARGET) or parse_target(str(request.url))
+            target = parse_target(str(request.url))
         except InvalidTarget as error:
             raise TransportFailure(CallCode.INVALID_URL, str(error), sent=False) from None
+        reply = await self.exchange(
+            request.method, target, _fields(request), await request.aread(), dial, _limits(request)
+        )
+        return httpx.Response(
+            reply.status,
+            headers=list(reply.raw_headers),
+            stream=_Body(reply),
+            extensions={DIAL: dial},
+            request=request,
+        )
+
+    async def exchange(
+        self,
+        method: str,
+        target: Target,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        dial: Dial,
+        limits: aiohttp.ClientTimeout = _CONNECTING,
+    ) -> Reply:
+        """One request, and the head of its answer; whoever asks closes the reply. What httpx's objects around it would
+        cost is as much as all the rest, so that calls of workflows go without them."""
         dial.host = target.host
         CURRENT_DIAL.set(dial)
-        body = await request.aread()
         answer = await self._open_session().request(
-            request.method,
+            method,
             _wire_url(target),
-            headers=[("Host", target.authority), *_fields(request)],
+            headers=[("Host", target.authority), *_one_spelling(headers)],
             data=io.BytesIO(body) if len(body) > _LARGE else body or None,
             allow_redirects=False,
-            timeout=_limits(request),
+            timeout=limits,
         )
         if problem := _problem(answer):
             answer.close()
             raise TransportFailure(CallCode.BAD_RESPONSE, problem, sent=True)
-        return httpx.Response(
-            answer.status,
-            headers=list(answer.raw_headers),
-            stream=_Body(answer),
-            extensions={DIAL: dial},
-            request=request,
-        )
+        return Reply(method, answer)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -130,11 +144,16 @@ def _limits(request: httpx.Request) -> aiohttp.ClientTimeout:
 
 
 def _fields(request: httpx.Request) -> Iterator[tuple[str, str]]:
+    return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+
+
+def _one_spelling(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     # aiohttp drops the first of two fields whose names differ in case only; one spelling keeps both.
-    spellings: dict[bytes, str] = {}
-    for name, value in request.headers.raw:
-        if name.lower() not in _OURS:
-            yield spellings.setdefault(name.lower(), name.decode("latin-1")), value.decode("latin-1")
+    spellings: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower not in _OURS:
+            yield spellings.setdefault(lower, name), value
 
 
 def _problem(answer: ClientResponse) -> str:
@@ -162,57 +181,19 @@ def _wire_url(target: Target) -> URL:
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: ClientResponse) -> None:
-        self._answer = answer
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._answer.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            _raise(error, Dial(sent=True))
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._reply.pieces()
 
     async def aclose(self) -> None:
-        # Reading to the end has given the connection back already; anything less drops it.
-        self._answer.close()
+        self._reply.close()
 
 
 async def _translate(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Translates aiohttp's exceptions before its session sees them, which would re-send on some of them."""
     try:
         return await handler(request)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        _raise(error, CURRENT_DIAL.get())
-
-
-def _raise(error: Exception, dial: Dial) -> NoReturn:
-    reason, message = _reason(error, dial)
-    raise TransportFailure(reason, message, sent=dial.sent) from None
-
-
-def _reason(error: Exception, dial: Dial) -> tuple[CallCode, str]:
-    if not dial.sent:
-        if dial.denied is not None and not dial.opened:
-            return CallCode.EGRESS_DENIED, f"the egress policy denies {dial.denied} addresses"
-        match error:
-            case aiohttp.ClientConnectorDNSError():
-                return CallCode.DNS_FAILED, "the target's name could not be resolved"
-            case aiohttp.ClientConnectorCertificateError():
-                return CallCode.TLS_FAILED, "the target's certificate is not valid for its name"
-            case aiohttp.ClientSSLError():
-                return CallCode.TLS_FAILED, "the TLS handshake with the target failed"
-            case asyncio.TimeoutError():
-                return CallCode.TIMEOUT, "connecting to the target took too long"
-            case aiohttp.InvalidURL():
-                return CallCode.INVALID_URL, "the URL can not be called"
-            case _:
-                return CallCode.CONNECT_FAILED, "the target could not be connected to"
-    match error:
-        case AnswerTooLong():
-            return CallCode.RESPONSE_TOO_LARGE, "the answer is too long as it is sent, its framing counted"
-        case aiohttp.ClientResponseError() | AnswerBroken():
-            return CallCode.BAD_RESPONSE, "the target's answer is not HTTP"
-        case asyncio.TimeoutError():
-            return CallCode.TIMEOUT, "the target did not answer in time"
-        case _:  # a close before the answer's end among it, whether by a reset or in order
-            return CallCode.CONNECTION_LOST, "the connection was lost before the answer was complete"
+    except WIRE_ERRORS as error:
+        raise_failure(error, CURRENT_DIAL.get())
