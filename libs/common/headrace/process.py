@@ -3,6 +3,7 @@ orderly end on a signal."""
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -96,6 +97,8 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     `CanNotStart` ends the process with its status and its lines on standard error.
     """
 
+    _calm_collector()
+
     async def supervised() -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -109,6 +112,15 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         for line in error.lines:
             print(line, file=sys.stderr)  # noqa: T201
         raise SystemExit(error.status) from None
+
+
+def _calm_collector() -> None:
+    """What is there by now stays for good: it is not looked through again. Of what is made per request next to nothing
+    is in a cycle, so that it is looked for less often than by default (700 objects), which costs a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def until(stopping: asyncio.Event, *workers: asyncio.Task[None]) -> None:

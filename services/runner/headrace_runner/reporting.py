@@ -22,6 +22,8 @@ BYTES_PER_MESSAGE = 512 * 1024
 MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
 # Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
 LOGS_WAITING = 20_000
+# How long records wait for others to go along with: no run waits for them.
+LOGS_LINGER_SECONDS = 0.05
 
 
 class RunReport:
@@ -119,6 +121,8 @@ class Reporting:
     async def _flush_logs(self) -> None:
         while True:
             await self._has_logs.wait()
+            if len(self._logs) < ENTRIES_PER_MESSAGE:
+                await asyncio.sleep(LOGS_LINGER_SECONDS)
             (records, *_) = _parts(self._logs)
             del self._logs[: len(records)]
             if not self._logs:

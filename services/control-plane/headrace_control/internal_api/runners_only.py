@@ -39,7 +39,7 @@ class RunnersOnly:
         await self._app(scope, receive, send)
 
 
-def runner_asking(request: Request) -> UUID:
-    """The runner whose session the request showed."""
+async def runner_asking(request: Request) -> UUID:
+    """The runner whose session the request showed. Async, or FastAPI would ask in a thread."""
     runner_id: UUID = request.scope[_RUNNER]
     return runner_id
