@@ -1,6 +1,5 @@
 """From the tree of errors to HTTP: the one mapping, for every HTTP face of the control plane."""
 
-import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -31,6 +30,8 @@ from headrace.errors import (
 )
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from headrace_control.correlation import correlation_id
 
 HTTP_STATUS: Mapping[type[HeadraceError], int] = MappingProxyType(
     {
@@ -98,8 +99,8 @@ def error_response(error: HeadraceError) -> Response:
 def errors_response(
     status: int, message: str, extensions: Mapping[str, object], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """One error in the shape that GraphQL's errors have. It gets a correlation id when it has none yet."""
-    extensions = {"correlationId": uuid.uuid4().hex, **extensions}
+    """One error in the shape that GraphQL's errors have, with the request's correlation id."""
+    extensions = {"correlationId": correlation_id(), **extensions}
     return Response(
         orjson.dumps({"errors": [{"message": message, "extensions": extensions}]}),
         status_code=status,

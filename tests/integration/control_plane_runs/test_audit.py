@@ -137,7 +137,8 @@ async def test_refusals_are_the_callers_own(acme: Client, stranger: Client, seal
     run = await started(acme)
     viewer = await with_role(acme, "VIEWER")
     assert (await mutate(viewer, "cancelRun", {"id": run}))["code"] == "FORBIDDEN"
-    assert (await viewer.error("{ apiKeys { items { id } } }"))["extensions"]["code"] == "FORBIDDEN"
+    told = (await viewer.error("{ apiKeys { items { id } } }"))["extensions"]
+    assert told["code"] == "FORBIDDEN"
     assert (await mutate(stranger, "cancelRun", {"id": run}))["code"] == "NOT_FOUND"
     seen, canceled = await records(acme, sealer, outcome="REFUSED")
     assert (canceled["action"], canceled["target"], canceled["actor"]["name"]) == (
@@ -146,7 +147,8 @@ async def test_refusals_are_the_callers_own(acme: Client, stranger: Client, seal
         "k",
     )
     assert canceled["detail"]["code"] == "FORBIDDEN"
-    assert seen["action"] == "apiKeys"
+    assert (seen["action"], seen["correlationId"]) == ("apiKeys", told["correlationId"])
+    assert canceled["correlationId"] != seen["correlationId"]
     (foreign,) = await records(stranger, sealer, outcome="REFUSED")
     assert (foreign["target"], foreign["detail"]["code"]) == (f"run/{run}", "NOT_FOUND")
     assert await records(stranger, sealer, actor="k") == []

@@ -1,10 +1,9 @@
 """Where a request comes from."""
 
-import uuid
-
 from starlette.requests import HTTPConnection
 
 from headrace_control.auth.caller import Origin
+from headrace_control.correlation import correlation_id
 
 _SEEN = "headrace.origin"
 
@@ -14,6 +13,6 @@ def origin_of(connection: HTTPConnection) -> Origin:
     known = connection.scope.get(_SEEN)
     if isinstance(known, Origin):
         return known
-    made = Origin(connection.client.host if connection.client else None, uuid.uuid4().hex)
+    made = Origin(connection.client.host if connection.client else None, correlation_id())
     connection.scope[_SEEN] = made
     return made

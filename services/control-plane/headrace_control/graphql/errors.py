@@ -1,12 +1,12 @@
 """What stands in an answer's `errors`: a message that quotes no data, a stable `code`, a correlation id."""
 
 import re
-import uuid
 
 from graphql import GraphQLError
 from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, RateLimited
 from strawberry.extensions import MaskErrors
 
+from headrace_control.correlation import correlation_id
 from headrace_control.unexpected import report_unexpected
 
 BAD_QUERY = "BAD_QUERY"
@@ -32,12 +32,12 @@ class StableErrors(MaskErrors):
                 code = str((error.extensions or {}).get("code", aborted))
                 message = _ENUM.sub("The value does not exist", _QUOTED.sub(r"\1", error.message))
                 message = message if len(message) <= MOST_CHARACTERS else message[:MOST_CHARACTERS] + "..."
-                return _shaped(error, message, code, uuid.uuid4().hex)
+                return _shaped(error, message, code, correlation_id())
             case HeadraceError():
                 return shaped_error(cause, error)
             case RecursionError():
                 words = "the query is nested too deeply"
-                return _shaped(error, words, LimitExceeded.code, uuid.uuid4().hex)
+                return _shaped(error, words, LimitExceeded.code, correlation_id())
             case _:
                 words = "something went wrong on our side"
                 return _shaped(error, words, HeadraceError.code, report_unexpected(cause))
@@ -46,7 +46,7 @@ class StableErrors(MaskErrors):
 def shaped_error(cause: HeadraceError, error: GraphQLError | None = None) -> GraphQLError:
     """An error of the tree as GraphQL's answers show it; `error` says where in the query it was raised."""
     where = error or GraphQLError(cause.message)
-    shaped = _shaped(where, cause.message, cause.code, uuid.uuid4().hex)
+    shaped = _shaped(where, cause.message, cause.code, correlation_id())
     extensions = shaped.extensions or {}
     if isinstance(cause, InvalidInput):
         extensions["problems"] = [
