@@ -11,7 +11,7 @@ help:
 	@echo "make check      lint, types, import rules, generated files"
 	@echo "make contracts  write contracts/ anew from the code"
 	@echo "make sbom       write sbom.json: what is installed, as a CycloneDX bill of materials"
-	@echo "make bench      measure chain3 against a bare loop, deciding against graph size, taking runs up again"
+	@echo "make bench      measure chain3 on both profiles, deciding against graph size, taking runs up again"
 
 # Installed once, and again when a package's dependencies or the constraints change.
 install: .venv/.installed
@@ -45,6 +45,8 @@ contracts: install
 	@$(PY) -m headrace_cli.contracts
 
 bench: install
+	@$(BIN)/headrace bench chain3 --profile embedded
+	@$(PY) deploy/local run --only rabbitmq --only mongodb -- $(BIN)/headrace bench chain3
 	@$(PY) -m pytest -m bench tests/bench -s
 
 # In an environment of its own: what makes the bill does not belong on it.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from headrace_cli.bench.bare import references
 from headrace_cli.bench.deployment import Layout
 from headrace_cli.bench.report import Report, Shape
 from headrace_cli.bench.scenario import Scenario
@@ -48,7 +49,9 @@ async def measured(
             await scenario.play(stage, sizes)
             checks = await stage.settled()
             cold = stage.deployment.cold_start
-            phases = tuple(stage.phases)
+            if scenario.references:
+                # After the counts, of which their calls are no part.
+                await references.measure(stage, sizes)
     return Report(
         scenario=scenario.name,
         profile=wish.profile.value,
@@ -62,6 +65,8 @@ async def measured(
         ),
         sizes=sizes,
         cold_start_seconds={name: round(seconds, 2) for name, seconds in cold.items()},
-        phases=phases,
+        phases=tuple(stage.phases),
+        references=tuple(stage.references),
+        ratios=references.ratios(stage.phases, stage.references),
         checks=tuple(checks),
     )

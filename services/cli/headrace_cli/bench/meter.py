@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-DRIVER = "driver"
+DRIVER, TARGET = "driver", "target"
+OTHERS = frozenset({"postgres", "rabbitmq", "log-store", TARGET})
 _SAMPLE_SECONDS = 0.5
 # Looking through all processes of a machine costs more than looking at the few that matter.
 _LOOKS_PER_GROUPING = 10
@@ -36,6 +37,11 @@ class Meter:
     def __init__(self, leaders: Mapping[str, int], depths: Depths) -> None:
         self._leaders = {name: psutil.Process(pid) for name, pid in leaders.items()}
         self._depths = depths
+
+    def beside(self, leaders: Mapping[str, int]) -> "Meter":
+        """One for these groups and the servers and the target of this one, without Headrace's own."""
+        kept = {name: leader.pid for name, leader in self._leaders.items() if name in OTHERS}
+        return Meter({**kept, **leaders}, self._depths)
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[Usage]:

@@ -14,7 +14,7 @@ import psutil
 
 from headrace_cli.bench.deployment import Deployment, Layout, deployed
 from headrace_cli.bench.driver import Driver, Tenant, connections
-from headrace_cli.bench.meter import DRIVER, Meter, Usage
+from headrace_cli.bench.meter import DRIVER, TARGET, Meter, Usage
 from headrace_cli.bench.percentiles import percentile
 from headrace_cli.bench.report import Check, Latency, Machine, Phase
 from headrace_cli.bench.servers import Servers, depths
@@ -24,7 +24,7 @@ from headrace_cli.bench.work import Work
 from headrace_cli.dev.supervisor import Announce
 
 # Groups that are not Headrace's, nor what it stands on: their CPU is no part of a run's total.
-OUTSIDE = frozenset({"target", DRIVER})
+OUTSIDE = frozenset({TARGET, DRIVER})
 WARM_RUNS = 50
 QUOTAS = {"runsInFlight": 100_000}
 
@@ -41,7 +41,7 @@ class Measured:
 
 @dataclass(slots=True)
 class Scene:
-    """What a scenario plays on. `phases` and `checks` collect what comes of it."""
+    """What a scenario plays on. `phases`, `references` and `checks` collect what comes of it."""
 
     servers: Servers
     deployment: Deployment
@@ -52,6 +52,7 @@ class Scene:
     truth: Truth
     tell: Callable[[str], None]
     phases: list[Phase] = field(default_factory=list)
+    references: list[Phase] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
     async def tenant(self, name: str) -> Tenant:
@@ -107,16 +108,17 @@ class Scene:
         self.truth.ran(work, runs)
 
     @contextlib.asynccontextmanager
-    async def measured(self, name: str) -> AsyncIterator[Measured]:
-        """A phase: what is done inside, by the clock and by what it used."""
+    async def measured(self, name: str, reference: Meter | None = None) -> AsyncIterator[Measured]:
+        """A phase: what is done inside, by the clock and by what it used. One of a reference is measured by that
+        meter."""
         self.tell(f"  {name} ...")
         clock = asyncio.get_running_loop().time
         phase = Measured()
-        async with self.meter.watching() as usage:
+        async with (reference or self.meter).watching() as usage:
             began = clock()
             yield phase
             seconds = clock() - began
-        self.phases.append(_phase(name, phase, seconds, usage))
+        (self.references if reference else self.phases).append(_phase(name, phase, seconds, usage))
 
     async def idle(self, seconds: int, name: str = "idle") -> None:
         """A phase in which nothing is asked of the services; CPU is per second, so 10 ms are 1% of a core."""
