@@ -231,3 +231,42 @@ async def test_the_command_sets_shows_lists_and_removes_rules_and_notes_what_ask
     ] == "INVALID_INPUT"
     await headrace(acme, "policy", "remove", "shop/refund", "--reason", "tried out")
     assert (await headrace(acme, "policy", "list"))["items"] == []
+
+
+async def test_rules_are_applied_from_files_and_again_change_nothing(acme: Client, tmp_path: Path) -> None:
+    rule = {"kind": "PolicyRule", "app": "shop", "action": "refund", "approvalClass": "B", "twoPerson": True}
+    files = {
+        "refund": {**rule, "approverRoles": ["APPROVER", "ADMIN"], "expiresAfterMs": 120_000},
+        "shop": {"kind": "PolicyRule", "app": "shop", "approvalClass": "B"},
+    }
+
+    async def apply(*how: str, **more: Any) -> dict[str, Any]:
+        for name, document in files.items():
+            (tmp_path / f"{name}.yaml").write_text(json.dumps(document))
+        done: dict[str, Any] = await headrace(acme, "apply", "-f", str(tmp_path), *how, **more)
+        return done
+
+    (tmp_path / "orders.yaml").write_text(json.dumps(orders()))
+    planned = await apply("--dry-run")
+    assert {step["name"]: step["verb"] for step in planned["steps"]} == {
+        "shop/refund": "create",
+        "shop/*": "create",
+        "orders": "create",
+    }
+    assert planned["unchecked"] == ["orders"]  # what asks for approval is known when the rules are there
+    (notice,) = [one for one in (await apply("--yes"))["notices"] if "shop/refund" in one]
+    assert "approval" in notice
+    found = {one["action"]: one for one in (await headrace(acme, "policy", "list"))["items"]}
+    assert set(found) == {None, "refund"}
+    assert (found["refund"]["twoPerson"], found["refund"]["expiresAfterMs"]) == (True, 120_000)
+    assert {step["verb"] for step in (await apply("--yes"))["steps"]} == {"unchanged"}
+    # What loosens needs a reason, in the file too; the document is named.
+    files["refund"]["twoPerson"] = False
+    refused = await apply("--yes", code=2)
+    (problem,) = refused["error"]["problems"]
+    assert problem["path"] == f"{tmp_path}/refund.yaml: reason"
+    files["refund"]["reason"] = "one is enough for so little"
+    changed = await apply("--yes")
+    (step,) = [one for one in changed["steps"] if one["verb"] != "unchanged"]
+    assert (step["name"], step["differences"]) == ("shop/refund", ["reason", "twoPerson"])
+    assert {one["verb"] for one in (await apply("--yes"))["steps"]} == {"unchanged"}

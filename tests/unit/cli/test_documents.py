@@ -162,3 +162,32 @@ def test_workflows_come_after_those_that_they_run(tmp_path: Path) -> None:
     )
     names = [declared.name for declared in read([tmp_path], {})]
     assert names == ["hour", "day", "month", "year", "ring-b", "ring-a"]
+
+
+def test_a_policy_rule_is_for_an_action_or_for_all_of_an_app(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        a="kind: PolicyRule\napp: shop\nphantom: 1\n",
+        b="kind: PolicyRule\napp: shop\naction: refund\napprovalClass: D\napproverRoles: [BOSS, ADMIN]\n",
+        c="kind: PolicyRule\napp: shop\naction: list\napprovalClass: B\ntwoPerson: 1\nexpiresAfterMs: true\n",
+        d="kind: PolicyRule\naction: list\napprovalClass: B\n",
+    )
+    with pytest.raises(InvalidInput) as caught:
+        read([tmp_path], {}, shape_problems)
+    places = sorted(problem.path.removeprefix(f"{tmp_path}/") for problem in caught.value.problems)
+    assert places == [
+        "a.yaml.approvalClass",
+        "a.yaml.phantom",
+        "b.yaml: approvalClass",
+        "b.yaml: approverRoles[0]",
+        "c.yaml.expiresAfterMs",
+        "c.yaml.twoPerson",
+        "d.yaml",
+    ]
+    for name in "abcd":
+        (tmp_path / f"{name}.yaml").unlink()
+    put(tmp_path, all="kind: PolicyRule\napp: shop\napprovalClass: C\n---\n" + ACTION)
+    assert [(d.kind, d.name) for d in read([tmp_path], NAMES)] == [
+        (Kind.ACTION, "shop/get-order"),
+        (Kind.POLICY_RULE, "shop/*"),
+    ]

@@ -7,7 +7,7 @@ from headrace.errors import HeadraceError
 
 from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.plan import Step, Verb
-from headrace_cli.apply.shape import definition, told_of
+from headrace_cli.apply.shape import definition, rule_of, told_of
 from headrace_cli.client import FAILURES, Client
 
 _CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { __typename ...Failures } }"
@@ -32,6 +32,12 @@ mutation($name: String!, $secrets: JSON!) {
 _PUT_VALUE = """
 mutation($name: String!, $value: String!) {
   done: setSecret(name: $name, value: $value) { __typename ...Failures }
+}"""
+_SET_RULE = """
+mutation($app: String!, $action: String, $approvalClass: ApprovalClass!, $twoPerson: Boolean!, $approverRoles: [Role!],
+    $expiresAfterMs: Int, $reason: String!) {
+  done: setPolicyRule(app: $app, action: $action, approvalClass: $approvalClass, twoPerson: $twoPerson,
+    approverRoles: $approverRoles, expiresAfterMs: $expiresAfterMs, reason: $reason) { __typename ...Failures }
 }"""
 _PUBLISH = """
 mutation($document: JSON!) { done: publishWorkflow(document: $document) {
@@ -75,6 +81,9 @@ def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
         case Kind.ACTION:
             app, _, own = name.partition("/")
             return [(_SAVE_ACTION, {"app": app, "name": own, "definition": definition(declared)})]
+        case Kind.POLICY_RULE:
+            about = {"app": fields.get("app"), "action": fields.get("action"), "reason": ""}
+            return [(_SET_RULE, {**about, **rule_of(declared)})]
         case Kind.CONNECTION:
             return [(_CREATE_CONNECTION, {"input": fields})] if new else _connection_changes(step)
         case Kind.SECRET:

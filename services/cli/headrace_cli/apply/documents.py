@@ -1,4 +1,5 @@
-"""Reads what files declare: YAML documents of kind App, Action, Connection, Secret and Workflow.
+"""Reads what files declare: YAML documents of kind App, Action, PolicyRule, Connection, Secret and
+Workflow.
 
 A document without `kind` that has `workflow` and `steps` is a Workflow, so that a plain workflow document,
 which any JSON Schema tool can check, is a file that can be applied. `${NAME}` in an App, a Connection or a
@@ -24,6 +25,7 @@ class Kind(StrEnum):
 
     APP = "App"
     ACTION = "Action"
+    POLICY_RULE = "PolicyRule"
     CONNECTION = "Connection"
     SECRET = "Secret"  # noqa: S105 - a kind of document
     WORKFLOW = "Workflow"
@@ -31,7 +33,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One document. `name` is how people call it (an action's is `app/action`), `place` where it was read.
+    """One document. `name` is how people call it (an action's is `app/action`, a rule's that or `app/*`), `place` where
+    it was read.
 
     `source` is the text of a document that is a workflow and nothing else, comments included.
     """
@@ -45,7 +48,7 @@ class Declared:
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WITH_VARIABLES = frozenset({Kind.APP, Kind.CONNECTION, Kind.SECRET})
-_NAMED_BY = {Kind.WORKFLOW: "`workflow`", Kind.ACTION: "`app` and `name`"}
+_NAMED_BY = {Kind.WORKFLOW: "`workflow`", Kind.ACTION: "`app` and `name`", Kind.POLICY_RULE: "`app`"}
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -222,6 +225,9 @@ def _name(kind: Kind, fields: Mapping[str, Any]) -> str | None:
             parts = [fields.get("workflow")]
         case Kind.ACTION:
             parts = [fields.get("app"), fields.get("name")]
+        case Kind.POLICY_RULE:
+            # Without an action it is for all of the app's.
+            parts = [fields.get("app"), fields.get("action", "*")]
         case _:
             parts = [fields.get("name")]
     texts = [part for part in parts if isinstance(part, str) and part]

@@ -16,7 +16,7 @@ from headrace_control.apps.auth_scheme import dump_scheme
 from headrace_control.apps.limits import dump_limits
 
 from headrace_cli.apply.documents import Declared, Kind
-from headrace_cli.apply.shape import definition, limits_of, retry_of, scheme, told_of
+from headrace_cli.apply.shape import definition, limits_of, retry_of, rule_of, scheme, told_of
 from headrace_cli.client import Client
 
 _APP = "query App($name: String!) { app(name: $name) { title baseUrl auth retry limits } }"
@@ -31,6 +31,13 @@ query Connection($name: String!) {
 _SECRETS = """
 query Secrets($after: String) {
   secrets(first: 200, after: $after) { items { name } pageInfo { hasNextPage endCursor } }
+}"""
+_RULES = """
+query Rules($after: String) {
+  policyRules(first: 200, after: $after) {
+    items { app action approvalClass twoPerson approverRoles expiresAfterMs reason }
+    pageInfo { hasNextPage endCursor }
+  }
 }"""
 _WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { id document resolved } } }"
 
@@ -89,6 +96,8 @@ class _Planner:
                 return await self._app(declared)
             case Kind.ACTION:
                 return await self._action(declared)
+            case Kind.POLICY_RULE:
+                return await self._rule(declared)
             case Kind.CONNECTION:
                 return await self._connection(declared)
             case Kind.SECRET:
@@ -116,6 +125,19 @@ class _Planner:
         wanted = dump_action(parse_action(definition(declared), app))
         current = (await self._client.execute(_ACTION, {"app": app, "name": name}))["action"]
         return _compared(wanted, current and current["latest"]["definition"])
+
+    async def _rule(self, declared: Declared) -> tuple[bool, Sequence[str]]:
+        wanted = rule_of(declared)
+        after = None
+        while True:
+            page = (await self._client.execute(_RULES, {"after": after}))["policyRules"]
+            for rule in page["items"]:
+                if f"{rule['app']}/{rule['action'] or '*'}" == declared.name:
+                    there = {**rule, "approverRoles": sorted(rule["approverRoles"])}
+                    return _compared(wanted, {name: there[name] for name in wanted})
+            if not page["pageInfo"]["hasNextPage"]:
+                return False, ()
+            after = page["pageInfo"]["endCursor"]
 
     async def _connection(self, declared: Declared) -> tuple[bool, Sequence[str]]:
         current = (await self._client.execute(_CONNECTION, {"name": declared.name}))["connection"]

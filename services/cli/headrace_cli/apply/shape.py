@@ -1,6 +1,7 @@
 """What can be said of a declared document without asking anyone: its keys, and all that its own reader finds."""
 
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from types import MappingProxyType
 
 from headrace.errors import HeadraceError, InvalidInput, NotFound, Problem
@@ -12,6 +13,8 @@ from headrace.workflow.reading import Reading
 from headrace.workflow.retry import load_retry
 from headrace_control.apps.auth_scheme import AuthScheme, read_scheme
 from headrace_control.apps.limits import Limits, load_limits
+from headrace_control.auth.roles import Role
+from headrace_control.policy.model import EXPIRES_AFTER_MS, ApprovalClass
 
 from headrace_cli.apply.documents import Declared, Kind
 
@@ -35,9 +38,26 @@ _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "limits": (dict, False),
         },
         Kind.SECRET: {"name": (str, True), "value": (str, True)},
+        Kind.POLICY_RULE: {
+            "app": (str, True),
+            "action": (str, False),
+            "approvalClass": (str, True),
+            "twoPerson": (bool, False),
+            "approverRoles": (list, False),
+            "expiresAfterMs": (int, False),
+            "reason": (str, False),
+        },
     }
 )
-_WORDS: Mapping[type, str] = MappingProxyType({str: "text", dict: "names and values"})
+_WORDS: Mapping[type, str] = MappingProxyType(
+    {
+        str: "text",
+        dict: "names and values",
+        list: "a list",
+        bool: "true or false",
+        int: "a whole number",
+    }
+)
 
 
 def shape_problems(declared: Declared) -> list[Problem]:
@@ -72,6 +92,21 @@ def retry_of(declared: Declared) -> RetryPolicy | None:
 def limits_of(declared: Declared) -> Limits | None:
     """The limits of an app or a connection. Raises `InvalidInput`."""
     return load_limits(declared.fields.get("limits"))
+
+
+def rule_of(declared: Declared) -> JsonObject:
+    """A policy rule's terms as they will stand, with all that the document leaves out; its `reason` if there is one."""
+    fields = declared.fields
+    given = fields.get("approverRoles")
+    roles: list[Json] = [*sorted({str(role) for role in given})] if isinstance(given, list) else []
+    rule: JsonObject = {
+        "approvalClass": fields.get("approvalClass"),
+        "twoPerson": fields.get("twoPerson", False),
+        "approverRoles": roles,
+        "expiresAfterMs": fields.get("expiresAfterMs", EXPIRES_AFTER_MS),
+    }
+    reason = fields.get("reason")
+    return {**rule, "reason": reason.strip()} if isinstance(reason, str) else rule
 
 
 def placed(declared: Declared, error: InvalidInput) -> InvalidInput:
@@ -111,8 +146,31 @@ def _wrong_keys(declared: Declared) -> Iterator[Problem]:
         value: Json = declared.fields.get(name)
         if value is None and needed:
             yield Problem(f"{declared.place}.{name}", "is missing", f"write {_WORDS[wanted]}")
-        elif value is not None and not isinstance(value, wanted):
+        elif value is not None and not _is_a(value, wanted):
             yield Problem(f"{declared.place}.{name}", f"is not {_WORDS[wanted]}", f"write {_WORDS[wanted]}")
+
+
+def _is_a(value: Json, wanted: type) -> bool:
+    return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
+
+
+def _read_rule(declared: Declared) -> None:
+    """The words of the schema's enums; what the numbers may be the server says."""
+    roles = declared.fields.get("approverRoles")
+    given: list[tuple[str, Json, type[StrEnum]]] = [
+        ("approvalClass", declared.fields.get("approvalClass"), ApprovalClass),
+        *(
+            (f"approverRoles[{n}]", role, Role)
+            for n, role in enumerate(roles if isinstance(roles, list) else ())
+        ),
+    ]
+    problems = [
+        Problem(path, "no such word", f"one of {', '.join(words)}")
+        for path, value, words in given
+        if value is not None and value not in [*words]
+    ]
+    if problems:
+        raise InvalidInput(problems)
 
 
 def _read_action(declared: Declared) -> None:
@@ -144,5 +202,6 @@ _READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyTy
         Kind.CONNECTION: (_read_limits,),
         Kind.ACTION: (_read_action,),
         Kind.WORKFLOW: (_read_workflow,),
+        Kind.POLICY_RULE: (_read_rule,),
     }
 )

@@ -64,8 +64,10 @@ def _uses(declared: Declared) -> set[tuple[Kind, str]]:
     actions = {step.action for step in document.steps if step.action}
     actions |= {step.compensate.action for step in document.steps if step.compensate}
     connections = {step.connection for step in document.steps if step.connection}
+    rules = {rule for name in actions for rule in (name, f"{name.partition('/')[0]}/*")}
     return {
         *((Kind.ACTION, name) for name in actions),
+        *((Kind.POLICY_RULE, name) for name in rules),
         *((Kind.CONNECTION, name) for name in connections),
         *((Kind.SECRET, name) for name in document.secrets.values()),
     }
