@@ -8,18 +8,17 @@ be asked to connect to.
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from headrace.outbound.answering import AnswerProtocol
+from headrace.outbound.lookups import Resolve
 from headrace.outbound.policy import EgressPolicy
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 MAX_ADDRESSES = 16  # of one name; aiohttp tries the rest anew after each that fails
-# Name and port to literal addresses; raises OSError when there are none.
-Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 @dataclass(slots=True)
@@ -133,22 +130,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def thread_resolver(executor: Executor | None, at_once: int = 8) -> Resolve:
-    """The system's resolver, in threads of `executor`; at most `at_once` lookups of one caller at a time.
-
-    The bound keeps one tenant's dead name servers from taking every thread.
-    """
-    turns = asyncio.Semaphore(at_once)
-
-    async def resolve(host: str, port: int) -> Sequence[str]:
-        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        async with turns:
-            found = await asyncio.get_running_loop().run_in_executor(executor, lookup)
-        return list(dict.fromkeys(str(info[4][0]) for info in found))
-
-    return resolve
 
 
 class _Resolver(AbstractResolver):

@@ -4,20 +4,20 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from headrace.outbound.connector import Resolve
 from headrace.outbound.failures import CallCode, TransportFailure
 from headrace.outbound.handshake import bounded
+from headrace.outbound.lookups import LOOKUPS, Resolve
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.transport import AiohttpTransport
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`connections` open at once per tenant; `keepalive` and `idle` in seconds; pools kept for `tenants`.
+    """`connections` open at once per tenant; `keepalive` and `idle` in seconds; pools kept for `tenants`; `lookups`
+    of names under way, for all tenants together.
 
     A pool that nobody used for `idle` seconds is closed when the next call of anyone begins. More pools than
     `tenants` exist only while more tenants than that have calls in flight.
@@ -27,7 +27,7 @@ class PoolLimits:
     keepalive: float = 4.0
     idle: float = 60.0
     tenants: int = 1024
-    resolver_threads: int = 32
+    lookups: int = LOOKUPS
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class OutboundPools:
         self._limits = limits or PoolLimits()
         self._resolve = resolve
         self._tls = bounded(tls)
-        self._executor = ThreadPoolExecutor(self._limits.resolver_threads, "outbound-dns")
+        self._lookups = asyncio.Semaphore(self._limits.lookups)
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
         self._closed = False
 
@@ -87,13 +87,12 @@ class OutboundPools:
         self._pools.clear()
         for pool in pools:
             await pool.transport.aclose()
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, tenant: str) -> AiohttpTransport:
         return AiohttpTransport(
             self._policy.for_tenant(tenant),
             resolve=self._resolve,
-            executor=self._executor,
+            lookups=self._lookups,
             tls=self._tls,
             connections=self._limits.connections,
             keepalive=self._limits.keepalive,

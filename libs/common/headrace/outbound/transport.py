@@ -4,20 +4,21 @@ httpx's own pool scans every connection for every request; aiohttp's does not. W
 itself is switched off: re-sending, redirects, cookies, decompression, proxies, default headers.
 """
 
+import asyncio
 import io
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
-from concurrent.futures import Executor
 
 import aiohttp
 import httpx
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
-from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector, Resolve, thread_resolver
+from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector
 from headrace.outbound.failures import CallCode, TransportFailure
 from headrace.outbound.fields import is_token
+from headrace.outbound.lookups import LOOKUPS, Resolve, thread_resolver
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.reply import Reply
 from headrace.outbound.target import InvalidTarget, Target, parse_target
@@ -45,14 +46,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         policy: EgressPolicy | None,
         *,
         resolve: Resolve | None = None,
-        executor: Executor | None = None,
+        lookups: asyncio.Semaphore | None = None,
         tls: ssl.SSLContext | None = None,
         connections: int = 0,
         keepalive: float = 4.0,
     ) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._executor = executor
+        self._lookups = lookups or asyncio.Semaphore(LOOKUPS)
         self._tls = tls
         self._connections = connections
         self._keepalive = keepalive
@@ -116,7 +117,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             self._session = aiohttp.ClientSession(
                 connector=GuardedConnector(
                     self._policy,
-                    self._resolve or thread_resolver(self._executor),
+                    self._resolve or thread_resolver(self._lookups),
                     tls=self._tls,
                     connections=self._connections,
                     keepalive=self._keepalive,
