@@ -3,7 +3,7 @@ BIN := .venv/bin
 PACKAGES := libs/common services/control-plane services/runner services/reporter services/cli
 SOURCES := libs services tests docs/demo deploy
 
-.PHONY: help install demo dev test check bench contracts sbom format
+.PHONY: help install demo dev test check bench bench-page contracts sbom format
 help:
 	@echo "make demo       run the demo: storefront, workflows, a table, a log search"
 	@echo "make dev        the whole of Headrace on this machine, until Ctrl-C"
@@ -11,7 +11,8 @@ help:
 	@echo "make check      lint, types, import rules, generated files"
 	@echo "make contracts  write contracts/ anew from the code"
 	@echo "make sbom       write sbom.json: what is installed, as a CycloneDX bill of materials"
-	@echo "make bench      measure chain3 on both profiles, deciding against graph size, taking runs up again"
+	@echo "make bench      measure every scenario against bare references (a quarter of an hour); reports go to build/bench"
+	@echo "make bench-page write docs/reference/benchmarks.md with what make bench measured"
 
 # Installed once, and again when a package's dependencies or the constraints change.
 install: .venv/.installed
@@ -45,9 +46,11 @@ contracts: install
 	@$(PY) -m headrace_cli.contracts
 
 bench: install
-	@$(BIN)/headrace bench chain3 --profile embedded
-	@$(PY) deploy/local run --only rabbitmq --only mongodb -- $(BIN)/headrace bench chain3
+	@$(PY) deploy/local run --only rabbitmq --only mongodb -- $(BIN)/headrace bench all --out build/bench
 	@$(PY) -m pytest -m bench tests/bench -s
+
+bench-page: install
+	@$(BIN)/headrace bench page build/bench --into docs/reference/benchmarks.md
 
 # In an environment of its own: what makes the bill does not belong on it.
 sbom: install

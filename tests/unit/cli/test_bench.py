@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import statistics
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,12 @@ from headrace.workflow.document_schema import workflow_schema
 from headrace_cli.bench.compare import differences, read
 from headrace_cli.bench.medians import median_of
 from headrace_cli.bench.meter import DRIVER, Meter
+from headrace_cli.bench.page import page, plots, write
 from headrace_cli.bench.percentiles import percentile
 from headrace_cli.bench.report import Check, Machine, Phase, Report, Shape
 from headrace_cli.bench.scenarios import SCENARIOS, branchy, fan50, payload
+from headrace_cli.bench.suite import suite
+from headrace_cli.bench.svg import bars
 from headrace_cli.bench.work import chain3
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +123,52 @@ def test_a_works_document_is_one_that_can_be_published() -> None:
         kinds = [step.get("type", "action") for step in work.document["steps"]]
         assert sum(work.steps.values()) == len(kinds)
         assert work.calls == kinds.count("action")
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "benchmarks.md"
+
+
+def test_the_docs_page_is_the_generators_but_for_its_figures() -> None:
+    def prose(text: str) -> str:
+        return re.sub(r"(?s)(?<=<!-- figures -->).*(?=<!-- end of figures -->)", "", text)
+
+    assert prose(PAGE.read_text(encoding="utf-8")) == prose(page([]))
+
+
+def test_a_page_of_reports_shows_their_figures_and_links_its_plots(tmp_path: Path) -> None:
+    written = write([report(rate=123.4), report("slow", rate=55.5)], tmp_path / "benchmarks.md")
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert "### chain3, embedded" in text
+    assert "| burst | 10 runs | 123.4 |" in text
+    linked = {tmp_path / link for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)}
+    assert linked == set(written) - {tmp_path / "benchmarks.md"}
+    assert all(file.is_file() for file in linked)
+
+
+def test_bars_are_as_long_as_their_values_and_labels_are_text_alone() -> None:
+    drawn = ET.fromstring(
+        bars("a <title>", [("one & two", {"x": 30.0, "y": 10.0}), ("half", {"x": 20.0})], "ms")
+    )
+    name = "{http://www.w3.org/2000/svg}"
+    widths = [
+        float(rect.attrib["width"])
+        for rect in drawn.findall(f"{name}rect")
+        if rect.find(f"{name}title") is not None
+    ]
+    assert widths == pytest.approx([widths[1] * 3, widths[1], widths[1] * 2], abs=0.2)
+    words = [text.text for text in drawn.findall(f"{name}text")]
+    assert words[0] == "a <title>"
+    assert {"one & two", "half", "x", "y", "40 ms", "20 ms"} <= set(words)
+
+
+def test_what_is_no_run_has_no_bar_among_rates() -> None:
+    idle = Phase(name="idle", unit="second", count=20, seconds=20, per_second=1, cpu_ms={"runner": 1.0})
+    assert plots([report().model_copy(update={"phases": (idle,)})]) == {}
+
+
+def test_the_suite_measures_every_scenario_and_chain3_on_both_profiles() -> None:
+    names = [item.name for item in suite()]
+    assert {f"{scenario.name}.production" for scenario in SCENARIOS} | {"chain3.embedded"} <= set(names)
+    assert len(names) == len(set(names))
+    without = {item.name for item in suite(production=False)}
+    assert without == {f"{scenario.name}.embedded" for scenario in SCENARIOS}

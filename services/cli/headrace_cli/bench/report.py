@@ -1,6 +1,7 @@
 """A measurement as data: what is printed with `--json`, kept in files, compared and drawn."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -97,3 +98,9 @@ class Report(_Model):
     def wrong(self) -> list[str]:
         """The counts that do not agree, in words."""
         return [f"{c.name}: {c.found}, not {c.expected}" for c in self.checks if not c.agrees]
+
+
+def write(report: Report, file: Path) -> None:
+    """Write it as JSON, in a folder that is made if it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")

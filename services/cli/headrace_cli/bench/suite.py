@@ -1,0 +1,54 @@
+"""What `headrace bench all` measures: every scenario, in sizes that together end in a quarter of an hour on two cores
+with nothing else to do."""
+
+from dataclasses import dataclass
+
+from headrace_cli.bench.scenario import Scenario
+from headrace_cli.bench.scenarios import SCENARIOS
+from headrace_cli.bench.servers import ProfileName
+
+_SCALES = {
+    "chain3": 1.0,
+    "fan50": 0.5,
+    "slow": 0.6,
+    "branchy": 0.5,
+    "park": 0.1,
+    "start": 0.5,
+    "history": 0.1,
+    # The MongoDB-protocol server of deploy/local reads a collection whole for each search.
+    "logs": 0.02,
+    "payload": 0.5,
+    "tenants": 0.2,
+    "soak": 0.1,
+}
+_EMBEDDED = {"chain3": 1.0, "logs": 0.2}
+_FULL_REPEATS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One measurement of the suite."""
+
+    scenario: Scenario
+    profile: ProfileName
+    scale: float
+    repeats: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.scenario.name}.{self.profile.value}"
+
+
+def suite(factor: float = 1.0, *, full: bool = False, production: bool = True) -> list[Item]:
+    """The measurements in their order. `full`: every scenario as large as it is declared, five times; hours. Without
+    `production`, all on the embedded profile."""
+    items = []
+    for profile, scales in (
+        (ProfileName.PRODUCTION if production else ProfileName.EMBEDDED, _SCALES),
+        (ProfileName.EMBEDDED, _EMBEDDED if production else {}),
+    ):
+        for scenario in SCENARIOS:
+            if scenario.name in scales:
+                scale = 1.0 if full else scales[scenario.name] * factor
+                items.append(Item(scenario, profile, scale, _FULL_REPEATS if full else 1))
+    return items
