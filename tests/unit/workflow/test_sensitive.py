@@ -77,3 +77,22 @@ def _hidden_leaves(value: Any, hidden: Any) -> list[Any]:
             leaf for part, shown in zip(value, hidden, strict=True) for leaf in _hidden_leaves(part, shown)
         ]
     return [value] if hidden == "*" else []
+
+
+@pytest.mark.parametrize(
+    ("place", "touched"),
+    [
+        (("card",), True),
+        (("card", "number"), True),
+        (("people", 3, "name"), True),
+        (("people", 3), True),
+        ((), True),
+        (("people", 3, "age"), False),
+        (("order",), False),
+    ],
+)
+def test_what_stands_at_a_place_may_be_marked(place: tuple[str | int, ...], touched: bool) -> None:
+    people = {"items": {"properties": {"name": SECRET, "age": {}}}}
+    marks = compile_schema({"properties": {"card": SECRET, "people": people, "order": {}}}).marks
+    assert marks is not None
+    assert marks.touches(place) is touched

@@ -388,3 +388,20 @@ def test_five_hundred_steps_are_checked_without_recursion() -> None:
     ring = [{"from": f"s{n}", "to": f"s{(n + 1) % 500}"} for n in range(500)]
     found = validate_document(parse_document({"workflow": "ring", "steps": steps, "edges": ring}), Catalog())
     assert [problem.code for problem in found] == ["CYCLE"]
+
+
+@pytest.mark.parametrize(
+    ("key", "codes"), [("$.card.last4", ["SENSITIVE_KEY"]), ("$.card", ["SENSITIVE_KEY"]), ("$.id", [])]
+)
+def test_what_is_sensitive_limits_no_runs(key: str, codes: list[str]) -> None:
+    """A digest of the key is kept beside the runs, and could be tried out."""
+
+    def change(data: Any) -> None:
+        marked = {"properties": {"last4": {"x-sensitive": True}}}
+        data["parameters"]["properties"] |= {"card": marked, "id": {}}
+        data["concurrency"] = {"key": key}
+
+    found = problems(change)
+    assert [(problem.code, problem.path) for problem in found] == [
+        (code, "concurrency.key") for code in codes
+    ]

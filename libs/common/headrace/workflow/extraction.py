@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError
+from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathQuery
 from jsonpath_rfc9535.segments import JSONPathChildSegment
 from jsonpath_rfc9535.selectors import (
     IndexSelector,
@@ -45,10 +45,12 @@ class OutputTooLarge(LimitExceeded):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A compiled path. `single`: it finds one value at most. `first_name`: the name that it starts with, if one."""
+    """A compiled path. `single`: it finds one value at most, at `place`. `first_name`: the name that it starts with, if
+    one."""
 
     text: str
     single: bool
+    place: tuple[str | int, ...]
     first_name: str | None
     _segments: tuple[tuple[Select, ...], ...]
 
@@ -142,7 +144,13 @@ def compile_path(text: str, place: str = "") -> Path:
     first = query.segments[0].selectors if query.segments else ()
     name = first[0].name if len(first) == 1 and isinstance(first[0], NameSelector) else None
     segments = tuple(tuple(map(_select, segment.selectors)) for segment in query.segments)
-    return Path(text, single, name, segments)
+    return Path(text, single, _place(query) if single else (), name, segments)
+
+
+def _place(query: JSONPathQuery) -> tuple[str | int, ...]:
+    """The names and indexes of a path that has nothing else."""
+    selectors = (segment.selectors[0] for segment in query.segments)
+    return tuple(s.name if isinstance(s, NameSelector) else s.index for s in selectors)  # type: ignore[attr-defined]
 
 
 def extract(output: Json, paths: Mapping[str, str]) -> JsonObject:

@@ -4,7 +4,7 @@ What is marked is everything below the place, too. Where a schema leaves it open
 `if`, `patternProperties`), a mark in it counts: rather too much is kept secret than too little.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -88,6 +88,15 @@ class Marks:
             return by if marked else part
 
         return hide(value, self._here({""}), False)
+
+    def touches(self, place: Sequence[str | int]) -> bool:
+        """Whether what stands at a place, given by names and indexes, may be marked, or something in it."""
+        applied = self._here({""})
+        for step in place:
+            if any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied):
+                return True
+            applied = self._below(applied, step)
+        return bool(applied)
 
     def replaced(self, value: Json, put: Callable[[Json, str], Json], also: Callable[[Json], bool]) -> Json:
         """`value` with `put(part, its JSON Pointer)` in the place of each part that is marked, as a whole, and of each
