@@ -27,7 +27,7 @@ from headrace_control.graphql.schema import create_schema
 class Nobody(Caller):
     """A caller that may do nothing, whatever it asks for."""
 
-    def require(self, permission: Permission) -> None:
+    def require_of_workflows(self, permission: Permission) -> frozenset[str] | None:
         raise Forbidden("nobody may do anything")
 
 

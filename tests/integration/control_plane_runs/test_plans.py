@@ -60,7 +60,7 @@ async def test_a_list_reads_what_it_shows(database: str, tenant: UUID) -> None:
     window = (tenant, UUID(int=0), UUID(int=2**128 - 1), LIMIT)
     async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
         await db.execute(_sql.in_index_order)
-        for statement, more in ((_sql.newest, ()), (_sql.newest_of_workflow, ("w",))):
+        for statement, more in ((_sql.newest, ()), (_sql.newest_of_workflow, (["w"],))):
             for statuses, many in (([*RunStatus], LIMIT), (["FAILED", "QUEUED"], 10), (["SUCCESS"], LIMIT)):
                 for _ in range(6):  # then Postgres may go over to one plan for all values
                     found = await db.fetch(statement, *window, statuses, *more)

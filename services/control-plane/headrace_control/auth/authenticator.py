@@ -52,8 +52,16 @@ class Authenticator:
             return None
         actor = Actor(ActorKind.API_KEY, row["id"], row["name"])
         scope = scope_of(row["permissions"])
+        workflows = None if row["workflows"] is None else frozenset(row["workflows"])
         return Caller(
-            row["tenant_id"], actor, Role(row["role"]), row["platform"], origin, scope, row["owner"]
+            row["tenant_id"],
+            actor,
+            Role(row["role"]),
+            row["platform"],
+            origin,
+            scope,
+            row["owner"],
+            workflows,
         )
 
     async def _by_session(self, digest: bytes, origin: Origin) -> Caller | None:

@@ -37,10 +37,15 @@ class Origin:
     correlation_id: str = ""
 
 
+# All that a key for named workflows may do.
+OF_WORKFLOWS = frozenset({Permission.READ, Permission.START_RUNS})
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """An actor at work for a tenant. `platform`: the tenant's admins may create tenants. `scope` narrows what the role
-    allows; None: all of it. `owner` is the member whose key acts; None of any other actor."""
+    allows; None: all of it. `owner` is the member whose key acts; None of any other actor. `workflows`: the key is for
+    runs of these alone; None: of all."""
 
     tenant_id: UUID
     actor: Actor
@@ -49,6 +54,7 @@ class Caller:
     origin: Origin = field(default_factory=Origin, compare=False)
     scope: frozenset[Permission] | None = None
     owner: UUID | None = None
+    workflows: frozenset[str] | None = None
 
     @property
     def person(self) -> UUID:
@@ -63,10 +69,23 @@ class Caller:
     def may(self, permission: Permission) -> bool:
         if self.scope is not None and permission not in self.scope:
             return False
+        if self.workflows is not None and permission not in OF_WORKFLOWS:
+            return False
         return self.role in ALLOWED[permission] and (self.platform or permission not in PLATFORM_ONLY)
 
     def require(self, permission: Permission) -> None:
-        """Raises `Forbidden` unless the caller may do this. The first line of every service method."""
+        """Raises `Forbidden` unless the caller may do this. The first line of every service method.
+
+        A key for named workflows never may: what such a key may do says so, by `require_of_workflows`.
+        """
+        if self.workflows is not None:
+            raise Forbidden(
+                "this key is for starting and seeing runs of named workflows, and for nothing else"
+            )
+        self.require_of_workflows(permission)
+
+    def require_of_workflows(self, permission: Permission) -> frozenset[str] | None:
+        """As `require`, in a method that keeps to the answer: the workflows whose runs it may touch; None: all."""
         if not self.may(permission):
             narrowed = self.scope is not None and permission not in self.scope
             raise Forbidden(
@@ -74,3 +93,4 @@ class Caller:
                 if narrowed
                 else f"the role {self.role} does not allow {permission}"
             )
+        return self.workflows

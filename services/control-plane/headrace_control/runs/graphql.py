@@ -43,7 +43,10 @@ class RunFilterInput:
 
     def wanted(self) -> model.RunFilter:
         return model.RunFilter(
-            self.workflow, tuple(self.status or ()), self.created_after, self.created_before
+            None if self.workflow is None else {self.workflow},
+            tuple(self.status or ()),
+            self.created_after,
+            self.created_before,
         )
 
 

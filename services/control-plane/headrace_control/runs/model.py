@@ -1,6 +1,6 @@
 """Runs and what belongs to them, as they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -128,7 +128,7 @@ class RunEvent:
 class RunFilter:
     """Which runs; None and () do not narrow. `created_after` <= created < `created_before`, to the millisecond."""
 
-    workflow: str | None = None
+    workflows: Collection[str] | None = None
     statuses: Sequence[RunStatus] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None

@@ -66,6 +66,10 @@ SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested
        parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
+-- name: of_workflows
+SELECT r.id FROM runs r JOIN workflows w ON w.tenant_id = r.tenant_id AND w.id = r.workflow_id
+WHERE r.tenant_id = $1 AND r.id = ANY($2::uuid[]) AND w.name = ANY($3::text[])
+
 -- name: in_index_order
 -- For `newest` and `newest_of_workflow`: their inner lists are read off an index that has their order.
 SELECT set_config('enable_sort', 'off', true)
@@ -103,7 +107,7 @@ CROSS JOIN LATERAL (
     ORDER BY workflow_id, status, id DESC
     LIMIT $4
 ) r
-WHERE w.tenant_id = $1 AND w.name = $6
+WHERE w.tenant_id = $1 AND w.name = ANY($6::text[])
 ORDER BY r.id DESC
 LIMIT $4
 

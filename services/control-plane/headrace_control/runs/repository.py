@@ -66,11 +66,16 @@ async def newest(
     under = min(_bound(wanted.created_before, _NO_ID), before or _NO_ID)
     wanted_rows = (tenant_id, least, under, limit, sorted(set(wanted.statuses or RunStatus)))
     await db.execute(_sql.in_index_order)
-    if wanted.workflow is None:
+    if wanted.workflows is None:
         rows = await db.fetch(_sql.newest, *wanted_rows)
     else:
-        rows = await db.fetch(_sql.newest_of_workflow, *wanted_rows, wanted.workflow)
+        rows = await db.fetch(_sql.newest_of_workflow, *wanted_rows, list(wanted.workflows))
     return [_run(row) for row in rows]
+
+
+async def of_workflows(db: Db, tenant_id: UUID, ids: Sequence[UUID], names: Collection[str]) -> set[UUID]:
+    """Those of the runs that are of workflows with these names."""
+    return {row["id"] for row in await db.fetch(_sql.of_workflows, tenant_id, ids, list(names))}
 
 
 async def children(

@@ -1,6 +1,9 @@
 """Runs as callers see them: start, read, cancel, pause, watch."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 from uuid import UUID
 
 from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
@@ -45,6 +48,9 @@ _NAMED = 20
 # How many steps are shown at once, over all runs of a page.
 MAX_STEPS = 5000
 
+# Of some runs, those that a caller sees.
+Seen: TypeAlias = Callable[[Sequence[UUID]], Awaitable[set[UUID]]]
+
 
 class RunService:
     """Runs of the caller's tenant, over a pool of the role headrace_api."""
@@ -62,17 +68,24 @@ class RunService:
 
     async def start_all(self, caller: Caller, starts: Sequence[RunStart]) -> Sequence[Run | HeadraceError]:
         """Start up to `MAX_STARTS` runs in one transaction; each start is answered on its own, in order."""
-        caller.require(Permission.START_RUNS)
+        workflows = caller.require_of_workflows(Permission.START_RUNS)
         if len(starts) > MAX_STARTS:
             raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
+        let_through = [start for start in starts if workflows is None or start.workflow in workflows]
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             started = await start_runs(
-                db, caller.tenant_id, caller.actor.id, starts, self._parameters, self._quotas, self._keys
+                db, caller.tenant_id, caller.actor.id, let_through, self._parameters, self._quotas, self._keys
             )
             if started.begun:
                 # One for the whole batch: starts are the hot path.
-                await record(db, caller, _start(starts, started))
+                await record(db, caller, _start(let_through, started))
+        if len(let_through) == len(starts):
             return started.answers
+        answers = iter(started.answers)
+        return [
+            next(answers) if workflows is None or start.workflow in workflows else NotFound("workflow")
+            for start in starts
+        ]
 
     async def cancel(self, caller: Caller, run_id: UUID) -> Run:
         """Ask for the run's end; a runner ends it. See `control.cancel`."""
@@ -96,16 +109,17 @@ class RunService:
             return (await repository.runs_by_id(db, caller.tenant_id, [run_id]))[run_id]
 
     async def get(self, caller: Caller, run_id: UUID) -> Run:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.runs_by_id(db, caller.tenant_id, [run_id])
+        found = await self.by_ids(caller, [run_id])
         if run_id not in found:
             raise NotFound("run")
         return found[run_id]
 
     async def page(self, caller: Caller, wanted: RunFilter, first: int, after: str | None) -> PageOf[Run]:
         """Runs, newest first. A page stays the same while new runs arrive."""
-        caller.require(Permission.READ)
+        workflows = caller.require_of_workflows(Permission.READ)
+        if workflows is not None:
+            named = workflows if wanted.workflows is None else workflows & set(wanted.workflows)
+            wanted = replace(wanted, workflows=named)
         limit, before = page_size(first), _RUNS.read_id(after)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.newest(db, caller.tenant_id, wanted, limit + 1, before)
@@ -129,32 +143,32 @@ class RunService:
     # What lists refer to, read for many at once.
 
     async def by_ids(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Run]:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.runs_by_id(db, caller.tenant_id, ids)
+        async with self._reading(caller) as (db, seen):
+            found = await repository.runs_by_id(db, caller.tenant_id, ids)
+            shown = await seen(list(found))
+        return {run_id: run for run_id, run in found.items() if run_id in shown}
 
     async def children(
         self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
     ) -> Sequence[PageOf[Run]]:
         """For each (run, cursor) in turn: a page of the run's children, in the order of their start."""
-        caller.require(Permission.READ)
         limit = page_size(first)
         places = [(run_id, _CHILDREN.read_id(after)) for run_id, after in pages]
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, [run_id for run_id, _ in pages]) as (db, seen):
             found = await repository.children(db, caller.tenant_id, places, limit + 1)
-        return [page_of(runs, limit, lambda run: _CHILDREN.write(run.id)) for runs in found]
+            shown = await seen([run.id for runs in found for run in runs])
+        made = [page_of(runs, limit, lambda run: _CHILDREN.write(run.id)) for runs in found]
+        return [replace(one, items=[run for run in one.items if run.id in shown]) for one in made]
 
     async def payloads(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, ids) as (db, _):
             return await repository.payloads(db, caller.tenant_id, ids)
 
     async def steps(self, caller: Caller, runs: Sequence[StepsOf]) -> Mapping[StepsOf, Sequence[StepRun]]:
         """Each run's steps in the order of its version, what undoes and what asks about a step behind it. A step that
         has not begun is QUEUED; once its run has ended it never will, and is left out."""
-        caller.require(Permission.READ)
         versions = list({run.version_id for run in runs})
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, [run.run_id for run in runs]) as (db, _):
             keys = await repository.step_keys(db, caller.tenant_id, versions)
             # Known from the versions alone: a run has no other steps, and for each three rows at most.
             if sum(len(keys.get(run.version_id, ())) for run in runs) > MAX_STEPS:
@@ -166,34 +180,46 @@ class RunService:
         self, caller: Caller, first: int, pages: Sequence[tuple[StepId, str | None]]
     ) -> Sequence[PageOf[StepRun]]:
         """For each (loop, cursor) in turn: a page of its items, each followed by what undoes and asks about it."""
-        caller.require(Permission.READ)
         limit = page_size(first)
         places = [(*step, *_item_place(after)) for step, after in pages]
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, [step[0] for step, _ in pages]) as (db, _):
             found = await repository.items(db, caller.tenant_id, places, limit + 1)
         return [page_of(rows, limit, lambda row: _ITEMS.write(row.key)) for rows in found]
 
     async def step_payloads(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, StepPayload]:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, [run_id for run_id, _ in ids]) as (db, _):
             return await repository.step_payloads(db, caller.tenant_id, ids)
 
     async def attempts(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, Sequence[Attempt]]:
         """Each step's attempts, the first one first."""
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, [run_id for run_id, _ in ids]) as (db, _):
             return await repository.attempts(db, caller.tenant_id, ids)
 
     async def events(
         self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
     ) -> Sequence[PageOf[RunEvent]]:
         """For each (run, cursor) in turn: a page of the run's events, oldest first."""
-        caller.require(Permission.READ)
         limit = page_size(first)
         places = [(run_id, *_event_place(after)) for run_id, after in pages]
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._reading(caller, [run_id for run_id, _ in pages]) as (db, _):
             found = await repository.events(db, caller.tenant_id, places, limit + 1)
         return [page_of(events, limit, lambda e: _EVENTS.write(e.epoch, e.seq)) for events in found]
+
+    @contextlib.asynccontextmanager
+    async def _reading(self, caller: Caller, runs: Sequence[UUID] = ()) -> AsyncIterator[tuple[Db, Seen]]:
+        """A transaction, and what tells which runs the caller sees. Raises `NotFound` unless these `runs` are among
+        them."""
+        workflows = caller.require_of_workflows(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+
+            async def seen(ids: Sequence[UUID]) -> set[UUID]:
+                if workflows is None or not ids:
+                    return set(ids)
+                return await repository.of_workflows(db, caller.tenant_id, ids, workflows)
+
+            if workflows is not None and not set(runs) <= await seen(runs):
+                raise NotFound("run")
+            yield db, seen
 
 
 def _start(starts: Sequence[RunStart], started: Started) -> Act:

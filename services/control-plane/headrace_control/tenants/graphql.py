@@ -41,6 +41,9 @@ class ApiKeyType:
     name: str
     role: Role
     permissions: list[Permission] = strawberry.field(description="What its role allows, as narrowed.")
+    workflows: list[str] | None = strawberry.field(
+        description="It is for runs of these alone; null: of all workflows."
+    )
     prefix: str = strawberry.field(description="The key's first characters.")
     created_at: datetime
     expires_at: datetime | None
@@ -57,6 +60,7 @@ class ApiKeyType:
             name=key.name,
             role=key.role,
             permissions=list(key.permissions),
+            workflows=None if key.workflows is None else list(key.workflows),
             prefix=key.prefix,
             created_at=key.created_at,
             expires_at=key.expires_at,
@@ -119,9 +123,11 @@ class TenantMutation:
         role: Role,
         expires_at: datetime | None = None,
         permissions: list[Permission] | None = None,
+        workflows: list[str] | None = None,
     ) -> CreateApiKeyPayload:
-        """Issue an API key of the caller's tenant. `permissions` narrow what its role allows."""
-        wanted = WantedKey(name, role, expires_at, permissions)
+        """Issue an API key of the caller's tenant. `permissions` narrow what its role allows; with `workflows` it
+        starts and sees runs of these alone."""
+        wanted = WantedKey(name, role, expires_at, permissions, workflows)
         return IssuedApiKey.of(
             await info.context.services.tenants.create_api_key(info.context.caller, wanted)
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from headrace_control.auth.caller import OF_WORKFLOWS
 from headrace_control.auth.permissions import ALLOWED, Permission
 from headrace_control.auth.roles import Role
 
@@ -20,7 +21,8 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """What is known of a key after it was shown: everything but the key. `scope` narrows the role; None: not at all.
-    `owner` is the member who made it, or whose key did; None: nobody who logs in."""
+    `workflows`: it is for runs of these alone; None: of all. `owner` is the member who made it, or whose key did;
+    None: nobody who logs in."""
 
     id: UUID
     name: str
@@ -32,6 +34,7 @@ class ApiKey:
     last_used_at: datetime | None
     owner: UUID | None = None
     scope: frozenset[Permission] | None = None
+    workflows: tuple[str, ...] | None = None
 
     @property
     def permissions(self) -> tuple[Permission, ...]:
@@ -39,7 +42,9 @@ class ApiKey:
         return tuple(
             one
             for one in Permission
-            if self.role in ALLOWED[one] and (self.scope is None or one in self.scope)
+            if self.role in ALLOWED[one]
+            and (self.scope is None or one in self.scope)
+            and (self.workflows is None or one in OF_WORKFLOWS)
         )
 
 

@@ -57,8 +57,14 @@ async def insert_api_key(
         wanted.expires_at,
         permissions,
         owner,
+        None if wanted.workflows is None else list(wanted.workflows),
     )
     return _api_key(row)
+
+
+async def workflows_there(db: Db, tenant_id: UUID, names: Sequence[str]) -> set[str]:
+    """Those of the names that workflows have."""
+    return {row["name"] for row in await db.fetch(_sql.workflows_there, tenant_id, names)}
 
 
 async def revoke_api_key(db: Db, tenant_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -76,6 +82,12 @@ def _tenant(row: Any) -> Tenant:
 
 
 def _api_key(row: Any) -> ApiKey:
-    fields = {**row, "role": Role(row["role"]), "scope": scope_of(row["permissions"])}
+    workflows = row["workflows"]
+    fields = {
+        **row,
+        "role": Role(row["role"]),
+        "scope": scope_of(row["permissions"]),
+        "workflows": None if workflows is None else tuple(workflows),
+    }
     del fields["permissions"]
     return ApiKey(**fields)

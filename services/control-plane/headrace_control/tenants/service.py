@@ -68,7 +68,8 @@ class TenantService:
         """A new key of the caller's tenant, readable this once. Raises what `checked` does."""
         caller.require(Permission.MANAGE_KEYS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            key = checked(wanted, caller, await repository.now(db), self._longest_key)
+            there = await repository.workflows_there(db, caller.tenant_id, wanted.workflows or ())
+            key = checked(wanted, caller, await repository.now(db), self._longest_key, there)
             return await _issue(db, caller, key, _owner(caller))
 
     async def revoke_api_key(self, caller: Caller, key_id: UUID) -> ApiKey:
@@ -132,6 +133,7 @@ def _kept(key: ApiKey) -> JsonObject:
         "role": key.role,
         "permissions": list(key.permissions),
         "owner": str(key.owner) if key.owner else None,
+        "workflows": None if key.workflows is None else list(key.workflows),
         "expiresAt": key.expires_at.isoformat() if key.expires_at else None,
         "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
     }

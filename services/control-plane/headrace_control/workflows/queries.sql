@@ -27,6 +27,10 @@ FOR UPDATE
 SELECT id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
+-- name: versions_of_workflows
+SELECT v.id FROM workflow_versions v JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
+WHERE v.tenant_id = $1 AND v.id = ANY($2::uuid[]) AND w.name = ANY($3::text[])
+
 -- name: version_numbered
 SELECT v.id, v.workflow_id, v.version AS number, v.status, v.digest, v.note, v.created_at, v.created_by,
        v.published_at

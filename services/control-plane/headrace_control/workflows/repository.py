@@ -1,6 +1,6 @@
 """The SQL of workflows and versions. Every function works inside the caller's transaction and tenant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +48,13 @@ async def lock_workflow_of_version(db: Db, tenant_id: UUID, version_id: UUID) ->
 
 async def versions_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
     return {row["id"]: _version(row) for row in await db.fetch(_sql.versions_by_id, tenant_id, ids)}
+
+
+async def of_workflows(
+    db: Db, tenant_id: UUID, ids: Sequence[UUID], names: Collection[str]
+) -> Sequence[UUID]:
+    """Those of the versions that are of workflows with these names."""
+    return [row["id"] for row in await db.fetch(_sql.versions_of_workflows, tenant_id, ids, list(names))]
 
 
 async def version_numbered(db: Db, tenant_id: UUID, workflow: str, number: int) -> WorkflowVersion | None:

@@ -197,6 +197,7 @@ class WorkflowService:
 
     async def diff(self, caller: Caller, before: UUID, after: UUID) -> VersionDiff:
         """What is different between two versions, of one workflow or of two."""
+        caller.require(Permission.READ)
         found = await self.documents(caller, [before, after])
         if before not in found or after not in found:
             raise NotFound("workflow version")
@@ -240,14 +241,16 @@ class WorkflowService:
         return [page_of(versions, limit, lambda v: _VERSIONS.write(v.number)) for versions in found]
 
     async def workflows_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Workflow]:
-        caller.require(Permission.READ)
+        names = caller.require_of_workflows(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.workflows_by_id(db, caller.tenant_id, ids)
+            found = await repository.workflows_by_id(db, caller.tenant_id, ids)
+        return {key: one for key, one in found.items() if names is None or one.name in names}
 
     async def versions_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
-        caller.require(Permission.READ)
+        names = caller.require_of_workflows(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.versions_by_id(db, caller.tenant_id, ids)
+            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
+            return await repository.versions_by_id(db, caller.tenant_id, seen)
 
     async def newest_of_status(
         self, caller: Caller, workflow_ids: Sequence[UUID], status: VersionStatus
@@ -257,9 +260,10 @@ class WorkflowService:
             return await repository.newest_of_status(db, caller.tenant_id, workflow_ids, status)
 
     async def documents(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
-        caller.require(Permission.READ)
+        names = caller.require_of_workflows(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.documents(db, caller.tenant_id, ids)
+            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
+            return await repository.documents(db, caller.tenant_id, seen)
 
 
 def _target(version: WorkflowVersion) -> str:
