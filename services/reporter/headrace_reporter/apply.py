@@ -20,7 +20,10 @@ from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PA
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refused
-from headrace.workflow.state import IllegalMove, RunStatus
+from headrace.workflow.fold import IllegalMove
+from headrace.workflow.state import (
+    RunStatus,
+)
 
 from headrace_reporter.dead_letters import kept, write_dead_letters
 from headrace_reporter.lasting import dump, relatives, write_lasting

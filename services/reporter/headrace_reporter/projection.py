@@ -12,11 +12,11 @@ from uuid import UUID
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.messages import Event
+from headrace.workflow.fold import IllegalMove
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
     ENDED_RUN,
     EventKind,
-    IllegalMove,
     ParkReason,
     RunStatus,
     StepStatus,

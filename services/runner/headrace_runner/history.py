@@ -7,10 +7,15 @@ import orjson
 from headrace.json_types import Json, JsonObject
 from headrace.redaction import Redactor
 from headrace.workflow.document import OnError, StepType
+from headrace.workflow.fold import Change, fold
 from headrace.workflow.frontier import Frontier
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
-from headrace.workflow.state import Change, EventKind, RunState, StepStatus, fold
+from headrace.workflow.state import (
+    EventKind,
+    RunState,
+    StepStatus,
+)
 
 from headrace_runner.clock import Clock
 from headrace_runner.reporting import RunReport

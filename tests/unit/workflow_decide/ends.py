@@ -2,15 +2,14 @@
 
 from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.document import Ending, StepType
+from headrace.workflow.fold import Change, fold
 from headrace.workflow.keys import read_key, undo_key
 from headrace.workflow.state import (
     ENDED_STEP,
-    Change,
     EventKind,
     RunState,
     RunStatus,
     StepStatus,
-    fold,
 )
 
 from tests.unit.workflow_decide.checks import undoable

@@ -27,18 +27,17 @@ from headrace.workflow.commands import (
 )
 from headrace.workflow.conditions import holds, upstream
 from headrace.workflow.document import Approval, Step, StepType
+from headrace.workflow.fold import Change, fold
 from headrace.workflow.frontier import Frontier
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, probe_key, read_key
 from headrace.workflow.state import (
-    Change,
     EventKind,
     MessageKind,
     ParkReason,
     RunState,
     StepStatus,
     WaitKind,
-    fold,
 )
 from headrace.workflow.undo import unanswered
 from headrace_runner.loops import collected

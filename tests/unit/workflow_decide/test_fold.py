@@ -5,19 +5,17 @@ from typing import Any
 
 import pytest
 from headrace.json_types import JsonObject
+from headrace.workflow.fold import Change, IllegalMove, fold
 from headrace.workflow.state import (
     ENDED_RUN,
     ENDED_STEP,
     MOVES_OF_RUN,
     MOVES_OF_STEP,
-    Change,
     EventKind,
-    IllegalMove,
     RunState,
     RunStatus,
     StepState,
     StepStatus,
-    fold,
 )
 from rpds import HashTrieMap
 

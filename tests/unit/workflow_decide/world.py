@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from headrace.ids import new_id
 from headrace.messages import Event
 from headrace.workflow.commands import Command
+from headrace.workflow.fold import Change, fold
 from headrace.workflow.graph import Graph
 from headrace.workflow.history import rebuilt
 from headrace.workflow.keys import Part, read_key
@@ -20,14 +21,12 @@ from headrace.workflow.state import (
     ENDED_RUN,
     MOVES_OF_RUN,
     MOVES_OF_STEP,
-    Change,
     EventKind,
     MessageKind,
     RunState,
     RunStatus,
     StepStatus,
     WaitKind,
-    fold,
 )
 from headrace_reporter.projection import StepRow
 

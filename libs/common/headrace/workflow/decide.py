@@ -1,6 +1,6 @@
 """What to do next with a run: `decide`, a pure function of the graph, the run's state and the time.
 
-It is the twin of `headrace.workflow.state.fold`: the engine does what `decide` says, folds the events that
+It is the twin of `headrace.workflow.fold.fold`: the engine does what `decide` says, folds the events that
 come of it, and asks again, until the answer is to leave.
 """
 

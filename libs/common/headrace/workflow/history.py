@@ -6,8 +6,14 @@ from dataclasses import replace
 from rpds import HashTrieMap
 
 from headrace.workflow.decide import initial
+from headrace.workflow.fold import Change, fold
 from headrace.workflow.keys import Part, read_key
-from headrace.workflow.state import Change, EventKind, RunState, StepState, StepStatus, fold
+from headrace.workflow.state import (
+    EventKind,
+    RunState,
+    StepState,
+    StepStatus,
+)
 
 
 def rebuilt(events: Iterable[Change], origin: Mapping[str, StepState] | None = None) -> RunState:

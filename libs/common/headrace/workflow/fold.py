@@ -1,0 +1,217 @@
+"""`fold`: how one event changes a run's state. Pure; the twin of `headrace.workflow.decide.decide`."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from headrace.json_types import Json, JsonObject
+from headrace.workflow.keys import Part, read_key
+from headrace.workflow.state import (
+    ENDED_RUN,
+    ENDED_STEP,
+    MOVES_OF_RUN,
+    MOVES_OF_STEP,
+    EventKind,
+    Failure,
+    Message,
+    Place,
+    RunState,
+    RunStatus,
+    StepState,
+    StepStatus,
+    Undoing,
+    WaitKind,
+)
+
+
+class IllegalMove(Exception):
+    """An event asks for a move that the table does not have; the event's writer is at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The part of an event that `fold` reads."""
+
+    kind: EventKind
+    step: str | None
+    data: JsonObject
+    place: Place = (0, 0)
+
+
+def fold(state: RunState, change: Change) -> RunState:
+    """The state after one event. Pure; the twin of `decide`. Raises `IllegalMove`.
+
+    A run that has ended stays as it is.
+    """
+    if state.status in ENDED_RUN:
+        return state
+    match change.kind:
+        case EventKind.CLAIMED:
+            return state  # rule mark_only_fences: the mark raises the fence and changes nothing else
+        case (
+            EventKind.STARTED
+            | EventKind.ATTEMPTED
+            | EventKind.WAITING
+            | EventKind.REMINDED
+            | EventKind.COMPLETED
+            | EventKind.SETTLED
+        ):
+            return _fold_row(state, change)
+        case EventKind.COMPENSATING:
+            undoing = Undoing.from_json(change.data)
+            return replace(state, status=_move_run(state.status, RunStatus.COMPENSATING), undoing=undoing)
+        case EventKind.PARKED:
+            if state.status is RunStatus.COMPENSATING:
+                return state  # it waits as what it is, and goes on from there
+            return replace(state, status=_move_run(state.status, RunStatus.WAITING))
+        case EventKind.FINISHED:
+            status = RunStatus(str(change.data["status"]))
+            return replace(
+                _cancel_open_steps(state),
+                status=_move_run(state.status, status),
+                result=change.data.get("result"),
+                error=Failure.from_json(change.data.get("error")),
+            )
+        case EventKind.CANCELED:
+            return replace(
+                _cancel_open_steps(state),
+                status=_move_run(state.status, RunStatus.CANCELED),
+                error=Failure.from_json(change.data.get("error")),
+            )
+        case _:
+            assert_never(change.kind)
+
+
+def _fold_row(state: RunState, change: Change) -> RunState:
+    if change.step is None:
+        raise IllegalMove(f"{change.kind} without a step")
+    row = _fold_step(state.step(change.step), change)
+    steps = state.steps.insert(change.step, row)
+    if row.status is StepStatus.SUCCESS and "." in change.step:
+        key = read_key(change.step)
+        if key.part is Part.UNDO:
+            undone = state.step(key.work)
+            moved = replace(undone, status=move_step(undone.status, StepStatus.COMPENSATED))
+            steps = steps.insert(key.work, moved)
+    status = RunStatus.COMPENSATING if state.status is RunStatus.COMPENSATING else RunStatus.RUNNING
+    return replace(state, status=status, steps=steps, inbox=_unused(state.inbox, change.data))
+
+
+def _unused(inbox: tuple[Message, ...], data: JsonObject) -> tuple[Message, ...]:
+    used = data.get("inbox")
+    if not isinstance(used, list):
+        return inbox
+    return tuple(message for message in inbox if message.seq not in used)
+
+
+def _fold_step(step: StepState, change: Change) -> StepState:
+    data = change.data
+    match change.kind:
+        case EventKind.STARTED:
+            items = data.get("items")
+            unsafe = bool(data.get("unsafe"))
+            status = step.status
+            if status is not StepStatus.RUNNING:
+                status = move_step(status, StepStatus.RUNNING)
+            return replace(
+                step,
+                status=status,
+                error=None,
+                retry_at=None,
+                wait=None,
+                in_flight=unsafe,
+                items=items if isinstance(items, int) else step.items,
+            )
+        case EventKind.ATTEMPTED:
+            retry_at = data.get("retryAt")
+            waiting = StepStatus.WAITING if retry_at else StepStatus.RUNNING
+            status = step.status if step.status is waiting else move_step(step.status, waiting)
+            number = data.get("round")
+            return replace(
+                step,
+                status=status,
+                attempts=step.attempts + 1,
+                error=Failure.from_json(data.get("error")),
+                retry_at=_time(retry_at),
+                wait={"kind": WaitKind.REPEAT if number else WaitKind.RETRY} if retry_at else None,
+                in_flight=False,
+                round=number if isinstance(number, int) else step.round,
+                round_from=step.attempts + 1 if number else step.round_from,
+            )
+        case EventKind.WAITING:
+            wait = data.get("wait")
+            if not isinstance(wait, dict):
+                raise IllegalMove("waiting does not say for what")
+            status = step.status
+            if status is StepStatus.QUEUED:  # it waits from the beginning
+                status = move_step(status, StepStatus.RUNNING)
+            if status is not StepStatus.WAITING:
+                status = move_step(status, StepStatus.WAITING)
+            until = _time(wait.get("until"))
+            return replace(step, status=status, error=None, retry_at=until, wait=wait, in_flight=False)
+        case EventKind.REMINDED:
+            if step.status is not StepStatus.WAITING or step.wait is None:
+                raise IllegalMove("reminded of nothing")
+            return replace(step, wait={**step.wait, "remindAt": data.get("remindAt")})
+        case EventKind.SETTLED:
+            target = StepStatus(str(data["status"]))
+            if step.status is not StepStatus.UNKNOWN:
+                raise IllegalMove("there is no doubt to settle")
+            return _ended(step, target, change)
+        case _:
+            target = StepStatus(str(data["status"]))
+            if step.status in (StepStatus.QUEUED, StepStatus.WAITING) and target in _AFTER_RUNNING:
+                step = replace(step, status=move_step(step.status, StepStatus.RUNNING))
+            ended = _ended(step, target, change)
+            return replace(ended, attempts=step.attempts + (1 if data.get("attempt") else 0))
+
+
+def _ended(step: StepState, target: StepStatus, change: Change) -> StepState:
+    data = change.data
+    return replace(
+        step,
+        status=move_step(step.status, target),
+        output=data.get("output"),
+        error=Failure.from_json(data.get("error")),
+        retry_at=None,
+        wait=None,
+        in_flight=False,
+        done=change.place if target in _PLACED else None,
+    )
+
+
+def _time(value: Json) -> datetime | None:
+    return datetime.fromisoformat(str(value)) if value else None
+
+
+# A step whose `started` travels with its end (a transform) is folded in one go.
+_AFTER_RUNNING = frozenset({StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.UNKNOWN})
+# What is undone in reverse order; and what a probe's answer has to be newer than.
+_PLACED = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN})
+
+
+def _cancel_open_steps(state: RunState) -> RunState:
+    """Steps that had begun and not ended when the run ended are canceled with it. One in doubt stays in doubt:
+    that the run is over does not tell whether its call arrived."""
+    steps = state.steps
+    for key, step in state.steps.items():
+        if step.status not in ENDED_STEP and step.status is not StepStatus.UNKNOWN:
+            canceled = replace(step, status=StepStatus.CANCELED, retry_at=None, in_flight=False)
+            steps = steps.insert(key, canceled)
+    return replace(state, steps=steps)
+
+
+def move_step(old: StepStatus, new: StepStatus) -> StepStatus:
+    """`new`, if the table has the arrow; `IllegalMove` otherwise."""
+    if new not in MOVES_OF_STEP[old]:
+        raise IllegalMove(f"step: {old} does not become {new}")
+    return new
+
+
+def _move_run(old: RunStatus, new: RunStatus) -> RunStatus:
+    # The claim itself moves the row to RUNNING; a folded history has no event for that.
+    if old in (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.PAUSED) and new is not old:
+        old = RunStatus.RUNNING
+    if new is not old and new not in MOVES_OF_RUN[old]:
+        raise IllegalMove(f"run: {old} does not become {new}")
+    return new
