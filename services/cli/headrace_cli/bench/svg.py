@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-_WIDTH, _LABELS, _VALUES = 760, 250, 90
+_WIDTH, _LABELS, _VALUES = 880, 340, 90
 _BAR, _GAP, _TOP, _LEGEND = 18, 8, 44, 26
 _COLOURS = ("#3b6ea5", "#d1784b", "#5a9367", "#a05195", "#c2a83e", "#5f6f7d", "#b85450", "#7ba7bc")
 _TEXT = 'font-family="sans-serif" font-size="12" fill="#222222"'
