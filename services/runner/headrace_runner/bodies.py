@@ -11,7 +11,9 @@ from urllib.parse import quote_plus
 
 import orjson
 from headrace.json_types import Json
-from headrace.workflow.document import BodyType
+from headrace.workflow.definition import (
+    BodyType,
+)
 
 from headrace_runner.scalars import Unwritable, scalar_text
 

@@ -5,13 +5,15 @@ from random import Random
 
 import pytest
 from headrace.outbound.call import CallFailure
-from headrace.workflow.document import (
+from headrace.workflow.definition import (
     ActionDefinition,
-    Document,
-    ErrorClass,
     Idempotency,
     IdempotencyMode,
     PinnedAction,
+)
+from headrace.workflow.document import (
+    Document,
+    ErrorClass,
     RetryPolicy,
     RetryStrategy,
     Step,

@@ -9,13 +9,15 @@ import pytest
 from headrace.errors import InvalidInput
 from headrace.json_types import JsonObject
 from headrace.workflow.actions import parse_action
-from headrace.workflow.document import (
-    ErrorClass,
+from headrace.workflow.definition import (
     PinnedAction,
     PinnedChild,
+    Version,
+)
+from headrace.workflow.document import (
+    ErrorClass,
     RetryPolicy,
     RetryStrategy,
-    Version,
 )
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.parse import parse_document

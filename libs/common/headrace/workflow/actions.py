@@ -6,11 +6,13 @@ from urllib.parse import unquote
 
 from headrace.errors import InvalidInput
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.document import (
+from headrace.workflow.definition import (
     ActionDefinition,
     BodyType,
     Idempotency,
     IdempotencyMode,
+)
+from headrace.workflow.document import (
     OnMismatch,
 )
 from headrace.workflow.grammar import MAX_TIMEOUT_MS
