@@ -71,11 +71,28 @@ async def transaction(pool: Pool) -> AsyncIterator[Db]:
 
 
 @contextlib.asynccontextmanager
+async def one_statement(pool: Pool) -> AsyncIterator[Db]:
+    """A session for a single statement, which is a transaction by itself: one round trip in place of three."""
+    with translated():
+        async with pool.acquire() as connection:
+            yield connection
+
+
+@contextlib.asynccontextmanager
 async def tenant_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
     """One transaction that row-level security confines to `tenant_id`."""
-    async with transaction(pool) as db:
-        await enter_tenant(db, tenant_id)
-        yield db
+    with translated():
+        async with pool.acquire() as connection:
+            # Begun and confined in one round trip. A UUID's text is letters, digits and hyphens.
+            confined = f"SELECT set_config('headrace.tenant_id', '{UUID(str(tenant_id))}', true)"
+            await connection.execute(f"BEGIN; {confined}")
+            try:
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
 
 
 async def enter_tenant(db: Db, tenant_id: UUID) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from headrace.errors import Unauthenticated
-from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
 
 from headrace_control.auth.caller import Actor, ActorKind, Caller, Origin
@@ -46,7 +46,7 @@ class Authenticator:
         return await self._by_session(session, origin) if session else None
 
     async def _by_key(self, digest: bytes, origin: Origin) -> Caller | None:
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             row = await db.fetchrow(_sql.find_api_key, digest)
         if row is None:
             return None
@@ -65,7 +65,7 @@ class Authenticator:
         )
 
     async def _by_session(self, digest: bytes, origin: Origin) -> Caller | None:
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             row = await db.fetchrow(_sql.find_session, digest, self._idle)
         if row is None:
             return None

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from headrace.ids import new_id
 from headrace.postgres.listen import RUNS_CHANNEL
-from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.pool import Pool, one_statement, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
 from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
@@ -92,7 +92,7 @@ class Claims:
                 if not _is_foreign(job, rows.get(job.run_id)):
                     jobs[job.run_id].add(job.dispatch_id)
             # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
-            await db.execute(_sql.keep_lease, runner_id, self._lease, body.capacity, body.call)
+            now = await db.fetchval(_sql.keep_lease, runner_id, self._lease, body.capacity, body.call)
             held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
             live = {row["id"] for row in await db.fetch(_sql.live_claims, held)} if held else set()
             outcomes = {i: _outcome(rows.get(i), ids, i in live, body.alone) for i, ids in jobs.items()}
@@ -100,7 +100,6 @@ class Claims:
             tokens = {run_id: mint_run_token() for run_id in granted}
             hashes = [token.hash for token in tokens.values()]
             raised = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes) if granted else []
-            now = await db.fetchval(_sql.now)
         for job in body.jobs:
             if _is_foreign(job, rows.get(job.run_id)):
                 self._refused(_foreign(job, rows[job.run_id]["tenant_id"], runner_id))
@@ -159,7 +158,7 @@ class Claims:
         }
 
     async def _read(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Any]:
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             return {row["id"]: row for row in await db.fetch(_sql.holders, run_ids)}
 
     async def _set_aside(self, row: Mapping[str, Any]) -> None:

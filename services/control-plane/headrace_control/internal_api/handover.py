@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
 from headrace.workflow.sensitive import is_marked
 
@@ -62,7 +62,7 @@ class Handover:
         resumed += [row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None]
         if not resumed:
             return rows
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             sizes = {row["run_id"]: row["bytes"] for row in await db.fetch(_sql.checkpoint_sizes, resumed)}
         fitting: list[Any] = []
         total = 0
@@ -129,7 +129,7 @@ class Handover:
             for row in rows
             for ref in versions[row["version_id"]].declared
         }
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             rules = await rules_of_tenants(db, apps)
         for row in rows:
             own = rules.get(row["tenant_id"], _NO_RULES)
@@ -137,7 +137,7 @@ class Handover:
             given[row["id"]]["policy"] = {ref: _held(own, ref, said) for ref, said in declared.items()}
 
     async def _add_quotas(self, rows: Sequence[Any], given: Mapping[UUID, dict[str, Any]]) -> None:
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             quotas = await for_runners(db, {row["tenant_id"] for row in rows})
         for row in rows:
             given[row["id"]]["quotas"] = quotas.get(row["tenant_id"], {})
@@ -205,7 +205,7 @@ class Handover:
     async def _read_versions(self, ids: set[UUID]) -> dict[UUID, _Version]:
         missing = [i for i in ids if i not in self._versions]
         if missing:
-            async with transaction(self._pool) as db:
+            async with one_statement(self._pool) as db:
                 for row in await db.fetch(_sql.versions, missing):
                     resolved = row["resolved"]
                     self._versions[row["id"]] = _Version(
@@ -227,7 +227,7 @@ class Handover:
 
     async def _read_steps(self, run_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
         steps: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             for row in await db.fetch(_sql.checkpoint, run_ids):
                 step = dict(row)
                 steps[step.pop("run_id")].append(step)
@@ -236,7 +236,7 @@ class Handover:
     async def _read_inbox(self, rows: Sequence[Any]) -> Mapping[UUID, list[dict[str, Any]]]:
         if not rows:
             return {}
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             found = await unused(db, {row["id"]: 0 for row in rows}, bounded=False)
         # rule seen_no_newer_than_rows: what came since the row was read is above its `inbox_seq`, and a heartbeat
         # brings it.

@@ -16,6 +16,7 @@ WHERE runners.calls_settled <= excluded.calls_settled
 INSERT INTO runners (id, lease_until, capacity, calls_settled)
 VALUES ($1, headrace_now() + $2::interval, $3, $4::bigint - 1)
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
+RETURNING headrace_now()
 
 -- name: give_up_lease
 -- Without a row the runner's claims lapse now, and are known not to have ended it (see `claim`).

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from headrace.errors import Conflict, Unauthenticated
-from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.pool import Pool, one_statement, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
 
@@ -76,7 +76,7 @@ class RunnerSessions:
         self._refused(Refusal(action, "runner_session", code, address=address))
 
     async def _find(self, hashed: bytes) -> UUID | None:
-        async with transaction(self._pool) as db:
+        async with one_statement(self._pool) as db:
             found: UUID | None = await db.fetchval(_sql.find_session, hashed)
         return found
 
