@@ -101,13 +101,15 @@ async def _write(db: Db, runs: Sequence[RunRow]) -> None:
     await _write_history(db, runs)
     await write_uses(db, runs)
     await _write_steps(db, runs)
-    await db.execute(
-        _sql.raise_fence,
-        [r.id for r in runs],
-        [r.fence[0] for r in runs],
-        [r.fence[1] for r in runs],
-        [r.progress for r in runs],
-    )
+    open_still = [r for r in runs if not r.ended]
+    if open_still:
+        await db.execute(
+            _sql.raise_fence,
+            [r.id for r in open_still],
+            [r.fence[0] for r in open_still],
+            [r.fence[1] for r in open_still],
+            [r.progress for r in open_still],
+        )
     due = await _write_parked_and_ended(db, runs)
     due |= await write_lasting(db, runs)
     await write_dead_letters(db, runs)
@@ -212,6 +214,8 @@ async def _write_parked_and_ended(db: Db, runs: Sequence[RunRow]) -> bool:
             [dump(e.result) for _, e in ended],
             [dump(e.error) for _, e in ended],
             [e.at for _, e in ended],
+            [r.fence[0] for r, _ in ended],
+            [r.fence[1] for r, _ in ended],
         )
         by_id = {r.id: r for r, _ in ended}
         for row in await db.fetch(_sql.cancel_open_steps, list(by_id)):

@@ -30,7 +30,10 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     with opening("log_store_url"):
         store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
     with opening("database_url"):
-        pool = await open_pool(settings.database_url, WORKER, max_size=8)
+        # Its statements look rows up by their keys, whatever the parameters: planning them anew is a third of the cost.
+        pool = await open_pool(
+            settings.database_url, WORKER, max_size=8, plan_cache_mode="force_generic_plan"
+        )
     with opening("bus_url"):
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace

@@ -77,10 +77,12 @@ FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS n (id, reason, di
 WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING') AND r.claimed_by IS NOT NULL
 
 -- name: end_runs
+-- With the fence, so that an end writes its run's row once.
 UPDATE runs r
 SET status = n.status, wait_reason = NULL, result = n.result::jsonb, error = n.error::jsonb, finished_at = n.at,
-    claimed_by = NULL, claimed_in_call = NULL
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS n (id, status, result, error, at)
+    claimed_by = NULL, claimed_in_call = NULL, fence_epoch = n.epoch, fence_seq = n.seq, fruitless_claims = 0
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::int[])
+    AS n (id, status, result, error, at, epoch, seq)
 WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
 
 -- name: drop_dispatches
