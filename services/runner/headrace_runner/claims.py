@@ -36,6 +36,8 @@ _log = structlog.get_logger(__name__)
 MAX_BATCH = 200
 VERSIONS_KEPT = 200
 BARRIER_WAIT_SECONDS = 10.0
+# While jobs come several at once, they are gathered for so long before they are claimed.
+GATHER_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Claimer:
             if not self._waiting:
                 self._arrived.clear()
             await self._send(batch)
+            if len(batch) > 1 and not self._waiting:
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _send(self, batch: list[tuple[Job, asyncio.Future[Claim | Suspect | None]]]) -> None:
         self._call += 1

@@ -22,6 +22,8 @@ BYTES_PER_MESSAGE = 512 * 1024
 MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
 # Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
 LOGS_WAITING = 20_000
+# While several runs have something to say at once, what they say is gathered for so long before it is sent.
+GATHER_SECONDS = 0.005
 # How long records wait for others to go along with: no run waits for them.
 LOGS_LINGER_SECONDS = 0.05
 
@@ -59,6 +61,7 @@ class Reporting:
     def __init__(self, bus: Bus, runner_id: UUID, partitions: int) -> None:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
         self._events: list[tuple[int, bytes]] = []  # partition, and the event as it will be sent
+        self._speaking: set[UUID] = set()  # the runs that they are of
         self._flush: asyncio.Future[None] | None = None
         self._has_events = asyncio.Event()
         self._logs: list[bytes] = []
@@ -80,6 +83,7 @@ class Reporting:
         if self._flush is None:
             self._flush = asyncio.get_running_loop().create_future()
         self._events.append((partition_of(event.run_id, self._partitions), body))
+        self._speaking.add(event.run_id)
         self._has_events.set()
         return self._flush
 
@@ -112,11 +116,14 @@ class Reporting:
         while True:
             await self._has_events.wait()
             events, self._events = self._events, []
+            speaking, self._speaking = self._speaking, set()
             flush, self._flush = self._flush, None
             self._has_events.clear()
             await self._publish(self._event_messages(events))
             if flush is not None:
                 flush.set_result(None)
+            if len(speaking) > 1:
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _flush_logs(self) -> None:
         while True:
