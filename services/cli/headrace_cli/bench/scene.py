@@ -25,6 +25,7 @@ from headrace_cli.dev.supervisor import Announce
 
 # Groups that are not Headrace's, nor what it stands on: their CPU is no part of a run's total.
 OUTSIDE = frozenset({TARGET, DRIVER})
+SERVICES = frozenset({"control-plane", "runner", "reporter"})
 WARM_RUNS = 50
 QUOTAS = {"runsInFlight": 100_000}
 
@@ -125,6 +126,11 @@ class Scene:
         async with self.measured(name) as phase:
             await asyncio.sleep(seconds)
             phase.count, phase.unit = seconds, "second"
+        idle = self.phases[-1]
+        cpu = {name: used for name, used in idle.cpu_ms.items() if name in SERVICES}
+        memory = {name: used for name, used in by_kind(idle.peak_memory_mb).items() if name in SERVICES}
+        self.figure("servicesPercentOfACore", sum(cpu.values()) / 10)
+        self.figure("servicesMb", sum(memory.values()))
 
     async def now(self) -> datetime:
         """The time by which runs' ids are made."""

@@ -8,6 +8,7 @@ from headrace_cli.bench.scenarios import SCENARIOS
 from headrace_cli.bench.servers import ProfileName
 
 _SCALES = {
+    "idle": 0.5,
     "chain3": 1.0,
     "fan50": 0.5,
     "slow": 0.6,

@@ -6,6 +6,7 @@ from headrace_cli.bench.scenarios import (
     chain3,
     fan50,
     history,
+    idle,
     logs,
     park,
     payload,
@@ -17,5 +18,5 @@ from headrace_cli.bench.scenarios import (
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
     module.SCENARIO
-    for module in (chain3, fan50, slow, branchy, park, start, history, logs, payload, tenants, soak)
+    for module in (idle, chain3, fan50, slow, branchy, park, start, history, logs, payload, tenants, soak)
 )
