@@ -47,16 +47,16 @@ async def servers(
 ) -> AsyncIterator[Servers]:
     """A Postgres of our own and, in the production profile, a namespace on the broker and a database on the log store
     that were given; both are emptied afterwards. Raises `InvalidInput` where one of them was not."""
+    if profile is ProfileName.PRODUCTION and not (bus_url and log_store_url):
+        mend = (
+            "pass --bus-url and --log-store-url, or run it by `python deploy/local run -- headrace bench ...`"
+        )
+        raise InvalidInput([Problem("profile", "the production profile needs RabbitMQ and MongoDB", mend)])
     with running_postgres(folder / "postgres") as dsn:
         postgres = int((folder / "postgres" / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-        if profile is ProfileName.EMBEDDED:
-            yield Servers(profile, dsn, dsn, dsn, pids={"postgres": postgres})
+        if profile is ProfileName.EMBEDDED or not (bus_url and log_store_url):
+            yield Servers(ProfileName.EMBEDDED, dsn, dsn, dsn, pids={"postgres": postgres})
             return
-        if bus_url is None or log_store_url is None:
-            mend = "pass --bus-url and --log-store-url, or run it by `python deploy/local run -- headrace bench ...`"
-            raise InvalidInput(
-                [Problem("profile", "the production profile needs RabbitMQ and MongoDB", mend)]
-            )
         name = f"bench-{uuid.uuid4().hex[:12]}"
         store = urlunsplit(urlsplit(log_store_url)._replace(path=f"/{name}"))
         found = {
