@@ -122,7 +122,7 @@ class StepExecution:
 
     def _wait(self, waiting: Waiting, used: tuple[int, ...] = ()) -> None:
         """The step is not attempted: it waits for a time, a person, a message or a child run."""
-        data: JsonObject = {"wait": waiting.wait}
+        data: JsonObject = {"wait": self._told_on(waiting.wait)}
         if waiting.record is not None:
             data["input"] = truncate(self._run.shown(waiting.record), RECORD_LIMIT)
         if used:
@@ -140,13 +140,14 @@ class StepExecution:
         return False
 
     def _blocked(self, seconds: float) -> None:
-        """The row begins after a while, without an attempt being used up. That nobody answered the attempt before is
-        told on: rule turn_after_answers asks for it."""
+        """The row begins after a while, without an attempt being used up."""
         until = self._run.parts.clock.now() + timedelta(seconds=seconds)
         wait: JsonObject = {"kind": WaitKind.BLOCKED, "until": until.isoformat()}
-        if unanswered(self._run.history.state.step(self._key)):
-            wait["unanswered"] = True
-        self._run.history.emit(EventKind.WAITING, self._key, {"wait": wait})
+        self._run.history.emit(EventKind.WAITING, self._key, {"wait": self._told_on(wait)})
+
+    def _told_on(self, wait: JsonObject) -> JsonObject:
+        """With the word that nobody answered the attempt before, if so: rule turn_after_answers asks for it."""
+        return {**wait, "unanswered": True} if unanswered(self._run.history.state.step(self._key)) else wait
 
     async def _announce(self, prepared: Prepared) -> bool:
         """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost."""

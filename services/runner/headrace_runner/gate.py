@@ -11,6 +11,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.redaction import truncate
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.state import Failure, Message, MessageKind, RunState, StepStatus, WaitKind
+from headrace.workflow.undo import unanswered
 
 from headrace_runner.policy import UNKNOWN
 from headrace_runner.run_pass import RunPass
@@ -89,7 +90,7 @@ class Gate:
         digest = _digest(context, call)
         call = shown(call)
         approved = next((m for m in said if _approves(m, digest)), None)
-        begun = row.status is StepStatus.RUNNING or row.attempts > 0
+        begun = row.status is StepStatus.RUNNING or row.attempts > 0 or unanswered(row)
         # What has not begun when the run turns to its end is not to begin any more, and least of all unseen.
         ending = state.cancel or state.undoing is not None
         unattended = context.key.part is not None or (begun and ending)

@@ -1,6 +1,7 @@
 """A step whose connection may not be called now: it waits, and no attempt is used up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +9,15 @@ from typing import Any
 import pytest
 from headrace.workflow.commands import Compensate
 from headrace.workflow.decide import decide
-from headrace.workflow.document import Compensation, Step
-from headrace.workflow.state import Failure, StepState, StepStatus
+from headrace.workflow.document import Compensation, Document, Step
+from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus
+from headrace_runner.gate import Gate
+from headrace_runner.policy import Held
 from headrace_runner.retry import retries_of
 from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContext, Succeeded
+from rpds import HashTrieMap
 
+from tests.unit.runner.engines import Advanced, advanced, step_services
 from tests.unit.runner.test_engine import Scripted, again_after, giving, run_of, told
 
 
@@ -114,3 +119,54 @@ async def test_a_call_that_nobody_answered_is_asked_again_however_it_is_put_off(
     later = replace(state, cancel=True)
     (turn,) = decide(run.engine.run.graph, later, datetime.now(UTC))
     assert isinstance(turn, Compensate) == bool(unanswered)
+
+
+class Refusing:
+    """A control plane that wants a person's approval of whatever is not made unattended."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bool, bool]] = []
+
+    async def approval(
+        self, run_pass: Any, row: str, digest: str, *, token: str | None, begun: bool, unattended: bool
+    ) -> dict[str, Any]:
+        self.asked.append((begun, unattended))
+        return {"allowed": unattended, "by": None, "code": "APPROVAL_NEEDED"}
+
+
+class Showing(Scripted):
+    def prepare(self, context: StepContext) -> Prepared | Failure:
+        prepared = super().prepare(context)
+        return replace(prepared, shown=lambda: {"url": "x"}) if isinstance(prepared, Prepared) else prepared
+
+
+async def test_a_call_that_nobody_answered_is_asked_again_although_it_waits_for_an_approval() -> None:
+    """Its runner died in it, the next one is told to ask a person, and the run is canceled meanwhile."""
+    step = Step("a", "action", action="s/do", compensate=Compensation("s/undo"))
+    begun = RunState(RunStatus.RUNNING, HashTrieMap({"a": StepState(StepStatus.RUNNING)}))
+    refusing = Refusing()
+
+    @asynccontextmanager
+    async def held(state: RunState) -> AsyncIterator[Advanced]:
+        handler = Showing(*[giving(Succeeded(n)) for n in range(2)])
+        async with step_services() as services:
+            document = Document("w", (step,))
+            async with advanced(services, {"action": handler}, document, {}, state) as run:
+                run.engine.run = replace(run.engine.run, policy={"s/do": Held("B"), "s/undo": Held("B")})
+                run.engine.parts = replace(run.engine.parts, gate=Gate(refusing))
+                yield run
+
+    async with held(begun) as run:
+        events = await run.to_its_end()
+        assert told(events) == ["waiting a", "parked"]
+        state = run.engine.history.state
+    assert refusing.asked == [(True, False)]
+    async with held(replace(state, cancel=True)) as run:
+        events = await run.to_its_end()
+    assert [kind for kind in told(events) if kind.startswith(("started", "compensating", "canceled"))] == [
+        "compensating",
+        "started a",
+        "started a.undo",
+        "canceled",
+    ]
+    assert refusing.asked[1:] == [(True, True), (False, True)]

@@ -116,10 +116,9 @@ def _check_undone(world: World, state: RunState) -> None:
 
 
 def _check_answered(world: World, key: str) -> None:
-    """The last call of a step that can be undone was answered, however its next attempt was put off; or a person was
-    asked whether it may be made."""
+    """The last call of a step that can be undone was answered, however its next attempt was put off."""
     about = [event for event in world.partition if event.step == key]
-    blocked = [e.kind is EventKind.WAITING and e.data["wait"]["kind"] == "BLOCKED" for e in about]
+    blocked = [e.kind is EventKind.WAITING and e.data["wait"]["kind"] in ("BLOCKED", "GATE") for e in about]
     last = next(
         (event for event, put_off in reversed(list(zip(about, blocked, strict=True))) if not put_off), None
     )

@@ -211,15 +211,18 @@ class Holder:
         said = [m for m in self.state.inbox if m.kind is MessageKind.DECISION and m.step == row]
         used = {"inbox": [m.seq for m in said]} if said else {}
         before = self.state.step(row)
-        begun = before.status is StepStatus.RUNNING or before.attempts > 0
+        begun = before.status is StepStatus.RUNNING or before.attempts > 0 or unanswered(before)
         ending = self.state.cancel or self.state.undoing is not None
         unattended = key.part is not None or (begun and ending)
         approved = any(m.data == {"decision": "APPROVED", "digest": digest} for m in said)
         if (approved or begun or unattended) and self.world.allows(row, digest, approved, begun, unattended):
             return {**used, "approval": {"by": "me", "digest": digest}} if used else {}
         wait = {"kind": WaitKind.GATE, "digest": digest, "until": self._after(40_000)}
-        self.emit(EventKind.WAITING, row, {"wait": wait, **used})
+        self.emit(EventKind.WAITING, row, {"wait": self._told_on(row, wait), **used})
         return None
+
+    def _told_on(self, row: str, wait: dict[str, Any]) -> dict[str, Any]:
+        return {**wait, "unanswered": True} if unanswered(self.state.step(row)) else wait
 
     def _wait_of(self, key: RowKey, step: Step) -> dict[str, Any] | None:
         match step.type:
@@ -254,9 +257,7 @@ class Holder:
         calls = step.type == StepType.ACTION
         if calls and self.world.answer(*[False] * 7, True):
             wait = {"kind": WaitKind.BLOCKED, "until": self._after(self.world.answer(1_000, 30_000))}
-            if unanswered(self.state.step(row)):
-                wait["unanswered"] = True
-            self.emit(EventKind.WAITING, row, {"wait": wait})
+            self.emit(EventKind.WAITING, row, {"wait": self._told_on(row, wait)})
             self.running.pop(row, None)
             return
         number = self.state.step(row).attempts + 1

@@ -121,6 +121,10 @@ def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoin
     assert list(decide(graph, replace(put_off, undoing=None), NOW)) == [turn]
     assert list(decide(graph, put_off, NOW)) == [Park(ParkReason.BLOCKED, later)]
     assert list(decide(graph, put_off, later)) == [Start("a")]
+    gated = {"kind": WaitKind.GATE, "unanswered": True}
+    asking = replace(undoing, steps=HashTrieMap({"a": replace(lost, error=None, wait=gated)}))
+    assert list(decide(graph, replace(asking, undoing=None), NOW)) == [turn]
+    assert list(decide(graph, asking, NOW)) == [Start("a")]
     answered = replace(lost, error=Failure("HTTP_503", "busy"))
     plain = replace(state, steps=HashTrieMap({"a": answered}))
     assert [type(c).__name__ for c in decide(graph, plain, NOW)] == ["Cancel"]

@@ -75,7 +75,7 @@ def unanswered(row: StepState) -> bool:
     match row.status:
         case StepStatus.RUNNING:
             return lost or row.error is None
-        case StepStatus.WAITING if wait.get("kind") == WaitKind.BLOCKED:
+        case StepStatus.WAITING if wait.get("kind") in (WaitKind.BLOCKED, WaitKind.GATE):
             return wait.get("unanswered") is True
         case StepStatus.WAITING:
             return lost and wait.get("kind") == WaitKind.RETRY
@@ -92,7 +92,9 @@ def _ask_again(frontier: Frontier, state: RunState, now: datetime) -> Sequence[C
         name, row = read_key(key), state.step(key)
         if name.part is not None or row.items is not None or not frontier.graph.undoable(name.step):
             continue
-        if row.status is StepStatus.RUNNING:
+        # Nobody's approval is waited for: what may have been done is to be known.
+        gated = waits_to_ask(row) and (row.wait or {}).get("kind") == WaitKind.GATE
+        if row.status is StepStatus.RUNNING or gated:
             commands.append(Start(key))
         elif waits_to_ask(row) and (again := over(key, row, state, now, waits)):
             commands.append(again)
