@@ -9,7 +9,7 @@ from tests.faults.scene import Scene
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BEFORE, AFTER = When.BEFORE, When.AFTER
-LEAVE = "asyncpg.transaction:Transaction.__aexit__"
+LEAVE = "headrace.postgres.pool:commit"
 START = "headrace_control.runs.service:RunService.start"
 CYCLE = "headrace_control.dispatch.relay:Relay._cycle"
 RABBITMQ = "headrace.bus.rabbitmq.bus:RabbitmqBus.publish"

@@ -9,7 +9,7 @@ from tests.faults.scene import Scene
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BEFORE, AFTER = When.BEFORE, When.AFTER
-LEAVE = "asyncpg.transaction:Transaction.__aexit__"
+LEAVE = "headrace.postgres.pool:commit"
 HANDLE = "headrace_reporter.consumer:EventConsumer.handle"
 APPLY = "headrace_reporter.apply:Applier._apply"
 TURN = "headrace_reporter.partitions:Partitions._turn"

@@ -19,7 +19,7 @@ class PoolLimits:
     """`connections` open at once per tenant; `keepalive` and `idle` in seconds; pools kept for `tenants`; `lookups`
     of names under way, for all tenants together.
 
-    A pool that nobody used for `idle` seconds is closed when the next call of anyone begins. More pools than
+    A pool that nobody used for `idle` seconds is closed when a call of anyone begins, a sixtieth later at most. More pools than
     `tenants` exist only while more tenants than that have calls in flight.
     """
 
@@ -57,6 +57,7 @@ class OutboundPools:
         self._tls = bounded(tls)
         self._lookups = asyncio.Semaphore(self._limits.lookups)
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
+        self._look_again = 0.0
         self._closed = False
 
     def __len__(self) -> int:
@@ -101,6 +102,9 @@ class OutboundPools:
     async def _close_idle(self) -> None:
         now = asyncio.get_running_loop().time()
         excess = len(self._pools) - self._limits.tenants
+        if excess <= 0 and now < self._look_again:
+            return
+        self._look_again = now + self._limits.idle / 60
         oldest = next(iter(self._pools.values()))
         if excess <= 0 and not self._is_idle(oldest, now):
             return

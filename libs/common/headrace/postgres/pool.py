@@ -65,9 +65,17 @@ def _encode(value: Any) -> str:
 @contextlib.asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Db]:
     """One transaction on one session. Connection trouble is `DatabaseUnavailable`."""
-    with translated():
-        async with pool.acquire() as connection, connection.transaction():
-            yield connection
+    async with _transaction(pool, "BEGIN") as db:
+        yield db
+
+
+@contextlib.asynccontextmanager
+async def tenant_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
+    """One transaction that row-level security confines to `tenant_id`."""
+    # Begun and confined in one round trip. A UUID's text is letters, digits and hyphens.
+    confined = f"SELECT set_config('headrace.tenant_id', '{UUID(str(tenant_id))}', true)"
+    async with _transaction(pool, f"BEGIN; {confined}") as db:
+        yield db
 
 
 @contextlib.asynccontextmanager
@@ -79,20 +87,21 @@ async def one_statement(pool: Pool) -> AsyncIterator[Db]:
 
 
 @contextlib.asynccontextmanager
-async def tenant_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
-    """One transaction that row-level security confines to `tenant_id`."""
+async def _transaction(pool: Pool, begin: str) -> AsyncIterator[Db]:
     with translated():
         async with pool.acquire() as connection:
-            # Begun and confined in one round trip. A UUID's text is letters, digits and hyphens.
-            confined = f"SELECT set_config('headrace.tenant_id', '{UUID(str(tenant_id))}', true)"
-            await connection.execute(f"BEGIN; {confined}")
+            await connection.execute(begin)
             try:
                 yield connection
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
                 raise
-            await connection.execute("COMMIT")
+            await commit(connection)
+
+
+async def commit(db: Db) -> None:
+    await db.execute("COMMIT")
 
 
 async def enter_tenant(db: Db, tenant_id: UUID) -> None:

@@ -83,10 +83,23 @@ class RabbitmqBus:
     async def _publish_window(
         self, channel: aio_pika.abc.AbstractChannel, messages: Sequence[Outgoing]
     ) -> None:
-        """All on the wire in order, then all confirms. Nothing overtakes: the channel writes in turn."""
-        exchange = channel.default_exchange
+        """All on the wire in order, then all confirms. Nothing overtakes: the channel writes in turn.
+
+        Below the client's exchange, which would wait for each message to leave the process before the next: so they
+        leave together.
+        """
+        underlay = await channel.get_underlay_channel()
         results = await asyncio.gather(
-            *(exchange.publish(to_amqp(m), self._names.outside(m.queue), mandatory=True) for m in messages),
+            *(
+                underlay.basic_publish(
+                    message.body,
+                    routing_key=self._names.outside(message.queue),
+                    properties=to_amqp(message).properties,
+                    mandatory=True,
+                    wait=False,  # type: ignore[call-arg]  # the abstract class lacks it
+                )
+                for message in messages
+            ),
             return_exceptions=True,
         )
         failure: BaseException | None = None
