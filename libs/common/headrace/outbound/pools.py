@@ -19,8 +19,8 @@ class PoolLimits:
     """`connections` open at once per tenant; `keepalive` and `idle` in seconds; pools kept for `tenants`; `lookups`
     of names under way, for all tenants together.
 
-    A pool that nobody used for `idle` seconds is closed when a call of anyone begins, a sixtieth later at most. More pools than
-    `tenants` exist only while more tenants than that have calls in flight.
+    A pool that nobody used for `idle` seconds is closed when a call of anyone begins, a sixtieth later at most. More
+    pools than `tenants` exist only while more tenants than that have calls in flight.
     """
 
     connections: int = 512
