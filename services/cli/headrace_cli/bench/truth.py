@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +20,9 @@ _RUNS = "SELECT status, count(*) FROM runs WHERE id >= $1 GROUP BY status"
 _STEPS = "SELECT status, count(*) FROM step_runs WHERE run_id >= $1 GROUP BY status"
 _ATTEMPTS = "SELECT count(*) FROM attempts WHERE run_id >= $1"
 _LETTERS = "SELECT count(*) FROM dead_letters"
-# Log records are written beside the runs: when no more of them came for so long, those that there are are all.
-_QUIET_SECONDS, _ASK_SECONDS = 10.0, 0.2
+# Log records are written beside the runs: those that there are are all when they can be, and no more came for a while.
+_QUIET_SECONDS, _GIVE_UP_SECONDS = 2.0, 30.0
+_ASK_SECONDS, _PAUSE_BY_COUNT = 0.1, 10
 
 
 class Truth:
@@ -47,7 +49,8 @@ class Truth:
 
     async def learn_records(self, work: Work, runs: int, before: int) -> Check:
         """How many log records a run of `work` writes, from the first few of them; the same number by each."""
-        found = await self._settled(None) - before
+        alike = await self._settled(lambda now: now > before and (now - before) % runs == 0, _QUIET_SECONDS)
+        found = alike - before
         self._records[work.name] = found // runs
         return Check(
             name=f"log records of {runs} runs of {work.name} not alike", expected=0, found=found % runs
@@ -88,7 +91,7 @@ class Truth:
 
     async def stored(self) -> int:
         """Log records in the store, once all have come, or no more come."""
-        return await self._settled(self._written)
+        return await self._settled(lambda now: now == self._written, 0.0)
 
     @property
     def _written(self) -> int:
@@ -105,14 +108,15 @@ class Truth:
             # Kept by the store: no reading of all records, which some servers of the protocol would do.
             return await client.get_default_database()["log_records"].estimated_document_count()
 
-    async def _settled(self, expected: int | None) -> int:
-        """The number of log records, once it is the `expected` one or has not changed for long."""
+    async def _settled(self, is_all: Callable[[int], bool], after: float) -> int:
+        """The number of log records: once `is_all` and it has not changed for `after` seconds, or for very long."""
         clock = asyncio.get_running_loop().time
         found, since = await self.records(), clock()
-        quiet = _QUIET_SECONDS if expected is not None else _QUIET_SECONDS / 5
-        while found != expected and clock() - since < quiet:
-            await asyncio.sleep(_ASK_SECONDS)
+        while clock() - since < (after if is_all(found) else _GIVE_UP_SECONDS):
+            asked = clock()
             now = await self.records()
             if now != found:
                 found, since = now, clock()
+            # Counting many records takes a while, and takes it from what is measured.
+            await asyncio.sleep(max(_ASK_SECONDS, (clock() - asked) * _PAUSE_BY_COUNT))
         return found

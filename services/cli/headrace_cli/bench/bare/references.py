@@ -101,17 +101,20 @@ async def _running(scene: Scene) -> AsyncIterator[tuple[AbstractChannel, Meter]]
         await scene.db.execute(pipeline.TABLE)
         module = [sys.executable, "-m", "headrace_cli.bench.bare.pipeline"]
         places = {"runner": scene.deployment.target, "reporter": servers.database_url}
-        pids = {}
+        started, pids = [], {}
         for role, place in places.items():
             arguments = [*module, role, servers.bus_url, servers.namespace, place]
             kept = await supervisor.start(Service(f"bare-{role}", arguments, clean_environment()))
             await asyncio.wait([kept.first_line, supervisor.gave_up], return_when=asyncio.FIRST_COMPLETED)
             if kept.pid is None or not kept.first_line.done():
                 raise Unavailable(f"the bare {role} does not start")
+            started.append(kept)
             pids[f"bare-{role}"] = kept.pid
         try:
             yield channel, scene.meter.beside(pids)
         finally:
+            for kept in started:
+                await kept.stop()
             for name in names:
                 with contextlib.suppress(aiormq.exceptions.AMQPError):
                     await channel.queue_delete(name)
