@@ -171,8 +171,7 @@ class Engine:
 
     async def _let_others(self) -> None:
         """Much was evaluated: the other runs, and the lease, have their turn before there is more."""
-        async with self.parts.preparing:
-            await asyncio.sleep(0)
+        await self.parts.pace.let_others()
         self._answers.others_had_their_turn()
 
     def _carry_out(self, command: Command) -> None:

@@ -65,10 +65,8 @@ class StepExecution:
         if handler is None:
             self._fail(Failure("UNKNOWN_STEP_TYPE", "this runner has no such step type"))
             return
-        # One at a time: expressions are evaluated here, and between two of them the lease has its turn.
-        async with self._run.parts.preparing:
+        async with self._run.parts.pace:  # expressions are evaluated here
             prepared = handler.prepare(self._context)
-            await asyncio.sleep(0)
         if isinstance(prepared, Failure):
             self._fail(prepared)
             return
@@ -190,8 +188,7 @@ class StepExecution:
         """`_after`, which asks a condition of a step that repeats: as with what prepares a step, one at a time."""
         try:
             if self._context.step.repeat is not None:
-                async with self._run.parts.preparing:
-                    await asyncio.sleep(0)
+                await self._run.parts.pace.let_others()
         finally:
             # Also when the step is stopped now: there is an answer, and it is not lost.
             delay = self._after(outcome, attempt)

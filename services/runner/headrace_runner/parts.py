@@ -10,14 +10,15 @@ from headrace.workflow.expressions.render import Templates
 from headrace_runner.clock import Clock
 from headrace_runner.gate import Gate
 from headrace_runner.lease import Lease
+from headrace_runner.pace import Pace
 from headrace_runner.steps.protocol import StepHandler
 
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
     """`time_slice`: how long a run may be held before it is handed back. `park_retries_after`: the longest
-    delay, in seconds, that is waited for here. `draining` is set when the runner is to leave. `preparing` is held
-    while a step is prepared."""
+    delay, in seconds, that is waited for here. `draining` is set when the runner is to leave. `pace` is kept
+    by all that evaluates expressions."""
 
     handlers: Mapping[str, StepHandler]
     templates: Templates
@@ -27,4 +28,4 @@ class EngineParts:
     park_retries_after: float
     draining: asyncio.Event
     gate: Gate
-    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pace: Pace = field(default_factory=Pace)
