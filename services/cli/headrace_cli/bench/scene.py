@@ -90,11 +90,14 @@ class Scene:
         return since
 
     async def burst(self, tenants: Sequence[Tenant], work: Work, runs: int, name: str = "burst") -> None:
-        """A phase of so many runs, started in bulk: from the first start to the last end."""
+        """A phase of so many runs, started in bulk: from the first start to the last end. `firstClaimMs` is how long
+        the first tenant's luckiest run waited for its runner."""
         async with self.measured(name) as phase:
             since = await self.run_all(tenants, work, runs)
             phase.count = runs
         self._amend(latency=await self.watch.latency(ids(tenants), since))
+        delays = await self.watch.delays(UUID(tenants[0].id), since)
+        self.figure("firstClaimMs", min(delays, default=0.0) * 1000)
 
     async def one_at_a_time(self, tenant: Tenant, work: Work, runs: int, name: str = "one at a time") -> None:
         """A phase of so many runs, each from the call of GraphQL to its end, seen in Postgres, before the next."""
