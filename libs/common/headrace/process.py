@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -98,6 +99,7 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """
 
     _calm_collector()
+    _allow_open_files()
 
     async def supervised() -> None:
         stopping = asyncio.Event()
@@ -112,6 +114,14 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         for line in error.lines:
             print(line, file=sys.stderr)  # noqa: T201
         raise SystemExit(error.status) from None
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets this process have: a connection is one, and common shells begin at 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems have a hard limit that none may reach
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _calm_collector() -> None:

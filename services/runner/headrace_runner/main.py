@@ -12,7 +12,7 @@ from headrace.health import Check, HealthServer
 from headrace.ids import new_id
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy_file import load_policy
-from headrace.outbound.pools import OutboundPools
+from headrace.outbound.pools import OutboundPools, PoolLimits
 from headrace.outbound.transport import trusted_transport
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.workflow.expressions.render import Templates
@@ -62,7 +62,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     lease = Lease(control_plane, clock, settings.capacity)
     reporting = Reporting(bus, runner_id, settings.partitions)
     claimer = Claimer(control_plane, lease, settings.capacity, alone=only is not None)
-    pools = OutboundPools(policy)
+    pools = OutboundPools(policy, PoolLimits(connections=settings.connections_per_tenant))
     templates = Templates()
     throttle = Throttle(control_plane)
     control_plane.on_heartbeat(lambda answer: throttle.heard(answer["breakers"]))

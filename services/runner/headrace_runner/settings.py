@@ -8,7 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RunnerSettings(BaseSettings):
-    """`capacity` is how many runs this process carries at once. `control_plane_url` is the internal API's.
+    """`capacity` is how many runs this process carries at once, `connections_per_tenant` how many connections to targets
+    it has open for one tenant; further calls wait for one. `control_plane_url` is the internal API's.
 
     Over https its certificate is checked against `control_plane_ca_file`, or else the system's authorities; the client
     certificate and key (PEM) are what this runner shows. `runner_token` enrols it.
@@ -28,6 +29,7 @@ class RunnerSettings(BaseSettings):
     bus_namespace: str = ""
     partitions: int = Field(default=4, ge=1, le=256)
     capacity: int = Field(default=200, ge=1, le=5000)
+    connections_per_tenant: int = Field(default=512, ge=1, le=10_000)
     egress_policy_file: Path | None = None
     drain_seconds: float = Field(default=20, ge=0)
     time_slice_minutes: float = Field(default=15, gt=0, le=25)

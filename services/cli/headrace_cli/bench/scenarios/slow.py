@@ -27,5 +27,9 @@ SCENARIO = Scenario(
     f"A target that takes {_DELAY_MS} ms, with up to 2,000 runs in flight on each runner; beside it a quick one.",
     play,
     {"runs": 5_000},
-    settings={"HEADRACE_CAPACITY": str(_IN_FLIGHT), "HEADRACE_RELAY_WINDOW": str(_IN_FLIGHT // 2)},
+    settings={
+        "HEADRACE_CAPACITY": str(_IN_FLIGHT),
+        "HEADRACE_CONNECTIONS_PER_TENANT": str(_IN_FLIGHT),
+        "HEADRACE_RELAY_WINDOW": str(_IN_FLIGHT // 2),
+    },
 )
