@@ -8,8 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RunnerSettings(BaseSettings):
-    """`capacity` is how many runs this process carries at once, `connections_per_tenant` how many connections to targets
-    it has open for one tenant; further calls wait for one. `control_plane_url` is the internal API's.
+    """`capacity` is how many runs this process carries at once, `connections_per_tenant` how many connections to
+    targets it has open for one tenant. `control_plane_url` is the internal API's.
 
     Over https its certificate is checked against `control_plane_ca_file`, or else the system's authorities; the client
     certificate and key (PEM) are what this runner shows. `runner_token` enrols it.
