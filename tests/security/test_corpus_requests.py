@@ -165,7 +165,22 @@ def connected(
     if scheme is None or reading.problems:
         return scheme, None, [problem.path for problem in reading.problems]
     sealed = SealedCredential(
-        UUID(int=1), None, url, config, scheme, 0, None, None, token_lasts=False, limited=False, fields=()
+        UUID(int=1),
+        None,
+        url,
+        config,
+        scheme,
+        token_version=0,
+        token_expires_at=None,
+        token_error=None,
+        token_lasts=False,
+        token_is_new=False,
+        token_trouble=None,
+        token_failures=0,
+        token_doubts=0,
+        token_held_back=False,
+        limited=False,
+        fields=(),
     )
     return scheme, run_credential(sealed, secrets).credential, []
 
