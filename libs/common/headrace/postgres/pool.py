@@ -90,14 +90,14 @@ async def one_statement(pool: Pool) -> AsyncIterator[Db]:
 async def _transaction(pool: Pool, begin: str) -> AsyncIterator[Db]:
     with translated():
         async with pool.acquire() as connection:
-            await connection.execute(begin)
             try:
+                await connection.execute(begin)
                 yield connection
+                await commit(connection)
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
                 raise
-            await commit(connection)
 
 
 async def commit(db: Db) -> None:
