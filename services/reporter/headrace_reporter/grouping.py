@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from headrace.errors import DatabaseUnavailable
+from headrace.gathering import pause_after
 from headrace.messages import Event
 
 # Events of one transaction at most, unless one partition hands over more by itself.
 MOST_EVENTS = 2_000
-# While several runs have something to say at once, what they say is gathered for so long before it is applied: a
-# transaction of many runs costs little more than one of one.
-GATHER_SECONDS = 0.01
+# At most; no runner waits for what is written here.
+GATHER_SECONDS = 0.05
 
 
 class Applies(Protocol):
@@ -41,8 +41,8 @@ class GroupedApplier:
                 await self._arrived.wait()
                 group = self._next()
                 await self._apply(group)
-                if len({event.run_id for events, _ in group for event in events}) > 1:
-                    await asyncio.sleep(GATHER_SECONDS)
+                runs = len({event.run_id for events, _ in group for event in events})
+                await asyncio.sleep(pause_after(runs, GATHER_SECONDS))
         finally:
             for _, done in self._waiting:
                 _settle(done, DatabaseUnavailable("the reporter is leaving"))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from headrace.errors import HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.gathering import pause_after
 from headrace.json_types import Json
 from headrace.messages import Job
 from headrace.sealed_outputs import INPUT_ROW, OutputUnreadable
@@ -36,8 +37,8 @@ _log = structlog.get_logger(__name__)
 MAX_BATCH = 200
 VERSIONS_KEPT = 200
 BARRIER_WAIT_SECONDS = 10.0
-# While jobs come several at once, they are gathered for so long before they are claimed.
-GATHER_SECONDS = 0.005
+# At most, while jobs come several at once.
+GATHER_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,8 @@ class Claimer:
             if not self._waiting:
                 self._arrived.clear()
             await self._send(batch)
-            if len(batch) > 1 and not self._waiting:
-                await asyncio.sleep(GATHER_SECONDS)
+            if not self._waiting:
+                await asyncio.sleep(pause_after(len(batch), GATHER_SECONDS))
 
     async def _send(self, batch: list[tuple[Job, asyncio.Future[Claim | Suspect | None]]]) -> None:
         self._call += 1

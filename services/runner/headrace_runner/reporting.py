@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from headrace.bus.port import LOGS, MAX_MESSAGE_BYTES, Bus, Outgoing, events_queue
 from headrace.errors import BusUnavailable, MessageTooLarge
+from headrace.gathering import pause_after
 from headrace.json_types import JsonObject
 from headrace.messages import Event, LogRecord, encode_events, encode_logs, partition_of
 from headrace.workflow.state import EventKind, Place
@@ -22,8 +23,8 @@ BYTES_PER_MESSAGE = 512 * 1024
 MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
 # Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
 LOGS_WAITING = 20_000
-# While several runs have something to say at once, what they say is gathered for so long before it is sent.
-GATHER_SECONDS = 0.005
+# At most; each step of these runs waits for it.
+GATHER_SECONDS = 0.02
 # How long records wait for others to go along with: no run waits for them.
 LOGS_LINGER_SECONDS = 0.05
 
@@ -122,8 +123,7 @@ class Reporting:
             await self._publish(self._event_messages(events))
             if flush is not None:
                 flush.set_result(None)
-            if len(speaking) > 1:
-                await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(pause_after(len(speaking), GATHER_SECONDS))
 
     async def _flush_logs(self) -> None:
         while True:
