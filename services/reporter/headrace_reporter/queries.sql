@@ -1,7 +1,7 @@
 -- name: lock_runs
 -- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock.
 SELECT id, tenant_id, status, dispatch_id, epoch, claimed_by IS NOT NULL AS claim_open, fence_epoch, fence_seq,
-       cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id
+       cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id, headrace_now() AS now
 FROM runs WHERE id = ANY($1::uuid[])
 ORDER BY id
 FOR UPDATE
@@ -11,22 +11,6 @@ SELECT parent_run_id AS id FROM runs WHERE id = ANY($1::uuid[]) AND parent_run_i
 UNION
 SELECT id FROM runs WHERE parent_run_id = ANY($1::uuid[]) AND finished_at IS NULL
 
--- name: now
-SELECT headrace_now() AS now
-
--- name: write_events
-INSERT INTO events (tenant_id, run_id, epoch, seq, kind, step, at, data)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::text[], $7::timestamptz[],
-    $8::text[]::jsonb[])
-ON CONFLICT DO NOTHING
-
--- name: write_attempts
-INSERT INTO attempts (tenant_id, run_id, step, number, epoch, outcome, http_status, error, address, started_at,
-    duration_ms)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::int[], $6::text[], $7::int[],
-    $8::text[]::jsonb[], $9::text[], $10::timestamptz[], $11::int[])
-ON CONFLICT DO NOTHING
-
 -- name: write_uses
 -- Into the audit's inbox: the control plane's sealer gives each its place in the tenant's chain.
 INSERT INTO audit_inbox (tenant_id, id, actor_kind, actor_id, actor_name, action, target, outcome, detail)
@@ -34,39 +18,63 @@ SELECT n.tenant_id, n.id, 'SERVICE', '00000000-0000-0000-0000-000000000000', 'ru
     'DONE', n.detail
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]::jsonb[]) AS n (tenant_id, id, target, detail)
 
--- name: write_steps
--- One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended.
-INSERT INTO step_runs AS s (tenant_id, run_id, key, status, attempts, input, output, error, in_flight, retry_at,
-    started_at, finished_at, wait, round, round_from, items, done_epoch, done_seq)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[]::jsonb[],
-    $7::text[]::jsonb[], $8::text[]::jsonb[], $9::bool[], $10::timestamptz[], $11::timestamptz[],
-    $12::timestamptz[], $13::text[]::jsonb[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[])
-ON CONFLICT (run_id, key) DO UPDATE
-SET status = excluded.status, attempts = greatest(s.attempts, excluded.attempts),
-    input = coalesce(excluded.input, s.input), output = excluded.output, error = excluded.error,
-    in_flight = excluded.in_flight, retry_at = excluded.retry_at,
-    started_at = coalesce(s.started_at, excluded.started_at), finished_at = excluded.finished_at,
-    wait = excluded.wait, round = greatest(s.round, excluded.round),
-    round_from = greatest(s.round_from, excluded.round_from), items = coalesce(excluded.items, s.items),
-    done_epoch = excluded.done_epoch, done_seq = excluded.done_seq
-WHERE s.status NOT IN ('SUCCESS', 'FAILED', 'SKIPPED', 'CACHED', 'CANCELED', 'COMPENSATED')
+-- name: write_progress
+-- One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended. The fence is
+-- what was APPLIED, written in the transaction that applies (rule fence_in_partition_order).
+WITH new_events AS (
+    INSERT INTO events (tenant_id, run_id, epoch, seq, kind, step, at, data)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::text[], $7::timestamptz[],
+        $8::text[]::jsonb[])
+    ON CONFLICT DO NOTHING
+),
+new_attempts AS (
+    INSERT INTO attempts (tenant_id, run_id, step, number, epoch, outcome, http_status, error, address, started_at,
+        duration_ms)
+    SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::int[], $13::int[], $14::text[], $15::int[],
+        $16::text[]::jsonb[], $17::text[], $18::timestamptz[], $19::int[])
+    ON CONFLICT DO NOTHING
+),
+new_steps AS (
+    INSERT INTO step_runs AS s (tenant_id, run_id, key, status, attempts, input, output, error, in_flight, retry_at,
+        started_at, finished_at, wait, round, round_from, items, done_epoch, done_seq)
+    SELECT * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::int[], $25::text[]::jsonb[],
+        $26::text[]::jsonb[], $27::text[]::jsonb[], $28::bool[], $29::timestamptz[], $30::timestamptz[],
+        $31::timestamptz[], $32::text[]::jsonb[], $33::int[], $34::int[], $35::int[], $36::int[], $37::int[])
+    ON CONFLICT (run_id, key) DO UPDATE
+    SET status = excluded.status, attempts = greatest(s.attempts, excluded.attempts),
+        input = coalesce(excluded.input, s.input), output = excluded.output, error = excluded.error,
+        in_flight = excluded.in_flight, retry_at = excluded.retry_at,
+        started_at = coalesce(s.started_at, excluded.started_at), finished_at = excluded.finished_at,
+        wait = excluded.wait, round = greatest(s.round, excluded.round),
+        round_from = greatest(s.round_from, excluded.round_from), items = coalesce(excluded.items, s.items),
+        done_epoch = excluded.done_epoch, done_seq = excluded.done_seq
+    WHERE s.status NOT IN ('SUCCESS', 'FAILED', 'SKIPPED', 'CACHED', 'CANCELED', 'COMPENSATED')
+)
+UPDATE runs r
+SET fence_epoch = n.epoch, fence_seq = n.seq,
+    fruitless_claims = CASE WHEN n.progress THEN 0 ELSE r.fruitless_claims END
+FROM unnest($38::uuid[], $39::int[], $40::int[], $41::bool[]) AS n (id, epoch, seq, progress)
+WHERE r.id = n.id AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
 
--- name: cancel_open_steps
--- Steps that had begun and not ended when their run ended are canceled with it. One in doubt stays in doubt, and is
--- answered: nobody is asked about it any more.
-WITH canceled AS (
+-- name: end_runs
+-- Each with its fence. Steps that had begun and not ended are canceled with their run. One in doubt stays in doubt, and
+-- is answered: nobody is asked about it any more.
+WITH ended AS (
+    UPDATE runs r
+    SET status = n.status, wait_reason = NULL, result = n.result::jsonb, error = n.error::jsonb, finished_at = n.at,
+        claimed_by = NULL, claimed_in_call = NULL, fence_epoch = n.epoch, fence_seq = n.seq, fruitless_claims = 0
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::int[])
+        AS n (id, status, result, error, at, epoch, seq)
+    WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
+),
+dropped AS (
+    DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
+),
+canceled AS (
     UPDATE step_runs SET status = 'CANCELED', in_flight = false, retry_at = NULL, finished_at = headrace_now()
     WHERE run_id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING')
 )
 SELECT run_id, key FROM step_runs WHERE run_id = ANY($1::uuid[]) AND status = 'UNKNOWN'
-
--- name: raise_fence
--- The fence is what was APPLIED, written in the transaction that applies (rule fence_in_partition_order).
-UPDATE runs r
-SET fence_epoch = n.epoch, fence_seq = n.seq,
-    fruitless_claims = CASE WHEN n.progress THEN 0 ELSE r.fruitless_claims END
-FROM unnest($1::uuid[], $2::int[], $3::int[], $4::bool[]) AS n (id, epoch, seq, progress)
-WHERE r.id = n.id AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
 
 -- name: park_runs
 -- Closes the claim and mints the next dispatch: the one transaction that changes a run's dispatch id.
@@ -75,15 +83,6 @@ SET status = n.status, wait_reason = n.reason, claimed_by = NULL, claimed_in_cal
     dispatch_id = n.dispatch_id
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS n (id, reason, dispatch_id, status)
 WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING') AND r.claimed_by IS NOT NULL
-
--- name: end_runs
--- With the fence, so that an end writes its run's row once.
-UPDATE runs r
-SET status = n.status, wait_reason = NULL, result = n.result::jsonb, error = n.error::jsonb, finished_at = n.at,
-    claimed_by = NULL, claimed_in_call = NULL, fence_epoch = n.epoch, fence_seq = n.seq, fruitless_claims = 0
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::int[])
-    AS n (id, status, result, error, at, epoch, seq)
-WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
 
 -- name: drop_dispatches
 DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
@@ -119,7 +118,7 @@ LEFT JOIN LATERAL (
 ON CONFLICT (run_id, step, source) WHERE step IS NOT NULL DO NOTHING
 
 -- name: notify
-SELECT pg_notify($1, $2)
+SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)
 
 -- name: begin_compensation
 UPDATE runs r SET status = 'COMPENSATING', compensating = n.undoing::jsonb

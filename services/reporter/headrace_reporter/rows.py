@@ -1,0 +1,149 @@
+"""The rows of runs as a batch of events has left them, written in few statements: each is a round trip."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from headrace.concurrency import turns
+from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_reporter.dead_letters import write_dead_letters
+from headrace_reporter.lasting import dump, write_lasting
+from headrace_reporter.projection import RunRow, StepRow
+from headrace_reporter.uses import write_uses
+
+_sql = load("headrace_reporter")
+
+_OF_ATTEMPTS = (
+    "step",
+    "number",
+    "epoch",
+    "outcome",
+    "http_status",
+    "error",
+    "address",
+    "started_at",
+    "duration_ms",
+)
+
+
+async def write(db: Db, runs: Sequence[RunRow]) -> None:
+    """Write what the batch has changed of these runs, and tell those who wait for it."""
+    await _write_progress(db, runs)
+    await write_uses(db, runs)
+    due = await _write_parked(db, [run for run in runs if run.parked])
+    due |= await _write_ended(db, [run for run in runs if run.ended])
+    due |= await write_lasting(db, runs)
+    await write_dead_letters(db, runs)
+    told: list[tuple[str, Sequence[UUID]]] = [
+        (RUNS_CHANNEL, [r.id for r in runs if r.events]),
+        (FENCE_CHANNEL, [r.id for r in runs if r.marked]),
+    ]
+    await notify(db, told, due=due)
+
+
+async def notify(db: Db, told: Iterable[tuple[str, Sequence[UUID]]], *, due: bool = False) -> None:
+    """Tell of these runs on these channels; with `due`, the relay that it has something to do."""
+    channels, payloads = [], []
+    for channel, ids in told:
+        for start in range(0, len(ids), IDS_PER_PAYLOAD):
+            channels.append(channel)
+            payloads.append(",".join(str(i) for i in ids[start : start + IDS_PER_PAYLOAD]))
+    if due:
+        channels.append(DISPATCH_CHANNEL)
+        payloads.append("")
+    if channels:
+        await db.execute(_sql.notify, channels, payloads)
+
+
+async def _write_progress(db: Db, runs: Sequence[RunRow]) -> None:
+    """Events, attempts and steps; and the fences, but for those of runs that have ended, which go with their ends."""
+    events = [event for run in runs for event in run.events]
+    attempts = [(run, attempt) for run in runs for attempt in run.attempts]
+    steps: list[tuple[RunRow, str, StepRow]] = [(r, key, s) for r in runs for key, s in r.steps.items()]
+    unfinished = [run for run in runs if not run.ended]
+    await db.execute(
+        _sql.write_progress,
+        [e.tenant_id for e in events],
+        [e.run_id for e in events],
+        [e.epoch for e in events],
+        [e.seq for e in events],
+        [e.kind.value for e in events],
+        [e.step for e in events],
+        [e.at for e in events],
+        [dump(e.data) for e in events],
+        [run.tenant_id for run, _ in attempts],
+        [run.id for run, _ in attempts],
+        *([a[name] if name != "error" else dump(a[name]) for _, a in attempts] for name in _OF_ATTEMPTS),
+        [r.tenant_id for r, _, _ in steps],
+        [r.id for r, _, _ in steps],
+        [key for _, key, _ in steps],
+        [s.status.value for _, _, s in steps],
+        [s.attempts for _, _, s in steps],
+        [dump(s.input) for _, _, s in steps],
+        [dump(s.output) for _, _, s in steps],
+        [dump(s.error) for _, _, s in steps],
+        [s.in_flight for _, _, s in steps],
+        [s.retry_at for _, _, s in steps],
+        [s.started_at for _, _, s in steps],
+        [s.finished_at for _, _, s in steps],
+        [dump(s.wait) for _, _, s in steps],
+        [s.round for _, _, s in steps],
+        [s.round_from for _, _, s in steps],
+        [s.items for _, _, s in steps],
+        [s.done[0] if s.done else None for _, _, s in steps],
+        [s.done[1] if s.done else None for _, _, s in steps],
+        [r.id for r in unfinished],
+        [r.fence[0] for r in unfinished],
+        [r.fence[1] for r in unfinished],
+        [r.progress for r in unfinished],
+    )
+
+
+async def _write_parked(db: Db, runs: Sequence[RunRow]) -> bool:
+    """Close claims, and mint the next dispatches; whether there are runs like that."""
+    parked = [(run, run.parked) for run in runs if run.parked]
+    if not parked:
+        return False
+    await db.execute(_sql.drop_dispatches, [r.id for r, _ in parked])
+    await db.execute(
+        _sql.park_runs,
+        [r.id for r, _ in parked],
+        [p.reason.value for _, p in parked],
+        [p.dispatch_id for _, p in parked],
+        [p.status.value for _, p in parked],
+    )
+    due = [(r, p) for r, p in parked if p.due_at]
+    await db.execute(
+        _sql.add_dispatches,
+        [p.dispatch_id for _, p in due],
+        [r.tenant_id for r, _ in due],
+        [r.id for r, _ in due],
+        [p.due_at for _, p in due],
+    )
+    return True
+
+
+async def _write_ended(db: Db, runs: Sequence[RunRow]) -> bool:
+    """Close claims and open steps, and drop the dispatches; whether there are runs like that."""
+    ended = [(run, run.ended) for run in runs if run.ended]
+    if not ended:
+        return False
+    in_doubt = await db.fetch(
+        _sql.end_runs,
+        [r.id for r, _ in ended],
+        [e.status.value for _, e in ended],
+        [dump(e.result) for _, e in ended],
+        [dump(e.error) for _, e in ended],
+        [e.at for _, e in ended],
+        [r.fence[0] for r, _ in ended],
+        [r.fence[1] for r, _ in ended],
+    )
+    by_id = {r.id: r for r, _ in ended}
+    for row in in_doubt:
+        by_id[row["run_id"]].in_doubt.append(row["key"])
+    limited = [r.id for r, _ in ended if r.limited]
+    if limited:
+        await turns.leave(db, limited)
+    return True
