@@ -20,10 +20,7 @@ from headrace.workflow.document import Document, Edge, ForEach, Step, StepType
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.frontier import Frontier
 from headrace.workflow.graph import Graph
-from headrace.workflow.state import (
-    EventKind,
-    StepStatus,
-)
+from headrace.workflow.state import EventKind, StepStatus
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 # Of each figure the best of so many: what else the machine does can only add to it.

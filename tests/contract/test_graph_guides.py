@@ -8,12 +8,8 @@ import pytest
 import yaml
 from headrace.workflow.actions import parse_action
 from headrace.workflow.conditions import holds
-from headrace.workflow.definition import (
-    PinnedChild,
-)
-from headrace.workflow.document import (
-    Condition,
-)
+from headrace.workflow.definition import PinnedChild
+from headrace.workflow.document import Condition
 from headrace.workflow.document_schema import workflow_schema
 from headrace.workflow.operators import OPERATORS
 from headrace.workflow.parse import parse_document

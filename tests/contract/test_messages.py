@@ -13,11 +13,7 @@ from headrace.errors import MalformedMessage
 from headrace.ids import new_id
 from headrace.messages import Event, EventBatch, Job, LogBatch, LogLevel, LogRecord
 from headrace.workflow.fold import Change, fold
-from headrace.workflow.state import (
-    EventKind,
-    ParkReason,
-    RunState,
-)
+from headrace.workflow.state import EventKind, ParkReason, RunState
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012

@@ -22,9 +22,7 @@ from headrace.outbound.oauth2 import Grant, TokenFailure, TokenRequest, request_
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.workflow.assign import RequestParts
-from headrace.workflow.definition import (
-    ActionDefinition,
-)
+from headrace.workflow.definition import ActionDefinition
 from headrace.workflow.pagination import HEADER, NextLink, Pagination
 from headrace.workflow.state import Failure
 from headrace_runner.pagination import Pages, PagesFailed

@@ -23,15 +23,8 @@ from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.redaction import Redactor
 from headrace.workflow.actions import parse_action
-from headrace.workflow.definition import (
-    AuthKind,
-    PinnedAction,
-    Version,
-)
-from headrace.workflow.document import (
-    Document,
-    Step,
-)
+from headrace.workflow.definition import AuthKind, PinnedAction, Version
+from headrace.workflow.document import Document, Step
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.keys import RowKey

@@ -19,9 +19,7 @@ from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.response import INLINE_LIMIT
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 from headrace_runner.pagination import next_link
 
 from tests.security.hostile_server import RESPONSES, load, running

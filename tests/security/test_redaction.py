@@ -19,9 +19,7 @@ from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.transport import trusted_transport
 from headrace.redaction import MARKER, RedactingFilter, RedactingProcessor, Redactor, truncate
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 from hypothesis import given
 from hypothesis import strategies as st
 

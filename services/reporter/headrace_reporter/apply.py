@@ -20,9 +20,7 @@ from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refused
 from headrace.workflow.fold import IllegalMove
-from headrace.workflow.state import (
-    RunStatus,
-)
+from headrace.workflow.state import RunStatus
 
 from headrace_reporter.dead_letters import kept
 from headrace_reporter.lasting import relatives

@@ -9,9 +9,7 @@ from headrace.messages import Event
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.fold import IllegalMove
-from headrace.workflow.state import (
-    EventKind,
-)
+from headrace.workflow.state import EventKind
 
 from headrace_reporter.projection import Child, RunRow
 

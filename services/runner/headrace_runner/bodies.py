@@ -11,9 +11,7 @@ from urllib.parse import quote_plus
 
 import orjson
 from headrace.json_types import Json
-from headrace.workflow.definition import (
-    BodyType,
-)
+from headrace.workflow.definition import BodyType
 
 from headrace_runner.scalars import Unwritable, scalar_text
 

@@ -16,9 +16,7 @@ from headrace.gathering import pause_after
 from headrace.json_types import Json
 from headrace.messages import Job
 from headrace.sealed_outputs import INPUT_ROW, OutputUnreadable
-from headrace.workflow.definition import (
-    Version,
-)
+from headrace.workflow.definition import Version
 from headrace.workflow.graph import Graph
 from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing

@@ -7,9 +7,7 @@ from typing import Any
 
 from headrace.errors import HeadraceError
 from headrace.outbound.auth import Credential
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 from headrace.workflow.state import Failure
 
 from headrace_runner.control_plane import ControlPlane

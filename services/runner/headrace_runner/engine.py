@@ -32,13 +32,7 @@ from headrace.workflow.decide import decide
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.sensitive import Marks
-from headrace.workflow.state import (
-    EventKind,
-    Failure,
-    ParkReason,
-    StepStatus,
-    Undoing,
-)
+from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus, Undoing
 
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials

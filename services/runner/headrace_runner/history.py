@@ -11,11 +11,7 @@ from headrace.workflow.fold import Change, fold
 from headrace.workflow.frontier import Frontier
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
-from headrace.workflow.state import (
-    EventKind,
-    RunState,
-    StepStatus,
-)
+from headrace.workflow.state import EventKind, RunState, StepStatus
 
 from headrace_runner.clock import Clock
 from headrace_runner.reporting import RunReport

@@ -21,10 +21,7 @@ from headrace.workflow.actions import (
     may_override,
 )
 from headrace.workflow.assign import RequestParts
-from headrace.workflow.definition import (
-    ActionDefinition,
-    IdempotencyMode,
-)
+from headrace.workflow.definition import ActionDefinition, IdempotencyMode
 from headrace.workflow.state import Failure
 
 from headrace_runner.bodies import encode_body

@@ -4,9 +4,7 @@ import pytest
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 
 from tests.journal_server import Exchange, JournalServer, Script, answering
 

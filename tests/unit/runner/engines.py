@@ -18,12 +18,8 @@ from headrace.outbound.pools import OutboundPools
 from headrace.outbound.transport import trusted_transport
 from headrace.redaction import Redactor
 from headrace.workflow.decide import initial
-from headrace.workflow.definition import (
-    Version,
-)
-from headrace.workflow.document import (
-    Document,
-)
+from headrace.workflow.definition import Version
+from headrace.workflow.document import Document
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.graph import Graph
 from headrace.workflow.schemas import Schemas

@@ -12,12 +12,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.outbound.call import OutboundCall
 from headrace.outbound.target import parse_target
 from headrace.workflow.assign import RequestParts
-from headrace.workflow.definition import (
-    ActionDefinition,
-    BodyType,
-    Idempotency,
-    IdempotencyMode,
-)
+from headrace.workflow.definition import ActionDefinition, BodyType, Idempotency, IdempotencyMode
 from headrace.workflow.state import Failure
 from headrace_runner.requests import build_request
 from hypothesis import given

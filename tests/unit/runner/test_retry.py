@@ -11,13 +11,7 @@ from headrace.workflow.definition import (
     IdempotencyMode,
     PinnedAction,
 )
-from headrace.workflow.document import (
-    Document,
-    ErrorClass,
-    RetryPolicy,
-    RetryStrategy,
-    Step,
-)
+from headrace.workflow.document import Document, ErrorClass, RetryPolicy, RetryStrategy, Step
 from headrace.workflow.idempotency import may_repeat
 from headrace_runner.retry import in_doubt, next_delay, policy_of
 from hypothesis import given

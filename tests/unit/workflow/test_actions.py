@@ -12,14 +12,8 @@ from headrace.workflow.actions import (
     parse_action,
 )
 from headrace.workflow.assign import Part, assign_input, part_of, takes_body
-from headrace.workflow.definition import (
-    ActionDefinition,
-    BodyType,
-    IdempotencyMode,
-)
-from headrace.workflow.document import (
-    OnMismatch,
-)
+from headrace.workflow.definition import ActionDefinition, BodyType, IdempotencyMode
+from headrace.workflow.document import OnMismatch
 
 from tests.unit.workflow.documents import get_order
 

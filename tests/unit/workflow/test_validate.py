@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from headrace.errors import Problem
 from headrace.workflow.actions import parse_action
-from headrace.workflow.definition import (
-    ActionDefinition,
-)
+from headrace.workflow.definition import ActionDefinition
 from headrace.workflow.parse import parse_document
 from headrace.workflow.validate import Catalog, validate_action, validate_document
 

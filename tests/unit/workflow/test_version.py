@@ -9,16 +9,8 @@ import pytest
 from headrace.errors import InvalidInput
 from headrace.json_types import JsonObject
 from headrace.workflow.actions import parse_action
-from headrace.workflow.definition import (
-    PinnedAction,
-    PinnedChild,
-    Version,
-)
-from headrace.workflow.document import (
-    ErrorClass,
-    RetryPolicy,
-    RetryStrategy,
-)
+from headrace.workflow.definition import PinnedAction, PinnedChild, Version
+from headrace.workflow.document import ErrorClass, RetryPolicy, RetryStrategy
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.parse import parse_document
 from headrace.workflow.version import digest, dump_version, load_version

@@ -4,13 +4,7 @@ from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.document import Ending, StepType
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.keys import read_key, undo_key
-from headrace.workflow.state import (
-    ENDED_STEP,
-    EventKind,
-    RunState,
-    RunStatus,
-    StepStatus,
-)
+from headrace.workflow.state import ENDED_STEP, EventKind, RunState, RunStatus, StepStatus
 
 from tests.unit.workflow_decide.checks import undoable
 from tests.unit.workflow_decide.holder import LOST

@@ -18,9 +18,7 @@ from headrace.outbound.failures import CallCode, CallRefused
 from headrace.outbound.fields import is_field_value, is_token
 from headrace.outbound.target import Target, parse_target, with_query
 from headrace.workflow.actions import OWN_HEADERS
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 
 DEFAULT_KEY_NAME = "X-Api-Key"
 _PAIR_VALUE = re.compile(r"""[\w.~-]=["']?([^\s"',;]+)""")

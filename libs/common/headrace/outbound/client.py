@@ -25,9 +25,7 @@ from headrace.outbound.target import InvalidTarget, Target, parse_target
 from headrace.outbound.transport import AiohttpTransport
 from headrace.redaction import Redactor
 from headrace.workflow.actions import OWN_HEADERS
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 
 # Asked once when a token was refused; answers with a newer credential, or None when there is none.
 Refresh: TypeAlias = Callable[[Credential], Awaitable[Credential | None]]

@@ -6,15 +6,8 @@ from urllib.parse import unquote
 
 from headrace.errors import InvalidInput
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.definition import (
-    ActionDefinition,
-    BodyType,
-    Idempotency,
-    IdempotencyMode,
-)
-from headrace.workflow.document import (
-    OnMismatch,
-)
+from headrace.workflow.definition import ActionDefinition, BodyType, Idempotency, IdempotencyMode
+from headrace.workflow.document import OnMismatch
 from headrace.workflow.grammar import MAX_TIMEOUT_MS
 from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.json_rules import check_json

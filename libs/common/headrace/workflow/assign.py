@@ -7,13 +7,8 @@ from enum import StrEnum
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import endpoint_parameters
-from headrace.workflow.definition import (
-    ActionDefinition,
-    BodyType,
-)
-from headrace.workflow.document import (
-    Step,
-)
+from headrace.workflow.definition import ActionDefinition, BodyType
+from headrace.workflow.document import Step
 from headrace.workflow.values import kind_of
 
 BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})

@@ -8,12 +8,7 @@ from rpds import HashTrieMap
 from headrace.workflow.decide import initial
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.keys import Part, read_key
-from headrace.workflow.state import (
-    EventKind,
-    RunState,
-    StepState,
-    StepStatus,
-)
+from headrace.workflow.state import EventKind, RunState, StepState, StepStatus
 
 
 def rebuilt(events: Iterable[Change], origin: Mapping[str, StepState] | None = None) -> RunState:

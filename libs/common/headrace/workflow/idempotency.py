@@ -1,9 +1,6 @@
 """May a call of an action be made twice?"""
 
-from headrace.workflow.definition import (
-    ActionDefinition,
-    IdempotencyMode,
-)
+from headrace.workflow.definition import ActionDefinition, IdempotencyMode
 
 # RFC 9110, 9.2.2.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})

@@ -12,13 +12,8 @@ from headrace.workflow.checks.edges import check_edges
 from headrace.workflow.checks.parts import check_parts
 from headrace.workflow.checks.references import check_references
 from headrace.workflow.checks.subject import Catalog, Subject
-from headrace.workflow.definition import (
-    ActionDefinition,
-)
-from headrace.workflow.document import (
-    Document,
-    Step,
-)
+from headrace.workflow.definition import ActionDefinition
+from headrace.workflow.document import Document, Step
 from headrace.workflow.expressions import check_parsing, inspect
 from headrace.workflow.grammar import ACTION_TYPE, BUILT_IN_TYPES
 from headrace.workflow.graph import Graph

@@ -3,11 +3,7 @@
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonMapping, JsonObject
 from headrace.workflow.actions import dump_action, parse_action
-from headrace.workflow.definition import (
-    PinnedAction,
-    PinnedChild,
-    Version,
-)
+from headrace.workflow.definition import PinnedAction, PinnedChild, Version
 from headrace.workflow.dump import dump_document
 from headrace.workflow.json_rules import digest_of
 from headrace.workflow.parse import parse_document

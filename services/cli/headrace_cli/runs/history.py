@@ -7,12 +7,7 @@ from typing import Any, Protocol
 from headrace.errors import LimitExceeded
 from headrace.json_types import Json
 from headrace.workflow.fold import Change
-from headrace.workflow.state import (
-    EventKind,
-    Failure,
-    RunStatus,
-    StepStatus,
-)
+from headrace.workflow.state import EventKind, Failure, RunStatus, StepStatus
 
 _MOST = 200
 _ROW = "key status attemptCount itemCount output error { code message }"

@@ -9,13 +9,7 @@ from headrace.json_types import Json
 from headrace.workflow.fold import IllegalMove
 from headrace.workflow.history import compensated, rebuilt, undone_by
 from headrace.workflow.keys import Part, read_key
-from headrace.workflow.state import (
-    ENDED_RUN,
-    Failure,
-    RunState,
-    RunStatus,
-    StepState,
-)
+from headrace.workflow.state import ENDED_RUN, Failure, RunState, RunStatus, StepState
 
 from headrace_cli.command import ExpectationFailed, Session
 from headrace_cli.output import cells, table

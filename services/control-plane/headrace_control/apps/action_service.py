@@ -4,9 +4,7 @@ from headrace.errors import InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.actions import PARTS, dump_action, parse_action
-from headrace.workflow.definition import (
-    ActionDefinition,
-)
+from headrace.workflow.definition import ActionDefinition
 from headrace.workflow.json_rules import digest_of
 from headrace.workflow.schemas import check_schema
 from headrace.workflow.validate import validate_action

@@ -9,9 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.target import InvalidTarget, parse_target
 from headrace.workflow.actions import header_problem
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 from headrace.workflow.reading import Fields, Reading
 
 E = TypeVar("E", bound=StrEnum)

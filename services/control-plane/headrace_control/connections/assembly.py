@@ -7,9 +7,7 @@ from uuid import UUID
 from headrace.json_types import JsonObject
 from headrace.outbound.auth import Credential, bound_host
 from headrace.outbound.oauth2 import ClientAuth, Grant, TokenRequest
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 
 from headrace_control.apps.auth_scheme import AuthScheme, ClientProof, GrantKind
 from headrace_control.connections.model import RunCredential

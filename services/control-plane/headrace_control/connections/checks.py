@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import header_problem
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 from headrace.workflow.paths import at_name
 from headrace.workflow.reading import Fields, Reading
 

@@ -12,9 +12,7 @@ from headrace.errors import NotFound, Unavailable
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.oauth2 import TokenGrant, request_token
 from headrace.postgres.pool import Db, Pool, tenant_transaction
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 
 from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.connections import failures, repository

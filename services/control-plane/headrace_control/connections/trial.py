@@ -11,9 +11,7 @@ from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.actions import METHODS, endpoint_problem
-from headrace.workflow.definition import (
-    AuthKind,
-)
+from headrace.workflow.definition import AuthKind
 
 from headrace_control.apps import repository as apps
 from headrace_control.audit.record import Act, record

@@ -8,14 +8,8 @@ from uuid import UUID
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.actions import parse_action
-from headrace.workflow.definition import (
-    ActionDefinition,
-    PinnedAction,
-    PinnedChild,
-)
-from headrace.workflow.document import (
-    Document,
-)
+from headrace.workflow.definition import ActionDefinition, PinnedAction, PinnedChild
+from headrace.workflow.document import Document
 from headrace.workflow.grammar import BUILT_IN_TYPES
 from headrace.workflow.retry import load_retry
 from headrace.workflow.uses import actions_used, children_used, connections_used

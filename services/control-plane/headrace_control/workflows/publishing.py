@@ -9,13 +9,8 @@ from headrace.errors import InvalidInput
 from headrace.ids import new_id
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.definition import (
-    PinnedChild,
-    Version,
-)
-from headrace.workflow.document import (
-    Document,
-)
+from headrace.workflow.definition import PinnedChild, Version
+from headrace.workflow.document import Document
 from headrace.workflow.expressions import check_parsing
 from headrace.workflow.parse import read_document
 from headrace.workflow.uses import children_used, connections_used

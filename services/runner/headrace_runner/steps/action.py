@@ -12,14 +12,8 @@ from headrace.messages import LogLevel
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.workflow.assign import RequestParts, assign_input, values_of
-from headrace.workflow.definition import (
-    ActionDefinition,
-    PinnedAction,
-)
-from headrace.workflow.document import (
-    OnMismatch,
-    RetryPolicy,
-)
+from headrace.workflow.definition import ActionDefinition, PinnedAction
+from headrace.workflow.document import OnMismatch, RetryPolicy
 from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.extraction import extract
 from headrace.workflow.idempotency import may_repeat

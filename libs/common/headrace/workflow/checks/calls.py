@@ -5,12 +5,8 @@ from collections.abc import Collection, Mapping
 from headrace.errors import InvalidInput
 from headrace.workflow.checks.inputs import check_call_input, check_step_input
 from headrace.workflow.checks.subject import Subject
-from headrace.workflow.definition import (
-    ActionDefinition,
-)
-from headrace.workflow.document import (
-    Step,
-)
+from headrace.workflow.definition import ActionDefinition
+from headrace.workflow.document import Step
 from headrace.workflow.extraction import compile_path
 from headrace.workflow.grammar import ACTION_TYPE
 from headrace.workflow.idempotency import may_repeat

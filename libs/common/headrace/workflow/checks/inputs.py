@@ -8,12 +8,8 @@ from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import endpoint_parameters, header_problem, may_override
 from headrace.workflow.assign import Part, declared, part_of, takes_body
 from headrace.workflow.checks.subject import Subject
-from headrace.workflow.definition import (
-    ActionDefinition,
-)
-from headrace.workflow.document import (
-    Step,
-)
+from headrace.workflow.definition import ActionDefinition
+from headrace.workflow.document import Step
 from headrace.workflow.expressions import Local, compile_template, texts_in
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.template import has_expression

@@ -3,15 +3,8 @@
 from headrace.workflow.checks.calls import create
 from headrace.workflow.checks.inputs import check_child_input
 from headrace.workflow.checks.subject import Subject
-from headrace.workflow.definition import (
-    PinnedChild,
-)
-from headrace.workflow.document import (
-    Approval,
-    Child,
-    ForEach,
-    Step,
-)
+from headrace.workflow.definition import PinnedChild
+from headrace.workflow.document import Approval, Child, ForEach, Step
 from headrace.workflow.expressions.template import has_expression, inspect_template
 from headrace.workflow.names import closest
 from headrace.workflow.paths import at_index

@@ -3,14 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headrace.workflow.definition import (
-    ActionDefinition,
-    PinnedChild,
-)
-from headrace.workflow.document import (
-    Document,
-    Step,
-)
+from headrace.workflow.definition import ActionDefinition, PinnedChild
+from headrace.workflow.document import Document, Step
 from headrace.workflow.grammar import BUILT_IN_TYPES
 from headrace.workflow.graph import Graph
 from headrace.workflow.paths import at_index
