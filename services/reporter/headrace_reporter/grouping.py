@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from headrace.errors import DatabaseUnavailable
 from headrace.gathering import pause_after
@@ -12,6 +12,10 @@ from headrace.messages import Event
 MOST_EVENTS = 2_000
 # At most; no runner waits for what is written here.
 GATHER_SECONDS = 0.05
+
+
+# A partition's batch, and what its consumer waits for.
+Waiting: TypeAlias = "tuple[Sequence[Event], asyncio.Future[None]]"
 
 
 class Applies(Protocol):
@@ -24,7 +28,7 @@ class GroupedApplier:
 
     def __init__(self, applier: Applies) -> None:
         self._applier = applier
-        self._waiting: list[tuple[Sequence[Event], asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._arrived = asyncio.Event()
 
     async def apply(self, events: Sequence[Event]) -> None:
@@ -47,17 +51,20 @@ class GroupedApplier:
             for _, done in self._waiting:
                 _settle(done, DatabaseUnavailable("the reporter is leaving"))
 
-    def _next(self) -> list[tuple[Sequence[Event], asyncio.Future[None]]]:
-        group, size = [self._waiting.pop(0)], 0
-        size = len(group[0][0])
-        while self._waiting and size + len(self._waiting[0][0]) <= MOST_EVENTS:
-            group.append(self._waiting.pop(0))
-            size += len(group[-1][0])
+    def _next(self) -> list[Waiting]:
+        """The first of those that wait, and as many behind it as there is room for."""
+        taken, size = 1, len(self._waiting[0][0])
+        for events, _ in self._waiting[1:]:
+            size += len(events)
+            if size > MOST_EVENTS:
+                break
+            taken += 1
+        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         if not self._waiting:
             self._arrived.clear()
         return group
 
-    async def _apply(self, group: Sequence[tuple[Sequence[Event], asyncio.Future[None]]]) -> None:
+    async def _apply(self, group: Sequence[Waiting]) -> None:
         error: BaseException | None = None
         try:
             await self._applier.apply([event for events, _ in group for event in events])

@@ -61,8 +61,7 @@ class Reporting:
 
     def __init__(self, bus: Bus, runner_id: UUID, partitions: int) -> None:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
-        self._events: list[tuple[int, bytes]] = []  # partition, and the event as it will be sent
-        self._speaking: set[UUID] = set()  # the runs that they are of
+        self._events: list[tuple[UUID, bytes]] = []  # the run, and the event as it will be sent
         self._flush: asyncio.Future[None] | None = None
         self._has_events = asyncio.Event()
         self._logs: list[bytes] = []
@@ -83,8 +82,7 @@ class Reporting:
             raise MessageTooLarge("an event is too large to be sent")
         if self._flush is None:
             self._flush = asyncio.get_running_loop().create_future()
-        self._events.append((partition_of(event.run_id, self._partitions), body))
-        self._speaking.add(event.run_id)
+        self._events.append((event.run_id, body))
         self._has_events.set()
         return self._flush
 
@@ -117,13 +115,12 @@ class Reporting:
         while True:
             await self._has_events.wait()
             events, self._events = self._events, []
-            speaking, self._speaking = self._speaking, set()
             flush, self._flush = self._flush, None
             self._has_events.clear()
             await self._publish(self._event_messages(events))
             if flush is not None:
                 flush.set_result(None)
-            await asyncio.sleep(pause_after(len(speaking), GATHER_SECONDS))
+            await asyncio.sleep(pause_after(len({run_id for run_id, _ in events}), GATHER_SECONDS))
 
     async def _flush_logs(self) -> None:
         while True:
@@ -136,11 +133,11 @@ class Reporting:
                 self._has_logs.clear()
             await self._publish([Outgoing(LOGS, encode_logs(records))])
 
-    def _event_messages(self, events: list[tuple[int, bytes]]) -> list[Outgoing]:
+    def _event_messages(self, events: list[tuple[UUID, bytes]]) -> list[Outgoing]:
         """One message per partition, more where they grow large; each run's events stay in their order."""
         by_partition: dict[int, list[bytes]] = defaultdict(list)
-        for partition, body in events:
-            by_partition[partition].append(body)
+        for run_id, body in events:
+            by_partition[partition_of(run_id, self._partitions)].append(body)
         return [
             Outgoing(events_queue(partition), encode_events(self._runner_id, part))
             for partition, bodies in by_partition.items()

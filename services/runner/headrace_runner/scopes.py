@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from headrace.json_types import Json, JsonMapping
+from headrace.json_types import Json, JsonMapping, JsonObject
 from headrace.workflow.conditions import ConditionFailed, holds
 from headrace.workflow.document import When
 from headrace.workflow.expressions.limits import Budget, ExpressionError, OutOfWork
@@ -26,20 +26,20 @@ class Scopes:
         self, run: ClaimedRun, history: RunHistory, templates: Templates, places: Callable[[str], str]
     ) -> None:
         self._run, self._history, self._templates = run, history, templates
+        self._of_run: JsonObject = {
+            # What undoes a step names the run that did it.
+            "id": str(run.undoes or run.run_id),
+            "workflow": run.version.document.workflow,
+            "startedAt": run.started_at.isoformat(),
+        }
         self.loops = Loops(templates, self.scope, places)
 
     def scope(self, secrets: Mapping[str, str] | None = None, key: RowKey | None = None) -> Scope:
-        document = self._run.version.document
         scope = Scope(
             input=self._run.input,
-            env={**document.env, **(secrets or {})},
+            env={**self._run.version.document.env, **(secrets or {})},
             steps=StepsView(self._run.graph, self._history.state, own_row(key) if key else None),
-            run={
-                # What undoes a step names the run that did it.
-                "id": str(self._run.undoes or self._run.run_id),
-                "workflow": document.workflow,
-                "startedAt": self._run.started_at.isoformat(),
-            },
+            run=self._of_run,
             callbacks=self._run.callbacks if secrets is not None else {},
         )
         if key is None or key.index is None:

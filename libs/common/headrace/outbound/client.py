@@ -34,6 +34,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1
 MAX_RETRY_AFTER = 24 * 3600.0
 # What frames a body: heads, and the sizes of chunks, which may take as much again as the body itself.
 _OVERHEAD = 128 * 1024
+_NOT_THEIRS = OWN_HEADERS - {"accept-encoding"}
 _DEFAULT_HEADERS = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "gzip, deflate, br"),
@@ -121,7 +122,7 @@ class OutboundClient:
             raise CallRefused(CallCode.INVALID_REQUEST, "the method is none that can be called")
         if not all(is_token(name) and is_field_value(value) for name, value in call.headers):
             raise CallRefused(CallCode.INVALID_REQUEST, "a header can not be written as HTTP")
-        if any(name.lower() in OWN_HEADERS - {"accept-encoding"} for name, _ in call.headers):
+        if any(name.lower() in _NOT_THEIRS for name, _ in call.headers):
             raise CallRefused(
                 CallCode.INVALID_REQUEST, "a header frames the message, or belongs to the connection"
             )

@@ -24,7 +24,6 @@ from headrace.outbound.reply import Reply
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
 
-DIAL = "headrace.dial"  # request and response extension: the Dial record of this request
 CONNECT_TIMEOUT = 10.0
 _CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 _MAX_FIELD = 32 * 1024  # bytes of one header of an answer
@@ -62,19 +61,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at INFO
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        dial = request.extensions.get(DIAL) or Dial()
         try:
             target = parse_target(str(request.url))
         except InvalidTarget as error:
             raise TransportFailure(CallCode.INVALID_URL, str(error), sent=False) from None
         reply = await self.exchange(
-            request.method, target, _fields(request), await request.aread(), dial, _limits(request)
+            request.method, target, _fields(request), await request.aread(), Dial(), _limits(request)
         )
         return httpx.Response(
             reply.status,
             headers=list(reply.raw_headers),
             stream=_Body(reply),
-            extensions={DIAL: dial},
             request=request,
         )
 

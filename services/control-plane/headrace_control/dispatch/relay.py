@@ -6,12 +6,14 @@ dies in between, nothing is marked and the same jobs are published again; a clai
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 import structlog
 from headrace.bus.port import JOBS, Bus, Outgoing
 from headrace.errors import HeadraceError, Unavailable
+from headrace.gathering import pause_after
 from headrace.messages import Job
 from headrace.postgres.listen import DISPATCH_CHANNEL, Listener
 from headrace.postgres.pool import Pool, transaction
@@ -25,10 +27,19 @@ SAFETY_NET_SECONDS = 5.0
 # While the window is more than half full, how often it is looked at again. There is work for the fleet meanwhile, and
 # few large cycles cost less than many small ones.
 FULL_WINDOW_SECONDS = 0.05
-# While runs become due several at once, they are gathered for so long before the next cycle.
-GATHER_SECONDS = 0.005
+# At most, while runs become due several at once.
+GATHER_SECONDS = 0.02
 # Jobs per cycle at most: bounds the transaction and the publish.
 BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What comes before the next cycle: so many seconds, or less when a run becomes due. A `sound` one is not disturbed
+    by that."""
+
+    seconds: float
+    sound: bool = False
 
 
 class Relay:
@@ -49,7 +60,7 @@ class Relay:
         while True:
             self._awake.clear()
             try:
-                wait = await self._cycle()
+                rest = await self._cycle()
                 pause = 0.5
             except (Unavailable, asyncpg.PostgresError) as error:
                 _log.warning("relay waits", error=type(error).__name__)
@@ -58,29 +69,29 @@ class Relay:
                 continue
             except HeadraceError as error:
                 _log.error("relay failed", code=error.code)
-                wait = 1.0
-            if wait in (FULL_WINDOW_SECONDS, GATHER_SECONDS):  # nothing that is new makes a difference
-                await asyncio.sleep(wait)
+                rest = Rest(1.0)
+            if rest.sound:
+                await asyncio.sleep(rest.seconds)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(rest.seconds):
                     await self._awake.wait()
 
-    async def _cycle(self) -> float:
-        """Send what there is room for; how long to sleep unless woken, in seconds."""
+    async def _cycle(self) -> Rest:
+        """Send what there is room for."""
         async with transaction(self._pool) as db:
             await db.execute(_sql.one_relay_at_a_time)
             room = self._window - (await self._bus.depth(JOBS)).ready
             if room < (self._window + 1) // 2:
-                return FULL_WINDOW_SECONDS
+                return Rest(FULL_WINDOW_SECONDS, sound=True)
             rows = await db.fetch(_sql.due_dispatches, min(room, BATCH))
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
                 await self._bus.publish([Outgoing(JOBS, job.encode()) for job in jobs])
                 await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs])
-                return GATHER_SECONDS if len(jobs) > 1 else 0.0
+                return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
             (upcoming,) = await db.fetch(_sql.next_due)
-        return _until(upcoming["due_at"], upcoming["now"])
+        return Rest(_until(upcoming["due_at"], upcoming["now"]))
 
 
 def _until(due_at: datetime | None, now: datetime) -> float:

@@ -88,8 +88,9 @@ class Claims:
         async with transaction(self._pool) as db:
             rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, wanted)}
             jobs: dict[UUID, set[UUID]] = {run_id: set() for run_id in wanted}
+            foreign = [job for job in body.jobs if _is_foreign(job, rows.get(job.run_id))]
             for job in body.jobs:
-                if not _is_foreign(job, rows.get(job.run_id)):
+                if job not in foreign:
                     jobs[job.run_id].add(job.dispatch_id)
             # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
             now = await db.fetchval(_sql.keep_lease, runner_id, self._lease, body.capacity, body.call)
@@ -100,9 +101,8 @@ class Claims:
             tokens = {run_id: mint_run_token() for run_id in granted}
             hashes = [token.hash for token in tokens.values()]
             raised = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes) if granted else []
-        for job in body.jobs:
-            if _is_foreign(job, rows.get(job.run_id)):
-                self._refused(_foreign(job, rows[job.run_id]["tenant_id"], runner_id))
+        for job in foreign:
+            self._refused(_foreign(job, rows[job.run_id]["tenant_id"], runner_id))
         epochs = {row["id"]: row["epoch"] for row in raised}
         started = {row["id"]: row["started_at"] for row in raised}
         answer: dict[UUID, dict[str, Any]] = {}
