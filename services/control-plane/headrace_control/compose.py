@@ -33,6 +33,8 @@ from headrace_control.quotas.service import QuotaService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
+from headrace_control.schedules.backfills import BackfillService
+from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
 from headrace_control.services import Services
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
@@ -62,6 +64,7 @@ class Composed:
     approvals: Approvals
     refused_logins: RefusedLogins
     refusals: Refusals
+    output_keys: OutputKeys
 
     async def close(self) -> None:
         """Wait for token refreshes under way, then close the connections to apps."""
@@ -108,6 +111,8 @@ def compose(
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
         runs=RunService(api_pool, RunChanges(listener), output_keys),
+        schedules=ScheduleService(api_pool),
+        backfills=BackfillService(api_pool),
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),
@@ -118,7 +123,16 @@ def compose(
     refused_logins = RefusedLogins(api_pool)
     authenticator = Authenticator(api_pool, settings.session_idle, refused_logins.note)
     return Composed(
-        services, authenticator, for_runs, credentials, pools, keys, approvals, refused_logins, refusals
+        services,
+        authenticator,
+        for_runs,
+        credentials,
+        pools,
+        keys,
+        approvals,
+        refused_logins,
+        refusals,
+        output_keys,
     )
 
 

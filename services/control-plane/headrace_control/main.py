@@ -35,6 +35,7 @@ from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.quotas.counting import count_stored
+from headrace_control.schedules.loop import ScheduleLoop
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
@@ -74,6 +75,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     composed = compose(settings, api_pool, listener, store, aws)
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window)
+    schedules = ScheduleLoop(worker_pool, api_pool, composed.output_keys, listener)
     handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)
     claims = Claims(worker_pool, handover, Barrier(listener), settings.lease, composed.refusals.note)
     leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
@@ -116,6 +118,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         for work in (
             relay.run(),
             sweeper.run(),
+            schedules.run(),
             Backlog(worker_pool, bus, registry).run(),
             OpenBreakers(worker_pool, registry).run(),
             Sealer(audit_pool, registry).run(),

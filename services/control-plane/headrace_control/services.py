@@ -15,6 +15,8 @@ from headrace_control.members.service import MemberService
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.runs.service import RunService
+from headrace_control.schedules.backfills import BackfillService
+from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.rotation import KeyRotation
@@ -45,6 +47,8 @@ class Services:
     quotas: QuotaService
     workflows: WorkflowService
     runs: RunService
+    schedules: ScheduleService
+    backfills: BackfillService
     waits: WaitService
     messages: MessageService
     callbacks: CallbackService

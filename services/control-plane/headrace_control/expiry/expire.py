@@ -11,6 +11,8 @@ _sql = load("headrace_control.expiry")
 MOST = 1_000
 # Tokens of approvals are kept so long behind their time: the audit has who approved what for as long as it is kept.
 TOKENS_KEPT = timedelta(days=30)
+# What came of schedules' firings. A run says for good what started it.
+FIRINGS_KEPT = timedelta(days=90)
 
 
 async def expire(pool: Pool, start_keys_kept: timedelta) -> int:
@@ -20,7 +22,11 @@ async def expire(pool: Pool, start_keys_kept: timedelta) -> int:
     attempts of its call.
     """
     gone = 0
-    for statement, kept in ((_sql.expire_start_keys, start_keys_kept), (_sql.expire_tokens, TOKENS_KEPT)):
+    for statement, kept in (
+        (_sql.expire_start_keys, start_keys_kept),
+        (_sql.expire_tokens, TOKENS_KEPT),
+        (_sql.expire_firings, FIRINGS_KEPT),
+    ):
         while True:
             async with transaction(pool) as db:
                 went = len(await db.fetch(statement, kept, MOST))

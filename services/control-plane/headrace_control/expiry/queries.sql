@@ -12,6 +12,18 @@ USING (
 WHERE d.tenant_id = old.tenant_id AND d.key = old.key
 RETURNING d.tenant_id
 
+-- name: expire_firings
+-- What came of a schedule's firings. Those whose runs others have to mind are still needed.
+DELETE FROM schedule_firings d
+USING (
+    SELECT f.tenant_id, f.id FROM schedule_firings f
+    WHERE f.created_at < headrace_now() - $1::interval AND NOT f.open
+    ORDER BY f.created_at
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.id = old.id
+RETURNING d.tenant_id
+
 -- name: expire_tokens
 DELETE FROM approval_tokens d
 USING (

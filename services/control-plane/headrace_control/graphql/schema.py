@@ -22,6 +22,7 @@ from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
+from headrace_control.schedules.graphql import ScheduleMutation, ScheduleQuery
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
 from headrace_control.vault.graphql import KeyMutation, KeyQuery
@@ -42,6 +43,7 @@ class Query(
     QuotaQuery,
     WorkflowQuery,
     RunQuery,
+    ScheduleQuery,
     WaitQuery,
     LogsQuery,
     AuditQuery,
@@ -63,6 +65,7 @@ class Mutation(
     QuotaMutation,
     WorkflowMutation,
     RunMutation,
+    ScheduleMutation,
     WaitMutation,
 ):
     pass

@@ -23,6 +23,7 @@ strawberry.enum(StepStatus, description="What a step of a run is doing.")
 strawberry.enum(ParkReason, name="WaitReason", description="Why a run is WAITING, or still QUEUED.")
 strawberry.enum(WaitKind, description="What a step waits for.")
 strawberry.enum(EventKind, description="What an event says.")
+strawberry.enum(model.TriggerKind, description="What starts runs without anybody asking for it.")
 strawberry.enum(model.AttemptOutcome, description="How an attempt ended; UNKNOWN: sent, and not answered.")
 
 
@@ -36,6 +37,21 @@ class RunErrorType:
         if error is None:
             return None
         return cls(code=str(error.get("code", "UNKNOWN")), message=str(error.get("message", "")))
+
+
+@strawberry.type(name="RunTrigger", description="What started a run that nobody asked for.")
+class RunTriggerType:
+    kind: model.TriggerKind
+    name: str = strawberry.field(description="The schedule's.")
+    firing_at: datetime = strawberry.field(description="The time that the run stands for.")
+    backfill_id: strawberry.ID | None = strawberry.field(description="The backfill that it is of.")
+
+    @classmethod
+    def of(cls, trigger: model.Trigger | None) -> "RunTriggerType | None":
+        if trigger is None:
+            return None
+        backfill = strawberry.ID(str(trigger.backfill_id)) if trigger.backfill_id else None
+        return cls(kind=trigger.kind, name=trigger.name, firing_at=trigger.firing_at, backfill_id=backfill)
 
 
 @strawberry.type(name="Attempt", description="One request of one step.")
@@ -163,6 +179,9 @@ class RunType:
     cancel_requested: bool = strawberry.field(description="Somebody asked for its end.")
     pause_requested: bool = strawberry.field(description="Somebody asked that it starts nothing more.")
     parent_step: str | None = strawberry.field(description="The row key of the parent's step that it is.")
+    trigger: RunTriggerType | None = strawberry.field(
+        description="What started it; null of a run that somebody asked for."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -178,6 +197,7 @@ class RunType:
             cancel_requested=run.cancel_requested,
             pause_requested=run.pause_requested,
             parent_step=run.parent_step,
+            trigger=RunTriggerType.of(run.trigger),
             created_at=run.created_at,
             started_at=run.started_at,
             finished_at=run.finished_at,

@@ -10,12 +10,46 @@ from headrace.json_types import Json, JsonObject
 from headrace.workflow.state import ENDED_RUN, EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 
+class TriggerKind(StrEnum):
+    """What starts runs without anybody asking for it."""
+
+    SCHEDULE = "SCHEDULE"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What started a run: the schedule `name`, by its firing of `firing_at`, of a backfill if one is named."""
+
+    kind: TriggerKind
+    name: str
+    firing_at: datetime
+    backfill_id: UUID | None
+
+    @classmethod
+    def of(cls, stored: JsonObject) -> "Trigger":
+        backfill = stored["backfill"]
+        return cls(
+            TriggerKind(str(stored["kind"])),
+            str(stored["name"]),
+            datetime.fromisoformat(str(stored["firingAt"])),
+            UUID(str(backfill)) if backfill else None,
+        )
+
+    def as_json(self) -> JsonObject:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "firingAt": self.firing_at.isoformat(),
+            "backfill": str(self.backfill_id) if self.backfill_id else None,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run without its input and result, which may be large and are read when they are asked for.
 
     `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is. `fence` and `epoch` are the
-    protocol's; here they only tell one state of the run from the next.
+    protocol's; here they only tell one state of the run from the next. `trigger` is None where somebody asked for it.
     """
 
     id: UUID
@@ -33,6 +67,7 @@ class Run:
     finished_at: datetime | None
     fence: tuple[int, int]
     epoch: int
+    trigger: Trigger | None = None
 
     @property
     def ended(self) -> bool:

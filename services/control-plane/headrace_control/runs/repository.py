@@ -26,6 +26,7 @@ from headrace_control.runs.model import (
     StepPayload,
     StepRun,
     StepWait,
+    Trigger,
 )
 
 _sql = load("headrace_control.runs")
@@ -221,6 +222,7 @@ def _run(row: Any) -> Run:
         row["finished_at"],
         (row["fence_epoch"], row["fence_seq"]),
         row["epoch"],
+        Trigger.of(row["trigger"]) if row["trigger"] else None,
     )
 
 

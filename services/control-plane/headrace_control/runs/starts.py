@@ -29,7 +29,7 @@ from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
-from headrace_control.runs.parameters import Parameters
+from headrace_control.runs.parameters import Parameters, StartRule
 from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 from headrace_control.vault.output_keys import OutputKeys
 
@@ -132,6 +132,14 @@ async def start_runs(
     return Started(
         [answers[n] for n in range(len(starts))], [one.run.id for one in new if one.run.id in begun]
     )
+
+
+async def rule_of_start(db: Db, tenant_id: UUID, start: RunStart, parameters: Parameters) -> StartRule:
+    """What the version that would run asks of its starts. Raises `NotFound` and `Conflict`, as the start would."""
+    (row,) = await db.fetch(_sql.startable, tenant_id, [start.workflow], [start.version])
+    if (refusal := _refusal(row, start.version)) is not None:
+        raise refusal
+    return (await parameters.of(db, tenant_id, [row["version_id"]]))[row["version_id"]]
 
 
 async def _sealed(

@@ -1,0 +1,73 @@
+"""Fires one schedule: its due firings in one transaction, on its locked row."""
+
+from uuid import UUID
+
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+
+from headrace_control.runs import repository as runs
+from headrace_control.runs.model import Run
+from headrace_control.schedules import repository
+from headrace_control.schedules.deciding import Decision, Due, Overlap, decide, due
+from headrace_control.schedules.inputs import Occasion
+from headrace_control.schedules.model import FiringOutcome, Schedule
+from headrace_control.schedules.starting import Starter, firing_of, kept, record_starts
+
+
+class Firings:
+    """Over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool, starter: Starter) -> None:
+        self._pool, self._starter = pool, starter
+
+    async def fire(self, tenant_id: UUID, schedule_id: UUID) -> bool:
+        """Do what is due of the schedule; whether there was anything. However many control planes ask, one does it:
+        the row is locked, and in the transaction that starts the runs the next firing is written on it."""
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            schedule = await repository.lock_due(db, tenant_id, schedule_id)
+            if schedule is None:
+                return False
+            now_due = _due(schedule)
+            minded = schedule.plan.overlap is not Overlap.ALLOW
+            unfinished = await repository.unfinished_runs(db, tenant_id, schedule.id) if minded else ()
+            decision = decide(schedule.plan.overlap, bool(unfinished), schedule.queued_at, now_due.firings)
+            if decision.cancel:
+                # In the order of their ids, as all who lock rows of runs do.
+                ending = await runs.lock_unfinished(db, tenant_id, unfinished)
+                await runs.request_cancel(db, tenant_id, list(ending))
+            await self._carry_out(db, tenant_id, schedule, now_due, decision, minded)
+            await repository.fired(db, tenant_id, schedule.id, now_due.next_at, decision.queued)
+        return True
+
+    async def _carry_out(
+        self,
+        db: Db,
+        tenant_id: UUID,
+        schedule: Schedule,
+        now_due: Due,
+        decision: Decision,
+        minded: bool,
+    ) -> None:
+        firings = []
+        if now_due.missed is not None:
+            missed = now_due.missed
+            firings.append(kept(missed.first, FiringOutcome.MISSED, last_at=missed.last))
+        firings += [kept(at, FiringOutcome.SKIPPED) for at in decision.skipped]
+        if decision.queued is not None and decision.queued != schedule.queued_at:
+            firings.append(kept(decision.queued, FiringOutcome.QUEUED))
+        begun = []
+        for at in decision.start:
+            occasion = Occasion(schedule.name, schedule.plan.clock, at)
+            answer = await self._starter.start(db, tenant_id, schedule, occasion)
+            firings.append(firing_of(occasion, answer))
+            if isinstance(answer, Run):
+                begun.append(answer.id)
+        await repository.keep_firings(db, tenant_id, schedule.id, firings, minded=minded)
+        await record_starts(db, tenant_id, schedule, begun)
+
+
+def _due(schedule: Schedule) -> Due:
+    """What is due by the clock; nothing of one that only has a firing that is queued."""
+    plan = schedule.plan
+    if schedule.next_at is None or schedule.next_at > schedule.read_at:
+        return Due((), None, schedule.next_at)
+    return due(plan.clock, schedule.next_at, schedule.read_at, plan.missed, plan.missed_limit)

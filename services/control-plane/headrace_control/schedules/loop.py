@@ -1,0 +1,118 @@
+"""The loop that fires schedules when they are due, and advances backfills."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+from headrace.errors import HeadraceError, Unavailable
+from headrace.json_types import JsonObject
+from headrace.postgres.listen import Listener
+from headrace.postgres.pool import Pool, tenant_transaction, transaction
+from headrace.postgres.queries import load
+
+from headrace_control.schedules import repository
+from headrace_control.schedules.backfilling import Backfilling
+from headrace_control.schedules.firing import Firings
+from headrace_control.schedules.repository import SCHEDULES_CHANNEL
+from headrace_control.schedules.starting import Starter, error_of
+from headrace_control.vault.output_keys import OutputKeys
+
+_log = structlog.get_logger(__name__)
+_sql = load("headrace_control.schedules")
+
+# It looks by itself so often, whatever it was told.
+LONGEST_WAIT = 10.0
+# Between two looks that found nothing to do but what another control plane is at.
+SHORTEST_WAIT = 0.05
+# So often it is asked whether what a queued firing waits for has ended.
+QUEUED_LOOKS = timedelta(seconds=1)
+# How many are looked for at a time, and how many are fired side by side.
+BATCH = 100
+SIDE_BY_SIDE = 4
+
+Work = Callable[[UUID, UUID], Awaitable[bool]]
+_INTERNAL: JsonObject = {
+    "code": "INTERNAL",
+    "message": "it can not be fired; our logs say why. Mend or resume it.",
+}
+
+
+class ScheduleLoop:
+    """One per control plane. What is due is found over `worker_pool` (headrace_worker), and done in its tenant's own
+    transaction over `api_pool` (headrace_api). Make it before the listener starts."""
+
+    def __init__(self, worker_pool: Pool, api_pool: Pool, keys: OutputKeys, listener: Listener) -> None:
+        self._worker_pool, self._api_pool = worker_pool, api_pool
+        starter = Starter(keys)
+        self._firings, self._backfilling = Firings(api_pool, starter), Backfilling(api_pool, starter)
+        self._nudged = asyncio.Event()
+        listener.subscribe(SCHEDULES_CHANNEL, lambda _: self._nudged.set())
+
+    async def run(self) -> None:
+        """Work until cancelled; trouble with Postgres is waited out."""
+        while True:
+            self._nudged.clear()
+            try:
+                worked = await self.turn()
+                wait = 0.0 if worked else await self._seconds_to_next()
+            except (Unavailable, asyncpg.PostgresError) as error:
+                _log.warning("schedules wait", error=type(error).__name__)
+                wait = 1.0
+            try:
+                async with asyncio.timeout(wait):
+                    await self._nudged.wait()
+            except TimeoutError:
+                pass
+
+    async def turn(self) -> int:
+        """Do what is due now; how many schedules and backfills were advanced here."""
+        async with transaction(self._worker_pool) as db:
+            due = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, BATCH)]
+            filling = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.backfills_due, BATCH)]
+        fired = await self._side_by_side(due, self._fire)
+        return fired + await self._side_by_side(filling, self._advance)
+
+    async def _side_by_side(self, wanted: Sequence[tuple[UUID, UUID]], work: Work) -> int:
+        done = 0
+        for start in range(0, len(wanted), SIDE_BY_SIDE):
+            some = wanted[start : start + SIDE_BY_SIDE]
+            done += sum(await asyncio.gather(*(work(*one) for one in some)))
+        return done
+
+    async def _fire(self, tenant_id: UUID, schedule_id: UUID) -> bool:
+        try:
+            return await self._firings.fire(tenant_id, schedule_id)
+        except (Unavailable, asyncpg.PostgresError) as error:
+            # Nothing was kept of it: it is due as before.
+            _log.warning("a schedule waits", schedule_id=str(schedule_id), error=type(error).__name__)
+            return False
+        except Exception as error:
+            # One schedule is in nobody's way: it stands still until a person has looked at it.
+            _log.exception("a schedule can not be fired", schedule_id=str(schedule_id))
+            async with tenant_transaction(self._api_pool, tenant_id) as db:
+                await repository.pause(db, tenant_id, schedule_id, _told(error))
+            return True
+
+    async def _advance(self, tenant_id: UUID, backfill_id: UUID) -> bool:
+        try:
+            return await self._backfilling.advance(tenant_id, backfill_id)
+        except (Unavailable, asyncpg.PostgresError) as error:
+            _log.warning("a backfill waits", backfill_id=str(backfill_id), error=type(error).__name__)
+            return False
+        except Exception as error:
+            _log.exception("a backfill can not be advanced", backfill_id=str(backfill_id))
+            async with tenant_transaction(self._api_pool, tenant_id) as db:
+                await repository.stop_backfill(db, tenant_id, backfill_id, _told(error))
+            return True
+
+    async def _seconds_to_next(self) -> float:
+        async with transaction(self._worker_pool) as db:
+            seconds = await db.fetchval(_sql.seconds_to_next, QUEUED_LOOKS)
+        return LONGEST_WAIT if seconds is None else min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _told(error: Exception) -> JsonObject:
+    return error_of(error) if isinstance(error, HeadraceError) else dict(_INTERNAL)

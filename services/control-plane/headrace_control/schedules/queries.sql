@@ -1,0 +1,169 @@
+-- name: named
+SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone, s.input, s.missed, s.missed_limit, s.overlap,
+       s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at, s.updated_at, headrace_now() AS read_at
+FROM schedules s JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
+WHERE s.tenant_id = $1 AND s.name = $2
+
+-- name: lock_named
+SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone, s.input, s.missed, s.missed_limit, s.overlap,
+       s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at, s.updated_at, headrace_now() AS read_at
+FROM schedules s JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
+WHERE s.tenant_id = $1 AND s.name = $2
+FOR UPDATE OF s
+
+-- name: by_name
+SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone, s.input, s.missed, s.missed_limit, s.overlap,
+       s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at, s.updated_at, headrace_now() AS read_at
+FROM schedules s JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
+WHERE s.tenant_id = $1 AND s.name > $2
+ORDER BY s.name
+LIMIT $3
+
+-- name: lock_due
+-- Whoever else is at it has it: the row is passed over. One that was fired meanwhile is due no more.
+SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone, s.input, s.missed, s.missed_limit, s.overlap,
+       s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at, s.updated_at, headrace_now() AS read_at
+FROM schedules s JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
+WHERE s.tenant_id = $1 AND s.id = $2 AND (s.next_at <= headrace_now() OR s.queued_at IS NOT NULL)
+FOR NO KEY UPDATE OF s SKIP LOCKED
+
+-- name: now
+SELECT headrace_now()
+
+-- name: count
+SELECT count(*) FROM schedules WHERE tenant_id = $1
+
+-- name: insert
+INSERT INTO schedules (tenant_id, id, name, workflow_id, version, cron, time_zone, input, missed, missed_limit, overlap,
+                       acts_for, next_at)
+SELECT $1, $2, $3, w.id, $5, $6, $7, $8, $9, $10, $11, $12, $13
+FROM workflows w WHERE w.tenant_id = $1 AND w.name = $4
+
+-- name: change
+-- What Headrace paused it for may be mended by this; a person takes the pause back.
+UPDATE schedules s
+SET workflow_id = w.id, version = $4, cron = $5, time_zone = $6, input = $7, missed = $8, missed_limit = $9,
+    overlap = $10, acts_for = $11, next_at = $12, updated_at = headrace_now()
+FROM workflows w
+WHERE s.tenant_id = $1 AND s.id = $2 AND w.tenant_id = $1 AND w.name = $3
+
+-- name: pause
+UPDATE schedules SET paused = true, error = $3, next_at = NULL, queued_at = NULL, updated_at = headrace_now()
+WHERE tenant_id = $1 AND id = $2
+
+-- name: resume
+UPDATE schedules SET paused = false, error = NULL, next_at = $3, updated_at = headrace_now()
+WHERE tenant_id = $1 AND id = $2
+
+-- name: delete
+DELETE FROM schedules WHERE tenant_id = $1 AND id = $2
+
+-- name: fired
+UPDATE schedules SET next_at = $3, queued_at = $4 WHERE tenant_id = $1 AND id = $2
+
+-- name: close_firings
+-- Of a schedule, or of a backfill: runs that have ended, or are not kept any more, are in nobody's way.
+UPDATE schedule_firings f SET open = false
+WHERE f.tenant_id = $1 AND f.schedule_id = $2 AND f.open AND f.backfill_id IS NOT DISTINCT FROM $3
+  AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.tenant_id = $1 AND r.id = f.run_id AND r.finished_at IS NULL)
+
+-- name: open_runs
+SELECT run_id FROM schedule_firings
+WHERE tenant_id = $1 AND schedule_id = $2 AND open AND backfill_id IS NOT DISTINCT FROM $3
+
+-- name: keep_firings
+-- One that was queued has a row already.
+INSERT INTO schedule_firings (tenant_id, id, schedule_id, backfill_id, at, last_at, outcome, run_id, error, open)
+SELECT $1, f.id, $2, $3, f.at, f.last_at, f.outcome, f.run_id, f.error::jsonb, f.run_id IS NOT NULL AND $10
+FROM unnest($4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::uuid[], $9::text[])
+    AS f (id, at, last_at, outcome, run_id, error)
+ON CONFLICT (tenant_id, schedule_id, coalesce(backfill_id, '00000000-0000-0000-0000-000000000000'), at)
+DO UPDATE SET outcome = excluded.outcome, run_id = excluded.run_id, error = excluded.error, open = excluded.open
+
+-- name: mark_runs
+-- Runs that this transaction has begun: nobody else sees them yet.
+UPDATE runs r SET trigger = t.trigger::jsonb
+FROM unnest($2::uuid[], $3::text[]) AS t (id, trigger)
+WHERE r.tenant_id = $1 AND r.id = t.id
+
+-- name: firings_below
+SELECT f.id, f.at, f.last_at, f.outcome, f.run_id, f.error, f.backfill_id
+FROM schedule_firings f JOIN schedules s ON s.tenant_id = f.tenant_id AND s.id = f.schedule_id
+WHERE f.tenant_id = $1 AND s.name = $2 AND f.id < $3
+ORDER BY f.id DESC
+LIMIT $4
+
+-- name: notify
+SELECT pg_notify($1, '')
+
+-- name: due
+-- For headrace_worker: what there is to do now. A queued firing is looked at when nothing is in its way any more.
+(SELECT s.tenant_id, s.id FROM schedules s WHERE s.next_at <= headrace_now() ORDER BY s.next_at LIMIT $1)
+UNION
+(SELECT s.tenant_id, s.id FROM schedules s
+ WHERE s.queued_at IS NOT NULL AND NOT EXISTS (
+     SELECT 1 FROM schedule_firings f JOIN runs r ON r.tenant_id = f.tenant_id AND r.id = f.run_id
+     WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.open AND f.backfill_id IS NULL
+       AND r.finished_at IS NULL)
+ ORDER BY s.queued_at LIMIT $1)
+
+-- name: backfills_due
+SELECT tenant_id, id FROM schedule_backfills
+WHERE status = 'RUNNING' AND look_at <= headrace_now()
+ORDER BY look_at
+LIMIT $1
+
+-- name: seconds_to_next
+-- How long there is nothing to do; NULL: nothing is planned. Of a queued firing nobody tells, it is looked for.
+SELECT extract(epoch FROM least(
+    (SELECT min(next_at) FROM schedules),
+    (SELECT headrace_now() + $1::interval FROM schedules WHERE queued_at IS NOT NULL LIMIT 1),
+    (SELECT min(look_at) FROM schedule_backfills WHERE status = 'RUNNING')
+) - headrace_now())::float8
+
+-- name: insert_backfill
+INSERT INTO schedule_backfills (tenant_id, id, schedule_id, cron, time_zone, from_at, until_at, done_to, total, at_once,
+                                status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'RUNNING')
+
+-- name: count_running_backfills
+SELECT count(*) FROM schedule_backfills
+WHERE tenant_id = $1 AND status = 'RUNNING' AND schedule_id = coalesce($2, schedule_id)
+
+-- name: backfill
+SELECT b.id, s.name AS schedule, b.cron, b.time_zone, b.from_at, b.until_at, b.done_to, b.total, b.started, b.at_once,
+       b.status, b.error, b.created_at, b.finished_at
+FROM schedule_backfills b JOIN schedules s ON s.tenant_id = b.tenant_id AND s.id = b.schedule_id
+WHERE b.tenant_id = $1 AND b.id = $2
+
+-- name: backfills_below
+SELECT b.id, s.name AS schedule, b.cron, b.time_zone, b.from_at, b.until_at, b.done_to, b.total, b.started, b.at_once,
+       b.status, b.error, b.created_at, b.finished_at
+FROM schedule_backfills b JOIN schedules s ON s.tenant_id = b.tenant_id AND s.id = b.schedule_id
+WHERE b.tenant_id = $1 AND s.name = $2 AND b.id < $3
+ORDER BY b.id DESC
+LIMIT $4
+
+-- name: lock_backfill
+SELECT status FROM schedule_backfills WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+
+-- name: lock_due_backfill
+SELECT id FROM schedule_backfills
+WHERE tenant_id = $1 AND id = $2 AND status = 'RUNNING' AND look_at <= headrace_now()
+FOR UPDATE SKIP LOCKED
+
+-- name: move_backfill
+UPDATE schedule_backfills
+SET done_to = $3, started = started + $4, look_at = headrace_now() + $5::interval
+WHERE tenant_id = $1 AND id = $2
+
+-- name: end_backfill
+UPDATE schedule_backfills SET status = 'DONE', finished_at = headrace_now() WHERE tenant_id = $1 AND id = $2
+
+-- name: stop_backfill
+UPDATE schedule_backfills SET status = 'STOPPED', error = $3 WHERE tenant_id = $1 AND id = $2
+
+-- name: resume_backfill
+UPDATE schedule_backfills
+SET status = 'RUNNING', error = NULL, at_once = coalesce($3, at_once), look_at = headrace_now()
+WHERE tenant_id = $1 AND id = $2

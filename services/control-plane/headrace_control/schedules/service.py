@@ -1,0 +1,193 @@
+"""Schedules as people see them: made, changed, paused, resumed, taken away, listed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.json_types import JsonObject
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.redaction import MARKER
+from headrace.workflow.expressions import ExpressionError, Templates
+
+from headrace_control.audit.record import Act, record
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.names import name_problems
+from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.runs.model import RunStart
+from headrace_control.runs.parameters import Parameters
+from headrace_control.runs.starts import rule_of_start
+from headrace_control.schedules import repository
+from headrace_control.schedules.cron import NoSuchZone, NotCron, read_cron
+from headrace_control.schedules.deciding import MAX_MISSED
+from headrace_control.schedules.inputs import Occasion, input_problems, rendered
+from headrace_control.schedules.model import Firing, Plan, Schedule
+
+_SCHEDULES = Cursor("schedules")
+_FIRINGS = Cursor("scheduleFirings")
+
+MAX_SCHEDULES = 1_000
+_HOW = "Write minute, hour, day of month, month and day of week, as `30 2 * * MON-FRI`; or `@daily`."
+
+
+class ScheduleService:
+    """Schedules of the caller's tenant, over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._parameters, self._templates = Parameters(), Templates()
+
+    async def create(self, caller: Caller, name: str, plan: Plan) -> Schedule:
+        """Begin with the first firing from now on. Raises `InvalidInput`, `NotFound`, `Conflict`, `LimitExceeded`.
+
+        Its runs are the caller's, as if the caller had started them.
+        """
+        caller.require(Permission.MANAGE_SCHEDULES)
+        if problems := [*name_problems(name), *_problems(plan)]:
+            raise InvalidInput(problems)
+        tenant_id = caller.tenant_id
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            await self._check_start(db, tenant_id, name, plan)
+            if await repository.count(db, tenant_id) >= MAX_SCHEDULES:
+                raise LimitExceeded(f"a tenant has {MAX_SCHEDULES} schedules at most; delete some")
+            first = plan.clock.after(await repository.now(db))
+            await repository.insert(db, tenant_id, name, plan, caller.actor.id, first)
+            await record(db, caller, Act("schedule.create", f"schedule/{name}", after=as_json(plan)))
+            await repository.tell(db)
+            return await _found(db, tenant_id, name)
+
+    async def update(self, caller: Caller, name: str, changes: Mapping[str, Any]) -> Schedule:
+        """Change what is among `changes`, fields of `Plan`. From now on its runs are the caller's.
+
+        With another cron or zone the next firing is the first from now on. Raises as `create` does.
+        """
+        caller.require(Permission.MANAGE_SCHEDULES)
+        tenant_id = caller.tenant_id
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            before = await _found(db, tenant_id, name, lock=True)
+            plan = replace(before.plan, **changes)
+            if problems := _problems(plan):
+                raise InvalidInput(problems)
+            await self._check_start(db, tenant_id, name, plan)
+            next_at = before.next_at
+            if not before.paused and plan.clock != before.plan.clock:
+                next_at = plan.clock.after(before.read_at)
+            await repository.change(db, tenant_id, before.id, plan, caller.actor.id, next_at)
+            act = Act("schedule.update", f"schedule/{name}", before=as_json(before.plan), after=as_json(plan))
+            await record(db, caller, act)
+            await repository.tell(db)
+            return await _found(db, tenant_id, name)
+
+    async def pause(self, caller: Caller, name: str) -> Schedule:
+        """It fires no more until it is resumed, and a firing that was queued is given up. Asking again changes
+        nothing."""
+        caller.require(Permission.MANAGE_SCHEDULES)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            schedule = await _found(db, caller.tenant_id, name, lock=True)
+            if not schedule.paused:
+                await repository.pause(db, caller.tenant_id, schedule.id)
+            await record(db, caller, Act("schedule.pause", f"schedule/{name}"))
+            return await _found(db, caller.tenant_id, name)
+
+    async def resume(self, caller: Caller, name: str) -> Schedule:
+        """It fires from now on; what it would have fired meanwhile is not missed. One that is not paused stays as it
+        is."""
+        caller.require(Permission.MANAGE_SCHEDULES)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            schedule = await _found(db, caller.tenant_id, name, lock=True)
+            if schedule.paused:
+                next_at = schedule.plan.clock.after(schedule.read_at)
+                await repository.resume(db, caller.tenant_id, schedule.id, next_at)
+            await record(db, caller, Act("schedule.resume", f"schedule/{name}"))
+            await repository.tell(db)
+            return await _found(db, caller.tenant_id, name)
+
+    async def delete(self, caller: Caller, name: str) -> Schedule:
+        """Take it away with what is kept of its firings; its runs stay. Raises `Conflict` while a backfill is under
+        way."""
+        caller.require(Permission.MANAGE_SCHEDULES)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            schedule = await _found(db, caller.tenant_id, name, lock=True)
+            if await repository.count_running_backfills(db, caller.tenant_id, schedule.id):
+                raise Conflict("a backfill of the schedule is under way; stop it first")
+            await repository.delete(db, caller.tenant_id, schedule.id)
+            act = Act("schedule.delete", f"schedule/{name}", before=as_json(schedule.plan))
+            await record(db, caller, act)
+            return schedule
+
+    async def find(self, caller: Caller, name: str) -> Schedule | None:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.find(db, caller.tenant_id, name)
+
+    async def page(self, caller: Caller, first: int, after: str | None) -> PageOf[Schedule]:
+        """By name."""
+        caller.require(Permission.READ)
+        limit, name = page_size(first), _SCHEDULES.read_text(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.by_name(db, caller.tenant_id, name or "", limit + 1)
+        return page_of(found, limit, lambda schedule: _SCHEDULES.write(schedule.name))
+
+    async def firings(self, caller: Caller, name: str, first: int, after: str | None) -> PageOf[Firing]:
+        """What came of the schedule's firings, newest first; empty of a schedule that is not there."""
+        caller.require(Permission.READ)
+        limit, before = page_size(first), _FIRINGS.read_id(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.firings(db, caller.tenant_id, name, before, limit + 1)
+        return page_of(found, limit, lambda firing: _FIRINGS.write(firing.id))
+
+    async def _check_start(self, db: Db, tenant_id: UUID, name: str, plan: Plan) -> None:
+        """Raises what the start of the next firing would be refused for by itself."""
+        at = plan.clock.after(await repository.now(db))
+        if at is None:
+            raise InvalidInput([Problem("cron", "it never fires again", _HOW)])
+        try:
+            made = rendered(self._templates, plan.input, Occasion(name, plan.clock, at))
+        except ExpressionError as error:
+            raise InvalidInput([Problem(error.path, error.reason, error.mend, "BAD_EXPRESSION")]) from None
+        rule = await rule_of_start(
+            db, tenant_id, RunStart(plan.workflow, made, plan.version), self._parameters
+        )
+        if problems := rule.problems(made):
+            raise InvalidInput(problems)
+        if rule.marks is not None and rule.marks.hidden(made, MARKER) != made:
+            mend = "A schedule's input can be read: keep the value as a secret, and name it in the workflow's env."
+            raise InvalidInput([Problem("input", "the workflow marks a value of it as sensitive", mend)])
+
+
+def as_json(plan: Plan) -> JsonObject:
+    """As the audit digests it."""
+    return {
+        "workflow": plan.workflow,
+        "version": plan.version,
+        "cron": plan.cron,
+        "timeZone": plan.time_zone,
+        "input": plan.input,
+        "missed": plan.missed,
+        "missedLimit": plan.missed_limit,
+        "overlap": plan.overlap,
+    }
+
+
+async def _found(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> Schedule:
+    schedule = await repository.find(db, tenant_id, name, lock=lock)
+    if schedule is None:
+        raise NotFound("schedule")
+    return schedule
+
+
+def _problems(plan: Plan) -> list[Problem]:
+    problems = input_problems(plan.input)
+    try:
+        read_cron(plan.cron, plan.time_zone)
+    except NotCron as error:
+        problems.append(Problem("cron", f"this is no cron expression: {error}", _HOW, "BAD_CRON"))
+    except NoSuchZone:
+        mend = "Write a name of the IANA database, as `Europe/Berlin` or `UTC`."
+        problems.append(Problem("timeZone", "there is no such time zone", mend, "UNKNOWN_TIME_ZONE"))
+    if not 1 <= plan.missed_limit <= MAX_MISSED:
+        mend = f"Write a number from 1 to {MAX_MISSED}."
+        problems.append(Problem("missedLimit", "out of range", mend))
+    return problems
