@@ -25,7 +25,8 @@ class Who(Enum):
 _FIELDS: Mapping[Who, str] = {
     Who.ALL: """
         query: tenant me app apps action actions actionRevisions connection connections secrets policyRules
-            effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas
+            effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
+            schedules scheduleFirings backfill backfills
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
@@ -33,7 +34,10 @@ _FIELDS: Mapping[Who, str] = {
         mutation: createApp updateApp deleteApp saveAction saveDraft discardDraft publishVersion publishWorkflow
             deprecateVersion testConnection
     """,
-    Who.STARTERS: "mutation: startRun startRuns signalRun",
+    Who.STARTERS: """
+        mutation: startRun startRuns signalRun createSchedule updateSchedule pauseSchedule resumeSchedule deleteSchedule
+            startBackfill stopBackfill resumeBackfill
+    """,
     Who.OPERATORS: "mutation: cancelRun pauseRun resumeRun settleStep",
     Who.APPROVERS: "mutation: decideApproval",
     Who.ADMINS: """
@@ -70,6 +74,7 @@ _LOADED: Mapping[str, str] = {
     "Approval": "run",
     "Connection": "app",
     "Run": "workflow version input result parent children waits steps events",
+    "ScheduleFiring": "run",
     "StepRun": "input output attempts items",
     "Workflow": "versions published draft",
     "WorkflowVersion": "workflow document source resolved",

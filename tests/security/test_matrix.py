@@ -134,6 +134,11 @@ async def furnish(world: World) -> None:
     ids["draft"] = saved["SavedDraft_version"]["id"]
     started = await done("mutation startRun", workflow="acme-orders", input={})
     ids["run"] = run = started["Run_id"]
+    schedule = {"name": "acme-nightly", "workflow": "acme-orders", "cron": "@daily", "input": {}}
+    ids["schedule"] = (await done("mutation createSchedule", input=schedule))["Schedule_id"]
+    last_week = {"from": "2020-01-01T00:00:00Z", "until": "2020-01-03T00:00:00Z"}
+    backfill = await done("mutation startBackfill", schedule="acme-nightly", **last_week)
+    ids["backfill"] = backfill["Backfill_id"]
     await done("mutation setPolicyRule", app="acme-shop", approvalClass="B", reason="acme-reason")
     invited = await done("mutation inviteMember", email="acme@acme.invalid", role="VIEWER")
     ids["member"] = invited["IssuedInvitation_member"]["id"]
@@ -146,6 +151,7 @@ async def furnish(world: World) -> None:
         connection="acme-shop-main",
         secret="acme-token",
         workflow="acme-orders",
+        schedule="acme-nightly",
         step="acme_fetch",
         signal="acme-signal",
         tenant="acme",
@@ -161,8 +167,15 @@ async def furnish(world: World) -> None:
 
 
 async def rows(world: World, run: str) -> None:
-    """What runners and the reporter would have written."""
+    """What runners, the reporter and the loop of schedules would have written."""
     owner, tenant = world.edge.owner, world.callers[Role.ADMIN].tenant_id
+    await owner.execute(
+        """INSERT INTO schedule_firings (tenant_id, id, schedule_id, at, outcome, run_id)
+           SELECT $1, $2, id, now(), 'STARTED', $3::uuid FROM schedules WHERE tenant_id = $1""",
+        tenant,
+        new_id(),
+        run,
+    )
     await owner.execute(
         """INSERT INTO waits (tenant_id, run_id, step, kind, data, opened_at)
            VALUES ($1, $2::uuid, 'acme_wait', 'APPROVAL', '{"kind": "APPROVAL", "message": "acme-question"}', now())""",
@@ -261,6 +274,7 @@ MADE_ANEW = frozenset(
         ("mutation createApp", "input.name"),
         ("mutation createApiKey", "name"),
         ("mutation createConnection", "input.name"),
+        ("mutation createSchedule", "input.name"),
         ("mutation setSecret", "name"),
     }
 )

@@ -232,3 +232,48 @@ async def _signal(stage: Stage) -> dict[str, Any]:
 @example("settleStep")
 async def _settle(stage: Stage) -> dict[str, Any]:
     return {"runId": await in_doubt(stage.admin, stage.fleet), "step": "refund", "outcome": "FAILED"}
+
+
+async def _scheduled(stage: Stage, name: str) -> dict[str, Any]:
+    await publish(stage.admin, orders())
+    plan = {"name": name, "workflow": "orders", "cron": "@daily", "input": {"order": "{{ input.date }}"}}
+    await mutate(stage.admin, "createSchedule", {"input": plan})
+    return {"name": name}
+
+
+@example("createSchedule")
+async def _create_schedule(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders())
+    return {"input": {"name": "made", "workflow": "orders", "cron": "@daily", "input": {"order": "1"}}}
+
+
+@example("updateSchedule")
+async def _update_schedule(stage: Stage) -> dict[str, Any]:
+    return {**await _scheduled(stage, "changed"), "input": {"cron": "@weekly"}}
+
+
+for _asked in ("pauseSchedule", "resumeSchedule", "deleteSchedule"):
+
+    @example(_asked)
+    async def _of_schedule(stage: Stage, name: str = _asked.lower()) -> dict[str, Any]:
+        return await _scheduled(stage, name)
+
+
+async def _backfill_of(stage: Stage, name: str) -> dict[str, Any]:
+    await _scheduled(stage, name)
+    return {"schedule": name, "from": "2020-01-01T00:00:00Z", "until": "2020-01-08T00:00:00Z"}
+
+
+@example("startBackfill")
+async def _start_backfill(stage: Stage) -> dict[str, Any]:
+    return await _backfill_of(stage, "filled")
+
+
+for _asked in ("stopBackfill", "resumeBackfill"):
+
+    @example(_asked)
+    async def _of_backfill(stage: Stage, name: str = _asked.lower()) -> dict[str, Any]:
+        begun = await mutate(
+            stage.admin, "startBackfill", await _backfill_of(stage, name), "... on Backfill { id }"
+        )
+        return {"id": begun["id"]}
