@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli import admin, connections, doctor, keys, logs, policy
+from headrace_cli import admin, connections, doctor, keys, logs, policy, schedules
 from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
 from headrace_cli.bench import command as bench
@@ -40,7 +40,22 @@ def headrace(
     """Headrace runs API workflows: design them, run them on a fleet, read what happened."""
 
 
-for commands in (dev, demo, login, apply, runs, logs, audit, connections, keys, policy, admin, doctor, bench):
+for commands in (
+    dev,
+    demo,
+    login,
+    apply,
+    runs,
+    schedules,
+    logs,
+    audit,
+    connections,
+    keys,
+    policy,
+    admin,
+    doctor,
+    bench,
+):
     commands.add_to(app)
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from headrace.errors import HeadraceError
 
 from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.plan import Step, Verb
+from headrace_cli.apply.schedules import terms_of
 from headrace_cli.apply.shape import definition, rule_of, told_of
 from headrace_cli.client import FAILURES, Client
 
@@ -38,6 +39,12 @@ mutation($app: String!, $action: String, $approvalClass: ApprovalClass!, $twoPer
     $expiresAfterMs: Int, $reason: String!) {
   done: setPolicyRule(app: $app, action: $action, approvalClass: $approvalClass, twoPerson: $twoPerson,
     approverRoles: $approverRoles, expiresAfterMs: $expiresAfterMs, reason: $reason) { __typename ...Failures }
+}"""
+_CREATE_SCHEDULE = """
+mutation($input: ScheduleInput!) { done: createSchedule(input: $input) { __typename ...Failures } }"""
+_UPDATE_SCHEDULE = """
+mutation($name: String!, $input: ScheduleChanges!) {
+  done: updateSchedule(name: $name, input: $input) { __typename ...Failures }
 }"""
 _PUBLISH = """
 mutation($document: JSON!) { done: publishWorkflow(document: $document) {
@@ -90,6 +97,10 @@ def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
             return [(_PUT_VALUE, {"name": name, "value": fields.get("value")})]
         case Kind.WORKFLOW:
             return [(_PUBLISH, {"document": document_of(declared)})]
+        case Kind.SCHEDULE:
+            if new:
+                return [(_CREATE_SCHEDULE, {"input": {"name": name, **terms_of(declared)}})]
+            return [(_UPDATE_SCHEDULE, {"name": name, "input": terms_of(declared)})]
         case _:
             assert_never(declared.kind)
 

@@ -39,7 +39,7 @@ async def apply(
         bool, typer.Option("--rotate-secrets", help="Write secret values anew that are there already.")
     ] = False,
 ) -> None:
-    """Make apps, actions, policy rules, connections, secrets and workflows be as files say. Safe to repeat."""
+    """Make what files declare, from apps and actions to workflows and schedules, be as they say. Safe to repeat."""
     output = session.output
     declared = read(files, os.environ, shape_problems)
     async with session.client() as client:

@@ -1,5 +1,5 @@
-"""Reads what files declare: YAML documents of kind App, Action, PolicyRule, Connection, Secret and
-Workflow.
+"""Reads what files declare: YAML documents of kind App, Action, PolicyRule, Connection, Secret, Workflow and
+Schedule.
 
 A document without `kind` that has `workflow` and `steps` is a Workflow, so that a plain workflow document,
 which any JSON Schema tool can check, is a file that can be applied. `${NAME}` in an App, a Connection or a
@@ -29,6 +29,7 @@ class Kind(StrEnum):
     CONNECTION = "Connection"
     SECRET = "Secret"  # noqa: S105 - a kind of document
     WORKFLOW = "Workflow"
+    SCHEDULE = "Schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def _children_first(declared: Sequence[Declared]) -> list[Declared]:
                 waiting += [
                     (child, False) for child in sorted(children_of(workflows[name]) & workflows.keys())
                 ]
-    return [one for one in declared if one.kind is not Kind.WORKFLOW] + [*ordered.values()]
+    others = [one for one in declared if one.kind is not Kind.WORKFLOW]
+    behind = [one for one in others if one.kind is Kind.SCHEDULE]
+    return [one for one in others if one.kind is not Kind.SCHEDULE] + [*ordered.values()] + behind
 
 
 class _Reader:

@@ -16,6 +16,7 @@ from headrace_control.apps.auth_scheme import dump_scheme
 from headrace_control.apps.limits import dump_limits
 
 from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.schedules import terms_of
 from headrace_cli.apply.shape import definition, limits_of, retry_of, rule_of, scheme, told_of
 from headrace_cli.client import Client
 
@@ -38,6 +39,10 @@ query Rules($after: String) {
     items { app action approvalClass twoPerson approverRoles expiresAfterMs reason }
     pageInfo { hasNextPage endCursor }
   }
+}"""
+_SCHEDULE = """
+query Schedule($name: String!) {
+  schedule(name: $name) { workflow version cron timeZone input missed missedLimit overlap }
 }"""
 _WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { id document resolved } } }"
 
@@ -104,6 +109,9 @@ class _Planner:
                 return await self._secret(declared), ("value",) if self._rotate_secrets else ()
             case Kind.WORKFLOW:
                 return await self._workflow(declared)
+            case Kind.SCHEDULE:
+                current = (await self._client.execute(_SCHEDULE, {"name": declared.name}))["schedule"]
+                return _compared(terms_of(declared), current)
             case _:
                 assert_never(declared.kind)
 

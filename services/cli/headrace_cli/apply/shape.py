@@ -17,6 +17,7 @@ from headrace_control.auth.roles import Role
 from headrace_control.policy.model import EXPIRES_AFTER_MS, ApprovalClass
 
 from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.schedules import read_schedule
 
 # What a document may hold, and of what kind; True: it has to. An action's and a workflow's own reader knows better.
 _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
@@ -46,6 +47,17 @@ _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "approverRoles": (list, False),
             "expiresAfterMs": (int, False),
             "reason": (str, False),
+        },
+        Kind.SCHEDULE: {
+            "name": (str, True),
+            "workflow": (str, True),
+            "version": (int, False),
+            "cron": (str, True),
+            "timeZone": (str, False),
+            "input": (dict, False),
+            "missed": (str, False),
+            "missedLimit": (int, False),
+            "overlap": (str, False),
         },
     }
 )
@@ -203,5 +215,6 @@ _READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyTy
         Kind.ACTION: (_read_action,),
         Kind.WORKFLOW: (_read_workflow,),
         Kind.POLICY_RULE: (_read_rule,),
+        Kind.SCHEDULE: (read_schedule,),
     }
 )

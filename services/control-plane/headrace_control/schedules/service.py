@@ -45,7 +45,7 @@ class ScheduleService:
         Its runs are the caller's, as if the caller had started them.
         """
         caller.require(Permission.MANAGE_SCHEDULES)
-        if problems := [*name_problems(name), *_problems(plan)]:
+        if problems := [*name_problems(name), *plan_problems(plan)]:
             raise InvalidInput(problems)
         tenant_id = caller.tenant_id
         async with tenant_transaction(self._pool, tenant_id) as db:
@@ -68,7 +68,7 @@ class ScheduleService:
         async with tenant_transaction(self._pool, tenant_id) as db:
             before = await _found(db, tenant_id, name, lock=True)
             plan = replace(before.plan, **changes)
-            if problems := _problems(plan):
+            if problems := plan_problems(plan):
                 raise InvalidInput(problems)
             await self._check_start(db, tenant_id, name, plan)
             next_at = before.next_at
@@ -178,7 +178,8 @@ async def _found(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> S
     return schedule
 
 
-def _problems(plan: Plan) -> list[Problem]:
+def plan_problems(plan: Plan) -> list[Problem]:
+    """What is wrong with a plan by itself."""
     problems = input_problems(plan.input)
     try:
         read_cron(plan.cron, plan.time_zone)
