@@ -32,6 +32,7 @@ class Planes:
     admin: asyncpg.Connection
     pools: tuple[Pool, ...]
     loops: tuple[ScheduleLoop, ...]
+    listeners: tuple[Listener, ...]
     schedules: ScheduleService
     backfills: BackfillService
     caller: Caller
@@ -88,7 +89,7 @@ async def two_planes(database: str, admin: asyncpg.Connection, master_key: bytes
     caller = Caller(tenant, Actor(ActorKind.API_KEY, new_id(), "k"), Role.ADMIN)
     async with contextlib.AsyncExitStack() as stack:
         pools: list[Pool] = []
-        loops = []
+        loops, listeners = [], []
         for _ in range(2):
             worker, api = [
                 await stack.enter_async_context(await open_pool(database, role, max_size=1))
@@ -96,7 +97,14 @@ async def two_planes(database: str, admin: asyncpg.Connection, master_key: bytes
             ]
             pools += (worker, api)
             keys = OutputKeys(api, Vault(OwnKeys([master_key])))
-            loops.append(ScheduleLoop(worker, api, keys, Listener(database)))
+            listeners.append(Listener(database))
+            loops.append(ScheduleLoop(worker, api, keys, listeners[-1]))
         yield Planes(
-            admin, tuple(pools), tuple(loops), ScheduleService(pools[1]), BackfillService(pools[1]), caller
+            admin,
+            tuple(pools),
+            tuple(loops),
+            tuple(listeners),
+            ScheduleService(pools[1]),
+            BackfillService(pools[1]),
+            caller,
         )

@@ -1,5 +1,6 @@
 """Schedules over a real database: fired once by two control planes, missed, overlapping, paused."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -166,6 +167,27 @@ async def test_the_loop_wakes_when_something_is_due(planes: Planes) -> None:
     assert 8 < await loop._seconds_to_next() <= 10
     await planes.at("2030-05-01T00:59:59Z")
     assert await loop._seconds_to_next() <= 1
+
+
+async def test_loops_that_run_fire_in_time_what_is_made_while_they_wait(planes: Planes) -> None:
+    await planes.at("2030-05-01T00:59:59Z")
+    for listener in planes.listeners:
+        await listener.start()
+    working = [asyncio.create_task(loop.run()) for loop in planes.loops]
+    try:
+        await planes.schedule()
+        # Without being told, a loop that found nothing planned would look again after ten seconds.
+        async with asyncio.timeout(8):
+            while not await planes.runs():
+                await asyncio.sleep(0.02)
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        for listener in planes.listeners:
+            await listener.close()
+    assert await planes.outcomes() == [("01 01:00", "STARTED")]
+    assert len(await planes.runs()) == 1
 
 
 async def test_it_is_checked_when_it_is_made(planes: Planes) -> None:
