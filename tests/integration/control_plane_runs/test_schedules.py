@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
 from headrace.errors import Conflict, Forbidden, InvalidInput, NotFound
 from headrace_control.auth.permissions import Permission
+from headrace_control.expiry.expire import expire
+from headrace_control.schedules import repository
 from headrace_control.schedules.deciding import Missed, Overlap
 
 from tests.integration.control_plane_runs.acting import FAILURE, Client, orders, publish
@@ -55,6 +58,21 @@ async def test_across_a_clock_change_two_planes_fire_once_each(
     runs = await planes.runs()
     assert [f"{run['at']:%d %H:%M}" for run in runs] == expected
     assert [run["input"] for run in runs] == [f"{run['at']:%Y-%m-%dT%H:%M:%SZ}" for run in runs]
+
+
+async def test_a_plane_that_is_lost_half_way_has_done_nothing_and_another_does_all(
+    planes: Planes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await planes.at("2030-05-01T00:30Z")
+    await planes.schedule()
+    await planes.at("2030-05-01T01:00:01Z")
+    with monkeypatch.context() as patched:
+        patched.setattr(repository, "fired", AsyncMock(side_effect=ConnectionResetError))
+        assert await planes.loops[0].turn() == 0
+    assert (await planes.runs(), await planes.outcomes()) == ([], [])
+    assert await planes.loops[1].turn() == 1
+    assert await planes.loops[0].turn() == 0
+    assert (len(await planes.runs()), await planes.outcomes()) == (1, [("01 01:00", "STARTED")])
 
 
 @pytest.mark.parametrize(
@@ -147,17 +165,20 @@ async def test_a_start_that_is_refused_is_told_and_the_schedule_goes_on(
     assert await planes.outcomes() == [("01 01:00", "FAILED"), ("01 02:00", "STARTED")]
 
 
-async def test_one_that_can_not_be_fired_is_in_nobodys_way(planes: Planes) -> None:
+async def test_one_that_can_not_be_fired_is_in_nobodys_way(planes: Planes, acme: Client) -> None:
     await planes.at("2030-05-01T00:30Z")
     await planes.schedule("broken")
     await planes.schedule("whole")
     await planes.admin.execute("UPDATE schedules SET time_zone = 'Europe/Gone' WHERE name = 'broken'")
     await planes.fire_at("2030-05-01T01:00:01Z")
     assert await planes.outcomes("whole") == [("01 01:00", "STARTED")]
-    row = await planes.admin.fetchrow(
-        "SELECT paused, error ->> 'code' AS code FROM schedules WHERE name = 'broken'"
-    )
-    assert tuple(row) == (True, "INTERNAL")
+    shown = await acme("{ schedules { items { name paused nextFirings error { code } } } }")
+    assert [(one["name"], one["paused"]) for one in shown["items"]] == [("broken", True), ("whole", False)]
+    assert shown["items"][0]["error"] == {"code": "INTERNAL"}
+    with pytest.raises(InvalidInput):
+        await planes.schedules.resume(planes.caller, "broken")
+    await planes.schedules.update(planes.caller, "broken", {"time_zone": "UTC"})
+    assert not (await planes.schedules.resume(planes.caller, "broken")).error
 
 
 async def test_the_loop_wakes_when_something_is_due(planes: Planes) -> None:
@@ -280,3 +301,16 @@ async def test_a_run_says_what_started_it(acme: Client, planes: Planes) -> None:
     assert firing["run"] == {"status": "QUEUED"}
     missing = await acme('mutation { pauseSchedule(name: "none") { __typename ' + FAILURE + "} }")
     assert missing["code"] == "NOT_FOUND"
+
+
+async def test_what_came_of_firings_is_forgotten_and_runs_go_on_telling(planes: Planes) -> None:
+    await planes.at("2030-05-01T00:30Z")
+    await planes.schedule()
+    await planes.schedule("minded", overlap=Overlap.SKIP)
+    await planes.fire_at("2030-05-01T01:00:01Z")
+    await planes.at("2030-07-31T01:00Z")
+    await expire(planes.pools[0], timedelta(days=30))
+    assert await planes.outcomes() == []
+    # Its run is unfinished, and in the next firing's way.
+    assert await planes.outcomes("minded") == [("01 01:00", "STARTED")]
+    assert len(await planes.runs()) == 1

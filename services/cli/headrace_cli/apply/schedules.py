@@ -6,7 +6,7 @@ from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonObject
 from headrace_control.schedules.deciding import MAX_MISSED, Missed, Overlap
 from headrace_control.schedules.model import Plan
-from headrace_control.schedules.service import plan_problems
+from headrace_control.schedules.plans import plan_problems
 
 from headrace_cli.apply.documents import Declared
 

@@ -106,7 +106,7 @@ async def get(session: Session, run: RunId) -> None:
         for attempt in step["attempts"]:
             _attempt_row(shown, step["key"], attempt)
     session.output.show(shown)
-    for name in ("input", "result", "error"):
+    for name in ("trigger", "input", "result", "error"):
         _say_value(session, name, found.get(name))
 
 

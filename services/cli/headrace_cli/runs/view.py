@@ -16,6 +16,7 @@ fragment RunFields on Run {
   id status waitReason cancelRequested createdAt startedAt finishedAt
   error { code message }
   workflow { name }
+  trigger { kind name firingAt backfillId }
   steps { key status attemptCount startedAt finishedAt retryAt error { code message } }
 }
 """

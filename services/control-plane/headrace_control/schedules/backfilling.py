@@ -7,6 +7,7 @@ from uuid import UUID
 from headrace.errors import ConcurrencyLimit, HeadraceError, QuotaExceeded
 from headrace.postgres.pool import Pool, tenant_transaction
 
+from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.runs.model import Run
 from headrace_control.schedules import repository
 from headrace_control.schedules.cron import read_cron
@@ -64,7 +65,10 @@ class Backfilling:
                 look_in = TRY_AGAIN
             await repository.move_backfill(db, tenant_id, backfill.id, done_to, len(begun), look_in)
             if refusal is not None and not _passes(refusal):
-                await repository.stop_backfill(db, tenant_id, backfill.id, error_of(refusal))
+                told = error_of(refusal)
+                await repository.stop_backfill(db, tenant_id, backfill.id, told)
+                act = Act("backfill.stop", f"backfill/{backfill.id}", detail=told)
+                await record(db, Part(tenant_id, CONTROL_PLANE), act)
             elif refusal is None and len(ahead) <= room:
                 await repository.end_backfill(db, tenant_id, backfill.id)
         return True

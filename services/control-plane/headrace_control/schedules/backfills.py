@@ -18,6 +18,7 @@ from headrace_control.schedules import repository
 from headrace_control.schedules.backfilling import TICK
 from headrace_control.schedules.cron import Cron
 from headrace_control.schedules.model import Backfill, BackfillStatus, Schedule
+from headrace_control.schedules.plans import plan_problems
 
 _BACKFILLS = Cursor("backfills")
 
@@ -44,6 +45,8 @@ class BackfillService:
             found = await repository.find(db, caller.tenant_id, schedule)
         if found is None:
             raise NotFound("schedule")
+        if problems := plan_problems(found.plan):
+            raise InvalidInput(problems)
         if until_at > found.read_at:
             mend = "End the range now or earlier: what comes, the schedule fires by itself."
             raise InvalidInput([Problem("until", "a time that is to come", mend)])

@@ -9,7 +9,7 @@ from headrace_control.graphql.fields import field
 from headrace_control.graphql.scalars import JSON
 from headrace_control.runs.graphql_types import RunErrorType, RunType
 from headrace_control.schedules import model
-from headrace_control.schedules.cron import Cron
+from headrace_control.schedules.cron import NoSuchZone, NotCron
 from headrace_control.schedules.deciding import Missed, Overlap
 
 strawberry.enum(
@@ -64,7 +64,7 @@ class ScheduleType:
             overlap=plan.overlap,
             paused=schedule.paused,
             error=RunErrorType.of(schedule.error),
-            next_firings=_following(plan.clock, schedule.next_at),
+            next_firings=_following(plan, schedule.next_at),
             queued_firing=schedule.queued_at,
             created_at=schedule.created_at,
             updated_at=schedule.updated_at,
@@ -135,8 +135,12 @@ class BackfillType:
         )
 
 
-def _following(clock: Cron, next_at: datetime | None) -> list[datetime]:
+def _following(plan: model.Plan, next_at: datetime | None) -> list[datetime]:
     found: list[datetime] = []
+    try:
+        clock = plan.clock
+    except (NotCron, NoSuchZone):  # its zone is in the database no more: the loop pauses it
+        return found
     while next_at is not None and len(found) < NEXT_FIRINGS:
         found.append(next_at)
         next_at = clock.after(next_at)

@@ -13,11 +13,13 @@ from headrace.postgres.listen import Listener
 from headrace.postgres.pool import Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 
+from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.schedules import repository
 from headrace_control.schedules.backfilling import Backfilling
 from headrace_control.schedules.firing import Firings
 from headrace_control.schedules.repository import SCHEDULES_CHANNEL
 from headrace_control.schedules.starting import Starter, error_of
+from headrace_control.unexpected import report_unexpected
 from headrace_control.vault.output_keys import OutputKeys
 
 _log = structlog.get_logger(__name__)
@@ -27,6 +29,8 @@ _sql = load("headrace_control.schedules")
 LONGEST_WAIT = 10.0
 # Between two looks that found nothing to do but what another control plane is at.
 SHORTEST_WAIT = 0.05
+# When something needed is away.
+TROUBLED_WAIT = 1.0
 # So often it is asked whether what a queued firing waits for has ended.
 QUEUED_LOOKS = timedelta(seconds=1)
 # How many are looked for at a time, and how many are fired side by side.
@@ -36,7 +40,7 @@ SIDE_BY_SIDE = 4
 Work = Callable[[UUID, UUID], Awaitable[bool]]
 _INTERNAL: JsonObject = {
     "code": "INTERNAL",
-    "message": "it can not be fired; our logs say why. Mend or resume it.",
+    "message": "it can not be fired; our logs say more. Mend it, then resume it.",
 }
 
 
@@ -48,19 +52,22 @@ class ScheduleLoop:
         self._worker_pool, self._api_pool = worker_pool, api_pool
         starter = Starter(keys)
         self._firings, self._backfilling = Firings(api_pool, starter), Backfilling(api_pool, starter)
-        self._nudged = asyncio.Event()
+        self._nudged, self._in_trouble = asyncio.Event(), False
         listener.subscribe(SCHEDULES_CHANNEL, lambda _: self._nudged.set())
 
     async def run(self) -> None:
         """Work until cancelled; trouble with Postgres is waited out."""
         while True:
             self._nudged.clear()
+            self._in_trouble = False
             try:
                 worked = await self.turn()
                 wait = 0.0 if worked else await self._seconds_to_next()
+                if self._in_trouble:
+                    wait = max(wait, TROUBLED_WAIT)
             except (Unavailable, asyncpg.PostgresError) as error:
                 _log.warning("schedules wait", error=type(error).__name__)
-                wait = 1.0
+                wait = TROUBLED_WAIT
             try:
                 async with asyncio.timeout(wait):
                     await self._nudged.wait()
@@ -85,28 +92,40 @@ class ScheduleLoop:
     async def _fire(self, tenant_id: UUID, schedule_id: UUID) -> bool:
         try:
             return await self._firings.fire(tenant_id, schedule_id)
-        except (Unavailable, asyncpg.PostgresError) as error:
-            # Nothing was kept of it: it is due as before.
-            _log.warning("a schedule waits", schedule_id=str(schedule_id), error=type(error).__name__)
-            return False
         except Exception as error:
+            if self._passes(error, "a schedule waits"):
+                return False
             # One schedule is in nobody's way: it stands still until a person has looked at it.
-            _log.exception("a schedule can not be fired", schedule_id=str(schedule_id))
+            told = _told(error, "a schedule can not be fired", schedule_id)
             async with tenant_transaction(self._api_pool, tenant_id) as db:
-                await repository.pause(db, tenant_id, schedule_id, _told(error))
+                await repository.pause(db, tenant_id, schedule_id, told)
+                act = Act("schedule.pause", f"schedule/{schedule_id}", detail=told)
+                await record(db, Part(tenant_id, CONTROL_PLANE), act)
             return True
 
     async def _advance(self, tenant_id: UUID, backfill_id: UUID) -> bool:
         try:
             return await self._backfilling.advance(tenant_id, backfill_id)
-        except (Unavailable, asyncpg.PostgresError) as error:
-            _log.warning("a backfill waits", backfill_id=str(backfill_id), error=type(error).__name__)
-            return False
         except Exception as error:
-            _log.exception("a backfill can not be advanced", backfill_id=str(backfill_id))
+            if self._passes(error, "a backfill waits"):
+                return False
+            told = _told(error, "a backfill can not be advanced", backfill_id)
             async with tenant_transaction(self._api_pool, tenant_id) as db:
-                await repository.stop_backfill(db, tenant_id, backfill_id, _told(error))
+                await repository.stop_backfill(db, tenant_id, backfill_id, told)
+                act = Act("backfill.stop", f"backfill/{backfill_id}", detail=told)
+                await record(db, Part(tenant_id, CONTROL_PLANE), act)
             return True
+
+    def _passes(self, error: Exception, event: str) -> bool:
+        """Whether the same may go well a moment later: something was away, or others were in the way. Nothing was kept
+        of it then: it is due as before."""
+        if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
+            return False
+        if not isinstance(error, Unavailable | asyncpg.PostgresError):
+            return False
+        self._in_trouble = True
+        _log.warning(event, error=type(error).__name__)
+        return True
 
     async def _seconds_to_next(self) -> float:
         async with transaction(self._worker_pool) as db:
@@ -114,5 +133,10 @@ class ScheduleLoop:
         return LONGEST_WAIT if seconds is None else min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
 
 
-def _told(error: Exception) -> JsonObject:
-    return error_of(error) if isinstance(error, HeadraceError) else dict(_INTERNAL)
+def _told(error: Exception, event: str, which: UUID) -> JsonObject:
+    """What is kept of it. What nobody foresaw is told in our log, and without its words."""
+    _log.error(event, id=str(which), error=type(error).__name__)
+    if isinstance(error, HeadraceError):
+        return error_of(error)
+    report_unexpected(error)
+    return dict(_INTERNAL)

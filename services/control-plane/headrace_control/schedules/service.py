@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Problem
-from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.redaction import MARKER
 from headrace.workflow.expressions import ExpressionError, Templates
@@ -20,16 +19,14 @@ from headrace_control.runs.model import RunStart
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.starts import rule_of_start
 from headrace_control.schedules import repository
-from headrace_control.schedules.cron import NoSuchZone, NotCron, read_cron
-from headrace_control.schedules.deciding import MAX_MISSED
-from headrace_control.schedules.inputs import Occasion, input_problems, rendered
+from headrace_control.schedules.inputs import Occasion, rendered
 from headrace_control.schedules.model import Firing, Plan, Schedule
+from headrace_control.schedules.plans import CRON_MEND, as_json, plan_problems
 
 _SCHEDULES = Cursor("schedules")
 _FIRINGS = Cursor("scheduleFirings")
 
 MAX_SCHEDULES = 1_000
-_HOW = "Write minute, hour, day of month, month and day of week, as `30 2 * * MON-FRI`; or `@daily`."
 
 
 class ScheduleService:
@@ -72,7 +69,8 @@ class ScheduleService:
                 raise InvalidInput(problems)
             await self._check_start(db, tenant_id, name, plan)
             next_at = before.next_at
-            if not before.paused and plan.clock != before.plan.clock:
+            moved = (plan.cron, plan.time_zone) != (before.plan.cron, before.plan.time_zone)
+            if moved and not before.paused:
                 next_at = plan.clock.after(before.read_at)
             await repository.change(db, tenant_id, before.id, plan, caller.actor.id, next_at)
             act = Act("schedule.update", f"schedule/{name}", before=as_json(before.plan), after=as_json(plan))
@@ -93,11 +91,13 @@ class ScheduleService:
 
     async def resume(self, caller: Caller, name: str) -> Schedule:
         """It fires from now on; what it would have fired meanwhile is not missed. One that is not paused stays as it
-        is."""
+        is. Raises `NotFound`, and `InvalidInput` when its cron or zone can not be read any more."""
         caller.require(Permission.MANAGE_SCHEDULES)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             schedule = await _found(db, caller.tenant_id, name, lock=True)
             if schedule.paused:
+                if problems := plan_problems(schedule.plan):
+                    raise InvalidInput(problems)
                 next_at = schedule.plan.clock.after(schedule.read_at)
                 await repository.resume(db, caller.tenant_id, schedule.id, next_at)
             await record(db, caller, Act("schedule.resume", f"schedule/{name}"))
@@ -142,7 +142,7 @@ class ScheduleService:
         """Raises what the start of the next firing would be refused for by itself."""
         at = plan.clock.after(await repository.now(db))
         if at is None:
-            raise InvalidInput([Problem("cron", "it never fires again", _HOW)])
+            raise InvalidInput([Problem("cron", "it never fires again", CRON_MEND)])
         try:
             made = rendered(self._templates, plan.input, Occasion(name, plan.clock, at))
         except ExpressionError as error:
@@ -157,38 +157,8 @@ class ScheduleService:
             raise InvalidInput([Problem("input", "the workflow marks a value of it as sensitive", mend)])
 
 
-def as_json(plan: Plan) -> JsonObject:
-    """As the audit digests it."""
-    return {
-        "workflow": plan.workflow,
-        "version": plan.version,
-        "cron": plan.cron,
-        "timeZone": plan.time_zone,
-        "input": plan.input,
-        "missed": plan.missed,
-        "missedLimit": plan.missed_limit,
-        "overlap": plan.overlap,
-    }
-
-
 async def _found(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> Schedule:
     schedule = await repository.find(db, tenant_id, name, lock=lock)
     if schedule is None:
         raise NotFound("schedule")
     return schedule
-
-
-def plan_problems(plan: Plan) -> list[Problem]:
-    """What is wrong with a plan by itself."""
-    problems = input_problems(plan.input)
-    try:
-        read_cron(plan.cron, plan.time_zone)
-    except NotCron as error:
-        problems.append(Problem("cron", f"this is no cron expression: {error}", _HOW, "BAD_CRON"))
-    except NoSuchZone:
-        mend = "Write a name of the IANA database, as `Europe/Berlin` or `UTC`."
-        problems.append(Problem("timeZone", "there is no such time zone", mend, "UNKNOWN_TIME_ZONE"))
-    if not 1 <= plan.missed_limit <= MAX_MISSED:
-        mend = f"Write a number from 1 to {MAX_MISSED}."
-        problems.append(Problem("missedLimit", "out of range", mend))
-    return problems
