@@ -115,6 +115,7 @@ async def test_the_range_is_checked(planes: Planes) -> None:
     for begin, end, at_once, path in (
         (END, BEGIN, 1, "until"),
         (BEGIN, later, 1, "until"),
+        (datetime(1, 1, 1, tzinfo=UTC), END, 1, "from"),
         (BEGIN, END, 0, "atOnce"),
         (BEGIN, BEGIN + timedelta(hours=1), 1, "from"),
     ):

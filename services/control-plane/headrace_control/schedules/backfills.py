@@ -1,7 +1,7 @@
 """Backfills as people see them: begun, stopped, resumed, listed."""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from headrace_control.schedules.plans import plan_problems
 
 _BACKFILLS = Cursor("backfills")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_FIRINGS = 10_000
 MAX_RUNNING = 10
 MAX_AT_ONCE = 1_000
@@ -155,6 +156,8 @@ def _at_once_problems(at_once: int) -> list[Problem]:
 
 
 def _order_problems(from_at: datetime, until_at: datetime) -> list[Problem]:
+    if from_at < _EPOCH:
+        return [Problem("from", "before 1970", "Write a later time.")]
     if from_at < until_at:
         return []
     return [Problem("until", "not behind the range's begin", "Write a later time.")]
