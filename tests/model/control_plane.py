@@ -27,6 +27,11 @@ def actions(p: "Protocol", s: State) -> Iterator[Action]:
     yield from relay(p, s)
     yield from sweeper(p, s)
     yield from people(p, s)
+    if s.owed == "taken":
+        facts = s.run.facts
+        taken = (*p.plan.taken, *(step for step in facts.done if step not in p.plan.taken))
+        run = s.run._replace(facts=facts._replace(done=taken))
+        yield Action("control plane", "writes what the re-run takes over", s._replace(run=run, owed=""))
 
 
 # -- dispatch ----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     deaths: int = 0  # how often a runner dies beside the faults that are asked for
     patience: int = 0  # how many fruitless claims are borne; 0: they are not counted, to save states
     most: int = 1  # faults in the walk that `make test` does
+    taken: tuple[int, ...] = ()  # a re-run: the steps that it takes over, in the order in which they were done
 
     @property
     def undoes(self) -> bool:
@@ -61,6 +62,10 @@ PLANS = {
     "turn": Plan((UNDO, Step(FAILS))),
     "undo": Plan((UNDO, UNDO, Step(FAILS, needs=(0, 1))), most=0),
     "undo-later": Plan((Step(SAFE, undo="later"),), people=frozenset({"cancel"})),
+    # a re-run: what was done is not done again, and is undone when it fails after all
+    "rerun": Plan(
+        (UNDO, UNDO, UNDO._replace(needs=(0, 1)), Step(FAILS, needs=(2,))), most=0, taken=(1, 0)
+    ),
     # child runs
     "child": Plan((Step(CHILD),)),
     "child-undo": Plan((Step(CHILD, undo="now"),), people=frozenset({"cancel"}), most=0),

@@ -49,6 +49,9 @@ RULES = {
     "compensating_stays": "A claim, a park and a wake leave COMPENSATING as it is.",
     "cancel_spares_compensation": "In COMPENSATING a cancel ends nothing.",
     "cancel_wakes_no_undo": "In COMPENSATING a cancel wakes nothing and makes no park due.",
+    # re-runs
+    "taken_with_the_start": "What a re-run takes over is written in the transaction that starts it.",
+    "taken_before_own": "What a re-run takes over counts as completed before all that it does, in its order.",
     # child runs
     "child_begins_with_its_wait": "The child is inserted in the transaction that applies its parent's `waiting`.",
     "child_ends_with_its_message": "The parent's inbox row is inserted in the transaction that applies the child's end.",
@@ -108,6 +111,8 @@ SHOWN_BY = {
     "compensating_stays": ("turn", 0),
     "cancel_spares_compensation": ("undo-later", 0),
     "cancel_wakes_no_undo": ("undo-later", 0),
+    "taken_with_the_start": ("rerun", 0),
+    "taken_before_own": ("rerun", 0),
     "child_begins_with_its_wait": ("child", 1),
     "child_ends_with_its_message": ("child", 1),
     "end_reaches_children": ("child-undo", 0),

@@ -240,6 +240,8 @@ def undo(p: "Protocol", r: Runner, rung: bool) -> Iterator[Event | int]:
             yield from park(p, r, CHILD)
             return
     todo = [n for n in facts.done if n < UNDOES and steps[n].undo and n + UNDOES not in facts.done]
+    if "taken_before_own" not in p.rules:
+        todo.sort(key=p.plan.taken.__contains__)
     if not todo:
         yield Event(r.epoch, r.seq, "canceled" if facts.turned == CANCELED else "finished", says=facts.turned)
         return
