@@ -143,8 +143,8 @@ async def test_start_keys_and_tokens_of_ended_runs_expire(
         tenant,
         new_id(),
     )
-    assert await expire(world.pool, timedelta(days=30)) == 7
+    assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 7
     for column, table in (("key", "start_keys"), ("step", "approval_tokens")):
         left = await world.admin.fetch(f"SELECT {column} AS name FROM {table}")
         assert {row["name"] for row in left} == {"going-on", "new"}, table
-    assert await expire(world.pool, timedelta(days=30)) == 0
+    assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 0

@@ -23,6 +23,8 @@ from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.connections.turns import Turns
+from headrace_control.dead_letters.replays import ReplayService
+from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.login.provider import IdentityProvider
 from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
@@ -30,6 +32,7 @@ from headrace_control.members.service import MemberService
 from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
+from headrace_control.reruns.service import RerunService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
@@ -94,6 +97,7 @@ def compose(
     approvals = Approvals(api_pool, vault)
     refusals = Refusals(api_pool)
     output_keys = OutputKeys(api_pool, vault)
+    reruns = RerunService(api_pool, output_keys)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         login=_login(settings, api_pool, outbound),
@@ -113,6 +117,9 @@ def compose(
         runs=RunService(api_pool, RunChanges(listener), output_keys),
         schedules=ScheduleService(api_pool),
         backfills=BackfillService(api_pool),
+        reruns=reruns,
+        dead_letters=DeadLetterService(api_pool, reruns),
+        replays=ReplayService(api_pool, reruns),
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),

@@ -21,6 +21,7 @@ from headrace_control.app import create_app
 from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import compose
+from headrace_control.dead_letters.replays import Replaying
 from headrace_control.dispatch.backlog import Backlog
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
@@ -124,7 +125,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             Sealer(audit_pool, registry).run(),
             composed.refused_logins.tally.run(),
             composed.refusals.run(),
-            keep_up(worker_pool, store, settings.start_keys_kept),
+            keep_up(worker_pool, store, settings.start_keys_kept, settings.dead_letters_kept),
+            Replaying(worker_pool, composed.services.replays).run(),
             *pruning,
             count_stored(worker_pool),
             *(server.serve() for server in servers),

@@ -9,11 +9,14 @@ from headrace_control.authorizations.service import AuthorizationService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.dead_letters.replays import ReplayService
+from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.login.service import LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
+from headrace_control.reruns.service import RerunService
 from headrace_control.runs.service import RunService
 from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
@@ -49,6 +52,9 @@ class Services:
     runs: RunService
     schedules: ScheduleService
     backfills: BackfillService
+    reruns: RerunService
+    dead_letters: DeadLetterService
+    replays: ReplayService
     waits: WaitService
     messages: MessageService
     callbacks: CallbackService

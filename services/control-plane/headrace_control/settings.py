@@ -76,6 +76,7 @@ class ControlPlaneSettings(HttpSettings):
     log_retention_days: float = Field(default=30, gt=0)
     audit_retention_days: float | None = Field(default=None, ge=1)
     start_key_days: float = Field(default=30, ge=1)
+    dead_letter_days: float = Field(default=90, ge=1)
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
     oidc_client_secret: SecretStr | None = None
@@ -112,6 +113,10 @@ class ControlPlaneSettings(HttpSettings):
     @property
     def start_keys_kept(self) -> timedelta:
         return timedelta(days=self.start_key_days)
+
+    @property
+    def dead_letters_kept(self) -> timedelta:
+        return timedelta(days=self.dead_letter_days)
 
     @property
     def oidc(self) -> OidcClient | None:

@@ -17,13 +17,15 @@ PERIOD_SECONDS = 3600.0
 MONTHS_AHEAD = 3
 
 
-async def keep_up(pool: Pool, store: LogStore, start_keys_kept: timedelta) -> None:
+async def keep_up(
+    pool: Pool, store: LogStore, start_keys_kept: timedelta, dead_letters_kept: timedelta
+) -> None:
     """Work until cancelled, once an hour; what fails now is done an hour later."""
     while True:
         try:
             async with transaction(pool) as db:
                 await db.execute("SELECT headrace_ensure_partitions($1)", MONTHS_AHEAD)
-            await expire(pool, start_keys_kept)
+            await expire(pool, start_keys_kept, dead_letters_kept)
             while await store.purge(datetime.now(UTC)):
                 pass
         except (Unavailable, asyncpg.PostgresError) as error:

@@ -103,6 +103,8 @@ async def _write_children(db: Db, runs: Sequence[RunRow]) -> list[UUID]:
     )
     if len(begun) < len(children):
         raise IllegalMove("a child of no version or origin that its parent has")
+    if taking := [row["id"] for row in begun if row["takes"]]:
+        await db.execute(_sql.take_over_of_children, taking)
     return [row["id"] for row in begun]
 
 

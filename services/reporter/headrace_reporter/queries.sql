@@ -98,18 +98,30 @@ SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' E
 WHERE id = $1 AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 
 -- name: add_dead_letter
-INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body, workflow_id, code)
+VALUES ($1, $2, $3, $4, $5, $6, (SELECT workflow_id FROM runs WHERE id = $3 AND tenant_id = $2),
+    CASE WHEN $3::uuid IS NULL THEN 'UNREADABLE' ELSE 'NOT_APPLIED' END)
 
 -- name: steps_in_doubt
 SELECT run_id, key FROM step_runs WHERE run_id = ANY($1::uuid[]) AND status = 'UNKNOWN'
 
 -- name: add_dead_steps
 -- With all that is kept of each: why, the redacted input, and the attempts.
-INSERT INTO dead_letters (id, tenant_id, run_id, step, source, reason, body)
+INSERT INTO dead_letters (id, tenant_id, run_id, step, source, reason, body, workflow_id, action, code)
 SELECT n.id, s.tenant_id, s.run_id, s.key, n.source, coalesce(s.error ->> 'message', n.source),
-       jsonb_build_object('cause', s.error, 'input', s.input, 'attempts', coalesce(a.made, '[]'))
+       jsonb_build_object('cause', s.error, 'input', s.input, 'attempts', coalesce(a.made, '[]')), r.workflow_id,
+       coalesce(called.action, ''), coalesce(s.error ->> 'code', 'UNKNOWN')
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS n (id, run_id, key, source)
 JOIN step_runs s ON s.run_id = n.run_id AND s.key = n.key
+JOIN runs r ON r.id = n.run_id
+JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN n.source = 'compensation' THEN coalesce(step -> 'compensate' ->> 'action', step ->> 'type')
+                ELSE coalesce(step ->> 'action', step ->> 'type') END AS action
+    FROM jsonb_path_query(v.resolved, '$.document.steps[*]') AS step
+    WHERE step ->> 'key' = split_part(split_part(n.key, '.', 1), '[', 1)
+    LIMIT 1
+) called ON true
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('number', number, 'outcome', outcome, 'httpStatus', http_status,
         'error', error, 'startedAt', started_at, 'durationMs', duration_ms) ORDER BY number) AS made
@@ -126,34 +138,52 @@ FROM unnest($1::uuid[], $2::text[]) AS n (id, undoing)
 WHERE r.id = n.id AND r.finished_at IS NULL
 
 -- name: mark_compensated
+-- Where it was done, too, if a re-run has taken it over: no later one does so.
+WITH undone AS (
+    SELECT t.run_id, t.taken_from, t.key FROM unnest($1::uuid[], $2::text[]) AS n (run_id, key)
+    JOIN step_runs t ON t.run_id = n.run_id AND t.key = n.key
+)
 UPDATE step_runs s SET status = 'COMPENSATED'
-FROM unnest($1::uuid[], $2::text[]) AS n (run_id, key)
+FROM (SELECT run_id, key FROM undone UNION SELECT taken_from, key FROM undone WHERE taken_from IS NOT NULL) AS n
 WHERE s.run_id = n.run_id AND s.key = n.key AND s.status = 'SUCCESS'
 
 -- name: begin_children
 -- A child belongs to its parent's tenant, and its version too. One that undoes takes the input of the run that it
--- undoes, which is the ended child of that step.
+-- undoes, which is the ended child of that step: of the run that did the step, where it was taken over. A re-run's child
+-- may be a re-run itself, as the plan of its parent says.
 WITH child AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[])
         AS c (parent_id, id, dispatch_id, step, version_id, input, undoes)
 ),
 begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, parent_run_id,
-        parent_step, depth, undoes_run_id)
+        parent_step, depth, undoes_run_id, origin_run_id, rerun)
     SELECT c.id, p.tenant_id, v.workflow_id, v.id, coalesce(origin.input, c.input::jsonb), c.dispatch_id,
-        p.created_by, p.id, c.step, p.depth + 1, origin.id
+        p.created_by, p.id, c.step, p.depth + 1, origin.id,
+        (p.rerun -> 'children' -> c.step ->> 'origin')::uuid, p.rerun -> 'children' -> c.step
     FROM child c
     JOIN runs p ON p.id = c.parent_id
     JOIN workflow_versions v ON v.tenant_id = p.tenant_id AND v.id = c.version_id AND v.status <> 'DRAFT'
-    LEFT JOIN runs origin ON c.undoes IS NOT NULL AND origin.parent_run_id = coalesce(p.undoes_run_id, p.id)
+    LEFT JOIN step_runs did ON did.run_id = coalesce(p.undoes_run_id, p.id) AND did.key = c.undoes
+    LEFT JOIN runs origin ON c.undoes IS NOT NULL
+        AND origin.parent_run_id = coalesce(did.taken_from, p.undoes_run_id, p.id)
         AND origin.parent_step = c.undoes AND origin.undoes_run_id IS NULL AND origin.status = 'SUCCESS'
     WHERE c.undoes IS NULL OR origin.id IS NOT NULL
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, tenant_id, dispatch_id
+    RETURNING id, tenant_id, dispatch_id, rerun IS NOT NULL AS takes
+),
+sent AS (
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+    SELECT dispatch_id, tenant_id, id, headrace_now() FROM begun
 )
-INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-SELECT dispatch_id, tenant_id, id, headrace_now() FROM begun
-RETURNING run_id AS id
+SELECT id, takes FROM begun
+
+-- name: take_over_of_children
+-- rule taken_with_the_start
+SELECT headrace_take_over(tenant_id, id, origin_run_id,
+    ARRAY(SELECT jsonb_array_elements_text(rerun -> 'take')),
+    ARRAY(SELECT jsonb_array_elements_text(rerun -> 'reopen')))
+FROM runs WHERE id = ANY($1::uuid[])
 
 -- name: cancel_children
 -- A cancel is a request for them too (rule cancel_is_a_request). What undoes a child is not stopped.

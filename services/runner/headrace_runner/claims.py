@@ -95,6 +95,8 @@ class ClaimedRun:
     quotas: RunQuotas = RunQuotas()
     # The ended run whose steps this one undoes.
     undoes: UUID | None = None
+    # Rows of a re-run that are sent under the idempotency keys of another run, by their row keys.
+    kept_keys: Mapping[str, str] = field(default_factory=dict)
     # How each action is held; one that is not named asks for approval.
     policy: Mapping[str, Held] = field(default_factory=dict)
     # Why none of its steps can be done.
@@ -264,6 +266,7 @@ def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -
         given["depth"],
         RunQuotas(**given["quotas"]),
         UUID(given["undoes"]) if given["undoes"] else None,
+        {row: run_id for run_id, kept in (given.get("kept_keys") or {}).items() for row in kept},
         read_policy(given["policy"]),
         Failure.from_json(given.get("failure")) or unreadable,
         keys,

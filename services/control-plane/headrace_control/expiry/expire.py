@@ -15,17 +15,19 @@ TOKENS_KEPT = timedelta(days=30)
 FIRINGS_KEPT = timedelta(days=90)
 
 
-async def expire(pool: Pool, start_keys_kept: timedelta) -> int:
+async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: timedelta) -> int:
     """How many rows went. `pool` is of the role headrace_worker.
 
-    Nothing goes of a run that has not ended: its start key still answers it, and a redeemed token still allows the
-    attempts of its call.
+    Nothing goes of a run that has not ended: its start key still answers it, a redeemed token still allows the attempts
+    of its call, and what it gave up on may be all that tells why it waits.
     """
     gone = 0
     for statement, kept in (
         (_sql.expire_start_keys, start_keys_kept),
         (_sql.expire_tokens, TOKENS_KEPT),
         (_sql.expire_firings, FIRINGS_KEPT),
+        (_sql.expire_dead_letters, dead_letters_kept),
+        (_sql.expire_replays, dead_letters_kept),
     ):
         while True:
             async with transaction(pool) as db:

@@ -36,3 +36,27 @@ USING (
 ) old
 WHERE d.tenant_id = old.tenant_id AND d.nonce = old.nonce
 RETURNING d.tenant_id
+
+-- name: expire_dead_letters
+-- Of all tenants and of nobody, whatever became of them.
+DELETE FROM dead_letters d
+USING (
+    SELECT l.id FROM dead_letters l
+    WHERE l.created_at < headrace_now() - $1::interval
+      AND NOT EXISTS (
+          SELECT 1 FROM runs r WHERE r.tenant_id = l.tenant_id AND r.id = l.run_id AND r.finished_at IS NULL)
+    ORDER BY l.created_at
+    LIMIT $2
+) old
+WHERE d.id = old.id
+RETURNING d.id
+
+-- name: expire_replays
+DELETE FROM dead_letter_replays d
+USING (
+    SELECT p.tenant_id, p.id FROM dead_letter_replays p
+    WHERE p.created_at < headrace_now() - $1::interval AND p.status <> 'RUNNING'
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.id = old.id
+RETURNING d.id

@@ -69,6 +69,8 @@ def _target(action: str, given: Mapping[str, Any]) -> str:
 # Mutations whose acts have other names.
 _NAMED = {
     "startRuns": "run.start",
+    "replayDeadLetters": "dead_letter.replay_group",
+    "discardDeadLetters": "dead_letter.discard",
     "revokeInvitation": "member.revoke_invitation",
     "changeMemberRole": "member.change_role",
     "revokeSessions": "member.revoke_sessions",

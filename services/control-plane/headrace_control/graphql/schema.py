@@ -13,6 +13,7 @@ from headrace_control.apps.graphql import AppMutation, AppQuery
 from headrace_control.audit.graphql import AuditQuery
 from headrace_control.authorizations.graphql import AuthorizationMutation
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
+from headrace_control.dead_letters.graphql import DeadLetterMutation, DeadLetterQuery
 from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.errors import StableErrors
 from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
@@ -21,6 +22,7 @@ from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
+from headrace_control.reruns.graphql import RerunMutation, RerunQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.schedules.graphql import ScheduleMutation, ScheduleQuery
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
@@ -44,6 +46,8 @@ class Query(
     WorkflowQuery,
     RunQuery,
     ScheduleQuery,
+    RerunQuery,
+    DeadLetterQuery,
     WaitQuery,
     LogsQuery,
     AuditQuery,
@@ -66,6 +70,8 @@ class Mutation(
     WorkflowMutation,
     RunMutation,
     ScheduleMutation,
+    RerunMutation,
+    DeadLetterMutation,
     WaitMutation,
 ):
     pass

@@ -57,7 +57,7 @@ class Handover:
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The first of these runs whose checkpoints fit into one answer, one at least."""
-        resumed = [row["id"] for row in rows if row["fence_epoch"] > 0 or row["inbox_seq"] > 0]
+        resumed = [row["id"] for row in rows if _has_rows(row) or row["inbox_seq"] > 0]
         # One that undoes another gets that one's steps with its first claim.
         resumed += [row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None]
         if not resumed:
@@ -80,7 +80,7 @@ class Handover:
         if not rows:
             return {}, {}
         versions = await self._read_versions({row["version_id"] for row in rows})
-        resumed = [row["id"] for row in rows if row["fence_epoch"] > 0]
+        resumed = [row["id"] for row in rows if _has_rows(row)]
         origins = {row["id"]: row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None}
         wanted = [*resumed, *origins.values()]
         steps = await self._read_steps(wanted) if wanted else {}
@@ -103,6 +103,7 @@ class Handover:
                 "inbox": messages.get(row["id"], []),
                 "depth": row["depth"],
                 "undoes": row["undoes_run_id"],
+                "kept_keys": row["kept_keys"],
                 "created_at": row["created_at"],
                 "started_at": row["started_at"],
                 "steps": _rows(steps, row["id"], origins.get(row["id"])),
@@ -114,7 +115,7 @@ class Handover:
         await self._add_policy(rows, versions, given)
         await self._add_quotas(rows, given)
         await self._add_credentials(rows, versions, given)
-        await self._add_output_keys(rows, versions, given)
+        await self._add_output_keys(rows, versions, given, steps)
         await self._add_callbacks(rows, versions, given)
         known = set(have)
         documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
@@ -174,13 +175,20 @@ class Handover:
         await record_secret_uses(self._pool, handed_out)
 
     async def _add_output_keys(
-        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+        self,
+        rows: Sequence[Any],
+        versions: Mapping[UUID, _Version],
+        given: Mapping[UUID, dict[str, Any]],
+        steps: Mapping[UUID, list[dict[str, Any]]],
     ) -> None:
         wanted: dict[UUID, dict[UUID, list[UUID]]] = defaultdict(dict)
         for row in rows:
             if versions[row["version_id"]].sensitive:
                 origin = [row["undoes_run_id"]] if row["undoes_run_id"] is not None else []
-                wanted[row["tenant_id"]][row["id"]] = [row["id"], *origin]
+                shown = (*steps.get(row["id"], ()), *(step for i in origin for step in steps.get(i, ())))
+                # What was taken over is sealed by the key of the run that did it.
+                did = {step["taken_from"]: None for step in shown if step["taken_from"] is not None}
+                wanted[row["tenant_id"]][row["id"]] = [row["id"], *origin, *did]
         for tenant_id, runs in wanted.items():
             keys = await self._credentials.output_keys(
                 tenant_id, sorted({i for own in runs.values() for i in own})
@@ -243,6 +251,11 @@ class Handover:
         return {
             row["id"]: [m for m in found.get(row["id"], []) if m["seq"] <= row["inbox_seq"]] for row in rows
         }
+
+
+def _has_rows(row: Any) -> bool:
+    """Whether the run may have rows of its own: it was advanced before, or has taken some over."""
+    return bool(row["fence_epoch"] > 0 or row["origin_run_id"] is not None)
 
 
 def _rows(

@@ -28,7 +28,7 @@ DELETE FROM runners WHERE id = $1
 -- runs do not deadlock.
 SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested,
        pause_requested, fence_epoch, fruitless_claims, input, created_at, started_at, inbox_seq, compensating, depth,
-       undoes_run_id
+       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys
 FROM runs
 WHERE id = ANY($1::uuid[])
 ORDER BY id
@@ -70,7 +70,8 @@ RETURNING id
 DELETE FROM dispatches WHERE run_id = $1
 
 -- name: add_dead_letter
-INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body) VALUES ($1, $2, $3, 'claim', $4, '{}')
+INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, workflow_id, code)
+VALUES ($1, $2, $3, 'claim', $4, (SELECT workflow_id FROM runs WHERE id = $3), 'NO_PROGRESS')
 
 -- name: notify_runs
 SELECT pg_notify($1, $2)
@@ -78,7 +79,8 @@ SELECT pg_notify($1, $2)
 -- name: holders
 -- For the barrier: the fence, and who holds the open claim.
 SELECT id, tenant_id, version_id, status, epoch, claimed_by, fence_epoch, cancel_requested, pause_requested, fruitless_claims,
-       input, created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, headrace_now() AS now
+       input, created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, origin_run_id,
+       rerun -> 'keys' AS kept_keys, headrace_now() AS now
 FROM runs WHERE id = ANY($1::uuid[])
 
 -- name: checkpoint_sizes
@@ -93,7 +95,7 @@ GROUP BY run_id
 
 -- name: checkpoint
 SELECT run_id, key, status, attempts, output, error, in_flight, retry_at, started_at, wait, round, round_from, items,
-       done_epoch, done_seq
+       done_epoch, done_seq, taken_from
 FROM step_runs WHERE run_id = ANY($1::uuid[])
 
 -- name: versions

@@ -23,11 +23,16 @@ async def cancel(db: Db, tenant_id: UUID, run_id: UUID) -> None:
     if run.status is RunStatus.COMPENSATING or run.undoes:
         # rules cancel_spares_compensation, cancel_wakes_no_undo: but for one that nobody else brings back
         if aside:
-            await db.execute(_sql.give_chances, tenant_id, run_id)
-            await repository.wake(db, tenant_id, run_id, run.dispatch_id)
+            await give_chances(db, tenant_id, run_id, run.dispatch_id)
         return
     # rule cancel_is_a_request: a flag and a wake; the end is left to the run's events
     await repository.request_cancel(db, tenant_id, [run_id])
+
+
+async def give_chances(db: Db, tenant_id: UUID, run_id: UUID, dispatch_id: UUID) -> None:
+    """Let a run that was set aside, whose row is locked, be claimed again; it is due now."""
+    await db.execute(_sql.give_chances, tenant_id, run_id)
+    await repository.wake(db, tenant_id, run_id, dispatch_id)
 
 
 async def pause(db: Db, tenant_id: UUID, run_id: UUID) -> None:

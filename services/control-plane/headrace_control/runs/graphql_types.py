@@ -102,6 +102,9 @@ class StepRunType:
     retry_at: datetime | None = strawberry.field(description="When the next attempt is due.")
     started_at: datetime | None
     finished_at: datetime | None
+    taken_from: strawberry.ID | None = strawberry.field(
+        description="The run that did it, where this one, a re-run, has taken it over."
+    )
 
     @classmethod
     def of(cls, step: model.StepRun) -> "StepRunType":
@@ -117,6 +120,7 @@ class StepRunType:
             retry_at=step.retry_at,
             started_at=step.started_at,
             finished_at=step.finished_at,
+            taken_from=strawberry.ID(str(step.taken_from)) if step.taken_from else None,
         )
 
     @field
@@ -234,6 +238,14 @@ class RunType:
         if self.run.parent_run_id is None:
             return None
         found = await info.context.loaders.runs.run.load(self.run.parent_run_id)
+        return RunType.of(found) if found else None
+
+    @field
+    async def origin(self, info: Info) -> "RunType | None":
+        """Of a re-run: the ended run that it goes on from."""
+        if self.run.origin_run_id is None:
+            return None
+        found = await info.context.loaders.runs.run.load(self.run.origin_run_id)
         return RunType.of(found) if found else None
 
     @field

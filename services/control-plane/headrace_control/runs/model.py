@@ -50,6 +50,9 @@ class Run:
 
     `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is. `fence` and `epoch` are the
     protocol's; here they only tell one state of the run from the next. `trigger` is None where somebody asked for it.
+    `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is; `origin_run_id` the ended run
+    that this one goes on from. `fence` and `epoch` are the
+    protocol's; here they only tell one state of the run from the next.
     """
 
     id: UUID
@@ -68,6 +71,7 @@ class Run:
     fence: tuple[int, int]
     epoch: int
     trigger: Trigger | None = None
+    origin_run_id: UUID | None = None
 
     @property
     def ended(self) -> bool:
@@ -95,7 +99,7 @@ class StepRun:
     """One row of one run (a step, an item of a loop, what undoes or asks about one), without its input and output.
 
     `attempts` counts those that ended, `round` the rounds of a repeat that are over; `items` is how many a loop has,
-    once it has begun.
+    once it has begun. `taken_from` is the run that did it, where a re-run has taken it over.
     """
 
     run_id: UUID
@@ -109,6 +113,7 @@ class StepRun:
     wait: StepWait | None = None
     round: int = 0
     items: int | None = None
+    taken_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

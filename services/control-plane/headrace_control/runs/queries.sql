@@ -64,6 +64,8 @@ ORDER BY t.place
 -- name: runs_by_id
 SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
        parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
+       parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+       origin_run_id
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: of_workflows
@@ -85,6 +87,8 @@ FROM unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+       origin_run_id
     FROM runs
     WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
     ORDER BY status, id DESC
@@ -101,6 +105,8 @@ CROSS JOIN unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+       origin_run_id
     FROM runs
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
@@ -118,6 +124,8 @@ FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+       origin_run_id
     FROM runs
     WHERE tenant_id = $1 AND parent_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
@@ -139,7 +147,7 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: steps
 -- The rows of steps, of what undoes them and of what asks about them; not those of loops' items.
-SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items,
+SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items, taken_from,
        wait ->> 'kind' AS wait_kind, wait ->> 'until' AS wait_until
 FROM step_runs WHERE tenant_id = $1 AND run_id = ANY($2::uuid[]) AND strpos(key, '[') = 0
 
@@ -149,7 +157,7 @@ FROM step_runs WHERE tenant_id = $1 AND run_id = ANY($2::uuid[]) AND strpos(key,
 SELECT wanted.n, i.*
 FROM unnest($2::uuid[], $3::text[], $4::int[], $5::text[]) WITH ORDINALITY AS wanted (run_id, step, index, part, n)
 CROSS JOIN LATERAL (
-    SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items,
+    SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items, taken_from,
            wait ->> 'kind' AS wait_kind, wait ->> 'until' AS wait_until, place.index, place.part
     FROM step_runs
     CROSS JOIN LATERAL (

@@ -223,6 +223,7 @@ def _run(row: Any) -> Run:
         (row["fence_epoch"], row["fence_seq"]),
         row["epoch"],
         Trigger.of(row["trigger"]) if row["trigger"] else None,
+        row["origin_run_id"],
     )
 
 
@@ -245,4 +246,5 @@ def _step(row: Any) -> StepRun:
         wait,
         row["round"],
         row["items"],
+        row["taken_from"],
     )

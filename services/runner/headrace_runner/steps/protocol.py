@@ -68,9 +68,10 @@ class StepContext:
     @property
     def idempotency_key(self) -> str:
         """The same for every attempt of this row in this run, on whatever runner; each round of a repeat has its
-        own."""
+        own. A re-run makes a call that did not succeed again under the key that it had."""
         again = f"-r{self.round}" if self.round else ""
-        return f"{self.run.run_id}-{self.key}{again}"
+        made_in = self.run.kept_keys.get(str(self.key), self.run.run_id)
+        return f"{made_in}-{self.key}{again}"
 
 
 @dataclass(frozen=True, slots=True)

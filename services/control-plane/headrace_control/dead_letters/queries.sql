@@ -1,0 +1,197 @@
+-- name: in_index_order
+-- For the lists: they are read off an index that has their order, however rare what is asked for.
+SELECT set_config('enable_sort', 'off', true)
+
+-- name: newest
+-- One status at a time: the order by it and the id is the index's own.
+SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
+       d.closed_at, d.closed_reason, d.replayed_by
+FROM (
+    SELECT * FROM dead_letters
+    WHERE tenant_id = $1 AND status = $2 AND id < $3
+    ORDER BY status, id DESC
+    LIMIT $4
+) d
+LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id
+ORDER BY d.status, d.id DESC
+
+-- name: newest_of_workflow
+SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
+       d.closed_at, d.closed_reason, d.replayed_by
+FROM workflows w
+CROSS JOIN LATERAL (
+    SELECT * FROM dead_letters
+    WHERE tenant_id = $1 AND status = $2 AND workflow_id = w.id AND id < $3
+    ORDER BY workflow_id, id DESC
+    LIMIT $4
+) d
+WHERE w.tenant_id = $1 AND w.name = $5
+
+-- name: newest_of_group
+-- A workflow is looked for within the group: its id is in the index.
+SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
+       d.closed_at, d.closed_reason, d.replayed_by
+FROM (
+    SELECT * FROM dead_letters
+    WHERE tenant_id = $1 AND status = $2 AND source = $5 AND action = $6 AND code = $7 AND id < $3
+      AND ($8::uuid IS NULL OR workflow_id = $8)
+    ORDER BY source, action, code, id DESC
+    LIMIT $4
+) d
+LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id
+
+-- name: by_id
+SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
+       d.closed_at, d.closed_reason, d.replayed_by
+FROM dead_letters d
+LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id
+WHERE d.tenant_id = $1 AND d.id = ANY($2::uuid[])
+
+-- name: body
+SELECT body -> 'input' AS input, body -> 'attempts' AS attempts FROM dead_letters WHERE tenant_id = $1 AND id = $2
+
+-- name: workflow_named
+SELECT id FROM workflows WHERE tenant_id = $1 AND name = $2
+
+-- name: groups
+-- Read off dead_letters_by_group alone; the newest id of a group is its example.
+SELECT source, action, code, count(*) AS count, min(created_at) AS first_at, max(created_at) AS last_at,
+       (array_agg(id ORDER BY id DESC))[1] AS example
+FROM dead_letters
+WHERE tenant_id = $1 AND status = $2 AND ($3::uuid IS NULL OR workflow_id = $3)
+GROUP BY source, action, code
+ORDER BY count(*) DESC, source, action, code
+LIMIT $4
+
+-- name: statistics
+SELECT CASE $2 WHEN 'WORKFLOW' THEN coalesce(w.name, '') WHEN 'ACTION' THEN d.action ELSE d.code END AS name,
+       sum(n) FILTER (WHERE d.status = 'OPEN') AS open, sum(n) FILTER (WHERE d.status = 'REPLAYED') AS replayed,
+       sum(n) FILTER (WHERE d.status = 'DISCARDED') AS discarded
+FROM (
+    SELECT status, workflow_id, action, code, count(*) AS n FROM dead_letters
+    WHERE tenant_id = $1 AND created_at >= $3
+    GROUP BY status, workflow_id, action, code
+) d
+LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id
+GROUP BY 1
+ORDER BY sum(n) DESC, 1
+LIMIT $4
+
+-- name: discard
+-- In the order of ids, as everybody who locks several of them.
+WITH chosen AS (
+    SELECT id FROM dead_letters
+    WHERE tenant_id = $1 AND status = 'OPEN' AND id = ANY($2::uuid[])
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE dead_letters d SET status = 'DISCARDED', closed_at = headrace_now(), closed_reason = $3
+FROM chosen WHERE d.tenant_id = $1 AND d.id = chosen.id
+RETURNING d.id
+
+-- name: discard_group
+WITH chosen AS (
+    SELECT id FROM dead_letters
+    WHERE tenant_id = $1 AND status = 'OPEN' AND source = $2 AND action = $3 AND code = $4
+      AND ($5::uuid IS NULL OR workflow_id = $5)
+    ORDER BY id
+    LIMIT $7
+    FOR UPDATE
+)
+UPDATE dead_letters d SET status = 'DISCARDED', closed_at = headrace_now(), closed_reason = $6
+FROM chosen WHERE d.tenant_id = $1 AND d.id = chosen.id
+RETURNING d.id
+
+-- name: is_open
+-- A statement of its own, after whatever was waited for.
+SELECT status FROM dead_letters WHERE tenant_id = $1 AND id = $2
+
+-- name: close_replayed
+-- All that the new run goes on with: the entries of these runs, and the one that was asked for.
+WITH chosen AS (
+    SELECT id FROM dead_letters
+    WHERE tenant_id = $1 AND status = 'OPEN' AND run_id = ANY($2::uuid[]) AND (source = ANY($3::text[]) OR id = $4)
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE dead_letters d SET status = 'REPLAYED', closed_at = headrace_now(), replayed_by = $5
+FROM chosen WHERE d.tenant_id = $1 AND d.id = chosen.id
+RETURNING d.id
+
+-- name: failed_undoings
+-- Compensations that failed, of a run itself or of what undid it.
+SELECT key FROM step_runs
+WHERE tenant_id = $1 AND run_id = $2 AND status = 'FAILED' AND key LIKE '%.undo'
+
+-- name: add_replay
+INSERT INTO dead_letter_replays (tenant_id, id, source, action, code, workflow_id, patch, version, doubtful, per_second,
+    last_id, at_id, total, created_by, actor_kind, actor_name)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, there.last, '00000000-0000-0000-0000-000000000000', there.count, $11,
+    $12, $13
+FROM (
+    SELECT count(*) AS count, (array_agg(id ORDER BY id DESC))[1] AS last FROM dead_letters
+    WHERE tenant_id = $1 AND status = 'OPEN' AND source = $3 AND action = $4 AND code = $5
+      AND ($6::uuid IS NULL OR workflow_id = $6)
+) there
+WHERE there.count > 0
+RETURNING id
+
+-- name: replays
+SELECT p.id, p.source, p.action, p.code, w.name AS workflow, p.status, p.total, p.replayed, p.refused, p.refusal,
+       p.per_second, p.created_at, p.finished_at
+FROM dead_letter_replays p LEFT JOIN workflows w ON w.tenant_id = p.tenant_id AND w.id = p.workflow_id
+WHERE p.tenant_id = $1 AND p.id < $2
+ORDER BY p.id DESC
+LIMIT $3
+
+-- name: replay_by_id
+SELECT p.id, p.source, p.action, p.code, w.name AS workflow, p.status, p.total, p.replayed, p.refused, p.refusal,
+       p.per_second, p.created_at, p.finished_at
+FROM dead_letter_replays p LEFT JOIN workflows w ON w.tenant_id = p.tenant_id AND w.id = p.workflow_id
+WHERE p.tenant_id = $1 AND p.id = $2
+
+-- name: set_replay
+UPDATE dead_letter_replays SET status = $3, due_at = headrace_now()
+WHERE tenant_id = $1 AND id = $2 AND status = $4
+RETURNING id
+
+-- name: due_replays
+-- Of all tenants, for whoever works them off; by the worker's role.
+SELECT tenant_id, id FROM dead_letter_replays
+WHERE status = 'RUNNING' AND due_at <= headrace_now()
+ORDER BY due_at
+LIMIT $1
+
+-- name: take_replay
+-- One control plane at a time has it; the others pass it over.
+SELECT id, source, action, code, workflow_id, patch, version, doubtful, per_second, last_id, at_id, created_by,
+       actor_kind, actor_name
+FROM dead_letter_replays
+WHERE tenant_id = $1 AND id = $2 AND status = 'RUNNING' AND due_at <= headrace_now()
+FOR UPDATE SKIP LOCKED
+
+-- name: next_letter
+SELECT id FROM dead_letters
+WHERE tenant_id = $1 AND status = 'OPEN' AND source = $2 AND action = $3 AND code = $4 AND id > $5 AND id <= $6
+  AND ($7::uuid IS NULL OR workflow_id = $7)
+ORDER BY id
+LIMIT 1
+
+-- name: step_replay
+-- Rate: the next one is due so much later than this one.
+UPDATE dead_letter_replays
+SET at_id = $3, replayed = replayed + $4, due_at = headrace_now() + make_interval(secs => 1.0 / per_second)
+WHERE tenant_id = $1 AND id = $2
+
+-- name: refuse_replay
+UPDATE dead_letter_replays
+SET at_id = $3, refused = refused + 1, refusal = $4,
+    due_at = headrace_now() + make_interval(secs => 1.0 / per_second)
+WHERE tenant_id = $1 AND id = $2 AND status = 'RUNNING' AND at_id < $3
+
+-- name: put_off_replay
+UPDATE dead_letter_replays SET due_at = headrace_now() + $3::interval, refusal = $4
+WHERE tenant_id = $1 AND id = $2 AND status = 'RUNNING'
+
+-- name: end_replay
+UPDATE dead_letter_replays SET status = 'DONE', finished_at = headrace_now() WHERE tenant_id = $1 AND id = $2

@@ -1,0 +1,123 @@
+"""Dead letters as callers see them: lists, groups, statistics, replays, discards."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from headrace.errors import InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.json_types import JsonObject
+from headrace.postgres.pool import Pool, tenant_transaction
+
+from headrace_control.audit.record import Act, record
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.dead_letters import repository
+from headrace_control.dead_letters.model import (
+    DeadLetter,
+    DeadLetterBody,
+    DeadLetterFilter,
+    DeadLetterStatus,
+    Group,
+    GroupCount,
+    ReplayWish,
+    Statistic,
+    StatisticsBy,
+)
+from headrace_control.dead_letters.replaying import replay
+from headrace_control.pages import MAX_PAGE, Cursor, PageOf, page_of, page_size
+from headrace_control.reruns.service import RerunService
+from headrace_control.runs.model import Run
+
+_LETTERS = Cursor("deadLetters")
+MAX_REASON = 500
+# What one discard of a group takes at most.
+MOST_DISCARDED = 10_000
+
+
+class DeadLetterService:
+    """Over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool, reruns: RerunService) -> None:
+        self._pool, self._reruns = pool, reruns
+
+    async def page(
+        self, caller: Caller, wanted: DeadLetterFilter, first: int, after: str | None
+    ) -> PageOf[DeadLetter]:
+        """Entries, newest first. Raises `NotFound` for a workflow that is not there."""
+        caller.require(Permission.READ)
+        limit, before = page_size(first), _LETTERS.read_id(after)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            found = await repository.page(db, caller.tenant_id, wanted, limit + 1, before)
+        return page_of(found, limit, lambda letter: _LETTERS.write(letter.id))
+
+    async def get(self, caller: Caller, letter_id: UUID) -> DeadLetter:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.by_id(db, caller.tenant_id, letter_id)
+
+    async def body(self, caller: Caller, letter_id: UUID) -> DeadLetterBody:
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.body(db, caller.tenant_id, letter_id)
+
+    async def groups(
+        self, caller: Caller, status: DeadLetterStatus, workflow: str | None
+    ) -> Sequence[GroupCount]:
+        """The largest groups, at most `MAX_PAGE`."""
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            named = await repository.workflow_id(db, caller.tenant_id, workflow)
+            return await repository.groups(db, caller.tenant_id, status, named, MAX_PAGE)
+
+    async def statistics(self, caller: Caller, by: StatisticsBy, since: datetime) -> Sequence[Statistic]:
+        """Counts of what was given up since then, the largest first; at most `MAX_PAGE`."""
+        caller.require(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            return await repository.statistics(db, caller.tenant_id, by, since, MAX_PAGE)
+
+    async def replay(self, caller: Caller, letter_id: UUID, wish: ReplayWish) -> Run:
+        """Start what goes on from one entry. See `replaying.replay`."""
+        caller.require(Permission.CONTROL_RUNS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            run = await replay(db, caller.tenant_id, caller.actor.id, letter_id, wish, self._reruns)
+            target = f"dead_letter/{letter_id}"
+            await record(db, caller, Act("dead_letter.replay", target, detail={"run": str(run.id)}))
+        return run
+
+    async def discard(self, caller: Caller, ids: Sequence[UUID], reason: str) -> int:
+        """Close entries for good; how many were open. Raises `NotFound` when none of them is there."""
+        caller.require(Permission.CONTROL_RUNS)
+        _check_reason(reason)
+        if len(ids) > MAX_PAGE:
+            raise LimitExceeded(f"at most {MAX_PAGE} dead letters can be discarded by their ids at once")
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            gone = await repository.discard(db, caller.tenant_id, ids, reason)
+            if not gone:
+                raise NotFound("open dead letter")
+            detail: JsonObject = {"discarded": gone, "reason": reason}
+            await record(db, caller, Act("dead_letter.discard", f"dead_letter/{ids[0]}", detail=detail))
+        return gone
+
+    async def discard_group(self, caller: Caller, group: Group, workflow: str | None, reason: str) -> int:
+        """As `discard`, all of a group; `MOST_DISCARDED` at a time."""
+        caller.require(Permission.CONTROL_RUNS)
+        _check_reason(reason)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            named = await repository.workflow_id(db, caller.tenant_id, workflow)
+            gone = await repository.discard_group(db, caller.tenant_id, group, named, reason, MOST_DISCARDED)
+            if not gone:
+                raise NotFound("open dead letter")
+            detail: JsonObject = {
+                "discarded": gone,
+                "reason": reason,
+                "action": group.action,
+                "code": group.code,
+            }
+            await record(db, caller, Act("dead_letter.discard", "dead_letter", detail=detail))
+        return gone
+
+
+def _check_reason(reason: str) -> None:
+    if not 0 < len(reason.strip()) <= MAX_REASON or "\0" in reason:
+        mend = f"Say why in 1 to {MAX_REASON} characters."
+        raise InvalidInput([Problem("reason", "a reason is needed", mend)])

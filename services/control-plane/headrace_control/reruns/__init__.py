@@ -1,0 +1,1 @@
+"""Re-runs: new runs that go on from where ended ones stopped."""

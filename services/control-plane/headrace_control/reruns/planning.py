@@ -1,0 +1,193 @@
+"""Plans of re-runs: what the tenant's rows say, put to the pure rules; children included."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.postgres.pool import Db
+from headrace.workflow.definition import Version
+from headrace.workflow.graph import Graph
+from headrace.workflow.keys import RowKey, read_key
+from headrace.workflow.rerun import OriginRow, Takeover, half_done, misfits, take_over
+from headrace.workflow.state import ENDED_RUN, StepStatus
+
+from headrace_control.reruns import repository
+from headrace_control.reruns.model import Origin, Plan, Preview, RerunFate, RerunStep
+
+# Child runs that one re-run goes on from.
+MAX_CHILDREN = 1000
+MAX_NAMED = 200
+MAX_SHOWN = 1000
+
+
+@dataclass(slots=True)
+class Named:
+    """The row keys that somebody named, and those of children's steps, by the rows that began them."""
+
+    rows: set[str] = field(default_factory=set)
+    inside: dict[str, "Named"] = field(default_factory=dict)
+
+
+def read_named(paths: Sequence[str]) -> Named:
+    """Raises `InvalidInput` for what is no path of row keys."""
+    if len(paths) > MAX_NAMED:
+        raise LimitExceeded(f"at most {MAX_NAMED} steps can be named")
+    named = Named()
+    for n, path in enumerate(paths):
+        *parents, row = path.split("/")
+        place = named
+        for key in (*parents, row):
+            _check_key(key, f"steps[{n}]")
+        for parent in parents:
+            place = place.inside.setdefault(parent, Named())
+        place.rows.add(row)
+    return named
+
+
+def _check_key(key: str, place: str) -> None:
+    try:
+        name = read_key(key)
+    except ValueError:
+        name = RowKey("")
+    if not name.step or name.part is not None:
+        mend = (
+            "Write a step's key, `key[3]` for an item of a loop, and `parent/key` for a step of a child run."
+        )
+        raise InvalidInput([Problem(place, "this names no step", mend)])
+
+
+class Planner:
+    """Plans one re-run; `db` is inside the tenant's transaction."""
+
+    def __init__(self, db: Db, tenant_id: UUID) -> None:
+        self._db, self._tenant_id = db, tenant_id
+        self._problems: list[Problem] = []
+        self._children = 0
+
+    async def origin(self, run_id: UUID) -> Origin:
+        """Raises `NotFound`, and `Conflict` for a run that is not to be run again by itself."""
+        origin = await repository.origin(self._db, self._tenant_id, run_id)
+        if origin is None:
+            raise NotFound("run")
+        if origin.status not in ENDED_RUN:
+            raise Conflict(f"the run has not ended ({origin.status})")
+        if origin.undoes_run_id is not None:
+            raise Conflict("the run undoes another; replay its dead letter")
+        return origin
+
+    async def plan(
+        self, origin: Origin, named: Named, *, version: int | None, whole: bool, edited: bool
+    ) -> Plan:
+        """Raises `NotFound`, `LimitExceeded`, and `InvalidInput` with what is in the way of taking things over."""
+        before = await self._version(origin.version_id)
+        target_id, target = before
+        if version is not None:
+            found = await repository.version_numbered(self._db, self._tenant_id, origin.workflow_id, version)
+            if found is None:
+                raise NotFound("workflow version")
+            target_id, target = found
+        if whole:
+            rows = await repository.rows(self._db, self._tenant_id, origin.id)
+            every = take_over(Graph.of(target.document), rows, list(Graph.of(target.document).steps))
+            return Plan(origin, target, rows, Takeover(again=every.again, kept=every.kept))
+        plan = await self._one(origin, target, named, "")
+        if target_id != origin.version_id:
+            self._problems += misfits(before[1], target, plan.rows, plan.takeover)
+        elif edited:
+            self._problems += half_done(plan.takeover)
+        if self._problems:
+            raise InvalidInput(self._problems)
+        return plan
+
+    async def _one(self, origin: Origin, target: Version, named: Named, place: str) -> Plan:
+        rows = await repository.rows(self._db, self._tenant_id, origin.id)
+        graph = Graph.of(target.document)
+        for key in (*named.rows, *named.inside):
+            if read_key(key).step not in graph.steps or (read_key(key).index is not None and key not in rows):
+                mend = "Name a step of the version, or an item that the loop had."
+                self._problems.append(
+                    Problem(f"steps.{place}{key}", "there is no such step in the run", mend)
+                )
+        takeover = take_over(graph, rows, named.rows, named.inside.keys())
+        children = {}
+        for key in takeover.children:
+            found = await repository.child(self._db, self._tenant_id, origin.id, key)
+            # A step that was named is begun anew, with a child of its own.
+            if found is None or key in named.rows:
+                continue
+            self._children += 1
+            if self._children > MAX_CHILDREN:
+                raise LimitExceeded(
+                    f"more than {MAX_CHILDREN} child runs would go on: re-run the loop as a whole"
+                )
+            children[key] = await self._child(found, target, key, named.inside.get(key, Named()), place)
+        for key in named.inside.keys() - children.keys():
+            mend = "Name the step itself."
+            self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
+        return Plan(origin, target, rows, takeover, children)
+
+    async def _child(self, run_id: UUID, parent: Version, key: str, named: Named, place: str) -> Plan:
+        origin = await repository.origin(self._db, self._tenant_id, run_id)
+        if origin is None or origin.status not in ENDED_RUN:
+            raise Conflict("a child of the run has not ended")
+        before = await self._version(origin.version_id)
+        pinned = parent.children.get(read_key(key).step)
+        target = before
+        if pinned is not None and UUID(pinned.version_id) != before[0]:
+            target = await self._version(UUID(pinned.version_id))
+        plan = await self._one(origin, target[1], named, f"{place}{key}/")
+        if target[0] != before[0]:
+            self._problems += misfits(before[1], target[1], plan.rows, plan.takeover)
+        return plan
+
+    async def _version(self, version_id: UUID) -> tuple[UUID, Version]:
+        found = await repository.version(self._db, self._tenant_id, version_id)
+        if found is None:
+            raise NotFound("workflow version")
+        return found
+
+
+def shown(plan: Plan, version_id: UUID) -> Preview:
+    """The plan step by step, in the order of the version."""
+    steps = _shown(plan, "")
+    return Preview(plan.origin.id, version_id, steps[:MAX_SHOWN], max(len(steps) - MAX_SHOWN, 0))
+
+
+def _shown(plan: Plan, place: str) -> list[RerunStep]:
+    taken, reopened, again = set(plan.takeover.take), set(plan.takeover.reopen), set(plan.takeover.again)
+    kept, in_doubt = set(plan.takeover.kept), set(plan.takeover.in_doubt)
+    items = _items(plan.rows)
+    found: list[RerunStep] = []
+
+    def show(key: str, fate: RerunFate) -> None:
+        step = steps[read_key(key).step]
+        row = plan.rows.get(key, OriginRow(StepStatus.QUEUED))
+        found.append(
+            RerunStep(place + key, fate, step.type, step.action, key in in_doubt, key in kept, row.items)
+        )
+        if (child := plan.children.get(key)) is not None:
+            found.extend(_shown(child, f"{place}{key}/"))
+
+    steps = {step.key: step for step in plan.version.document.steps}
+    for key in steps:
+        if key in taken and key not in reopened:
+            show(key, RerunFate.TAKEN_OVER)
+        elif key in again:
+            show(key, RerunFate.AGAIN)
+        else:
+            show(key, RerunFate.AHEAD)
+        for item in items.get(key, ()):
+            if item in again:
+                show(item, RerunFate.AGAIN)
+    return found
+
+
+def _items(rows: Mapping[str, OriginRow]) -> Mapping[str, list[str]]:
+    """The items of each loop, in their order."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for key in rows:
+        name = read_key(key)
+        if name.index is not None and name.part is None:
+            found.setdefault(name.step, []).append((name.index, key))
+    return {step: [key for _, key in sorted(keys)] for step, keys in found.items()}

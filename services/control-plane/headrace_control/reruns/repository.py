@@ -1,0 +1,112 @@
+"""What re-runs read and write; `db` is inside a tenant's transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from headrace.errors import LimitExceeded
+from headrace.ids import new_id
+from headrace.postgres.listen import DISPATCH_CHANNEL
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+from headrace.workflow.definition import Version
+from headrace.workflow.rerun import OriginRow
+from headrace.workflow.state import RunStatus, StepStatus
+from headrace.workflow.version import load_version
+
+from headrace_control.reruns.model import Origin, Plan
+
+_sql = load("headrace_control.reruns")
+
+# Rows of one run: every item of its loops is one.
+MAX_ROWS = 50_000
+
+
+async def origin(db: Db, tenant_id: UUID, run_id: UUID) -> Origin | None:
+    row = await db.fetchrow(_sql.origin, tenant_id, run_id)
+    if row is None:
+        return None
+    kept = row["kept_keys"] or {}
+    return Origin(
+        row["id"],
+        row["workflow_id"],
+        row["workflow"],
+        row["version_id"],
+        row["number"],
+        RunStatus(row["status"]),
+        row["input"],
+        row["parent_run_id"],
+        row["parent_step"],
+        row["undoes_run_id"],
+        row["lineage"],
+        kept,
+    )
+
+
+async def rows(db: Db, tenant_id: UUID, run_id: UUID) -> Mapping[str, OriginRow]:
+    found = await db.fetch(_sql.rows, tenant_id, run_id, MAX_ROWS + 1)
+    if len(found) > MAX_ROWS:
+        raise LimitExceeded(f"a run of more than {MAX_ROWS} rows is re-run as a whole alone")
+    return {row["key"]: OriginRow(StepStatus(row["status"]), row["items"]) for row in found}
+
+
+async def child(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> UUID | None:
+    """The run that the row `step` began last."""
+    found: UUID | None = await db.fetchval(_sql.child, tenant_id, run_id, step)
+    return found
+
+
+async def version(db: Db, tenant_id: UUID, version_id: UUID) -> tuple[UUID, Version] | None:
+    return _version(await db.fetchrow(_sql.version, tenant_id, version_id))
+
+
+async def version_numbered(
+    db: Db, tenant_id: UUID, workflow_id: UUID, number: int
+) -> tuple[UUID, Version] | None:
+    return _version(await db.fetchrow(_sql.version_numbered, tenant_id, workflow_id, number))
+
+
+def _version(row: Any) -> tuple[UUID, Version] | None:
+    return (row["id"], load_version(row["resolved"])) if row else None
+
+
+async def lock_lineage(db: Db, tenant_id: UUID, root: UUID) -> None:
+    """Wait for whoever goes on from a run of this lineage now."""
+    await db.execute(_sql.lock_lineage, tenant_id, root)
+
+
+async def unfinished(db: Db, tenant_id: UUID, root: UUID) -> UUID | None:
+    found: UUID | None = await db.fetchval(_sql.unfinished, tenant_id, root)
+    return found
+
+
+async def attach(db: Db, tenant_id: UUID, run_id: UUID, plan: Plan) -> None:
+    """Make the run, which this transaction has inserted, the re-run of the plan's origin."""
+    # One that takes nothing over shares nothing with the runs before it.
+    lineage = plan.origin.root if plan.takes else None
+    await db.execute(_sql.link, tenant_id, run_id, plan.origin.id, lineage, plan.as_json())
+    take: Sequence[str] = plan.takeover.take
+    if take:
+        reopen = list(plan.takeover.reopen)
+        await db.execute(_sql.take_over, tenant_id, run_id, plan.origin.id, list(take), reopen)
+
+
+async def start_undoing(
+    db: Db, tenant_id: UUID, created_by: UUID, failed: Origin, undoes: Origin, keys: Mapping[str, Any]
+) -> UUID:
+    """A run that undoes what is left of `undoes`; `failed` is the one whose compensation failed."""
+    now = await db.fetchval("SELECT headrace_now()")
+    run_id = new_id(now)
+    await db.execute(
+        _sql.start_undoing,
+        tenant_id,
+        undoes.id,
+        run_id,
+        new_id(),
+        created_by,
+        failed.id,
+        undoes.root,
+        {"keys": keys, "children": {}},
+    )
+    await db.execute(_sql.notify, DISPATCH_CHANNEL)
+    return run_id

@@ -1,0 +1,113 @@
+"""Re-runs: a new run that goes on from where an ended one stopped."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from headrace.errors import Conflict, HeadraceError, InvalidInput, Problem
+from headrace.json_types import Json
+from headrace.postgres.pool import Db, Pool, tenant_transaction
+
+from headrace_control.audit.record import Act, record
+from headrace_control.auth.caller import Caller
+from headrace_control.auth.permissions import Permission
+from headrace_control.quotas.starts import StartQuotas
+from headrace_control.reruns import repository
+from headrace_control.reruns.inputs import is_sealed, merged, opened
+from headrace_control.reruns.model import Origin, Plan, Preview, RerunWish
+from headrace_control.reruns.planning import Planner, read_named, shown
+from headrace_control.runs import repository as runs
+from headrace_control.runs.model import Run, RunStart
+from headrace_control.runs.parameters import Parameters
+from headrace_control.runs.starts import start_runs
+from headrace_control.vault.output_keys import OutputKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A re-run, and the runs whose work it goes on with, those of its children included."""
+
+    run: Run
+    goes_on_from: tuple[UUID, ...]
+
+
+class RerunService:
+    """Over a pool of the role headrace_api."""
+
+    def __init__(self, pool: Pool, keys: OutputKeys) -> None:
+        self._pool, self._keys = pool, keys
+        self._parameters, self._quotas = Parameters(), StartQuotas()
+
+    async def preview(self, caller: Caller, run_id: UUID, wish: RerunWish) -> Preview:
+        """What `rerun` would take over and do again. Raises what that would raise but for the start itself."""
+        caller.require(Permission.CONTROL_RUNS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            plan = await _plan(db, caller.tenant_id, run_id, wish)
+        return shown(plan, UUID(plan.version.id))
+
+    async def rerun(self, caller: Caller, run_id: UUID, wish: RerunWish) -> Run:
+        """Start it. Raises `NotFound`, `Conflict`, `InvalidInput`, and what a start raises."""
+        caller.require(Permission.CONTROL_RUNS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            begun = await self.begin(db, caller.tenant_id, caller.actor.id, run_id, wish)
+            await record(db, caller, Act("run.rerun", f"run/{run_id}", detail={"run": str(begun.run.id)}))
+        return begun.run
+
+    async def begin(self, db: Db, tenant_id: UUID, created_by: UUID, run_id: UUID, wish: RerunWish) -> Begun:
+        """As `rerun`; `db` is inside a tenant's transaction, and is given up when this raises."""
+        known = await Planner(db, tenant_id).origin(run_id)
+        await repository.lock_lineage(db, tenant_id, known.root)
+        plan = await _plan(db, tenant_id, run_id, wish)
+        if plan.in_doubt and not wish.doubtful:
+            raise Conflict(
+                "nobody knows whether these calls were made: "
+                + ", ".join(plan.in_doubt[:10])
+                + "; say that they are to be made again"
+            )
+        if plan.takes and (other := await repository.unfinished(db, tenant_id, plan.origin.root)):
+            raise Conflict(f"run {other} goes on from the same run and has not ended")
+        given = await self._input(db, tenant_id, plan.origin, wish.patch)
+        number = wish.version if wish.version is not None else plan.origin.number
+        start = RunStart(plan.origin.workflow, given, number, wish.key)
+        started = await start_runs(
+            db, tenant_id, created_by, [start], self._parameters, self._quotas, self._keys
+        )
+        (answer,) = started.answers
+        if isinstance(answer, HeadraceError):
+            raise answer
+        if not started.begun:
+            return Begun(await _earlier(db, tenant_id, answer, run_id), ())
+        await repository.attach(db, tenant_id, answer.id, plan)
+        found = await runs.runs_by_id(db, tenant_id, [answer.id])
+        return Begun(found[answer.id], tuple(plan.runs))
+
+    async def _input(self, db: Db, tenant_id: UUID, origin: Origin, patch: Json) -> Json:
+        given: Json = origin.input
+        if is_sealed(given):
+            keys = await self._keys.within(db, tenant_id, [origin.id])
+            given = opened(tenant_id, origin.id, keys[origin.id], given)
+        if patch is None:
+            return given
+        if not isinstance(patch, dict):
+            mend = "Write the names and values that are to change; null takes a name away."
+            raise InvalidInput([Problem("patch", "an object is needed", mend)])
+        return merged(given, patch)
+
+
+async def _plan(db: Db, tenant_id: UUID, run_id: UUID, wish: RerunWish) -> Plan:
+    if wish.whole and wish.steps:
+        mend = "Ask for the whole run, or name steps."
+        raise InvalidInput([Problem("steps", "a whole run has no steps to begin with", mend)])
+    planner = Planner(db, tenant_id)
+    origin = await planner.origin(run_id)
+    if origin.parent_run_id is not None:
+        raise Conflict(f"the run is step {origin.parent_step} of run {origin.parent_run_id}: re-run that one")
+    return await planner.plan(
+        origin, read_named(wish.steps), version=wish.version, whole=wish.whole, edited=wish.patch is not None
+    )
+
+
+async def _earlier(db: Db, tenant_id: UUID, run: Run, origin_id: UUID) -> Run:
+    """The run that the idempotency key began before, if it is a re-run of the same one."""
+    if run.origin_run_id != origin_id:
+        raise Conflict("the idempotency key was used for another start")
+    return run

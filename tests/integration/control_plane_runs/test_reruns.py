@@ -1,0 +1,206 @@
+"""Re-runs over the real schema: what they take over, what they do again, and what stands in their way."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import pytest
+
+from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, orders, publish, started
+
+RERUN = (
+    """mutation($run: ID!, $how: RerunInput, $key: String) { rerunRun(run: $run, how: $how, idempotencyKey: $key) {
+         __typename ... on Run { id status input origin { id } steps { key status attemptCount takenFrom output } } """
+    + FAILURE
+    + "} }"
+)
+PREVIEW = """query($run: ID!, $how: RerunInput) { rerunPreview(run: $run, how: $how) { more
+    steps { path fate action inDoubt keepsKey itemCount } } }"""
+
+
+def call(key: str, **more: Any) -> dict[str, Any]:
+    return {"key": key, "action": "shop/get-order", "connection": "shop-main", "input": {"order": "1"}} | more
+
+
+def completed(key: str, status: str = "SUCCESS", **data: Any) -> tuple[str, str, dict[str, Any]]:
+    return "completed", key, {"status": status, **data}
+
+
+def failed(key: str, code: str = "HTTP_500") -> tuple[str, str, dict[str, Any]]:
+    return completed(key, "FAILED", error={"code": code, "message": "it says no"}, unhandled=True)
+
+
+def end(code: str = "HTTP_500") -> tuple[str, None, dict[str, Any]]:
+    return "finished", None, {"status": "FAILED", "error": {"code": code, "message": "a step failed"}}
+
+
+async def three_steps(acme: Client, fleet: Fleet) -> str:
+    """A run of a, b, c that failed at b; `a` and a step beside it are done."""
+    edges = [{"from": "a", "to": "b"}, {"from": "b", "to": "c"}, {"from": "side", "to": "c"}]
+    steps = [call(key) for key in ("a", "b", "c", "side")]
+    await publish(acme, orders(steps=steps, edges=edges, result=None))
+    run = await started(acme)
+    await fleet.claim(run)
+    await fleet.apply(
+        run, completed("side", output={"n": 1}), completed("a", output={"n": 2}), failed("b"), end()
+    )
+    return run
+
+
+def fates(preview: Any) -> dict[str, str]:
+    return {step["path"]: step["fate"] for step in preview["steps"]}
+
+
+async def test_a_rerun_takes_over_what_was_done(
+    acme: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    run = await three_steps(acme, fleet)
+    preview = await acme(PREVIEW, run=run)
+    assert fates(preview) == {"a": "TAKEN_OVER", "b": "AGAIN", "c": "AHEAD", "side": "TAKEN_OVER"}
+    assert [s["keepsKey"] for s in preview["steps"]] == [False, True, False, False]
+    again = await acme(RERUN, run=run)
+    assert (again["status"], again["origin"]["id"], again["input"]) == ("QUEUED", run, {"order": "17"})
+    rows = {step["key"]: step for step in again["steps"]}
+    assert rows["a"] == {
+        "key": "a",
+        "status": "SUCCESS",
+        "attemptCount": 0,
+        "takenFrom": run,
+        "output": {"n": 2},
+    }
+    assert (rows["b"]["status"], rows["b"]["takenFrom"]) == ("QUEUED", None)
+    # In the order in which they were done, before all that a claim of this run can do.
+    places = await admin.fetch(
+        "SELECT key, done_epoch, done_seq FROM step_runs WHERE run_id = $1 ORDER BY done_seq", UUID(again["id"])
+    )
+    assert [tuple(place) for place in places] == [("side", 0, 1), ("a", 0, 2)]
+    kept = await admin.fetchval("SELECT rerun FROM runs WHERE id = $1", UUID(again["id"]))
+    assert orjson.loads(kept)["keys"] == {run: ["b"]}
+
+
+async def test_a_rerun_of_a_rerun_keeps_the_first_keys_and_whose_work_it_is(
+    acme: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    run = await three_steps(acme, fleet)
+    second = (await acme(RERUN, run=run))["id"]
+    refused = await acme(RERUN, run=run)
+    assert (refused["__typename"], second in refused["message"]) == ("Conflict", True)
+    await fleet.claim(second)
+    await fleet.apply(second, failed("b"), end())
+    third = await acme(RERUN, run=second)
+    assert {step["key"]: step["takenFrom"] for step in third["steps"]}["a"] == run
+    kept = await admin.fetchval("SELECT rerun FROM runs WHERE id = $1", UUID(third["id"]))
+    assert orjson.loads(kept)["keys"] == {run: ["b"]}
+
+
+async def test_from_an_earlier_step_its_successors_are_done_again_under_new_keys(
+    acme: Client, fleet: Fleet
+) -> None:
+    run = await three_steps(acme, fleet)
+    preview = await acme(PREVIEW, run=run, how={"steps": ["a"]})
+    assert fates(preview) == {"a": "AGAIN", "b": "AGAIN", "c": "AHEAD", "side": "TAKEN_OVER"}
+    assert {s["path"] for s in preview["steps"] if s["keepsKey"]} == {"b"}
+    whole = await acme(PREVIEW, run=run, how={"whole": True})
+    assert set(fates(whole).values()) == {"AGAIN", "AHEAD"}
+
+
+async def test_the_items_of_a_loop_that_succeeded_are_not_done_again(
+    acme: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    each = call("each", forEach={"items": [1, 2, 3]})
+    await publish(acme, orders(steps=[each, call("after")], result=None))
+    run = await started(acme)
+    await fleet.claim(run)
+    await fleet.apply(
+        run,
+        ("started", "each", {"items": 3}),
+        completed("each[0]", output=1),
+        failed("each[1]"),
+        completed("each[2]", output=3),
+        completed("each", "FAILED", error={"code": "HTTP_500", "message": "an item failed"}),
+        end(),
+    )
+    assert fates(await acme(PREVIEW, run=run)) == {"each": "AGAIN", "each[1]": "AGAIN", "after": "AHEAD"}
+    again = (await acme(RERUN, run=run))["id"]
+    rows = await admin.fetch("SELECT key, status FROM step_runs WHERE run_id = $1 ORDER BY key", UUID(again))
+    assert [tuple(row) for row in rows] == [("each", "RUNNING"), ("each[0]", "SUCCESS"), ("each[2]", "SUCCESS")]
+    # Its list may be another one under an edited input.
+    refused = await acme(RERUN, run=run, how={"patch": {"amount": 2}})
+    assert refused["problems"][0]["path"] == "steps.each"
+
+
+async def test_an_undone_step_is_done_again_with_what_followed_it(acme: Client, fleet: Fleet) -> None:
+    undo = {"action": "shop/get-order", "input": {"order": "1"}}
+    steps = [call("book", compensate=undo), call("tell"), call("pay")]
+    await publish(acme, orders(steps=steps, result=None))
+    run = await started(acme)
+    await fleet.claim(run)
+    await fleet.apply(
+        run,
+        completed("book", output=1),
+        completed("tell", output=1),
+        failed("pay"),
+        ("compensating", None, {"outcome": "FAILED", "error": {"code": "HTTP_500", "message": "no"}}),
+        completed("book.undo", output=1),
+        end(),
+    )
+    preview = await acme(PREVIEW, run=run)
+    assert fates(preview) == {"book": "AGAIN", "tell": "AGAIN", "pay": "AGAIN"}
+    assert {s["path"] for s in preview["steps"] if s["keepsKey"]} == {"pay"}
+
+
+async def test_an_edit_is_merged_and_checked(acme: Client, fleet: Fleet) -> None:
+    run = await three_steps(acme, fleet)
+    bad = await acme(RERUN, run=run, how={"patch": {"order": None}})
+    assert (bad["__typename"], bad["problems"][0]["path"]) == ("InvalidInput", "input.order")
+    good = await acme(RERUN, run=run, how={"patch": {"amount": 5}})
+    assert good["input"] == {"order": "17", "amount": 5}
+
+
+async def test_another_version_has_to_have_what_was_done(acme: Client, fleet: Fleet) -> None:
+    run = await three_steps(acme, fleet)
+    await publish(acme, orders(steps=[call("b"), call("c"), call("side")], result=None))
+    refused = await acme(RERUN, run=run, how={"version": 2})
+    assert [problem["path"] for problem in refused["problems"]] == ["steps.a"]
+    await publish(acme, orders(steps=[call("a"), call("b"), call("side")], result=None))
+    taken = await acme(RERUN, run=run, how={"version": 3})
+    assert taken["__typename"] == "Run", taken
+
+
+async def test_a_call_in_doubt_is_made_again_only_when_somebody_says_so(acme: Client, fleet: Fleet) -> None:
+    await publish(acme, orders())
+    run = await started(acme)
+    await fleet.claim(run)
+    unknown = completed("fetch", "UNKNOWN", error={"code": "TIMEOUT", "message": "no answer"})
+    await fleet.apply(run, unknown, ("canceled", None, {}))
+    refused = await acme(RERUN, run=run)
+    assert (refused["__typename"], "fetch" in refused["message"]) == ("Conflict", True)
+    again = await acme(RERUN, run=run, how={"repeatInDoubt": True})
+    assert again["__typename"] == "Run"
+
+
+async def test_a_key_begins_one_rerun(acme: Client, fleet: Fleet) -> None:
+    run = await three_steps(acme, fleet)
+    first = await acme(RERUN, run=run, key="k")
+    await fleet.claim(first["id"])
+    await fleet.finish(first["id"])
+    assert (await acme(RERUN, run=run, key="k"))["id"] == first["id"]
+
+
+@pytest.mark.parametrize("path", ["nothing", "a/b", "a[0]", "a.undo", ""])
+async def test_a_step_that_is_not_there_is_named(acme: Client, fleet: Fleet, path: str) -> None:
+    run = await three_steps(acme, fleet)
+    refused = await acme(RERUN, run=run, how={"steps": [path]})
+    assert (refused["__typename"], refused["problems"][0]["path"][:5]) == ("InvalidInput", "steps")
+
+
+async def test_what_has_not_ended_and_what_is_anothers_is_not_rerun(
+    acme: Client, stranger: Client, fleet: Fleet
+) -> None:
+    await publish(acme, orders())
+    run = await started(acme)
+    assert (await acme(RERUN, run=run))["__typename"] == "Conflict"
+    await fleet.claim(run)
+    await fleet.finish(run)
+    assert (await stranger(RERUN, run=run))["__typename"] == "NotFound"
