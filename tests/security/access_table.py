@@ -26,7 +26,8 @@ _FIELDS: Mapping[Who, str] = {
     Who.ALL: """
         query: tenant me app apps action actions actionRevisions connection connections secrets policyRules
             effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
-            schedules scheduleFirings backfill backfills
+            schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
+            deadLetterStatistics replay replays
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
@@ -38,7 +39,11 @@ _FIELDS: Mapping[Who, str] = {
         mutation: startRun startRuns signalRun createSchedule updateSchedule pauseSchedule resumeSchedule deleteSchedule
             startBackfill stopBackfill resumeBackfill
     """,
-    Who.OPERATORS: "mutation: cancelRun pauseRun resumeRun settleStep",
+    Who.OPERATORS: """
+        query: rerunPreview
+        mutation: cancelRun pauseRun resumeRun settleStep rerunRun replayDeadLetter replayDeadLetters stopReplay
+            resumeReplay discardDeadLetters
+    """,
     Who.APPROVERS: "mutation: decideApproval",
     Who.ADMINS: """
         query: apiKeys members tenantKeys auditRecords auditChain auditHead
@@ -73,7 +78,8 @@ _LOADED: Mapping[str, str] = {
     "Action": "app",
     "Approval": "run",
     "Connection": "app",
-    "Run": "workflow version input result parent children waits steps events",
+    "DeadLetter": "run replayedBy",
+    "Run": "workflow version input result parent origin children waits steps events",
     "ScheduleFiring": "run",
     "StepRun": "input output attempts items",
     "Workflow": "versions published draft",

@@ -277,3 +277,61 @@ for _asked in ("stopBackfill", "resumeBackfill"):
             stage.admin, "startBackfill", await _backfill_of(stage, name), "... on Backfill { id }"
         )
         return {"id": begun["id"]}
+
+
+async def _given_up(stage: Stage, code: str) -> str:
+    """The id of the dead letter of a run that failed with `code`."""
+    await publish(stage.admin, orders(workflow="given-up"))
+    run = await started(stage.admin, "given-up")
+    await stage.fleet.claim(run)
+    error = {"code": code, "message": "it says no"}
+    failed = {"status": "FAILED", "error": error, "unhandled": True}
+    ended = {"status": "FAILED", "error": error}
+    await stage.fleet.apply(run, ("completed", "fetch", failed), ("finished", None, ended))
+    group = {"source": "STEP", "action": "shop/get-order", "code": code}
+    found = await stage.admin(
+        "query($f: DeadLetterFilter) { deadLetters(filter: $f) { items { id } } }", f={"group": group}
+    )
+    return str(found["items"][0]["id"])
+
+
+async def _replayed(stage: Stage, code: str) -> str:
+    await _given_up(stage, code)
+    group = {"source": "STEP", "action": "shop/get-order", "code": code}
+    made = await mutate(stage.admin, "replayDeadLetters", {"group": group}, "... on Replay { id }")
+    return str(made["id"])
+
+
+@example("rerunRun")
+async def _rerun(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders(workflow="rerun"))
+    run = await started(stage.admin, "rerun")
+    await stage.fleet.claim(run)
+    await stage.fleet.finish(run)
+    return {"run": run}
+
+
+@example("replayDeadLetter")
+async def _replay(stage: Stage) -> dict[str, Any]:
+    return {"id": await _given_up(stage, "HTTP_501")}
+
+
+@example("replayDeadLetters")
+async def _replay_group(stage: Stage) -> dict[str, Any]:
+    await _given_up(stage, "HTTP_502")
+    return {"group": {"source": "STEP", "action": "shop/get-order", "code": "HTTP_502"}}
+
+
+@example("stopReplay")
+async def _stop_replay(stage: Stage) -> dict[str, Any]:
+    return {"id": await _replayed(stage, "HTTP_503")}
+
+
+@example("resumeReplay")
+async def _resume_replay(stage: Stage) -> dict[str, Any]:
+    return {"id": await _replayed(stage, "HTTP_504")}
+
+
+@example("discardDeadLetters")
+async def _discard_dead_letter(stage: Stage) -> dict[str, Any]:
+    return {"ids": [await _given_up(stage, "HTTP_505")], "reason": "not wanted any more"}

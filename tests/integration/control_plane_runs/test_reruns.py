@@ -72,7 +72,8 @@ async def test_a_rerun_takes_over_what_was_done(
     assert (rows["b"]["status"], rows["b"]["takenFrom"]) == ("QUEUED", None)
     # In the order in which they were done, before all that a claim of this run can do.
     places = await admin.fetch(
-        "SELECT key, done_epoch, done_seq FROM step_runs WHERE run_id = $1 ORDER BY done_seq", UUID(again["id"])
+        "SELECT key, done_epoch, done_seq FROM step_runs WHERE run_id = $1 ORDER BY done_seq",
+        UUID(again["id"]),
     )
     assert [tuple(place) for place in places] == [("side", 0, 1), ("a", 0, 2)]
     kept = await admin.fetchval("SELECT rerun FROM runs WHERE id = $1", UUID(again["id"]))
@@ -124,7 +125,11 @@ async def test_the_items_of_a_loop_that_succeeded_are_not_done_again(
     assert fates(await acme(PREVIEW, run=run)) == {"each": "AGAIN", "each[1]": "AGAIN", "after": "AHEAD"}
     again = (await acme(RERUN, run=run))["id"]
     rows = await admin.fetch("SELECT key, status FROM step_runs WHERE run_id = $1 ORDER BY key", UUID(again))
-    assert [tuple(row) for row in rows] == [("each", "RUNNING"), ("each[0]", "SUCCESS"), ("each[2]", "SUCCESS")]
+    assert [tuple(row) for row in rows] == [
+        ("each", "RUNNING"),
+        ("each[0]", "SUCCESS"),
+        ("each[2]", "SUCCESS"),
+    ]
     # Its list may be another one under an edited input.
     refused = await acme(RERUN, run=run, how={"patch": {"amount": 2}})
     assert refused["problems"][0]["path"] == "steps.each"

@@ -16,12 +16,13 @@ LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id
 ORDER BY d.status, d.id DESC
 
 -- name: newest_of_workflow
+-- An order by a RANGE is one that this index alone gives; by a single value it would be dropped as needless.
 SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
        d.closed_at, d.closed_reason, d.replayed_by
 FROM workflows w
 CROSS JOIN LATERAL (
     SELECT * FROM dead_letters
-    WHERE tenant_id = $1 AND status = $2 AND workflow_id = w.id AND id < $3
+    WHERE tenant_id = $1 AND status = $2 AND workflow_id BETWEEN w.id AND w.id AND id < $3
     ORDER BY workflow_id, id DESC
     LIMIT $4
 ) d
@@ -33,9 +34,9 @@ SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action,
        d.closed_at, d.closed_reason, d.replayed_by
 FROM (
     SELECT * FROM dead_letters
-    WHERE tenant_id = $1 AND status = $2 AND source = $5 AND action = $6 AND code = $7 AND id < $3
-      AND ($8::uuid IS NULL OR workflow_id = $8)
-    ORDER BY source, action, code, id DESC
+    WHERE tenant_id = $1 AND status = $2 AND source = $5 AND action = $6 AND code BETWEEN $7 AND $7
+      AND id < $3 AND ($8::uuid IS NULL OR workflow_id = $8)
+    ORDER BY code, id DESC
     LIMIT $4
 ) d
 LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id

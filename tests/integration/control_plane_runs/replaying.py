@@ -1,0 +1,33 @@
+"""The loops of control planes that work off replays."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+
+from headrace.postgres.pool import API, WORKER, open_pool
+from headrace_control.dead_letters.replays import Replaying, ReplayService
+from headrace_control.reruns.service import RerunService
+from headrace_control.vault.keys import OwnKeys
+from headrace_control.vault.output_keys import OutputKeys
+from headrace_control.vault.vault import Vault
+
+
+@contextlib.asynccontextmanager
+async def replays_of(database: str, planes: int) -> AsyncIterator[ReplayService]:
+    """So many control planes' loops, over pools of their own; the service of the last one."""
+    async with contextlib.AsyncExitStack() as stack:
+        loops = []
+        for _ in range(planes):
+            api, worker = await open_pool(database, API), await open_pool(database, WORKER)
+            stack.push_async_callback(api.close)
+            stack.push_async_callback(worker.close)
+            vault = Vault(OwnKeys([secrets.token_bytes(32)]))
+            service = ReplayService(api, RerunService(api, OutputKeys(api, vault)))
+            loops.append(asyncio.create_task(Replaying(worker, service).run()))
+        try:
+            yield service
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
