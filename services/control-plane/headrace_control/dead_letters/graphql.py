@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import strawberry
-from headrace.errors import InvalidInput, Problem
 
 from headrace_control.dead_letters import model
 from headrace_control.graphql.context import Info
@@ -325,12 +324,7 @@ class DeadLetterMutation:
     ) -> DiscardDeadLettersPayload:
         """Close open dead letters for good, by their ids (at most 200) or all of a group, and say why."""
         service, caller = info.context.services.dead_letters, info.context.caller
-        if (ids is None) == (group is None):
-            mend = "Give one of the two."
-            raise InvalidInput([Problem("ids", "ids or a group are needed, and not both", mend)])
-        if group is not None:
-            count = await service.discard_group(caller, group.wanted(), workflow, reason)
-        else:
-            wanted = [read_id(one, "dead letter") for one in ids or ()]
-            count = await service.discard(caller, wanted, reason)
+        wanted = None if ids is None else [read_id(one, "dead letter") for one in ids]
+        named = group.wanted() if group else None
+        count = await service.discard(caller, wanted, named, workflow, reason)
         return DiscardedDeadLetters(count=count)

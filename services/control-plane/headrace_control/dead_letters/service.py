@@ -84,36 +84,39 @@ class DeadLetterService:
             await record(db, caller, Act("dead_letter.replay", target, detail={"run": str(run.id)}))
         return run
 
-    async def discard(self, caller: Caller, ids: Sequence[UUID], reason: str) -> int:
-        """Close entries for good; how many were open. Raises `NotFound` when none of them is there."""
+    async def discard(
+        self,
+        caller: Caller,
+        ids: Sequence[UUID] | None,
+        group: Group | None,
+        workflow: str | None,
+        reason: str,
+    ) -> int:
+        """Close entries for good, by their ids or all of a group (`MOST_DISCARDED` at a time); how many were open.
+
+        Raises `InvalidInput`, and `NotFound` when there was none.
+        """
         caller.require(Permission.CONTROL_RUNS)
         _check_reason(reason)
-        if len(ids) > MAX_PAGE:
-            raise LimitExceeded(f"at most {MAX_PAGE} dead letters can be discarded by their ids at once")
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            gone = await repository.discard(db, caller.tenant_id, ids, reason)
+            if group is not None and ids is None:
+                named = await repository.workflow_id(db, caller.tenant_id, workflow)
+                gone = await repository.discard_group(
+                    db, caller.tenant_id, group, named, reason, MOST_DISCARDED
+                )
+            elif ids is not None and group is None:
+                if len(ids) > MAX_PAGE:
+                    raise LimitExceeded(f"at most {MAX_PAGE} dead letters are discarded by their ids at once")
+                gone = await repository.discard(db, caller.tenant_id, ids, reason)
+            else:
+                raise InvalidInput([Problem("ids", "ids or a group are needed", "Give one of the two.")])
             if not gone:
                 raise NotFound("open dead letter")
             detail: JsonObject = {"discarded": gone, "reason": reason}
-            await record(db, caller, Act("dead_letter.discard", f"dead_letter/{ids[0]}", detail=detail))
-        return gone
-
-    async def discard_group(self, caller: Caller, group: Group, workflow: str | None, reason: str) -> int:
-        """As `discard`, all of a group; `MOST_DISCARDED` at a time."""
-        caller.require(Permission.CONTROL_RUNS)
-        _check_reason(reason)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            named = await repository.workflow_id(db, caller.tenant_id, workflow)
-            gone = await repository.discard_group(db, caller.tenant_id, group, named, reason, MOST_DISCARDED)
-            if not gone:
-                raise NotFound("open dead letter")
-            detail: JsonObject = {
-                "discarded": gone,
-                "reason": reason,
-                "action": group.action,
-                "code": group.code,
-            }
-            await record(db, caller, Act("dead_letter.discard", "dead_letter", detail=detail))
+            if group is not None:
+                detail |= {"action": group.action, "code": group.code}
+            target = f"dead_letter/{ids[0]}" if ids else "dead_letter"
+            await record(db, caller, Act("dead_letter.discard", target, detail=detail))
         return gone
 
 
