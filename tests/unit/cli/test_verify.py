@@ -14,7 +14,12 @@ BROKEN = {"code": "E", "message": "it failed"}
 
 
 def row(
-    status: str, attempts: int = 0, output: Any = None, error: Any = None, items: int | None = None
+    status: str,
+    attempts: int = 0,
+    output: Any = None,
+    error: Any = None,
+    items: int | None = None,
+    taken: str | None = None,
 ) -> Any:
     return {
         "status": status,
@@ -22,6 +27,7 @@ def row(
         "output": output,
         "error": error,
         "itemCount": items,
+        "takenFrom": taken,
     }
 
 
@@ -34,6 +40,8 @@ class Run:
     error: Any = None
     parent: str | None = None
     step: str | None = None
+    undoes: str | None = None
+    origin: str | None = None
 
 
 @dataclass
@@ -61,8 +69,12 @@ class Api:
             "error": run.error,
             "parentStep": run.step,
             "parent": {"id": run.parent} if run.parent else None,
+            "undoes": {"id": run.undoes} if run.undoes else None,
             "steps": steps,
         }
+
+    def _reruns(self, run_id: str, given: Any) -> Any:
+        return {"page": page([{"id": i} for i, run in self.runs.items() if run.origin == run_id], given)}
 
     def _events(self, run_id: str, given: Any) -> Any:
         kinds = [kind.upper() for kind, _, _ in self.runs[run_id].events]
@@ -169,9 +181,15 @@ def family() -> dict[str, Run]:
         ),
         "child": Run([*waits("y"), *good], {"y": over}, parent="top", step="x"),
         "grandchild": Run([*done("z", 1), *good], {"z": row("COMPENSATED", 1, 1)}, parent="child", step="y"),
-        "undo": Run([*waits("y.undo"), *good], {"y.undo": row("SUCCESS")}, parent="top", step="x.undo"),
+        "undo": Run(
+            [*waits("y.undo"), *good], {"y.undo": row("SUCCESS")}, parent="top", step="x.undo", undoes="child"
+        ),
         "undo of undo": Run(
-            [*done("z.undo"), *good], {"z.undo": row("SUCCESS", 1)}, parent="undo", step="y.undo"
+            [*done("z.undo"), *good],
+            {"z.undo": row("SUCCESS", 1)},
+            parent="undo",
+            step="y.undo",
+            undoes="grandchild",
         ),
     }
 
@@ -186,3 +204,58 @@ async def test_a_row_that_nobody_undid_is_not_explained_as_undone() -> None:
     runs["undo of undo"].events = runs["undo of undo"].events[-1:]
     found = (await verify(Api(runs), "grandchild")).differences
     assert list(found) == [Difference("z", "status", "SUCCESS", "COMPENSATED")]
+
+
+def rerun() -> dict[str, Run]:
+    """A run that failed in the second of three items of its second step, and the re-run that went on from there."""
+    failed = {"status": "FAILED", "error": BROKEN, "attempt": {"number": 1}}
+    first = Run(
+        [
+            *done("a", 1),
+            ("started", "each", {"attempt": 1, "items": 2}),
+            *done("each[0]", 0),
+            ("started", "each[1]", {"attempt": 1}),
+            ("completed", "each[1]", failed),
+            ("completed", "each", {"status": "FAILED", "error": BROKEN}),
+            ("finished", None, {"status": "FAILED", "error": BROKEN}),
+        ],
+        {
+            "a": row("COMPENSATED", 1, 1),
+            "each": row("FAILED", error=BROKEN, items=2),
+            "each[0]": row("SUCCESS", 1, 0),
+            "each[1]": row("FAILED", 1, error=BROKEN),
+        },
+        status="FAILED",
+        error=BROKEN,
+    )
+    second = Run(
+        [
+            *done("each[1]", 1),
+            ("completed", "each", {"status": "SUCCESS", "output": {"results": [0, 1]}}),
+            ("compensating", None, {"outcome": "CANCELED", "error": None}),
+            *done("a.undo"),
+            ("canceled", None, {}),
+        ],
+        {
+            "a": row("COMPENSATED", 0, 1, taken="first"),
+            "a.undo": row("SUCCESS", 1),
+            "each": row("SUCCESS", 0, {"results": [0, 1]}, items=2, taken="first"),
+            "each[0]": row("SUCCESS", 0, 0, taken="first"),
+            "each[1]": row("SUCCESS", 1, 1),
+        },
+        status="CANCELED",
+        origin="first",
+    )
+    return {"first": first, "second": second}
+
+
+@pytest.mark.parametrize("run_id", ["first", "second"])
+async def test_a_rerun_and_its_origin_are_explained(run_id: str) -> None:
+    assert (await verify(Api(rerun()), run_id)).differences == []
+
+
+async def test_a_row_is_not_taken_over_as_another_than_it_was() -> None:
+    runs = rerun()
+    runs["second"].rows["each[0]"]["output"] = "another"
+    (difference,) = (await verify(Api(runs), "second")).differences
+    assert (difference.row, difference.told, difference.shown) == ("each[0]", 0, "another")

@@ -10,12 +10,12 @@ from headrace.workflow.fold import Change
 from headrace.workflow.state import EventKind, Failure, RunStatus, StepStatus
 
 _MOST = 200
-_ROW = "key status attemptCount itemCount output error { code message }"
+_ROW = "key status attemptCount itemCount takenFrom output error { code message }"
 _RUN = (
     """
 query Run($id: ID!) {
   run(id: $id) {
-    id status result error { code message } parentStep parent { id }
+    id status result error { code message } parentStep parent { id } undoes { id }
     steps { """
     + _ROW
     + """ }
@@ -32,6 +32,12 @@ _CHILDREN = """
 query Children($id: ID!, $first: Int!, $after: String) {
   run(id: $id) { page: children(first: $first, after: $after) {
     items { id parentStep status } pageInfo { hasNextPage endCursor }
+  } }
+}"""
+_RERUNS = """
+query Reruns($id: ID!, $first: Int!, $after: String) {
+  run(id: $id) { page: reruns(first: $first, after: $after) {
+    items { id } pageInfo { hasNextPage endCursor }
   } }
 }"""
 _ITEMS = (
@@ -58,11 +64,13 @@ class ShownRow:
     attempts: int
     output: Json
     error: Failure | None
+    items: int | None = None
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
-    """`parent` is the id of the run whose row `parent_step` this one is."""
+    """`parent` is the id of the run whose row `parent_step` this one is, `undoes` that of the one that it undoes."""
 
     id: str
     status: RunStatus
@@ -71,6 +79,7 @@ class ShownRun:
     parent: str | None
     parent_step: str | None
     rows: Mapping[str, ShownRow]
+    undoes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,7 @@ async def shown_run(api: Asks, run_id: str) -> ShownRun:
         parent["id"] if parent else None,
         found["parentStep"],
         rows,
+        found["undoes"]["id"] if found["undoes"] else None,
     )
 
 
@@ -114,6 +124,11 @@ async def children_of(api: Asks, run_id: str) -> list[ChildRun]:
         ChildRun(child["id"], child["parentStep"], RunStatus(child["status"]))
         async for child in _paged(api, _CHILDREN, run_id, lambda run: run["page"])
     ]
+
+
+async def reruns_of(api: Asks, run_id: str) -> list[str]:
+    """The runs that go on from it, the first one first."""
+    return [run["id"] async for run in _paged(api, _RERUNS, run_id, lambda run: run["page"])]
 
 
 def _items(api: Asks, run_id: str, step: str) -> AsyncIterator[Any]:
@@ -148,4 +163,6 @@ def _row(value: Any) -> ShownRow:
         value["attemptCount"],
         value["output"],
         Failure.from_json(value["error"]),
+        value["itemCount"],
+        value["takenFrom"],
     )

@@ -8,12 +8,12 @@ from headrace.errors import Conflict
 from headrace.json_types import Json
 from headrace.workflow.fold import IllegalMove
 from headrace.workflow.history import compensated, rebuilt, undone_by
-from headrace.workflow.keys import Part, read_key
-from headrace.workflow.state import ENDED_RUN, Failure, RunState, RunStatus, StepState
+from headrace.workflow.keys import Part
+from headrace.workflow.state import ENDED_RUN, Failure, RunState, StepState, StepStatus
 
 from headrace_cli.command import ExpectationFailed, Session
 from headrace_cli.output import cells, table
-from headrace_cli.runs.history import Asks, ShownRun, children_of, events_of, shown_run
+from headrace_cli.runs.history import Asks, ShownRow, ShownRun, children_of, events_of, reruns_of, shown_run
 from headrace_cli.runs.view import RunId
 
 _SHOWN = 60
@@ -67,12 +67,13 @@ async def verify(api: Asks, run_id: str) -> Verified:
         raise Conflict(f"the run has not ended ({shown.status}): its history is not whole yet")
     events = await events_of(api, run_id)
     try:
-        told = rebuilt(events, await _origin_rows(api, shown))
+        begun = {event.step for event in events if event.step}
+        told = rebuilt(events, {**await _origin_rows(api, shown), **await _taken_rows(api, shown, begun)})
         told = compensated(told, await _undone_later(api, shown))
     except IllegalMove as error:
         return Verified(len(events), [Difference(_RUN, "history", str(error), shown.status)])
     # Of the rows of a run that it undoes, those that it has not touched are not its own.
-    own = {event.step for event in events if event.step} if _undoes(shown) else told.steps.keys()
+    own = begun if shown.undoes else told.steps.keys()
     return Verified(len(events), differences(told, shown, own))
 
 
@@ -100,27 +101,14 @@ def differences(told: RunState, shown: ShownRun, own: Collection[str]) -> list[D
     return found
 
 
-def _undoes(run: ShownRun) -> bool:
-    return run.parent_step is not None and read_key(run.parent_step).part is Part.UNDO
-
-
-async def _origin(api: Asks, run: ShownRun) -> ShownRun | None:
-    """The run that this one undoes, if it does: the child of the same step of its parent, or, when that one undoes a
-    run itself, of the run that it undoes."""
-    if not _undoes(run) or run.parent is None or run.parent_step is None:
-        return None
-    parent = await shown_run(api, run.parent)
-    begun_by = await _origin(api, parent) or parent
-    step = read_key(run.parent_step).work
-    for child in await children_of(api, begun_by.id):
-        if child.step == step and child.status is RunStatus.SUCCESS:
-            return await shown_run(api, child.id)
-    return None
-
-
 async def _origin_rows(api: Asks, run: ShownRun) -> dict[str, StepState]:
-    origin = await _origin(api, run)
-    return dict(rebuilt(await events_of(api, origin.id)).steps.items()) if origin else {}
+    """What the run that this one undoes, if it does, had done."""
+    if run.undoes is None:
+        return {}
+    events = await events_of(api, run.undoes)
+    begun = {event.step for event in events if event.step}
+    taken = await _taken_rows(api, await shown_run(api, run.undoes), begun)
+    return dict(rebuilt(events, taken).steps.items())
 
 
 async def _undone_later(api: Asks, run: ShownRun) -> set[str]:
@@ -128,12 +116,47 @@ async def _undone_later(api: Asks, run: ShownRun) -> set[str]:
     rows: set[str] = set()
     for run_id in await _undoing(api, run):
         rows |= {*undone_by(await events_of(api, run_id))}
+    later = [run.id, *([run.undoes] if run.undoes else [])]
+    while later:
+        # What they have taken over from this one, or were begun to undo.
+        for rerun in [await shown_run(api, i) for i in await reruns_of(api, later.pop())]:
+            later.append(rerun.id)
+            undone = undone_by(await events_of(api, rerun.id))
+            rows |= {key for key in undone if _whose(rerun, key) == run.id}
     return rows
+
+
+def _whose(run: ShownRun, key: str) -> str | None:
+    """Whose work it is that `run` undoes."""
+    row = run.rows.get(key)
+    return run.undoes if row is None else row.taken_from
+
+
+async def _taken_rows(api: Asks, run: ShownRun, begun: Collection[str]) -> dict[str, StepState]:
+    """What a re-run began with, as the runs that did it show it; a loop that it went on with was open again."""
+    rows: dict[str, StepState] = {}
+    doers: dict[str, ShownRun] = {}
+    for key, row in run.rows.items():
+        if row.taken_from is None:
+            continue
+        if row.taken_from not in doers:
+            doers[row.taken_from] = await shown_run(api, row.taken_from)
+        done = doers[row.taken_from].rows.get(key, row)
+        if key in begun:
+            rows[key] = StepState(StepStatus.RUNNING, items=done.items)
+        else:
+            rows[key] = StepState(_before(done), 0, done.output, done.error, items=done.items)
+    return rows
+
+
+def _before(row: ShownRow) -> StepStatus:
+    """What it was when it was taken over: only afterwards it can have been undone."""
+    return StepStatus.SUCCESS if row.status is StepStatus.COMPENSATED else row.status
 
 
 async def _undoing(api: Asks, run: ShownRun) -> list[str]:
     """The runs that undo this one: children of its parent, or of what undoes its parent."""
-    if run.parent is None or run.parent_step is None or _undoes(run):
+    if run.parent is None or run.parent_step is None or run.undoes is not None:
         return []
     parent = await shown_run(api, run.parent)
     wanted = f"{run.parent_step}.{Part.UNDO}"

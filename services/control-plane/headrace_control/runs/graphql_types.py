@@ -249,6 +249,22 @@ class RunType:
         return RunType.of(found) if found else None
 
     @field
+    async def undoes(self, info: Info) -> "RunType | None":
+        """The ended run whose steps this one undoes."""
+        if self.run.undoes_run_id is None:
+            return None
+        found = await info.context.loaders.runs.run.load(self.run.undoes_run_id)
+        return RunType.of(found) if found else None
+
+    @field
+    async def reruns(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> "Page[RunType]":
+        """The runs that go on from this one, the first one first."""
+        found = await info.context.loaders.runs.reruns.load((self.run.id, first, after))
+        return page(found or PageOf((), None, False), RunType.of)
+
+    @field
     async def children(
         self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
     ) -> "Page[RunType]":

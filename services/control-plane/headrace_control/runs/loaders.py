@@ -26,6 +26,7 @@ class RunLoaders:
         self.children: Pages[UUID, Run] = batch_pages(
             lambda first, pages: service.children(caller, first, pages)
         )
+        self.reruns: Pages[UUID, Run] = batch_pages(lambda first, pages: service.reruns(caller, first, pages))
         self.items: Pages[StepId, StepRun] = batch_pages(
             lambda first, pages: service.items(caller, first, pages)
         )

@@ -51,7 +51,7 @@ class Run:
     `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is. `fence` and `epoch` are the
     protocol's; here they only tell one state of the run from the next. `trigger` is None where somebody asked for it.
     `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is; `origin_run_id` the ended run
-    that this one goes on from. `fence` and `epoch` are the
+    that this one goes on from, `undoes_run_id` the one whose steps it undoes. `fence` and `epoch` are the
     protocol's; here they only tell one state of the run from the next.
     """
 
@@ -72,6 +72,7 @@ class Run:
     epoch: int
     trigger: Trigger | None = None
     origin_run_id: UUID | None = None
+    undoes_run_id: UUID | None = None
 
     @property
     def ended(self) -> bool:

@@ -65,7 +65,7 @@ ORDER BY t.place
 SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
        parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
        parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id
+       origin_run_id, undoes_run_id
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: of_workflows
@@ -88,7 +88,7 @@ CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id
+       origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
     ORDER BY status, id DESC
@@ -106,7 +106,7 @@ CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id
+       origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
@@ -125,9 +125,24 @@ CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id
+       origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND parent_run_id = wanted.run_id AND id > wanted.after
+    ORDER BY id
+    LIMIT $4
+) c
+ORDER BY wanted.n, c.id
+
+-- name: reruns
+-- As above: the runs that go on from each wanted run.
+SELECT wanted.n, c.*
+FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
+CROSS JOIN LATERAL (
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+           origin_run_id, undoes_run_id
+    FROM runs
+    WHERE tenant_id = $1 AND origin_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
     LIMIT $4
 ) c

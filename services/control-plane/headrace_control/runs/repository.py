@@ -83,9 +83,22 @@ async def children(
     db: Db, tenant_id: UUID, places: Sequence[tuple[UUID, UUID | None]], limit: int
 ) -> Sequence[Sequence[Run]]:
     """For each (run, last child seen) in turn: at most `limit` children that follow, in the order of their start."""
+    return await _of_each(db, _sql.children, tenant_id, places, limit)
+
+
+async def reruns(
+    db: Db, tenant_id: UUID, places: Sequence[tuple[UUID, UUID | None]], limit: int
+) -> Sequence[Sequence[Run]]:
+    """As `children`, of the runs that go on from each."""
+    return await _of_each(db, _sql.reruns, tenant_id, places, limit)
+
+
+async def _of_each(
+    db: Db, statement: str, tenant_id: UUID, places: Sequence[tuple[UUID, UUID | None]], limit: int
+) -> Sequence[Sequence[Run]]:
     found: list[list[Run]] = [[] for _ in places]
     wanted = [run_id for run_id, _ in places], [after or _FIRST_ID for _, after in places]
-    for row in await db.fetch(_sql.children, tenant_id, *wanted, limit):
+    for row in await db.fetch(statement, tenant_id, *wanted, limit):
         found[row["n"] - 1].append(_run(row))
     return found
 
@@ -224,6 +237,7 @@ def _run(row: Any) -> Run:
         row["epoch"],
         Trigger.of(row["trigger"]) if row["trigger"] else None,
         row["origin_run_id"],
+        row["undoes_run_id"],
     )
 
 

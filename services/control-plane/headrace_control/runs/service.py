@@ -38,6 +38,7 @@ from headrace_control.vault.output_keys import OutputKeys
 _RUNS = Cursor("runs")
 _EVENTS = Cursor("events")
 _CHILDREN = Cursor("children")
+_RERUNS = Cursor("reruns")
 _ITEMS = Cursor("items")
 _NO_CURSOR = Problem("after", "not a cursor of this list", "use a page's endCursor")
 
@@ -50,6 +51,9 @@ MAX_STEPS = 5000
 
 # Of some runs, those that a caller sees.
 Seen: TypeAlias = Callable[[Sequence[UUID]], Awaitable[set[UUID]]]
+
+# Runs, and the last one seen of what belongs to each.
+Places: TypeAlias = Sequence[tuple[UUID, UUID | None]]
 
 
 class RunService:
@@ -152,12 +156,28 @@ class RunService:
         self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
     ) -> Sequence[PageOf[Run]]:
         """For each (run, cursor) in turn: a page of the run's children, in the order of their start."""
+        return await self._of_each(caller, first, pages, _CHILDREN, repository.children)
+
+    async def reruns(
+        self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
+    ) -> Sequence[PageOf[Run]]:
+        """For each (run, cursor) in turn: a page of the runs that go on from it, in the order of their start."""
+        return await self._of_each(caller, first, pages, _RERUNS, repository.reruns)
+
+    async def _of_each(
+        self,
+        caller: Caller,
+        first: int,
+        pages: Sequence[tuple[UUID, str | None]],
+        cursor: Cursor,
+        read: Callable[[Db, UUID, Places, int], Awaitable[Sequence[Sequence[Run]]]],
+    ) -> Sequence[PageOf[Run]]:
         limit = page_size(first)
-        places = [(run_id, _CHILDREN.read_id(after)) for run_id, after in pages]
+        places = [(run_id, cursor.read_id(after)) for run_id, after in pages]
         async with self._reading(caller, [run_id for run_id, _ in pages]) as (db, seen):
-            found = await repository.children(db, caller.tenant_id, places, limit + 1)
+            found = await read(db, caller.tenant_id, places, limit + 1)
             shown = await seen([run.id for runs in found for run in runs])
-        made = [page_of(runs, limit, lambda run: _CHILDREN.write(run.id)) for runs in found]
+        made = [page_of(runs, limit, lambda run: cursor.write(run.id)) for runs in found]
         return [replace(one, items=[run for run in one.items if run.id in shown]) for one in made]
 
     async def payloads(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
