@@ -7,7 +7,9 @@ SELECT set_config('enable_sort', 'off', true)
 SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
        d.closed_at, d.closed_reason, d.replayed_by
 FROM (
-    SELECT * FROM dead_letters
+    SELECT id, source, status, run_id, step, workflow_id, action, code, reason, created_at, closed_at, closed_reason,
+           replayed_by
+    FROM dead_letters
     WHERE tenant_id = $1 AND status = $2 AND id < $3
     ORDER BY status, id DESC
     LIMIT $4
@@ -21,7 +23,9 @@ SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action,
        d.closed_at, d.closed_reason, d.replayed_by
 FROM workflows w
 CROSS JOIN LATERAL (
-    SELECT * FROM dead_letters
+    SELECT id, source, status, run_id, step, workflow_id, action, code, reason, created_at, closed_at, closed_reason,
+           replayed_by
+    FROM dead_letters
     WHERE tenant_id = $1 AND status = $2 AND workflow_id BETWEEN w.id AND w.id AND id < $3
     ORDER BY workflow_id, id DESC
     LIMIT $4
@@ -33,7 +37,9 @@ WHERE w.tenant_id = $1 AND w.name = $5
 SELECT d.id, d.source, d.status, d.run_id, d.step, w.name AS workflow, d.action, d.code, d.reason, d.created_at,
        d.closed_at, d.closed_reason, d.replayed_by
 FROM (
-    SELECT * FROM dead_letters
+    SELECT id, source, status, run_id, step, workflow_id, action, code, reason, created_at, closed_at, closed_reason,
+           replayed_by
+    FROM dead_letters
     WHERE tenant_id = $1 AND status = $2 AND source = $5 AND action = $6 AND code BETWEEN $7 AND $7
       AND id < $3 AND ($8::uuid IS NULL OR workflow_id = $8)
     ORDER BY code, id DESC

@@ -1,0 +1,181 @@
+"""Runs that failed are gone on with: what was done is not done again, and nothing is called under another key."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from designer import Designer
+from fleet import Fleet
+from target import Call, Target
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # What is taken over lies in Postgres; the bus has no part in it.
+    pytest.mark.parametrize("module_fleet", ["embedded"], indirect=True, scope="module"),
+]
+RUNS = 300
+
+_RERUN = """mutation ($run: ID!, $how: RerunInput) { rerunRun(run: $run, how: $how) {
+  ok: __typename ... on Run { id } ...Failed } }"""
+_GROUPS = "{ deadLetterGroups { group { source action code } count example } }"
+_REPLAY = """mutation ($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, how: $how) {
+  ok: __typename ... on Run { id } ...Failed } }"""
+_REPLAY_ALL = """mutation ($group: DeadLetterGroupInput!, $how: ReplayInput) {
+  replayDeadLetters(group: $group, how: $how, perSecond: 100) { ok: __typename ... on Replay { id } ...Failed } }"""
+_FAR = "query ($id: ID!) { replay(id: $id) { status total replayed refused refusal } }"
+_COUNT = "query ($f: RunFilter) { runs(filter: $f, first: 200) { items { id } pageInfo { hasNextPage } } }"
+
+
+@dataclass(frozen=True)
+class World:
+    target: Target
+    designer: Designer
+
+    async def rerun(self, run_id: str, **how: Any) -> str:
+        made = await self.designer.mutate(_RERUN, run=run_id, how=how)
+        return str(made["id"])
+
+    async def replayed(self, group: Mapping[str, Any], **how: Any) -> Any:
+        """The replay of a group, once it is over."""
+        made = await self.designer.mutate(_REPLAY_ALL, group=group, how=how)
+        async with asyncio.timeout(60):
+            while True:
+                found = (await self.designer.do(_FAR, id=made["id"]))["replay"]
+                if found["status"] == "DONE":
+                    return found
+                await asyncio.sleep(0.1)  # asked from outside, as a person would
+
+    def keys(self, path: str) -> list[str | None]:
+        return [call.key for call in self.target.of(path)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployed(module_fleet: Fleet) -> AsyncIterator[World]:
+    async with Target() as target:
+        await module_fleet.start_all()
+        designer = Designer(module_fleet)
+        await designer.app("shop", target.url)
+        for name in ("reserve", "charge", "confirm", "undo-reserve", "undo-charge"):
+            await designer.action("shop", name, "POST", f"/{name}", idempotency={"mode": "KEY"})
+        yield World(target, designer)
+
+
+@pytest.fixture
+def world(deployed: World) -> World:
+    deployed.target.calls.clear()
+    deployed.target.answers.clear()
+    return deployed
+
+
+def call(name: str, **more: Any) -> dict[str, Any]:
+    once = {"strategy": "NONE"}
+    return {"key": name, "action": f"shop/{name}", "input": {"n": 1}, "retry": once} | more
+
+
+async def test_two_causes_are_replayed_and_nothing_is_done_twice(world: World) -> None:
+    down = True
+
+    async def charge(call: Call) -> web.StreamResponse:
+        amount = orjson.loads(call.body)["amount"]
+        if amount == 0:
+            return web.json_response({"error": "an amount is needed"}, status=422)
+        return web.json_response({"ok": not down}, status=503 if down else 200)
+
+    world.target.answers["/charge"] = charge
+    designer = world.designer
+    charging = call("charge", input={"amount": "{{ input.amount }}"})
+    await designer.publish({"workflow": "order", "steps": [call("reserve"), charging, call("confirm")]})
+    started = await designer.mutate(
+        """mutation ($items: [RunStart!]!) { startRuns(items: $items) { ok: __typename
+             ... on StartedRuns { items { ... on Run { id } } } ...Failed } }""",
+        items=[{"workflow": "order", "input": {"amount": n % 2}} for n in range(RUNS)],
+    )
+    runs = [run["id"] for run in started["items"]]
+    await world.target.called("/charge", RUNS, seconds=60)
+    async with asyncio.timeout(60):
+        while sum(one["count"] for one in (groups := await _groups(designer)).values()) < RUNS:
+            await asyncio.sleep(0.1)  # the reporter writes them down
+    assert {code: one["count"] for code, one in groups.items()} == {"HTTP_422": RUNS // 2, "HTTP_503": RUNS // 2}
+    # One of a group first, to see that the edit is the right one.
+    tried = await designer.mutate(_REPLAY, id=groups["HTTP_422"]["example"], how={"patch": {"amount": 5}})
+    assert (await designer.ended(tried["id"]))["status"] == "FAILED"  # the bank is down all the same
+    down = False
+    mended = await world.replayed(groups["HTTP_422"]["group"], patch={"amount": 5})
+    assert (mended["replayed"], mended["refused"]) == (RUNS // 2 - 1, 0)
+    both = await world.replayed(groups["HTTP_503"]["group"])
+    assert (both["replayed"], both["refused"]) == (RUNS // 2 + 1, 0)  # with the one that was tried
+    await world.target.called("/confirm", RUNS, seconds=60)
+    async with asyncio.timeout(60):
+        while (await designer.do(_COUNT, f={"workflow": "order", "status": ["QUEUED", "RUNNING"]}))["runs"]["items"]:
+            await asyncio.sleep(0.1)
+    assert await _groups(designer) == {}
+    # Each was reserved once; each charge was made again under the key that it had; each is confirmed once.
+    assert sorted(map(str, world.keys("/reserve"))) == sorted(f"{run}-reserve" for run in runs)
+    assert {*world.keys("/charge")} == {f"{run}-charge" for run in runs}
+    assert len(world.keys("/charge")) == 2 * RUNS + 1
+    assert len({*world.keys("/confirm")}) == len(world.keys("/confirm")) == RUNS
+
+
+async def _groups(designer: Designer) -> dict[str, Any]:
+    return {one["group"]["code"]: one for one in (await designer.do(_GROUPS))["deadLetterGroups"]}
+
+
+async def test_the_items_and_children_that_failed_go_on_and_the_others_stay_done(world: World) -> None:
+    down = True
+
+    async def charge(call: Call) -> web.StreamResponse:
+        broken = down and orjson.loads(call.body)["n"] == 1
+        return web.json_response({"ok": not broken}, status=503 if broken else 200)
+
+    world.target.answers["/charge"] = charge
+    charging = call("charge", input={"n": "{{ input.n }}"})
+    await world.designer.publish({"workflow": "part", "steps": [call("reserve"), charging]})
+    each = {
+        "key": "each",
+        "type": "workflow",
+        "workflow": "part",
+        "input": {"n": "{{ item }}"},
+        "forEach": {"items": [0, 1, 2]},
+    }
+    await world.designer.publish({"workflow": "parts", "steps": [each, call("confirm")]})
+    run = await world.designer.start("parts")
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    first = {*world.keys("/charge")}
+    down = False
+    again = await world.rerun(run)
+    ended = await world.designer.ended(again)
+    assert (ended["status"], len(world.keys("/reserve"))) == ("SUCCESS", 3)
+    (key,) = [call.key for call in world.target.of("/charge") if orjson.loads(call.body)["n"] == 1][1:]
+    assert (key in first, len(world.keys("/charge")), len(world.keys("/confirm"))) == (True, 4, 1)
+    await world.designer.verified(again)
+    # From a chosen step of a chosen child: it, and all that follows, under new keys.
+    chosen = await world.rerun(again, steps=["each[2]/charge"])
+    assert (await world.designer.ended(chosen))["status"] == "SUCCESS"
+    assert [len(world.keys(path)) for path in ("/reserve", "/charge", "/confirm")] == [3, 5, 2]
+    assert len({*world.keys("/charge")}) == 4
+    await world.designer.verified(chosen)
+
+
+async def test_what_was_taken_over_is_undone_in_its_order_when_the_rerun_fails(world: World) -> None:
+    world.target.on("/confirm", 503)
+
+    def undone(name: str) -> dict[str, Any]:
+        return call(name, compensate={"action": f"shop/undo-{name}", "input": {"n": 1}})
+
+    document = {"workflow": "undone", "steps": [undone("reserve"), undone("charge"), call("confirm")]}
+    await world.designer.publish({**document, "compensateOn": ["cancel"]})
+    run = await world.designer.start("undone")
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    assert world.keys("/undo-reserve") == []
+    await world.designer.publish(document)
+    again = await world.rerun(run, version=2)
+    assert (await world.designer.ended(again))["status"] == "FAILED"
+    assert [call.path for call in world.target.calls][-3:] == ["/confirm", "/undo-charge", "/undo-reserve"]
+    assert world.keys("/confirm") == [f"{run}-confirm"] * 2
+    for one in (run, again):
+        await world.designer.verified(one)
