@@ -258,3 +258,5 @@ async def test_a_step_in_doubt_is_kept_once_when_its_run_waits_for_a_person(worl
         await world.admin.execute(
             "UPDATE runs SET status = 'RUNNING', epoch = 2, claimed_by = $2 WHERE id = $1", run, new_id()
         )
+    await world.applier.apply([world.event(run, 2, 3, "settled", "a", status="FAILED", error=why)])
+    assert await world.admin.fetchval("SELECT status FROM dead_letters") == "DISCARDED"

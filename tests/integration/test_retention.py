@@ -148,3 +148,33 @@ async def test_start_keys_and_tokens_of_ended_runs_expire(
         left = await world.admin.fetch(f"SELECT {column} AS name FROM {table}")
         assert {row["name"] for row in left} == {"going-on", "new"}, table
     assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 0
+
+
+async def test_dead_letters_of_ended_runs_expire_whatever_became_of_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry, "MOST", 2)
+    tenant = await world.tenant("one")
+    ended, going_on = [(await world.queued(tenant))[0] for _ in range(2)]
+    await world.admin.execute("UPDATE runs SET status = 'CANCELED', finished_at = now() WHERE id = $1", ended)
+    for reason, run, status, days in (
+        ("old", ended, "OPEN", 91),
+        ("older", ended, "REPLAYED", 92),
+        ("of nobody", None, "DISCARDED", 93),
+        ("new", ended, "OPEN", 89),
+        ("still going on", going_on, "OPEN", 91),
+    ):
+        await world.admin.execute(
+            """INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, status, created_at, closed_at)
+               VALUES ($1, $2, $3, 'step', $4, $5::text, now() - make_interval(days => $6),
+                       CASE WHEN $5::text <> 'OPEN' THEN now() END)""",
+            new_id(),
+            tenant if run else None,
+            run,
+            reason,
+            status,
+            days,
+        )
+    assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 3
+    left = await world.admin.fetch("SELECT reason FROM dead_letters")
+    assert {row["reason"] for row in left} == {"new", "still going on"}

@@ -11,7 +11,7 @@ from headrace.messages import Event
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.keys import Part, read_key
-from headrace.workflow.state import ParkReason
+from headrace.workflow.state import EventKind, ParkReason
 
 from headrace_reporter.projection import RunRow
 
@@ -22,7 +22,11 @@ _KEPT_DEPTH = 200
 
 
 async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
-    """Write them, after the rows of the steps and of their attempts; one for each step and kind of end."""
+    """Write them, after the rows of the steps and of their attempts; one for each step and kind of end. A doubt that was
+    settled is nobody's to look into any more."""
+    settled = [(run.id, event.step) for run in runs for event in run.events if event.kind is EventKind.SETTLED]
+    if settled:
+        await db.execute(_sql.close_settled, [i for i, _ in settled], [key for _, key in settled])
     dead = [(run.id, key, _source(key)) for run in runs for key in run.unhandled]
     dead += [(run.id, key, "in_doubt") for run in runs for key in run.in_doubt]
     in_doubt = [run.id for run in runs if run.parked and run.parked.reason is ParkReason.IN_DOUBT]

@@ -129,6 +129,11 @@ LEFT JOIN LATERAL (
 ) a ON true
 ON CONFLICT (run_id, step, source) WHERE step IS NOT NULL DO NOTHING
 
+-- name: close_settled
+UPDATE dead_letters d SET status = 'DISCARDED', closed_at = headrace_now(), closed_reason = 'the doubt was settled'
+FROM unnest($1::uuid[], $2::text[]) AS n (run_id, step)
+WHERE d.run_id = n.run_id AND d.step = n.step AND d.source = 'in_doubt' AND d.status = 'OPEN'
+
 -- name: notify
 SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)
 

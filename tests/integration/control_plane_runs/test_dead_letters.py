@@ -21,7 +21,7 @@ from tests.integration.control_plane_runs.acting import (
 )
 from tests.integration.control_plane_runs.replaying import replays_of
 from tests.integration.control_plane_runs.test_plans import rows_read
-from tests.integration.control_plane_runs.test_reruns import PREVIEW, call, completed, end, failed, fates
+from tests.integration.control_plane_runs.test_reruns import PREVIEW, RERUN, call, completed, end, failed, fates
 
 _sql = load("headrace_control.dead_letters")
 
@@ -109,6 +109,15 @@ async def test_one_replay_replays_once(acme: Client, fleet: Fleet) -> None:
     (closed,) = await letters(acme, status="REPLAYED")
     assert closed["replayedBy"]["origin"] == {"id": run}
     assert await letters(acme) == []
+
+
+async def test_a_rerun_by_hand_closes_what_it_goes_on_from(acme: Client, fleet: Fleet) -> None:
+    await publish(acme, orders())
+    run = await given_up(acme, fleet)
+    again = (await acme(RERUN, run=run))["id"]
+    assert await letters(acme) == []
+    (closed,) = await letters(acme, status="REPLAYED")
+    assert closed["replayedBy"]["id"] == again
 
 
 async def test_a_discard_says_why(acme: Client, fleet: Fleet) -> None:
@@ -284,6 +293,7 @@ async def test_what_a_rerun_undoes_is_taken_over_by_no_later_one(acme: Client, f
         ("canceled", None, {}),
     )
     assert fates(await acme(PREVIEW, run=run)) == {"book": "AGAIN", "pay": "AGAIN"}
+    assert fates(await acme(PREVIEW, run=again)) == {"book": "AGAIN", "pay": "AHEAD"}
 
 
 async def test_a_run_that_was_set_aside_goes_on_itself(

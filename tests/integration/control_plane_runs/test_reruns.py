@@ -89,6 +89,10 @@ async def test_a_rerun_of_a_rerun_keeps_the_first_keys_and_whose_work_it_is(
     assert (refused["__typename"], second in refused["message"]) == ("Conflict", True)
     await fleet.claim(second)
     await fleet.apply(second, failed("b"), end())
+    # What the second did, the first does not know.
+    refused = await acme(RERUN, run=run)
+    assert (refused["__typename"], second in refused["message"]) == ("Conflict", True)
+    assert (await acme(RERUN, run=run, how={"whole": True}))["__typename"] == "Run"
     third = await acme(RERUN, run=second)
     assert {step["key"]: step["takenFrom"] for step in third["steps"]}["a"] == run
     kept = await admin.fetchval("SELECT rerun FROM runs WHERE id = $1", UUID(third["id"]))
@@ -188,9 +192,10 @@ async def test_a_call_in_doubt_is_made_again_only_when_somebody_says_so(acme: Cl
 async def test_a_key_begins_one_rerun(acme: Client, fleet: Fleet) -> None:
     run = await three_steps(acme, fleet)
     first = await acme(RERUN, run=run, key="k")
-    await fleet.claim(first["id"])
-    await fleet.finish(first["id"])
     assert (await acme(RERUN, run=run, key="k"))["id"] == first["id"]
+    assert (await acme(RERUN, run=run, key="another"))["__typename"] == "Conflict"
+    other = await three_steps(acme, fleet)
+    assert (await acme(RERUN, run=other, key="k"))["__typename"] == "Conflict"
 
 
 @pytest.mark.parametrize("path", ["nothing", "a/b", "a[0]", "a.undo", ""])

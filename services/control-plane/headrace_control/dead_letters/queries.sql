@@ -114,16 +114,14 @@ RETURNING d.id
 SELECT status FROM dead_letters WHERE tenant_id = $1 AND id = $2
 
 -- name: close_replayed
--- All that the new run goes on with: the entries of these runs, and the one that was asked for.
 WITH chosen AS (
     SELECT id FROM dead_letters
-    WHERE tenant_id = $1 AND status = 'OPEN' AND run_id = ANY($2::uuid[]) AND (source = ANY($3::text[]) OR id = $4)
+    WHERE tenant_id = $1 AND status = 'OPEN' AND run_id = $2 AND source = $3
     ORDER BY id
     FOR UPDATE
 )
-UPDATE dead_letters d SET status = 'REPLAYED', closed_at = headrace_now(), replayed_by = $5
+UPDATE dead_letters d SET status = 'REPLAYED', closed_at = headrace_now(), replayed_by = $4
 FROM chosen WHERE d.tenant_id = $1 AND d.id = chosen.id
-RETURNING d.id
 
 -- name: failed_undoings
 -- Compensations that failed, of a run itself or of what undid it.

@@ -18,9 +18,6 @@ from headrace_control.runs.model import Run
 
 _sql = load("headrace_control.dead_letters")
 
-_FORWARD = (DeadLetterSource.STEP, DeadLetterSource.IN_DOUBT)
-
-
 async def replay(
     db: Db, tenant_id: UUID, created_by: UUID, letter_id: UUID, wish: ReplayWish, service: RerunService
 ) -> Run:
@@ -56,9 +53,9 @@ async def _go_on(
     # Named only where the failure did not end the run: else it is done again in any case, and with it what else failed.
     steps = ["/".join([*path, _step(letter)])] if path else []
     rerun = RerunWish(steps, False, wish.version, wish.patch, wish.doubtful)
-    begun = await service.begin(db, tenant_id, created_by, root.id, rerun)
-    await repository.close_replayed(db, tenant_id, letter, begun.goes_on_from, _FORWARD, begun.run.id)
-    return begun.run
+    run = await service.begin(db, tenant_id, created_by, root.id, rerun)
+    await repository.close_replayed(db, tenant_id, letter, run.id)
+    return run
 
 
 async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -> Run:
@@ -76,9 +73,7 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
     for row in await db.fetch(_sql.failed_undoings, tenant_id, failed.id):
         keys.setdefault(made_in.get(row["key"], str(failed.id)), []).append(row["key"])
     run_id = await reruns.start_undoing(db, tenant_id, created_by, failed, undoes, keys)
-    await repository.close_replayed(
-        db, tenant_id, letter, [failed.id], (DeadLetterSource.COMPENSATION,), run_id
-    )
+    await repository.close_replayed(db, tenant_id, letter, run_id)
     return (await runs.runs_by_id(db, tenant_id, [run_id]))[run_id]
 
 
@@ -91,8 +86,7 @@ async def _claim_again(db: Db, tenant_id: UUID, letter: DeadLetter) -> Run:
     if run.wait_reason is not ParkReason.DEAD_LETTER:
         raise Conflict("the run is not set aside any more")
     await control.give_chances(db, tenant_id, letter.run_id, run.dispatch_id)
-    sources = (DeadLetterSource.CLAIM,)
-    await repository.close_replayed(db, tenant_id, letter, [letter.run_id], sources, letter.run_id)
+    await repository.close_replayed(db, tenant_id, letter, letter.run_id)
     return (await runs.runs_by_id(db, tenant_id, [letter.run_id]))[letter.run_id]
 
 

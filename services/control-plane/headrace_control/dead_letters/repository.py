@@ -112,18 +112,10 @@ async def is_open(db: Db, tenant_id: UUID, letter_id: UUID) -> bool:
     return status == DeadLetterStatus.OPEN
 
 
-async def close_replayed(
-    db: Db,
-    tenant_id: UUID,
-    letter: DeadLetter,
-    runs: Sequence[UUID],
-    sources: Sequence[DeadLetterSource],
-    by: UUID,
-) -> int:
-    """Close the entry, and with it those of `sources` of these runs: the run `by` goes on with all of them."""
-    with_it = [STORED[source] for source in sources]
-    wanted = [*runs, letter.run_id]
-    return len(await db.fetch(_sql.close_replayed, tenant_id, wanted, with_it, letter.id, by))
+async def close_replayed(db: Db, tenant_id: UUID, letter: DeadLetter, by: UUID) -> None:
+    """Close the entry, and with it all of its run from the same source: the run `by` goes on with them."""
+    source = STORED[letter.source]
+    await db.execute(_sql.close_replayed, tenant_id, letter.run_id, source, by)
 
 
 def stored(group: Group) -> tuple[str, str, str]:

@@ -183,11 +183,11 @@ class Handover:
     ) -> None:
         wanted: dict[UUID, dict[UUID, list[UUID]]] = defaultdict(dict)
         for row in rows:
-            if versions[row["version_id"]].sensitive:
-                origin = [row["undoes_run_id"]] if row["undoes_run_id"] is not None else []
-                shown = (*steps.get(row["id"], ()), *(step for i in origin for step in steps.get(i, ())))
-                # What was taken over is sealed by the key of the run that did it.
-                did = {step["taken_from"]: None for step in shown if step["taken_from"] is not None}
+            origin = [row["undoes_run_id"]] if row["undoes_run_id"] is not None else []
+            shown = (*steps.get(row["id"], ()), *(step for i in origin for step in steps.get(i, ())))
+            # What was taken over is sealed by the key of the run that did it, whatever this version marks.
+            did = {step["taken_from"]: None for step in shown if step["taken_from"] is not None}
+            if versions[row["version_id"]].sensitive or did:
                 wanted[row["tenant_id"]][row["id"]] = [row["id"], *origin, *did]
         for tenant_id, runs in wanted.items():
             keys = await self._credentials.output_keys(

@@ -90,7 +90,7 @@ class Planner:
         if whole:
             rows = await repository.rows(self._db, self._tenant_id, origin.id)
             every = take_over(Graph.of(target.document), rows, list(Graph.of(target.document).steps))
-            return Plan(origin, target, rows, Takeover(again=every.again, kept=every.kept))
+            return Plan(origin, target, rows, Takeover((), (), every.again, every.kept, every.in_doubt))
         plan = await self._one(origin, target, named, "")
         if target_id != origin.version_id:
             self._problems += misfits(before[1], target, plan.rows, plan.takeover)

@@ -37,6 +37,28 @@ SELECT id FROM runs WHERE tenant_id = $1 AND lineage = $2 AND finished_at IS NUL
 ORDER BY id DESC
 LIMIT 1
 
+-- name: in_the_way
+-- Nothing is gone on from twice: the newest of a lineage alone is, and only when what undoes a part of it has ended.
+SELECT id, finished_at IS NULL AS unfinished FROM runs
+WHERE tenant_id = $1 AND lineage = $2 AND id <> $3 AND (finished_at IS NULL OR (undoes_run_id IS NULL AND id > $3))
+ORDER BY id DESC
+LIMIT 1
+
+-- name: close_letters
+-- Of all that is gone on from: whoever replays one of them later would do it twice. In the order of ids, as everybody
+-- who locks several of them.
+WITH chosen AS (
+    SELECT id FROM dead_letters
+    WHERE tenant_id = $1 AND status = 'OPEN' AND run_id = ANY($2::uuid[]) AND source IN ('step', 'in_doubt')
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE dead_letters d SET status = 'REPLAYED', closed_at = headrace_now(), replayed_by = $3
+FROM chosen WHERE d.tenant_id = $1 AND d.id = chosen.id
+
+-- name: knows_key
+SELECT EXISTS (SELECT 1 FROM start_keys WHERE tenant_id = $1 AND key = $2)
+
 -- name: link
 UPDATE runs SET origin_run_id = $3, lineage = $4, rerun = $5 WHERE tenant_id = $1 AND id = $2
 

@@ -80,6 +80,22 @@ async def unfinished(db: Db, tenant_id: UUID, root: UUID) -> UUID | None:
     return found
 
 
+async def in_the_way(db: Db, tenant_id: UUID, origin: Origin) -> tuple[UUID, bool] | None:
+    """The run that has gone on from this one, or that undoes a part of its lineage; and whether it goes on still."""
+    row = await db.fetchrow(_sql.in_the_way, tenant_id, origin.root, origin.id)
+    return (row["id"], row["unfinished"]) if row else None
+
+
+async def close_letters(db: Db, tenant_id: UUID, runs: Sequence[UUID], by: UUID) -> None:
+    """Close the dead letters of what the run `by` goes on from."""
+    await db.execute(_sql.close_letters, tenant_id, list(runs), by)
+
+
+async def knows_key(db: Db, tenant_id: UUID, key: str) -> bool:
+    """Whether a start was made with this idempotency key."""
+    return bool(await db.fetchval(_sql.knows_key, tenant_id, key))
+
+
 async def attach(db: Db, tenant_id: UUID, run_id: UUID, plan: Plan) -> None:
     """Make the run, which this transaction has inserted, the re-run of the plan's origin."""
     # One that takes nothing over shares nothing with the runs before it.

@@ -1,6 +1,5 @@
 """Re-runs: a new run that goes on from where an ended one stopped."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from headrace.errors import Conflict, HeadraceError, InvalidInput, Problem
@@ -22,14 +21,6 @@ from headrace_control.runs.starts import start_runs
 from headrace_control.vault.output_keys import OutputKeys
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A re-run, and the runs whose work it goes on with, those of its children included."""
-
-    run: Run
-    goes_on_from: tuple[UUID, ...]
-
-
 class RerunService:
     """Over a pool of the role headrace_api."""
 
@@ -48,23 +39,20 @@ class RerunService:
         """Start it. Raises `NotFound`, `Conflict`, `InvalidInput`, and what a start raises."""
         caller.require(Permission.CONTROL_RUNS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            begun = await self.begin(db, caller.tenant_id, caller.actor.id, run_id, wish)
-            await record(db, caller, Act("run.rerun", f"run/{run_id}", detail={"run": str(begun.run.id)}))
-        return begun.run
+            run = await self.begin(db, caller.tenant_id, caller.actor.id, run_id, wish)
+            await record(db, caller, Act("run.rerun", f"run/{run_id}", detail={"run": str(run.id)}))
+        return run
 
-    async def begin(self, db: Db, tenant_id: UUID, created_by: UUID, run_id: UUID, wish: RerunWish) -> Begun:
-        """As `rerun`; `db` is inside a tenant's transaction, and is given up when this raises."""
+    async def begin(self, db: Db, tenant_id: UUID, created_by: UUID, run_id: UUID, wish: RerunWish) -> Run:
+        """As `rerun`, and the dead letters of what it goes on from are closed; `db` is inside a tenant's transaction, and
+        is given up when this raises."""
         known = await Planner(db, tenant_id).origin(run_id)
         await repository.lock_lineage(db, tenant_id, known.root)
         plan = await _plan(db, tenant_id, run_id, wish)
-        if plan.in_doubt and not wish.doubtful:
-            raise Conflict(
-                "nobody knows whether these calls were made: "
-                + ", ".join(plan.in_doubt[:10])
-                + "; say that they are to be made again"
-            )
-        if plan.takes and (other := await repository.unfinished(db, tenant_id, plan.origin.root)):
-            raise Conflict(f"run {other} goes on from the same run and has not ended")
+        # A start that was made before is answered with its run, which may be what would stand in the way.
+        repeated = wish.key is not None and await repository.knows_key(db, tenant_id, wish.key)
+        if not repeated:
+            await _check(db, tenant_id, plan, wish)
         given = await self._input(db, tenant_id, plan.origin, wish.patch)
         number = wish.version if wish.version is not None else plan.origin.number
         start = RunStart(plan.origin.workflow, given, number, wish.key)
@@ -74,11 +62,13 @@ class RerunService:
         (answer,) = started.answers
         if isinstance(answer, HeadraceError):
             raise answer
+        if started.begun and repeated:
+            raise Conflict("the idempotency key has just expired: start again")
         if not started.begun:
-            return Begun(await _earlier(db, tenant_id, answer, run_id), ())
+            return _earlier(answer, run_id)
         await repository.attach(db, tenant_id, answer.id, plan)
-        found = await runs.runs_by_id(db, tenant_id, [answer.id])
-        return Begun(found[answer.id], tuple(plan.runs))
+        await repository.close_letters(db, tenant_id, plan.runs, answer.id)
+        return (await runs.runs_by_id(db, tenant_id, [answer.id]))[answer.id]
 
     async def _input(self, db: Db, tenant_id: UUID, origin: Origin, patch: Json) -> Json:
         given: Json = origin.input
@@ -106,7 +96,18 @@ async def _plan(db: Db, tenant_id: UUID, run_id: UUID, wish: RerunWish) -> Plan:
     )
 
 
-async def _earlier(db: Db, tenant_id: UUID, run: Run, origin_id: UUID) -> Run:
+async def _check(db: Db, tenant_id: UUID, plan: Plan, wish: RerunWish) -> None:
+    """Raises `Conflict` for what stands in the way; the lineage is locked."""
+    if plan.in_doubt and not wish.doubtful:
+        calls = ", ".join(plan.in_doubt[:10])
+        raise Conflict(f"nobody knows whether these calls were made: {calls}; say that they are to be made again")
+    if plan.takes and (found := await repository.in_the_way(db, tenant_id, plan.origin)):
+        other, unfinished = found
+        then = "it has not ended" if unfinished else "re-run that one"
+        raise Conflict(f"run {other} goes on from what this run did: {then}")
+
+
+def _earlier(run: Run, origin_id: UUID) -> Run:
     """The run that the idempotency key began before, if it is a re-run of the same one."""
     if run.origin_run_id != origin_id:
         raise Conflict("the idempotency key was used for another start")
