@@ -119,7 +119,7 @@ def compose(
         backfills=BackfillService(api_pool),
         reruns=reruns,
         dead_letters=DeadLetterService(api_pool, reruns),
-        replays=ReplayService(api_pool, reruns),
+        replays=ReplayService(api_pool, reruns, output_keys),
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),

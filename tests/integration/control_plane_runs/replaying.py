@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 
 from headrace.postgres.pool import API, WORKER, open_pool
@@ -14,16 +13,16 @@ from headrace_control.vault.vault import Vault
 
 
 @contextlib.asynccontextmanager
-async def replays_of(database: str, planes: int) -> AsyncIterator[ReplayService]:
-    """So many control planes' loops, over pools of their own; the service of the last one."""
+async def replays_of(database: str, key: bytes, planes: int = 1) -> AsyncIterator[ReplayService]:
+    """So many control planes' loops with one master key, over pools of their own; the service of the last one."""
     async with contextlib.AsyncExitStack() as stack:
         loops = []
         for _ in range(planes):
             api, worker = await open_pool(database, API), await open_pool(database, WORKER)
             stack.push_async_callback(api.close)
             stack.push_async_callback(worker.close)
-            vault = Vault(OwnKeys([secrets.token_bytes(32)]))
-            service = ReplayService(api, RerunService(api, OutputKeys(api, vault)))
+            keys = OutputKeys(api, Vault(OwnKeys([key])))
+            service = ReplayService(api, RerunService(api, keys), keys)
             loops.append(asyncio.create_task(Replaying(worker, service).run()))
         try:
             yield service

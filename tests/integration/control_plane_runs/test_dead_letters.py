@@ -138,7 +138,7 @@ async def test_a_discard_says_why(acme: Client, fleet: Fleet) -> None:
 
 
 async def test_a_group_is_replayed_by_two_control_planes_each_entry_once(
-    acme: Client, fleet: Fleet, database: str, admin: asyncpg.Connection
+    acme: Client, fleet: Fleet, database: str, master_key: bytes, admin: asyncpg.Connection
 ) -> None:
     await publish(acme, orders())
     runs = {await given_up(acme, fleet) for _ in range(8)}
@@ -146,7 +146,8 @@ async def test_a_group_is_replayed_by_two_control_planes_each_entry_once(
     group = {"source": "STEP", "action": "shop/refund", "code": "HTTP_500"}
     replay = await acme(REPLAY_ALL, group=group, how={"patch": {"amount": 7}}, rate=100)
     assert (replay["status"], replay["total"]) == ("RUNNING", 8)
-    async with replays_of(database, 2):
+    assert "amount" not in await admin.fetchval("SELECT patch::text FROM dead_letter_replays")
+    async with replays_of(database, master_key, 2):
         async with asyncio.timeout(30):
             while (shown := await acme(SHOWN, id=replay["id"]))["status"] == "RUNNING":
                 await asyncio.sleep(0.05)
@@ -158,13 +159,13 @@ async def test_a_group_is_replayed_by_two_control_planes_each_entry_once(
 
 
 async def test_what_can_not_be_replayed_is_told_and_stays_open(
-    acme: Client, fleet: Fleet, database: str
+    acme: Client, fleet: Fleet, database: str, master_key: bytes
 ) -> None:
     await publish(acme, orders())
     await given_up(acme, fleet)
     group = {"source": "STEP", "action": "shop/refund", "code": "HTTP_500"}
     replay = await acme(REPLAY_ALL, group=group, how={"patch": {"order": 5}}, rate=100)
-    async with replays_of(database, 1):
+    async with replays_of(database, master_key):
         async with asyncio.timeout(30):
             while (shown := await acme(SHOWN, id=replay["id"]))["status"] == "RUNNING":
                 await asyncio.sleep(0.05)
@@ -173,14 +174,16 @@ async def test_what_can_not_be_replayed_is_told_and_stays_open(
     assert len(await letters(acme)) == 1
 
 
-async def test_a_replay_is_stopped_and_resumed(acme: Client, fleet: Fleet, database: str) -> None:
+async def test_a_replay_is_stopped_and_resumed(
+    acme: Client, fleet: Fleet, database: str, master_key: bytes
+) -> None:
     await publish(acme, orders())
     await given_up(acme, fleet)
     group = {"source": "STEP", "action": "shop/refund", "code": "HTTP_500"}
     replay = await acme(REPLAY_ALL, group=group, rate=100)
     stop = "mutation($id: ID!) { stopReplay(id: $id) { ... on Replay { status } } }"
     assert (await acme(stop, id=replay["id"]))["status"] == "STOPPED"
-    async with replays_of(database, 1) as service:
+    async with replays_of(database, master_key) as service:
         (tenant,) = {
             row["tenant_id"] for row in await fleet.admin.fetch("SELECT tenant_id FROM dead_letters")
         }

@@ -167,6 +167,22 @@ async def test_an_edit_is_merged_and_checked(acme: Client, fleet: Fleet) -> None
     assert good["input"] == {"order": "17", "amount": 5}
 
 
+async def test_what_is_sealed_in_the_input_is_sealed_anew(
+    acme: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    pin = {"type": "string", "x-sensitive": True}
+    parameters = {"type": "object", "properties": {"order": {"type": "string"}, "pin": pin}}
+    await publish(acme, orders(parameters=parameters))
+    run = await started(acme, input={"order": "17", "pin": "a-pin-of-this-test"})
+    await fleet.claim(run)
+    await fleet.apply(run, failed("fetch"), end())
+    again = (await acme(RERUN, run=run, how={"patch": {"order": "18"}}))["id"]
+    rows = await admin.fetch("SELECT input FROM runs WHERE id = ANY($1::uuid[])", [UUID(run), UUID(again)])
+    old, new = sorted((orjson.loads(row["input"]) for row in rows), key=lambda given: given["order"])
+    assert (new["order"], set(new["pin"])) == ("18", {"$sealed"})
+    assert new["pin"] != old["pin"]
+
+
 async def test_another_version_has_to_have_what_was_done(acme: Client, fleet: Fleet) -> None:
     run = await three_steps(acme, fleet)
     await publish(acme, orders(steps=[call("b"), call("c"), call("side")], result=None))

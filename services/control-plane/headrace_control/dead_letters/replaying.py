@@ -66,8 +66,8 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
         raise Conflict("the run is still being undone")
     await reruns.lock_lineage(db, tenant_id, undoes.root)
     await _still_open(db, tenant_id, letter)
-    if other := await reruns.unfinished(db, tenant_id, undoes.root):
-        raise Conflict(f"run {other} goes on from the same run and has not ended")
+    if found := await reruns.in_the_way(db, tenant_id, undoes):
+        raise Conflict(f"run {found[0]} goes on from what this run did: what is left is not to be undone")
     made_in = {row: run for run, rows in failed.kept_keys.items() for row in rows}
     keys: dict[str, list[str]] = {}
     for row in await db.fetch(_sql.failed_undoings, tenant_id, failed.id):

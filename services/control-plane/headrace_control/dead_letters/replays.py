@@ -22,6 +22,7 @@ from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db, Pool, one_statement, tenant_transaction
 from headrace.postgres.queries import load
+from headrace.sealed_outputs import INPUT_ROW, OutputPlace, seal_value
 
 from headrace_control.audit.record import Act, Part, record
 from headrace_control.auth.caller import Actor, ActorKind, Caller
@@ -30,7 +31,9 @@ from headrace_control.dead_letters import repository
 from headrace_control.dead_letters.model import Group, Replay, ReplayStatus, ReplayWish
 from headrace_control.dead_letters.replaying import replay
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.reruns.inputs import opened
 from headrace_control.reruns.service import RerunService
+from headrace_control.vault.output_keys import OutputKeys
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_control.dead_letters")
@@ -47,8 +50,8 @@ PUT_OFF = timedelta(seconds=5)
 class ReplayService:
     """Over a pool of the role headrace_api."""
 
-    def __init__(self, pool: Pool, reruns: RerunService) -> None:
-        self._pool, self._reruns = pool, reruns
+    def __init__(self, pool: Pool, reruns: RerunService, keys: OutputKeys) -> None:
+        self._pool, self._reruns, self._keys = pool, reruns, keys
 
     async def start(self, caller: Caller, group: Group, workflow: str | None, wish: ReplayWish) -> Replay:
         """Replay all entries of the group that are open now. Raises `NotFound` when there is none."""
@@ -60,13 +63,19 @@ class ReplayService:
         replay_id, actor = new_id(), caller.actor
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             named = await repository.workflow_id(db, caller.tenant_id, workflow)
+            patch = None
+            if wish.patch is not None:
+                # It may hold what the parameters mark as sensitive.
+                keys = await self._keys.within(db, caller.tenant_id, [replay_id])
+                place = OutputPlace(caller.tenant_id, replay_id, INPUT_ROW, "")
+                patch = seal_value(keys[replay_id], place, wish.patch)
             added = await db.fetchval(
                 _sql.add_replay,
                 caller.tenant_id,
                 replay_id,
                 *repository.stored(group),
                 named,
-                wish.patch,
+                patch,
                 wish.version,
                 wish.doubtful,
                 wish.per_second,
@@ -148,7 +157,11 @@ class ReplayService:
         return True
 
     async def _one(self, db: Db, tenant_id: UUID, row: Any, letter_id: UUID) -> None:
-        wish = ReplayWish(row["patch"], row["version"], row["doubtful"])
+        patch = row["patch"]
+        if patch is not None:
+            keys = await self._keys.within(db, tenant_id, [row["id"]])
+            patch = opened(tenant_id, row["id"], keys[row["id"]], patch)
+        wish = ReplayWish(patch, row["version"], row["doubtful"])
         run = await replay(db, tenant_id, row["created_by"], letter_id, wish, self._reruns)
         await db.execute(_sql.step_replay, tenant_id, row["id"], letter_id, 1)
         asked = Part(tenant_id, Actor(ActorKind(row["actor_kind"]), row["created_by"], row["actor_name"]))

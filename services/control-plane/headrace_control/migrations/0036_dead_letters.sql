@@ -35,7 +35,7 @@ CREATE TABLE dead_letter_replays (
     action      text NOT NULL,
     code        text NOT NULL,
     workflow_id uuid,                    -- of this workflow alone
-    patch       jsonb,                   -- JSON Merge Patch (RFC 7396) of each run's input
+    patch       jsonb,                   -- JSON Merge Patch (RFC 7396) of each run's input, sealed
     version     integer,                 -- NULL: each run's own
     doubtful    boolean NOT NULL,        -- calls in doubt are made again, too
     per_second  integer NOT NULL CHECK (per_second BETWEEN 1 AND 100),

@@ -31,14 +31,8 @@ WHERE tenant_id = $1 AND workflow_id = $2 AND version = $3 AND status <> 'DRAFT'
 -- The first run of them all: who goes on from any of them waits here.
 SELECT id FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
--- name: unfinished
--- A statement of its own, after the lock.
-SELECT id FROM runs WHERE tenant_id = $1 AND lineage = $2 AND finished_at IS NULL
-ORDER BY id DESC
-LIMIT 1
-
 -- name: in_the_way
--- Nothing is gone on from twice: the newest of a lineage alone is, and only when what undoes a part of it has ended.
+-- A statement of its own, after the lock. Nothing is gone on from twice: the newest of a lineage alone is, and only when what undoes a part of it has ended.
 SELECT id, finished_at IS NULL AS unfinished FROM runs
 WHERE tenant_id = $1 AND lineage = $2 AND id <> $3 AND (finished_at IS NULL OR (undoes_run_id IS NULL AND id > $3))
 ORDER BY id DESC

@@ -75,11 +75,6 @@ async def lock_lineage(db: Db, tenant_id: UUID, root: UUID) -> None:
     await db.execute(_sql.lock_lineage, tenant_id, root)
 
 
-async def unfinished(db: Db, tenant_id: UUID, root: UUID) -> UUID | None:
-    found: UUID | None = await db.fetchval(_sql.unfinished, tenant_id, root)
-    return found
-
-
 async def in_the_way(db: Db, tenant_id: UUID, origin: Origin) -> tuple[UUID, bool] | None:
     """The run that has gone on from this one, or that undoes a part of its lineage; and whether it goes on still."""
     row = await db.fetchrow(_sql.in_the_way, tenant_id, origin.root, origin.id)
