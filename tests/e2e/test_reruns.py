@@ -98,9 +98,14 @@ async def test_two_causes_are_replayed_and_nothing_is_done_twice(world: World) -
     runs = [run["id"] for run in started["items"]]
     await world.target.called("/charge", RUNS, seconds=60)
     async with asyncio.timeout(60):
-        while sum(one["count"] for one in (groups := await _groups(designer)).values()) < RUNS:
+        groups = await _groups(designer)
+        while sum(one["count"] for one in groups.values()) < RUNS:
             await asyncio.sleep(0.1)  # the reporter writes them down
-    assert {code: one["count"] for code, one in groups.items()} == {"HTTP_422": RUNS // 2, "HTTP_503": RUNS // 2}
+            groups = await _groups(designer)
+    assert {code: one["count"] for code, one in groups.items()} == {
+        "HTTP_422": RUNS // 2,
+        "HTTP_503": RUNS // 2,
+    }
     # One of a group first, to see that the edit is the right one.
     tried = await designer.mutate(_REPLAY, id=groups["HTTP_422"]["example"], how={"patch": {"amount": 5}})
     assert (await designer.ended(tried["id"]))["status"] == "FAILED"  # the bank is down all the same
@@ -111,7 +116,9 @@ async def test_two_causes_are_replayed_and_nothing_is_done_twice(world: World) -
     assert (both["replayed"], both["refused"]) == (RUNS // 2 + 1, 0)  # with the one that was tried
     await world.target.called("/confirm", RUNS, seconds=60)
     async with asyncio.timeout(60):
-        while (await designer.do(_COUNT, f={"workflow": "order", "status": ["QUEUED", "RUNNING"]}))["runs"]["items"]:
+        while (await designer.do(_COUNT, f={"workflow": "order", "status": ["QUEUED", "RUNNING"]}))["runs"][
+            "items"
+        ]:
             await asyncio.sleep(0.1)
     assert await _groups(designer) == {}
     # Each was reserved once; each charge was made again under the key that it had; each is confirmed once.

@@ -105,7 +105,9 @@ async def letters(
     """List dead letters, newest first."""
     wanted = {"status": status.value, "workflow": workflow, "group": _read_group(group)}
     async with session.client() as client:
-        found = (await client.execute(_LIST, {"filter": wanted, "first": first, "after": after}))["deadLetters"]
+        found = (await client.execute(_LIST, {"filter": wanted, "first": first, "after": after}))[
+            "deadLetters"
+        ]
     session.output.result(found)
     shown = table("dead letter", "workflow", "run", "step", "group", "message")
     for letter in found["items"]:
@@ -126,7 +128,7 @@ async def groups(
 ) -> None:
     """Show the causes, the most frequent first."""
     async with session.client() as client:
-        found = (await client.execute(_GROUPS, {"status": status.value, "workflow": workflow}))
+        found = await client.execute(_GROUPS, {"status": status.value, "workflow": workflow})
     session.output.result(found["deadLetterGroups"])
     shown = table("group", "dead letters", "first", "last")
     for one in found["deadLetterGroups"]:
@@ -215,7 +217,9 @@ async def _set(session: Session, mutation: str, replay: str, field: str) -> None
 
 def _one_of(one: object, group: str | None) -> None:
     if (one is None) == (group is None):
-        raise InvalidInput([Problem("--group", "ids or a group are needed, and not both", "give one of the two")])
+        raise InvalidInput(
+            [Problem("--group", "ids or a group are needed, and not both", "give one of the two")]
+        )
 
 
 def _read_group(text: str | None) -> dict[str, str] | None:

@@ -22,9 +22,11 @@ _KEPT_DEPTH = 200
 
 
 async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
-    """Write them, after the rows of the steps and of their attempts; one for each step and kind of end. A doubt that was
-    settled is nobody's to look into any more."""
-    settled = [(run.id, event.step) for run in runs for event in run.events if event.kind is EventKind.SETTLED]
+    """Write them, after the rows of the steps and of their attempts; one for each step and kind of end. That of a doubt
+    that was settled is closed."""
+    settled = [
+        (run.id, event.step) for run in runs for event in run.events if event.kind is EventKind.SETTLED
+    ]
     if settled:
         await db.execute(_sql.close_settled, [i for i, _ in settled], [key for _, key in settled])
     dead = [(run.id, key, _source(key)) for run in runs for key in run.unhandled]

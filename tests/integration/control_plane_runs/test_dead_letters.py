@@ -21,7 +21,15 @@ from tests.integration.control_plane_runs.acting import (
 )
 from tests.integration.control_plane_runs.replaying import replays_of
 from tests.integration.control_plane_runs.test_plans import rows_read
-from tests.integration.control_plane_runs.test_reruns import PREVIEW, RERUN, call, completed, end, failed, fates
+from tests.integration.control_plane_runs.test_reruns import (
+    PREVIEW,
+    RERUN,
+    call,
+    completed,
+    end,
+    failed,
+    fates,
+)
 
 _sql = load("headrace_control.dead_letters")
 

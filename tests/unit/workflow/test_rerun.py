@@ -33,16 +33,18 @@ def told(plan: Takeover) -> tuple[set[str], set[str]]:
 
 
 def test_a_chain_goes_on_where_it_failed() -> None:
-    plan = take_over(
-        graph(call("a"), call("b"), call("c")), rows(a="SUCCESS", b="FAILED")
-    )
+    plan = take_over(graph(call("a"), call("b"), call("c")), rows(a="SUCCESS", b="FAILED"))
     assert told(plan) == ({"a"}, {"b"})
     assert plan.kept == ["b"]
 
 
 def test_a_failure_that_was_dealt_with_stays_dealt_with() -> None:
     shape = graph(
-        call("a"), call("plan_b"), call("c"), call("d"), edges=(("a", "plan_b", "error"), ("a", "c"), ("plan_b", "d"))
+        call("a"),
+        call("plan_b"),
+        call("c"),
+        call("d"),
+        edges=(("a", "plan_b", "error"), ("a", "c"), ("plan_b", "d")),
     )
     was = rows(a="FAILED", plan_b="SUCCESS", c="SKIPPED", d="FAILED")
     assert told(take_over(shape, was)) == ({"a", "plan_b", "c"}, {"d"})
@@ -53,9 +55,7 @@ def test_a_failure_that_was_dealt_with_stays_dealt_with() -> None:
 
 
 def test_what_joined_any_of_two_is_not_done_again_for_the_other() -> None:
-    shape = graph(
-        call("a"), call("b"), call("c", join="any"), edges=(("a", "c"), ("b", "c"))
-    )
+    shape = graph(call("a"), call("b"), call("c", join="any"), edges=(("a", "c"), ("b", "c")))
     assert told(take_over(shape, rows(a="SUCCESS", b="FAILED", c="SUCCESS"))) == ({"a", "c"}, {"b"})
 
 
@@ -122,7 +122,9 @@ def ended(draw: st.DrawFn) -> tuple[Graph, Mapping[str, OriginRow], set[str]]:
     pairs = [(a, b) for n, a in enumerate(_KEYS) for b in _KEYS[n + 1 :]]
     edges = draw(st.lists(st.sampled_from(pairs), unique=True, min_size=1))
     shape = graph(*(call(key) for key in _KEYS), edges=tuple(edges))
-    over = [s.value for s in StepStatus if s not in (StepStatus.QUEUED, StepStatus.RUNNING, StepStatus.WAITING)]
+    over = [
+        s.value for s in StepStatus if s not in (StepStatus.QUEUED, StepStatus.RUNNING, StepStatus.WAITING)
+    ]
     was = {key: draw(st.none() | st.sampled_from(over)) for key in _KEYS}
     named = draw(st.sets(st.sampled_from(_KEYS)))
     return shape, rows(**{key: status for key, status in was.items() if status}), named
@@ -137,7 +139,9 @@ def test_of_any_run(case: tuple[Graph, Mapping[str, OriginRow], set[str]]) -> No
     assert not taken & again
     assert taken | again | {k for k, r in was.items() if r.status is StepStatus.SKIPPED} == was.keys()
     # What is taken over is well, and nothing that was named is among it, nor what follows that did not fail.
-    assert all(was[key].status in (StepStatus.SUCCESS, StepStatus.CACHED, StepStatus.SKIPPED) for key in taken)
+    assert all(
+        was[key].status in (StepStatus.SUCCESS, StepStatus.CACHED, StepStatus.SKIPPED) for key in taken
+    )
     assert not taken & named
     # A key is kept by what did not succeed alone.
     assert not {k for k in plan.kept if was[k].status in (StepStatus.SUCCESS, StepStatus.COMPENSATED)}

@@ -34,7 +34,9 @@ async def rerun(
     run: RunId,
     steps: Annotated[
         list[str] | None,
-        typer.Option("--from", help="Also from this step: `pay`, `each[3]`, `ship/charge`; may be given again."),
+        typer.Option(
+            "--from", help="Also from this step: `pay`, `each[3]`, `ship/charge`; may be given again."
+        ),
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Take nothing over.")] = False,
     version: Annotated[int | None, typer.Option(help="Another version than the run's own.")] = None,

@@ -161,9 +161,10 @@ WHERE tenant_id = $1 AND id = $2 AND status = $4
 RETURNING id
 
 -- name: due_replays
--- Of all tenants, for whoever works them off; by the worker's role.
-SELECT tenant_id, id FROM dead_letter_replays
-WHERE status = 'RUNNING' AND due_at <= headrace_now()
+-- Of all tenants, for whoever works them off, with the seconds until each is due; by the worker's role.
+SELECT tenant_id, id, greatest(extract(epoch FROM due_at - headrace_now()), 0)::float8 AS seconds
+FROM dead_letter_replays
+WHERE status = 'RUNNING' AND due_at <= headrace_now() + make_interval(secs => $2)
 ORDER BY due_at
 LIMIT $1
 

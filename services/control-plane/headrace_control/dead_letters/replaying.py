@@ -18,6 +18,7 @@ from headrace_control.runs.model import Run
 
 _sql = load("headrace_control.dead_letters")
 
+
 async def replay(
     db: Db, tenant_id: UUID, created_by: UUID, letter_id: UUID, wish: ReplayWish, service: RerunService
 ) -> Run:

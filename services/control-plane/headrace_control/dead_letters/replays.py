@@ -178,19 +178,22 @@ class Replaying:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            worked = False
+            wait = IDLE_SECONDS
             try:
-                for tenant_id, replay_id in await self._due():
-                    worked |= await self._service.step(tenant_id, replay_id)
+                for row in await self._soon_due():
+                    if row["seconds"] > 0:
+                        wait = min(wait, row["seconds"])
+                    elif await self._service.step(row["tenant_id"], row["id"]):
+                        wait = 0
             except (Unavailable, asyncpg.PostgresError) as error:
                 _log.warning("replays wait", error=type(error).__name__)
-                worked = False
-            if not worked:
-                await asyncio.sleep(IDLE_SECONDS)
+                wait = IDLE_SECONDS
+            await asyncio.sleep(wait)
 
-    async def _due(self) -> Sequence[tuple[UUID, UUID]]:
+    async def _soon_due(self) -> Sequence[Any]:
         async with one_statement(self._pool) as db:
-            return [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due_replays, AT_ONCE)]
+            found: Sequence[Any] = await db.fetch(_sql.due_replays, AT_ONCE, IDLE_SECONDS)
+        return found
 
 
 async def _replay(db: Db, tenant_id: UUID, replay_id: UUID) -> Replay:

@@ -100,7 +100,9 @@ async def _check(db: Db, tenant_id: UUID, plan: Plan, wish: RerunWish) -> None:
     """Raises `Conflict` for what stands in the way; the lineage is locked."""
     if plan.in_doubt and not wish.doubtful:
         calls = ", ".join(plan.in_doubt[:10])
-        raise Conflict(f"nobody knows whether these calls were made: {calls}; say that they are to be made again")
+        raise Conflict(
+            f"nobody knows whether these calls were made: {calls}; say that they are to be made again"
+        )
     if plan.takes and (found := await repository.in_the_way(db, tenant_id, plan.origin)):
         other, unfinished = found
         then = "it has not ended" if unfinished else "re-run that one"
