@@ -1,7 +1,7 @@
 """Plans of re-runs: what the tenant's rows say, put to the pure rules; children included."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Problem
@@ -89,8 +89,10 @@ class Planner:
             target_id, target = found
         if whole:
             rows = await repository.rows(self._db, self._tenant_id, origin.id)
-            every = take_over(Graph.of(target.document), rows, list(Graph.of(target.document).steps))
-            return Plan(origin, target, rows, Takeover((), (), every.again, every.kept, every.in_doubt))
+            graph = Graph.of(target.document)
+            every = take_over(graph, rows, graph.steps.keys())
+            every = Takeover((), (), every.again, every.kept, every.in_doubt)
+            return Plan(origin, target, rows, await self._with_doubts(origin, graph, every, {}))
         plan = await self._one(origin, target, named, "")
         if target_id != origin.version_id:
             self._problems += misfits(before[1], target, plan.rows, plan.takeover)
@@ -125,7 +127,22 @@ class Planner:
         for key in named.inside.keys() - children.keys():
             mend = "Name the step itself."
             self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
+        takeover = await self._with_doubts(origin, graph, takeover, children)
         return Plan(origin, target, rows, takeover, children)
+
+    async def _with_doubts(
+        self, origin: Origin, graph: Graph, takeover: Takeover, children: Mapping[str, Plan]
+    ) -> Takeover:
+        """The plan, with the doubts of children that are begun anew: nobody goes on from those."""
+        doubts: list[str] = []
+        for key in takeover.again:
+            if graph.steps[read_key(key).step].child is None or key in children:
+                continue
+            found = await repository.child(self._db, self._tenant_id, origin.id, key)
+            if found is not None:
+                rows = await repository.rows(self._db, self._tenant_id, found)
+                doubts += [f"{key}/{k}" for k, row in rows.items() if row.status is StepStatus.UNKNOWN]
+        return replace(takeover, in_doubt=[*takeover.in_doubt, *doubts])
 
     async def _child(self, run_id: UUID, parent: Version, key: str, named: Named, place: str) -> Plan:
         origin = await repository.origin(self._db, self._tenant_id, run_id)

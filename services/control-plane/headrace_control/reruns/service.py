@@ -44,8 +44,10 @@ class RerunService:
         return run
 
     async def begin(self, db: Db, tenant_id: UUID, created_by: UUID, run_id: UUID, wish: RerunWish) -> Run:
-        """As `rerun`, and the dead letters of what it goes on from are closed; `db` is inside a tenant's transaction, and
-        is given up when this raises."""
+        """As `rerun`; the dead letters of what it goes on from are closed.
+
+        `db` is inside a tenant's transaction, and is given up when this raises.
+        """
         known = await Planner(db, tenant_id).origin(run_id)
         await repository.lock_lineage(db, tenant_id, known.root)
         plan = await _plan(db, tenant_id, run_id, wish)
