@@ -57,7 +57,8 @@ SELECT EXISTS (SELECT 1 FROM start_keys WHERE tenant_id = $1 AND key = $2)
 UPDATE runs SET origin_run_id = $3, lineage = $4, rerun = $5 WHERE tenant_id = $1 AND id = $2
 
 -- name: take_over
--- rule taken_with_the_start: in the transaction that has inserted the run.
+-- rule taken_with_the_start: in the transaction that has inserted the run. rule taken_before_own is kept by the function:
+-- epoch 0 is before every claim's.
 SELECT headrace_take_over($1, $2, $3, $4::text[], $5::text[])
 
 -- name: start_undoing
