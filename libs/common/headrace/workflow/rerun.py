@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from headrace.errors import Problem
 from headrace.workflow.definition import Version
@@ -19,10 +20,12 @@ _EARLIER = "Re-run it from an earlier step, or as a whole."
 
 @dataclass(frozen=True, slots=True)
 class OriginRow:
-    """A row of the origin, as far as a plan looks at it. `items` is how many a loop has, once it has begun."""
+    """A row of the origin, as far as a plan looks at it. `items` is how many a loop has, once it has begun;
+    `taken_from` the run that did it, where the origin is a re-run itself."""
 
     status: StepStatus
     items: int | None = None
+    taken_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def take_over(
             key
             for key in again
             if graph.steps[plain[key].step].child is not None
-            and (key in inside or rows[key].status not in _ANSWERED)
+            and (key in inside or rows[key].status not in _ANSWERED - {StepStatus.COMPENSATED})
         ],
     )
 

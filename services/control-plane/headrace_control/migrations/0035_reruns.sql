@@ -14,12 +14,13 @@ CREATE INDEX runs_by_origin ON runs (tenant_id, origin_run_id) WHERE origin_run_
 ALTER TABLE step_runs ADD COLUMN taken_from uuid;
 
 -- Copies what `run` takes over from `origin`. rule taken_before_own: epoch 0 is before every claim's, and the seq is the
--- rank among what is taken. A loop of which items are done again is under way.
+-- rank among what is taken. A loop of which items are done again is under way; a child's step that was undone in name
+-- alone is done.
 CREATE FUNCTION headrace_take_over(tenant uuid, run uuid, origin uuid, take text[], reopen text[]) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO step_runs (tenant_id, run_id, key, status, input, output, error, started_at, finished_at, items,
         done_epoch, done_seq, taken_from)
-    SELECT o.tenant_id, run, o.key, CASE WHEN again THEN 'RUNNING' ELSE o.status END, o.input,
+    SELECT o.tenant_id, run, o.key, CASE WHEN again THEN 'RUNNING' WHEN o.status = 'COMPENSATED' THEN 'SUCCESS' ELSE o.status END, o.input,
            CASE WHEN NOT again THEN o.output END, CASE WHEN NOT again THEN o.error END, o.started_at,
            CASE WHEN NOT again THEN o.finished_at END, o.items, CASE WHEN placed THEN 0 END,
            CASE WHEN placed THEN row_number() OVER (ORDER BY NOT placed, o.done_epoch, o.done_seq) END,

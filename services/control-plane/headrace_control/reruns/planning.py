@@ -92,7 +92,8 @@ class Planner:
             graph = Graph.of(target.document)
             every = take_over(graph, rows, graph.steps.keys())
             every = Takeover((), (), every.again, every.kept, every.in_doubt)
-            return Plan(origin, target, rows, await self._with_doubts(origin, graph, every, {}))
+            every = await self._with_doubts(origin, graph, rows, every, {})
+            return Plan(origin, target, rows, every)
         plan = await self._one(origin, target, named, "")
         if target_id != origin.version_id:
             self._problems += misfits(before[1], target, plan.rows, plan.takeover)
@@ -111,10 +112,11 @@ class Planner:
                 self._problems.append(
                     Problem(f"steps.{place}{key}", "there is no such step in the run", mend)
                 )
+        rows = await self._as_left(origin, graph, rows)
         takeover = take_over(graph, rows, named.rows, named.inside.keys())
         children = {}
         for key in takeover.children:
-            found = await repository.child(self._db, self._tenant_id, origin.id, key)
+            found = await self._child_of(origin.id, key, rows)
             # A step that was named is begun anew, with a child of its own.
             if found is None or key in named.rows:
                 continue
@@ -127,21 +129,58 @@ class Planner:
         for key in named.inside.keys() - children.keys():
             mend = "Name the step itself."
             self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
-        takeover = await self._with_doubts(origin, graph, takeover, children)
+        takeover = await self._with_doubts(origin, graph, rows, takeover, children)
         return Plan(origin, target, rows, takeover, children)
 
+    async def _child_of(self, run_id: UUID, key: str, rows: Mapping[str, OriginRow]) -> UUID | None:
+        """The child that the row began, in the run that did it."""
+        return await repository.child(self._db, self._tenant_id, rows[key].taken_from or run_id, key)
+
+    async def _as_left(
+        self, origin: Origin, graph: Graph, rows: Mapping[str, OriginRow]
+    ) -> Mapping[str, OriginRow]:
+        """The rows, but that a child's step is as done as the child is: to undo a run in which nothing can be undone
+        leaves all of it done."""
+        left = dict(rows)
+        for key, row in rows.items():
+            name = read_key(key)
+            if row.status is not StepStatus.COMPENSATED or name.step not in graph.steps:
+                continue
+            if graph.steps[name.step].child is None:
+                continue
+            found = await self._child_of(origin.id, key, rows)
+            if found is not None and not await self._anything_undone(found):
+                left[key] = replace(row, status=StepStatus.SUCCESS)
+        return left
+
+    async def _anything_undone(self, run_id: UUID) -> bool:
+        origin = await repository.origin(self._db, self._tenant_id, run_id)
+        if origin is None:
+            return True
+        rows = await repository.rows(self._db, self._tenant_id, run_id)
+        if all(row.status is not StepStatus.COMPENSATED for row in rows.values()):
+            return False
+        _, version = await self._version(origin.version_id)
+        left = await self._as_left(origin, Graph.of(version.document), rows)
+        return any(row.status is StepStatus.COMPENSATED for row in left.values())
+
     async def _with_doubts(
-        self, origin: Origin, graph: Graph, takeover: Takeover, children: Mapping[str, Plan]
+        self,
+        origin: Origin,
+        graph: Graph,
+        rows: Mapping[str, OriginRow],
+        takeover: Takeover,
+        children: Mapping[str, Plan],
     ) -> Takeover:
         """The plan, with the doubts of children that are begun anew: nobody goes on from those."""
         doubts: list[str] = []
         for key in takeover.again:
             if graph.steps[read_key(key).step].child is None or key in children:
                 continue
-            found = await repository.child(self._db, self._tenant_id, origin.id, key)
+            found = await self._child_of(origin.id, key, rows)
             if found is not None:
-                rows = await repository.rows(self._db, self._tenant_id, found)
-                doubts += [f"{key}/{k}" for k, row in rows.items() if row.status is StepStatus.UNKNOWN]
+                did = await repository.rows(self._db, self._tenant_id, found)
+                doubts += [f"{key}/{k}" for k, row in did.items() if row.status is StepStatus.UNKNOWN]
         return replace(takeover, in_doubt=[*takeover.in_doubt, *doubts])
 
     async def _child(self, run_id: UUID, parent: Version, key: str, named: Named, place: str) -> Plan:

@@ -7,11 +7,8 @@ JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 WHERE r.tenant_id = $1 AND r.id = $2
 
 -- name: rows
--- What was undone by another re-run that took it over, too, is undone here.
-SELECT s.key, s.items, CASE WHEN did.status = 'COMPENSATED' THEN did.status ELSE s.status END AS status
-FROM step_runs s
-LEFT JOIN step_runs did ON did.tenant_id = s.tenant_id AND did.run_id = s.taken_from AND did.key = s.key
-WHERE s.tenant_id = $1 AND s.run_id = $2
+SELECT key, items, status, taken_from FROM step_runs
+WHERE tenant_id = $1 AND run_id = $2
 LIMIT $3
 
 -- name: child

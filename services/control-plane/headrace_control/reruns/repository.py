@@ -47,7 +47,9 @@ async def rows(db: Db, tenant_id: UUID, run_id: UUID) -> Mapping[str, OriginRow]
     found = await db.fetch(_sql.rows, tenant_id, run_id, MAX_ROWS + 1)
     if len(found) > MAX_ROWS:
         raise LimitExceeded(f"a run of more than {MAX_ROWS} rows is re-run as a whole alone")
-    return {row["key"]: OriginRow(StepStatus(row["status"]), row["items"]) for row in found}
+    return {
+        row["key"]: OriginRow(StepStatus(row["status"]), row["items"], row["taken_from"]) for row in found
+    }
 
 
 async def child(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> UUID | None:
