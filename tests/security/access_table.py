@@ -79,7 +79,7 @@ _LOADED: Mapping[str, str] = {
     "Approval": "run",
     "Connection": "app",
     "DeadLetter": "run replayedBy",
-    "Run": "workflow version input result parent origin undoes reruns children waits steps events",
+    "Run": "workflow version input result parent origin reruns children waits steps events",
     "ScheduleFiring": "run",
     "StepRun": "input output attempts items",
     "Workflow": "versions published draft",

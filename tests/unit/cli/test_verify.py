@@ -69,7 +69,7 @@ class Api:
             "error": run.error,
             "parentStep": run.step,
             "parent": {"id": run.parent} if run.parent else None,
-            "undoes": {"id": run.undoes} if run.undoes else None,
+            "undoes": run.undoes,
             "steps": steps,
         }
 

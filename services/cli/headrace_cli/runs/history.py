@@ -15,7 +15,7 @@ _RUN = (
     """
 query Run($id: ID!) {
   run(id: $id) {
-    id status result error { code message } parentStep parent { id } undoes { id }
+    id status result error { code message } parentStep parent { id } undoes
     steps { """
     + _ROW
     + """ }
@@ -106,7 +106,7 @@ async def shown_run(api: Asks, run_id: str) -> ShownRun:
         parent["id"] if parent else None,
         found["parentStep"],
         rows,
-        found["undoes"]["id"] if found["undoes"] else None,
+        found["undoes"],
     )
 
 

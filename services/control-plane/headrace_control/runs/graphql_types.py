@@ -186,6 +186,7 @@ class RunType:
     trigger: RunTriggerType | None = strawberry.field(
         description="What started it; null of a run that somebody asked for."
     )
+    undoes: strawberry.ID | None = strawberry.field(description="The ended run whose steps this one undoes.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -202,6 +203,7 @@ class RunType:
             pause_requested=run.pause_requested,
             parent_step=run.parent_step,
             trigger=RunTriggerType.of(run.trigger),
+            undoes=strawberry.ID(str(run.undoes_run_id)) if run.undoes_run_id else None,
             created_at=run.created_at,
             started_at=run.started_at,
             finished_at=run.finished_at,
@@ -246,14 +248,6 @@ class RunType:
         if self.run.origin_run_id is None:
             return None
         found = await info.context.loaders.runs.run.load(self.run.origin_run_id)
-        return RunType.of(found) if found else None
-
-    @field
-    async def undoes(self, info: Info) -> "RunType | None":
-        """The ended run whose steps this one undoes."""
-        if self.run.undoes_run_id is None:
-            return None
-        found = await info.context.loaders.runs.run.load(self.run.undoes_run_id)
         return RunType.of(found) if found else None
 
     @field
