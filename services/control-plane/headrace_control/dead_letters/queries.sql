@@ -61,14 +61,25 @@ SELECT body -> 'input' AS input, body -> 'attempts' AS attempts FROM dead_letter
 SELECT id FROM workflows WHERE tenant_id = $1 AND name = $2
 
 -- name: groups
--- Read off dead_letters_by_group alone; the newest id of a group is its example.
-SELECT source, action, code, count(*) AS count, min(created_at) AS first_at, max(created_at) AS last_at,
-       (array_agg(id ORDER BY id DESC))[1] AS example
-FROM dead_letters
-WHERE tenant_id = $1 AND status = $2 AND ($3::uuid IS NULL OR workflow_id = $3)
-GROUP BY source, action, code
-ORDER BY count(*) DESC, source, action, code
-LIMIT $4
+-- Counted off dead_letters_by_group alone; the newest of a group is its example, looked up for those that are shown.
+WITH counted AS (
+    SELECT source, action, code, count(*) AS count, min(created_at) AS first_at, max(created_at) AS last_at
+    FROM dead_letters
+    WHERE tenant_id = $1 AND status = $2 AND ($3::uuid IS NULL OR workflow_id = $3)
+    GROUP BY source, action, code
+    ORDER BY count(*) DESC, source, action, code
+    LIMIT $4
+)
+SELECT c.source, c.action, c.code, c.count, c.first_at, c.last_at, newest.id AS example
+FROM counted c
+CROSS JOIN LATERAL (
+    SELECT id FROM dead_letters
+    WHERE tenant_id = $1 AND status = $2 AND source = c.source AND action = c.action AND code = c.code
+      AND ($3::uuid IS NULL OR workflow_id = $3)
+    ORDER BY id DESC
+    LIMIT 1
+) newest
+ORDER BY c.count DESC, c.source, c.action, c.code
 
 -- name: statistics
 SELECT CASE $2 WHEN 'WORKFLOW' THEN coalesce(w.name, '') WHEN 'ACTION' THEN d.action ELSE d.code END AS name,
@@ -134,11 +145,12 @@ INSERT INTO dead_letter_replays (tenant_id, id, source, action, code, workflow_i
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, there.last, '00000000-0000-0000-0000-000000000000', there.count, $11,
     $12, $13
 FROM (
-    SELECT count(*) AS count, (array_agg(id ORDER BY id DESC))[1] AS last FROM dead_letters
+    SELECT count(*) OVER () AS count, id AS last FROM dead_letters
     WHERE tenant_id = $1 AND status = 'OPEN' AND source = $3 AND action = $4 AND code = $5
       AND ($6::uuid IS NULL OR workflow_id = $6)
+    ORDER BY id DESC
+    LIMIT 1
 ) there
-WHERE there.count > 0
 RETURNING id
 
 -- name: replays
