@@ -63,8 +63,7 @@ ORDER BY t.place
 
 -- name: runs_by_id
 SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
-       parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
-       parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+       parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
        origin_run_id, undoes_run_id
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
@@ -86,9 +85,8 @@ SELECT r.*
 FROM unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id, undoes_run_id
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
+           origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
     ORDER BY status, id DESC
@@ -104,9 +102,8 @@ FROM workflows w
 CROSS JOIN unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id, undoes_run_id
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
+           origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
@@ -123,9 +120,8 @@ SELECT wanted.n, c.*
 FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
-       origin_run_id, undoes_run_id
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
+           origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND parent_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
@@ -139,7 +135,7 @@ SELECT wanted.n, c.*
 FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
-           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
            origin_run_id, undoes_run_id
     FROM runs
     WHERE tenant_id = $1 AND origin_run_id = wanted.run_id AND id > wanted.after
