@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import Json
 from headrace.messages import LogLevel
 from headrace.redaction import Redactor
 from headrace.workflow.asking import Answers
@@ -29,13 +29,13 @@ from headrace.workflow.commands import (
     Start,
 )
 from headrace.workflow.decide import decide
-from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.sensitive import Marks
-from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus, Undoing
+from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus
 
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials
+from headrace_runner.endings import Endings
 from headrace_runner.execution import StepExecution
 from headrace_runner.history import RunHistory
 from headrace_runner.lease import HeldRun
@@ -70,13 +70,14 @@ class Engine:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._claimed_at = parts.clock.now()
-        self._left = self._late = False
+        self._late = False
         self._answers = Answers()
         document = run.version.document
         timeout = document.timeout_ms
         self._deadline = run.started_at + timedelta(milliseconds=timeout) if timeout else None
         self._places = {step.key: f"steps[{n}]" for n, step in enumerate(document.steps)}
         self.scopes = Scopes(run, self.history, parts.templates, self._places.__getitem__)
+        self.endings = Endings(run, self.history, self.scopes, parts.templates, log)
         self.outcomes = Outcomes(
             run.graph,
             self.history,
@@ -97,7 +98,7 @@ class Engine:
         """
         self.held.on_news(self._wake.set)
         try:
-            while not self._left:
+            while not self.endings.left:
                 self._wake.clear()
                 if self.held.lost:
                     return
@@ -156,11 +157,11 @@ class Engine:
             else:
                 self._carry_out(command)
                 waits = False
-        if hand_back and not self._running and not self._left and waits:
-            self._park(ParkReason.HANDED_BACK, now)
+        if hand_back and not self._running and not self.endings.left and waits:
+            self.endings.park(ParkReason.HANDED_BACK, now)
         if rest:
             await self._let_others()
-        elif waits and not self._left:
+        elif waits and not self.endings.left:
             await self._wait(now, deadline)
 
     async def _let_others(self) -> None:
@@ -186,15 +187,14 @@ class Engine:
             case Collect(key):
                 self.outcomes.collect(key)
             case Compensate(undoing):
-                self._compensate(undoing)
+                self.held.despite_cancel = True
+                self.endings.compensate(undoing)
             case Park(reason, resume_at):
-                self._park(reason, resume_at)
+                self.endings.park(reason, resume_at)
             case Finish(error):
-                self._finish(error)
+                self.endings.finish(error)
             case Cancel(error):
-                self.history.emit(EventKind.CANCELED, None, {"error": error.as_json()} if error else {})
-                self.log.write(LogLevel.INFO, "run canceled")
-                self._left = True
+                self.endings.cancel(error)
             case Start():
                 self._start(command.step)
             case GoOn():
@@ -236,7 +236,7 @@ class Engine:
             self.log.write(LogLevel.ERROR, failure.message, step=row)
         self._wake.set()
 
-    # -- the run's end -------------------------------------------------------------------------------------
+    # -- how long it goes on --------------------------------------------------------------------------------
 
     def _must_hand_back(self, now: datetime) -> bool:
         """The runner is leaving, or has held this delivery for long: the run goes on elsewhere, at once."""
@@ -272,45 +272,6 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _compensate(self, undoing: Undoing) -> None:
-        self.held.despite_cancel = True
-        self.history.emit(EventKind.COMPENSATING, None, undoing.as_json())
-        why = f": {undoing.error.message}" if undoing.error else ""
-        self.log.write(LogLevel.WARN, f"run is being compensated{why}")
-
-    def _park(self, reason: ParkReason, resume_at: datetime | None) -> None:
-        # rule park_tells_what_it_saw: a message above this is news to whoever applies it
-        data: JsonObject = {"reason": reason, "inboxSeen": self.history.state.inbox_seen}
-        if resume_at:
-            data["resumeAt"] = resume_at.isoformat()
-        self.history.emit(EventKind.PARKED, None, data)
-        self._left = True
-
-    def _finish(self, error: Failure | None) -> None:
-        result: Json = None
-        if error is None and not self.history.state.undoing:
-            try:
-                result = self._result()
-            except ExpressionError as wrong:
-                error = Failure("RESULT_FAILED", f"{wrong.path}: {wrong.reason}")
-        if error:
-            self.history.emit(EventKind.FINISHED, None, {"status": "FAILED", "error": error.as_json()})
-            self.log.write(LogLevel.ERROR, f"run failed: {error.message}", code=error.code)
-        else:
-            self.history.emit(EventKind.FINISHED, None, {"status": "SUCCESS", "result": result})
-            self.log.write(LogLevel.INFO, "run finished")
-        self._left = True
-
-    def _result(self) -> Json:
-        """What the step that ended the run early gave, or else what the document says."""
-        early = self.history.frontier.succeeded
-        if early is not None and self.run.graph.steps[early].input is not None:
-            return self.history.state.step(early).output
-        written = self.run.version.document.result
-        return (
-            None if written is None else self.parts.templates.render(written, self.scopes.scope(), "result")
-        )
 
     # -- what steps use ------------------------------------------------------------------------------------
 
