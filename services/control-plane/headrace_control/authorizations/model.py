@@ -39,13 +39,3 @@ class Pending:
 
     def began_by(self, actor: Actor) -> bool:
         return (self.actor_kind, self.actor_id) == (actor.kind.value, actor.id)
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderAnswer:
-    """What the browser brings back from the provider."""
-
-    state: str | None = field(repr=False)
-    code: str | None = field(repr=False)
-    error: str | None
-    issuer: str | None

@@ -4,12 +4,9 @@ Only the actor who began an authorization finishes it, with a code that went to 
 so neither is somebody's consent attached to another's connection, nor another's account to theirs.
 """
 
-import re
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlencode
 from uuid import UUID
 
 import structlog
@@ -37,20 +34,16 @@ from headrace_control.auth.caller import Actor, ActorKind, Caller, Origin
 from headrace_control.auth.permissions import Permission
 from headrace_control.auth.tokens import TokenKind, mint_token, token_hash
 from headrace_control.authorizations import repository
-from headrace_control.authorizations.model import (
-    AuthorizationBegun,
-    AuthorizationWanted,
-    Pending,
-    ProviderAnswer,
-)
+from headrace_control.authorizations.model import AuthorizationBegun, AuthorizationWanted, Pending
+from headrace_control.code_flow.answer import Ended, ProviderAnswer, with_query
+from headrace_control.code_flow.pkce import STATE, new_verifier, s256
+from headrace_control.code_flow.redirects import check_redirect
 from headrace_control.connections import repository as connections
 from headrace_control.connections.assembly import client_id, code_request, fields_of, is_complete, scope
 from headrace_control.connections.grants import bounded, keep_grant
 from headrace_control.connections.model import Connection, CredentialUnreadable
 from headrace_control.connections.repository import SealedCredential
 from headrace_control.connections.turns import Turns
-from headrace_control.login.redirects import check_redirect
-from headrace_control.login.service import s256
 from headrace_control.vault.vault import Vault
 
 _log = structlog.get_logger(__name__)
@@ -59,8 +52,6 @@ LASTS = timedelta(minutes=10)
 CODE_LASTS = timedelta(minutes=5)
 # Of one connection, on their way at once.
 MOST = 10
-_STATE = re.compile(r"[A-Za-z0-9._~-]{1,200}")
-_LONGEST_CODE = 4096
 # RFC 6749, 4.1.2.1, and OpenID Connect Core, 3.1.2.6. What else a provider says is not taken over.
 _ERRORS = frozenset(
     {
@@ -89,16 +80,6 @@ class AuthorizationRules:
     token_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Where the client waits, and for what: a code, or the failure that it is told."""
-
-    redirect: str
-    state: str
-    code: str = ""
-    failure: HeadraceError | None = None
-
-
 class AuthorizationService:
     """Over a pool of the role headrace_api. `turns` are those of token refreshes."""
 
@@ -112,14 +93,14 @@ class AuthorizationService:
         """Keep what is wanted, and say where the browser goes. Raises `NotFound` (the connection), `InvalidInput`,
         `Conflict` when its app has no authorization codes, `LimitExceeded`."""
         caller.require(Permission.MANAGE_CONNECTIONS)
-        if not _STATE.fullmatch(wanted.state):
+        if not STATE.fullmatch(wanted.state):
             mend = "give a random text of 1 to 200 letters, digits and ._~-"
             raise InvalidInput([Problem("state", "missing, or too long", mend)])
         setting = "HEADRACE_AUTHORIZATION_REDIRECTS"
         check_redirect(wanted.redirect, self._rules.redirects, "an authorization", setting)
         state, verifier, tenant_id = (
             mint_token(TokenKind.AUTHORIZATION_STATE),
-            secrets.token_urlsafe(48),
+            new_verifier(),
             caller.tenant_id,
         )
         async with tenant_transaction(self._pool, tenant_id) as db:
@@ -157,9 +138,7 @@ class AuthorizationService:
         }
         if scopes := scope(connection.config, auth):
             asked["scope"] = scopes
-        address = auth.authorization_url
-        url = f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
-        return AuthorizationBegun(url, self._rules.callback, over)
+        return AuthorizationBegun(with_query(auth.authorization_url, asked), self._rules.callback, over)
 
     async def answer(self, answer: ProviderAnswer, origin: Origin) -> Ended:
         """Keep the provider's code, once, and give the browser ours. Raises `Expired` for a state that is not on its
@@ -219,7 +198,7 @@ class AuthorizationService:
         if answer.error is not None:
             reason = answer.error if answer.error in _ERRORS else "unknown_error"
             raise ProviderRefused(f"the provider answered {reason}", reason)
-        if not answer.code or len(answer.code) > _LONGEST_CODE:
+        if answer.code is None:
             raise ProviderRefused("the provider gave no code", "no_code")
         return answer.code
 

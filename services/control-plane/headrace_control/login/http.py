@@ -4,8 +4,6 @@ The one cookie ties a log-in to the browser that began it, for ten minutes. It a
 cookie, so that no foreign page can act for anyone.
 """
 
-from urllib.parse import urlencode
-
 import orjson
 from fastapi import APIRouter, Request
 from headrace.errors import InvalidInput, Problem
@@ -14,12 +12,12 @@ from starlette.responses import RedirectResponse, Response
 
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.auth.origin import origin_of
+from headrace_control.code_flow.answer import NO_STORE, ProviderAnswer
 from headrace_control.login.model import LoginWanted
-from headrace_control.login.service import LOGIN_LASTS, LoginEnded, LoginService, ProviderAnswer
+from headrace_control.login.service import LOGIN_LASTS, LoginService
 from headrace_control.web.parameters import single
 
 _MAX_BODY = 16 * 1024
-_NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter:
@@ -38,7 +36,7 @@ def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter
             invitation=single(request, "invitation"),
         )
         begun = await login.begin(wanted, origin_of(request))
-        response = RedirectResponse(begun.location, 303, headers=_NO_STORE)
+        response = RedirectResponse(begun.location, 303, headers=NO_STORE)
         lasts = int(LOGIN_LASTS.total_seconds())
         response.set_cookie(
             cookie, begun.browser, max_age=lasts, path="/", secure=tls, httponly=True, samesite="lax"
@@ -47,9 +45,9 @@ def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter
 
     @router.get("/auth/callback")
     async def finish(request: Request) -> Response:
-        answer = ProviderAnswer(*(single(request, name) for name in ("state", "code", "error", "iss")))
-        ended = await login.finish(answer, request.cookies.get(cookie), origin_of(request))
-        response = RedirectResponse(_back(ended), 303, headers=_NO_STORE)
+        browser = request.cookies.get(cookie)
+        ended = await login.finish(ProviderAnswer.of(request), browser, origin_of(request))
+        response = ended.response()
         response.delete_cookie(cookie, path="/", secure=tls, httponly=True, samesite="lax")
         return response
 
@@ -64,26 +62,16 @@ def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter
             "email": session.email,
             "role": session.role,
         }
-        return Response(orjson.dumps(body), media_type="application/json", headers=_NO_STORE)
+        return Response(orjson.dumps(body), media_type="application/json", headers=NO_STORE)
 
     @router.post("/auth/logout")
     async def logout(request: Request) -> Response:
         authorization = request.headers.get("authorization")
         caller = await authenticator.caller(authorization, origin_of(request))
         await login.logout(caller, (authorization or "").partition(" ")[2].strip())
-        return Response(status_code=204, headers=_NO_STORE)
+        return Response(status_code=204, headers=NO_STORE)
 
     return router
-
-
-def _back(ended: LoginEnded) -> str:
-    """The client's address with the code, or with our own words for what failed (RFC 6749, 4.1.2 in shape)."""
-    query = {"state": ended.state}
-    if ended.failure is None:
-        query["code"] = ended.code
-    else:
-        query |= {"error": ended.failure.code, "error_description": ended.failure.message}
-    return f"{ended.redirect}{'&' if '?' in ended.redirect else '?'}{urlencode(query)}"
 
 
 def _texts(body: bytes, *names: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.outbound.call import CallFailure, OutboundCall
 from headrace.outbound.client import OutboundClient
 
+from headrace_control.code_flow.answer import with_query
 from headrace_control.login.discovery import PATH, Endpoints, read_endpoints
 from headrace_control.login.id_token import Expected, read_id_token
 from headrace_control.login.key_set import KeySet
@@ -48,20 +49,17 @@ class IdentityProvider:
 
     async def authorization_url(self, redirect: str, state: str, nonce: str, challenge: str) -> str:
         """Where the browser goes to log in."""
-        query = urlencode(
-            {
-                "response_type": "code",
-                "client_id": self._client.client_id,
-                "redirect_uri": redirect,
-                "scope": self._client.scopes,
-                "state": state,
-                "nonce": nonce,
-                "code_challenge": challenge,
-                "code_challenge_method": "S256",
-            }
-        )
-        address = (await self.endpoints()).authorization
-        return f"{address}{'&' if '?' in address else '?'}{query}"
+        query = {
+            "response_type": "code",
+            "client_id": self._client.client_id,
+            "redirect_uri": redirect,
+            "scope": self._client.scopes,
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        return with_query((await self.endpoints()).authorization, query)
 
     async def check_issuer(self, named: str | None) -> None:
         """An answer that names another issuer is not the provider's (RFC 9207). Raises `Unauthenticated`."""

@@ -4,8 +4,6 @@ No session is made before the client that began shows its verifier, so there is 
 and no token stands in an address.
 """
 
-import base64
-import hashlib
 import hmac
 import re
 import secrets
@@ -32,10 +30,12 @@ from headrace.postgres.pool import Pool, tenant_transaction, transaction
 from headrace_control.audit.record import Act, AuditOutcome, record
 from headrace_control.auth.caller import Actor, ActorKind, Caller, Origin
 from headrace_control.auth.tokens import TokenKind, mint_token, token_hash
+from headrace_control.code_flow.answer import Ended, ProviderAnswer
+from headrace_control.code_flow.pkce import STATE, new_verifier, s256
+from headrace_control.code_flow.redirects import check_redirect
 from headrace_control.login import repository
 from headrace_control.login.model import LoginBegun, LoginWanted, NewSession, Pending
 from headrace_control.login.provider import IdentityProvider
-from headrace_control.login.redirects import check_redirect
 from headrace_control.members import repository as members
 from headrace_control.members.model import Identity, Member, MemberStatus
 from headrace_control.tenants.repository import find_tenant
@@ -48,9 +48,7 @@ CODE_LASTS = timedelta(minutes=1)
 MOST_FROM_ONE_ADDRESS = 200
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
-_STATE = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_LONGEST_CODE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +58,6 @@ class LoginRules:
     callback: str
     redirects: Collection[str]
     sessions_last: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderAnswer:
-    """What the browser brings back from the provider."""
-
-    state: str | None
-    code: str | None
-    error: str | None
-    issuer: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LoginEnded:
-    """Where the client waits, and for what: a code, or the failure that it is told."""
-
-    redirect: str
-    state: str
-    code: str = ""
-    failure: HeadraceError | None = None
 
 
 class LoginService:
@@ -103,7 +81,7 @@ class LoginService:
         state, browser = mint_token(TokenKind.LOGIN_STATE), mint_token(TokenKind.BROWSER)
         pending = Pending(
             nonce=secrets.token_urlsafe(32),
-            verifier=secrets.token_urlsafe(48),
+            verifier=new_verifier(),
             tenant=wanted.tenant,
             invitation_hash=token_hash(TokenKind.INVITATION, wanted.invitation),
             challenge=wanted.challenge,
@@ -121,7 +99,7 @@ class LoginService:
             raise LimitExceeded("too many log-ins were begun from this address; try again in ten minutes")
         return LoginBegun(location, browser.text)
 
-    async def finish(self, answer: ProviderAnswer, browser: str | None, origin: Origin) -> LoginEnded:
+    async def finish(self, answer: ProviderAnswer, browser: str | None, origin: Origin) -> Ended:
         """Read the provider's answer, in the browser that began. Raises `Expired` unless it did; what fails later is
         for the client to hear."""
         self._open()
@@ -136,8 +114,8 @@ class LoginService:
             code = await self._identified(answer, pending, origin)
         except HeadraceError as failure:
             _log.warning("a log-in failed", code=failure.code, why=failure.message, tenant=pending.tenant)
-            return LoginEnded(pending.redirect, pending.client_state, failure=failure)
-        return LoginEnded(pending.redirect, pending.client_state, code)
+            return Ended(pending.redirect, pending.client_state, failure=failure)
+        return Ended(pending.redirect, pending.client_state, code)
 
     async def exchange(self, code: str, verifier: str, redirect: str, origin: Origin) -> NewSession:
         """A session for the code, once, to who has the verifier. Raises `Unauthenticated` in the same words for every
@@ -186,7 +164,7 @@ class LoginService:
         await provider.check_issuer(answer.issuer)
         if answer.error is not None:
             raise Unauthenticated("the identity provider did not let this person in")
-        if not answer.code or len(answer.code) > _LONGEST_CODE:
+        if answer.code is None:
             raise Unauthenticated("the identity provider gave no code")
         identity = await provider.identify(
             answer.code,
@@ -250,18 +228,12 @@ class LoginService:
                 await record(db, _as_caller(tenant_id, member, origin), act)
 
 
-def s256(verifier: str) -> str:
-    """The challenge of a verifier (RFC 7636, 4.2)."""
-    digest = hashlib.sha256(verifier.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
 def _check(wanted: LoginWanted) -> None:
     problems = []
     if not _CHALLENGE.fullmatch(wanted.challenge):
         mend = "give the SHA-256 of a verifier in base64url (PKCE, S256)"
         problems.append(Problem("challenge", "this is no challenge", mend))
-    if not _STATE.fullmatch(wanted.state):
+    if not STATE.fullmatch(wanted.state):
         problems.append(Problem("state", "missing, or too long", "give a random text of 1 to 200 characters"))
     if (wanted.tenant is None) == (wanted.invitation is None):
         problems.append(Problem("tenant", "one of tenant and invitation is needed", "give one of them"))
