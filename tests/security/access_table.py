@@ -27,7 +27,7 @@ _FIELDS: Mapping[Who, str] = {
         query: tenant me app apps action actions actionRevisions connection connections secrets policyRules
             effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
             schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
-            deadLetterStatistics replay replays
+            deadLetterStatistics replay replays rollout rollouts rolloutComparison
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
@@ -37,7 +37,7 @@ _FIELDS: Mapping[Who, str] = {
     """,
     Who.STARTERS: """
         mutation: startRun startRuns signalRun createSchedule updateSchedule pauseSchedule resumeSchedule deleteSchedule
-            startBackfill stopBackfill resumeBackfill
+            startBackfill stopBackfill resumeBackfill beginRollout changeRollout promoteRollout rollBackRollout
     """,
     Who.OPERATORS: """
         query: rerunPreview
@@ -79,6 +79,8 @@ _LOADED: Mapping[str, str] = {
     "Approval": "run",
     "Connection": "app",
     "DeadLetter": "run replayedBy",
+    "Rollout": "stable candidate changes",
+    "RolloutOutcome": "version",
     "Run": "workflow version input result parent origin reruns children waits steps events",
     "ScheduleFiring": "run",
     "StepRun": "input output attempts items",

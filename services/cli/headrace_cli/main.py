@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli import admin, connections, dead_letters, doctor, keys, logs, policy, schedules
+from headrace_cli import admin, connections, dead_letters, doctor, keys, logs, policy, rollouts, schedules
 from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
 from headrace_cli.bench import command as bench
@@ -47,6 +47,7 @@ for commands in (
     apply,
     runs,
     schedules,
+    rollouts,
     dead_letters,
     logs,
     audit,

@@ -33,6 +33,7 @@ from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
+from headrace_control.rollouts.service import RolloutService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
@@ -114,6 +115,7 @@ def compose(
         policy=PolicyService(api_pool),
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
+        rollouts=RolloutService(api_pool),
         runs=RunService(api_pool, RunChanges(listener), output_keys),
         schedules=ScheduleService(api_pool),
         backfills=BackfillService(api_pool),

@@ -17,6 +17,7 @@ from headrace_control.members.service import MemberService
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
+from headrace_control.rollouts.service import RolloutService
 from headrace_control.runs.service import RunService
 from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
@@ -49,6 +50,7 @@ class Services:
     policy: PolicyService
     quotas: QuotaService
     workflows: WorkflowService
+    rollouts: RolloutService
     runs: RunService
     schedules: ScheduleService
     backfills: BackfillService

@@ -279,6 +279,28 @@ for _asked in ("stopBackfill", "resumeBackfill"):
         return {"id": begun["id"]}
 
 
+async def _two_versions(stage: Stage, name: str) -> dict[str, Any]:
+    """The terms of a rollout of the second version, of which none is open."""
+    await publish(stage.admin, orders(workflow=name))
+    await publish(stage.admin, orders(workflow=name, env={}))
+    return {"workflow": name, "version": 2, "input": {"percent": 10}}
+
+
+@example("beginRollout")
+async def _begin_rollout(stage: Stage) -> dict[str, Any]:
+    return await _two_versions(stage, "begun")
+
+
+for _asked in ("changeRollout", "promoteRollout", "rollBackRollout"):
+
+    @example(_asked)
+    async def _of_rollout(stage: Stage, name: str = _asked) -> dict[str, Any]:
+        workflow = name.lower()
+        begun = await mutate(stage.admin, "beginRollout", await _two_versions(stage, workflow))
+        assert begun["__typename"] == "Rollout", begun
+        return {"workflow": workflow, **({"percent": 20.5} if name == "changeRollout" else {})}
+
+
 async def _given_up(stage: Stage, code: str) -> str:
     """The id of the dead letter of a run that failed with `code`."""
     await publish(stage.admin, orders(workflow="given-up"))

@@ -96,11 +96,22 @@ class PinnedAction:
 
 @dataclass(frozen=True, slots=True)
 class PinnedChild:
-    """A published version of another workflow, and the JSON Schema of its input."""
+    """A published version of another workflow, and the JSON Schema of its input. `held_back`: whoever names no version
+    does not mean it."""
 
     version_id: str
     version: int
     parameters: JsonObject | None = None
+    held_back: bool = False
+
+
+def pinned_by(version: int | None, versions: Mapping[int, PinnedChild]) -> PinnedChild | None:
+    """Of published versions by number, the one of this number; without a number the newest that is not held back."""
+    if version is not None:
+        return versions.get(version)
+    return max(
+        (one for one in versions.values() if not one.held_back), key=lambda one: one.version, default=None
+    )
 
 
 @dataclass(frozen=True, slots=True)

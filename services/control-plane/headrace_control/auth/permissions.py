@@ -14,6 +14,7 @@ class Permission(StrEnum):
     DESIGN = "DESIGN"  # apps, actions, workflows and their versions
     START_RUNS = "START_RUNS"
     MANAGE_SCHEDULES = "MANAGE_SCHEDULES"  # what starts runs by the clock, and backfills
+    MANAGE_ROLLOUTS = "MANAGE_ROLLOUTS"  # which published version how many starts run
     SIGNAL_RUNS = "SIGNAL_RUNS"  # tell a run that something happened
     CONTROL_RUNS = "CONTROL_RUNS"  # cancel, pause, resume, settle a doubt, replay, set aside
     DECIDE = "DECIDE"  # approvals
@@ -35,6 +36,7 @@ ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.DESIGN: _ADMIN | {Role.DESIGNER},
         Permission.START_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.MANAGE_SCHEDULES: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
+        Permission.MANAGE_ROLLOUTS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.SIGNAL_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.CONTROL_RUNS: _ADMIN | {Role.OPERATOR},
         Permission.DECIDE: _ADMIN | {Role.APPROVER},

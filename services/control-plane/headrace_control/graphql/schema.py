@@ -23,6 +23,7 @@ from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.reruns.graphql import RerunMutation, RerunQuery
+from headrace_control.rollouts.graphql import RolloutMutation, RolloutQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.schedules.graphql import ScheduleMutation, ScheduleQuery
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
@@ -44,6 +45,7 @@ class Query(
     PolicyQuery,
     QuotaQuery,
     WorkflowQuery,
+    RolloutQuery,
     RunQuery,
     ScheduleQuery,
     RerunQuery,
@@ -68,6 +70,7 @@ class Mutation(
     PolicyMutation,
     QuotaMutation,
     WorkflowMutation,
+    RolloutMutation,
     RunMutation,
     ScheduleMutation,
     RerunMutation,

@@ -4,17 +4,21 @@ WHERE k.tenant_id = $1 AND k.key = ANY($2::text[])
 
 -- name: startable
 -- For each wished (workflow, version), once: the version that would run, by name and number, or the newest
--- published one where no number is given. `now` is this transaction's, which new runs will carry.
-SELECT wish.n, w.id AS workflow_id, v.id AS version_id, v.status, headrace_now() AS now
+-- published one that is not held back where no number is given; then with the terms of the open rollout, if there is
+-- one. Read with each start: none goes by terms that were changed before it began. `now` is this transaction's, which
+-- new runs will carry.
+SELECT wish.n, w.id AS workflow_id, v.id AS version_id, v.status, headrace_now() AS now,
+       o.candidate_id, o.share, o.salt, o.key, o.cohorts
 FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS wish (workflow, version, n)
 LEFT JOIN workflows w ON w.tenant_id = $1 AND w.name = wish.workflow
 LEFT JOIN LATERAL (
     SELECT id, status FROM workflow_versions
     WHERE tenant_id = $1 AND workflow_id = w.id
-      AND CASE WHEN wish.version IS NULL THEN status = 'PUBLISHED' ELSE version = wish.version END
+      AND CASE WHEN wish.version IS NULL THEN status = 'PUBLISHED' AND NOT held_back ELSE version = wish.version END
     ORDER BY version DESC
     LIMIT 1
 ) v ON true
+LEFT JOIN rollouts o ON o.tenant_id = $1 AND o.workflow_id = w.id AND o.status = 'OPEN' AND wish.version IS NULL
 
 -- name: start_rules
 SELECT id, resolved -> 'document' -> 'parameters' AS parameters, resolved -> 'document' -> 'concurrency' AS concurrency

@@ -21,7 +21,9 @@ from headrace.postgres.queries import load
 from headrace.sealed_outputs import seal_input
 from headrace.workflow.concurrency import slot_key
 from headrace.workflow.document import Concurrency
+from headrace.workflow.extraction import compile_path
 from headrace.workflow.json_rules import check_json, digest_of, is_storable
+from headrace.workflow.rollout import Split
 from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import ParkReason, RunStatus
 
@@ -61,10 +63,44 @@ class _Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rollout:
+    candidate_id: UUID
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
 class _Startable:
     workflow_id: UUID
     version_id: UUID
     now: datetime
+    rollout: _Rollout | None
+
+    @property
+    def version_ids(self) -> set[UUID]:
+        return {self.version_id} | ({self.rollout.candidate_id} if self.rollout else set())
+
+    def fresh(self, value: Json) -> Run:
+        """The run of a start with this input, on the version that it is for."""
+        # The database's time in the id: then `created_at` and the order of ids agree.
+        run_id = new_id(self.now)
+        candidate = self.rollout is not None and self.rollout.split.takes(value, run_id)
+        return Run(
+            id=run_id,
+            workflow_id=self.workflow_id,
+            version_id=self.rollout.candidate_id if self.rollout and candidate else self.version_id,
+            status=RunStatus.QUEUED,
+            wait_reason=None,
+            error=None,
+            cancel_requested=False,
+            pause_requested=False,
+            parent_run_id=None,
+            parent_step=None,
+            created_at=self.now,
+            started_at=None,
+            finished_at=None,
+            fence=(0, 0),
+            epoch=0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +138,20 @@ async def start_runs(
     await _answer_known_keys(db, tenant_id, wishes, answers)
     open_wishes = [wish for wish in wishes if wish.n not in answers]
     startables = await _startables(db, tenant_id, open_wishes, answers)
-    rules = await parameters.of(db, tenant_id, {s.version_id for s in startables.values()})
+    version_ids = set().union(*(one.version_ids for one in startables.values()))
+    rules = await parameters.of(db, tenant_id, version_ids)
     new: list[_New] = []
     limited: list[LimitedStart] = []
     for wish in open_wishes:
         startable = startables.get((wish.start.workflow, wish.start.version))
         if wish.n in answers or startable is None:
             continue
-        rule = rules[startable.version_id]
+        run = startable.fresh(wish.start.input)
+        rule = rules[run.version_id]
         if problems := rule.problems(wish.start.input):
             answers[wish.n] = InvalidInput(problems)
             continue
-        one = _New(wish, _fresh(startable), new_id(), rule.concurrency is not None, rule.marks)
+        one = _New(wish, run, new_id(), rule.concurrency is not None, rule.marks)
         new.append(one)
         if rule.concurrency:
             limited.append(_limited(tenant_id, one, rule.concurrency))
@@ -220,7 +258,7 @@ async def _startables(
         place = wanted[row["n"] - 1]
         refusal = _refusal(row, place[1])
         if refusal is None:
-            found[place] = _Startable(row["workflow_id"], row["version_id"], row["now"])
+            found[place] = _Startable(row["workflow_id"], row["version_id"], row["now"], _rollout(row))
         else:
             refused[place] = refusal
     for wish in wishes:
@@ -245,25 +283,12 @@ def _refusal(row: Any, version: int | None) -> HeadraceError | None:
             return Conflict("the version is deprecated; start a published one")
 
 
-def _fresh(startable: _Startable) -> Run:
-    return Run(
-        # The database's time in the id: then `created_at` and the order of ids agree.
-        id=new_id(startable.now),
-        workflow_id=startable.workflow_id,
-        version_id=startable.version_id,
-        status=RunStatus.QUEUED,
-        wait_reason=None,
-        error=None,
-        cancel_requested=False,
-        pause_requested=False,
-        parent_run_id=None,
-        parent_step=None,
-        created_at=startable.now,
-        started_at=None,
-        finished_at=None,
-        fence=(0, 0),
-        epoch=0,
-    )
+def _rollout(row: Any) -> _Rollout | None:
+    if row["candidate_id"] is None:
+        return None
+    key = compile_path(row["key"]) if row["key"] is not None else None
+    chosen = frozenset(value for values in row["cohorts"].values() for value in values)
+    return _Rollout(row["candidate_id"], Split(row["share"], row["salt"], key, chosen))
 
 
 def _limited(tenant_id: UUID, one: _New, rule: Concurrency) -> LimitedStart:

@@ -90,7 +90,7 @@ async def _read_workflows(
         [name for name, _ in wanted],
         [number or None for _, number in wanted],
     ):
-        pinned = PinnedChild(str(row["id"]), row["version"], row["parameters"])
+        pinned = PinnedChild(str(row["id"]), row["version"], row["parameters"], row["held_back"])
         found.setdefault(row["name"], {})[pinned.version] = pinned
     if len(found) < len({name for name, _ in wanted}):
         for row in await db.fetch(_sql.published_workflow_names, tenant_id, SUGGESTED):

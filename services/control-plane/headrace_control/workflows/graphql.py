@@ -11,6 +11,7 @@ from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
 from headrace_control.pages import DEFAULT_PAGE
+from headrace_control.rollouts.graphql_types import RolloutInput, RolloutType
 from headrace_control.workflows.gates import Notice
 from headrace_control.workflows.graphql_types import (
     ChangeType,
@@ -59,6 +60,7 @@ class PublishedVersion:
     version: WorkflowVersionType
     created: bool = strawberry.field(description="False: it said the same already, and is answered as it is.")
     notices: list[NoticeType] = strawberry.field(description=_NOTICES)
+    rollout: RolloutType | None = strawberry.field(description="The open one that it is the candidate of.")
 
     @classmethod
     def of(cls, published: Published) -> "PublishedVersion":
@@ -66,6 +68,7 @@ class PublishedVersion:
             version=WorkflowVersionType.of(published.version),
             created=published.created,
             notices=[NoticeType.of(notice) for notice in published.notices],
+            rollout=RolloutType.of(published.rollout) if published.rollout else None,
         )
 
 
@@ -139,20 +142,30 @@ class WorkflowMutation:
         return WorkflowVersionType.of(await service.discard_draft(info.context.caller, read_id(id, _VERSION)))
 
     @mutation
-    async def publish_version(self, info: Info, id: strawberry.ID) -> PublishVersionPayload:  # noqa: A002
-        """Check a draft, pin its actions' newest revisions, and make it immutable."""
-        service = info.context.services.workflows
-        return PublishedVersion.of(await service.publish_version(info.context.caller, read_id(id, _VERSION)))
+    async def publish_version(
+        self,
+        info: Info,
+        id: strawberry.ID,  # noqa: A002
+        rollout: RolloutInput | None = None,
+    ) -> PublishVersionPayload:
+        """Check a draft, pin its actions' newest revisions, and make it immutable. With `rollout` it takes no more than
+        that share of starts from its first moment on."""
+        service, terms = info.context.services.workflows, rollout.terms() if rollout else None
+        return PublishedVersion.of(
+            await service.publish_version(info.context.caller, read_id(id, _VERSION), terms)
+        )
 
     @mutation
     async def publish_workflow(
-        self, info: Info, document: JSON, note: str | None = None
+        self, info: Info, document: JSON, note: str | None = None, rollout: RolloutInput | None = None
     ) -> PublishWorkflowPayload:
         """Publish a document in one go; the open draft is left alone.
 
-        When the newest published version comes out the same, action revisions included, it is answered.
+        When the newest published version comes out the same, action revisions included, it is answered. With `rollout`
+        the version takes no more than that share of starts from its first moment on.
         """
-        published = await info.context.services.workflows.publish(info.context.caller, document, note)
+        service, terms = info.context.services.workflows, rollout.terms() if rollout else None
+        published = await service.publish(info.context.caller, document, note, terms)
         return PublishedVersion.of(published)
 
     @mutation

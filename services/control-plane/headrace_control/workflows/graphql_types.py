@@ -95,7 +95,8 @@ class WorkflowType:
 
     @field
     async def published(self, info: Info) -> WorkflowVersionType | None:
-        """The newest published version: what a start without a version runs."""
+        """What a start without a version runs: the newest published version that is not held back from a rollout; while
+        one is open, its stable version."""
         found = await info.context.loaders.workflows.newest_published.load(self.workflow.id)
         return WorkflowVersionType.of(found) if found else None
 

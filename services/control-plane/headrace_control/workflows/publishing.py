@@ -9,7 +9,7 @@ from headrace.errors import InvalidInput
 from headrace.ids import new_id
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.definition import PinnedChild, Version
+from headrace.workflow.definition import PinnedChild, Version, pinned_by
 from headrace.workflow.document import Document
 from headrace.workflow.expressions import check_parsing
 from headrace.workflow.parse import read_document
@@ -83,6 +83,7 @@ def _pinned(document: Document, holdings: Holdings) -> dict[str, PinnedChild]:
     """What each `workflow` step runs: the version that it names, or the newest that is published."""
     pinned: dict[str, PinnedChild] = {}
     for key, child in children_used(document).items():
-        versions = holdings.workflows[child.workflow]
-        pinned[key] = versions[child.version or max(versions)]
+        found = pinned_by(child.version, holdings.workflows[child.workflow])
+        if found is not None:  # always, of a document that has passed the check
+            pinned[key] = found
     return pinned

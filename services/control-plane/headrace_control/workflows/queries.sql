@@ -52,10 +52,11 @@ CROSS JOIN LATERAL (
 ORDER BY wanted.n, v.number DESC
 
 -- name: newest_of_status
+-- Not of those that are held back: a start that names no version does not run them.
 SELECT DISTINCT ON (workflow_id)
        id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 FROM workflow_versions
-WHERE tenant_id = $1 AND workflow_id = ANY($2::uuid[]) AND status = $3
+WHERE tenant_id = $1 AND workflow_id = ANY($2::uuid[]) AND status = $3 AND NOT held_back
 ORDER BY workflow_id, version DESC
 
 -- name: size_of_documents
@@ -82,7 +83,7 @@ DELETE FROM workflow_versions WHERE tenant_id = $1 AND id = $2 AND status = 'DRA
 
 -- name: publish_draft
 UPDATE workflow_versions
-SET status = 'PUBLISHED', resolved = $3, digest = $4, published_at = headrace_now(), published_by = $5
+SET status = 'PUBLISHED', resolved = $3, digest = $4, published_at = headrace_now(), published_by = $5, held_back = $6
 WHERE tenant_id = $1 AND id = $2 AND status = 'DRAFT'
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 
@@ -93,9 +94,9 @@ WHERE tenant_id = $1 AND workflow_id = $2 AND status = 'DRAFT'
 
 -- name: insert_published
 INSERT INTO workflow_versions (tenant_id, workflow_id, document, source, note, created_by, id, resolved, digest,
-    version, status, published_at, published_by)
+    version, status, published_at, published_by, held_back)
 SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7, $8, $9,
-       coalesce(max(version) FILTER (WHERE status <> 'DRAFT'), 0) + 1, 'PUBLISHED', headrace_now(), $6
+       coalesce(max(version) FILTER (WHERE status <> 'DRAFT'), 0) + 1, 'PUBLISHED', headrace_now(), $6, $10
 FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 
@@ -140,14 +141,15 @@ ORDER BY name <> ALL($2::text[]), name
 LIMIT $3
 
 -- name: pinnable_workflows
--- Of each wanted workflow the published version of that number, or the newest where there is no number.
-SELECT w.name, v.id, v.version, v.parameters
+-- Of each wanted workflow the published version of that number, or the newest that is not held back where there is no
+-- number.
+SELECT w.name, v.id, v.version, v.parameters, v.held_back
 FROM unnest($2::text[], $3::int[]) AS wanted (name, version)
 JOIN workflows w ON w.tenant_id = $1 AND w.name = wanted.name
 CROSS JOIN LATERAL (
-    SELECT id, version, document -> 'parameters' AS parameters FROM workflow_versions
+    SELECT id, version, document -> 'parameters' AS parameters, held_back FROM workflow_versions
     WHERE tenant_id = $1 AND workflow_id = w.id AND status = 'PUBLISHED'
-      AND (wanted.version IS NULL OR version = wanted.version)
+      AND CASE WHEN wanted.version IS NULL THEN NOT held_back ELSE version = wanted.version END
     ORDER BY version DESC
     LIMIT 1
 ) v

@@ -107,10 +107,12 @@ async def delete_draft(db: Db, tenant_id: UUID, version_id: UUID) -> None:
     await db.execute(_sql.delete_draft, tenant_id, version_id)
 
 
-async def publish_draft(db: Db, tenant_id: UUID, ready: Publishable, published_by: UUID) -> WorkflowVersion:
+async def publish_draft(
+    db: Db, tenant_id: UUID, ready: Publishable, published_by: UUID, *, held_back: bool = False
+) -> WorkflowVersion:
     """Under the workflow's lock, of a version that is a draft."""
     row = await db.fetchrow(
-        _sql.publish_draft, tenant_id, ready.version_id, ready.resolved, ready.digest, published_by
+        _sql.publish_draft, tenant_id, ready.version_id, ready.resolved, ready.digest, published_by, held_back
     )
     return _version(row)
 
@@ -123,6 +125,8 @@ async def insert_published(
     source: str | None,
     note: str | None,
     created_by: UUID,
+    *,
+    held_back: bool = False,
 ) -> WorkflowVersion:
     """A new published version beside the draft, if there is one. Under the workflow's lock."""
     await db.execute(_sql.move_draft_up, tenant_id, workflow_id)
@@ -137,6 +141,7 @@ async def insert_published(
         ready.version_id,
         ready.resolved,
         ready.digest,
+        held_back,
     )
     return _version(row)
 

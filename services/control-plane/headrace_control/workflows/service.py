@@ -7,7 +7,7 @@ from uuid import UUID
 
 from headrace.errors import Conflict, InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
-from headrace.postgres.pool import Pool, tenant_transaction
+from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
 
@@ -15,6 +15,9 @@ from headrace_control.audit.record import Act, AuditOutcome, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.rollouts.beginning import begin, refuse_while_open
+from headrace_control.rollouts.model import Rollout, Terms
+from headrace_control.rollouts.repository import open_of
 from headrace_control.workflows import repository
 from headrace_control.workflows.diff import VersionDiff, diff_versions
 from headrace_control.workflows.gates import Notice, refused_places
@@ -52,11 +55,13 @@ class SavedDraft:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """`created` is false when the newest published version said the same already, and is answered."""
+    """`created` is false when the newest published version, or the candidate of the open rollout, said the same
+    already, and is answered. `rollout`: the open one that the version is the candidate of."""
 
     version: WorkflowVersion
     created: bool
     notices: Sequence[Notice] = ()
+    rollout: Rollout | None = None
 
 
 class WorkflowService:
@@ -107,13 +112,15 @@ class WorkflowService:
             await record(db, caller, Act("draft.discard", _target(version)))
         return version
 
-    async def publish_version(self, caller: Caller, version_id: UUID) -> Published:
+    async def publish_version(
+        self, caller: Caller, version_id: UUID, rollout: Terms | None = None
+    ) -> Published:
         """Publish a draft as it stands. A version that is published already is answered as it is.
 
-        Raises `InvalidInput` with every problem, `NotFound`, and `Conflict` for a deprecated version, or a
-        draft that was saved again meanwhile.
+        With `rollout` it is a candidate from its first moment on. Raises `InvalidInput` with every problem, `NotFound`,
+        and `Conflict` for a deprecated version, a draft that was saved again meanwhile, or while a rollout is open.
         """
-        caller.require(Permission.DESIGN)
+        _require(caller, rollout)
         tenant_id = caller.tenant_id
         written = (await self.documents(caller, [version_id])).get(version_id)
         if written is None:
@@ -121,28 +128,36 @@ class WorkflowService:
         # A version with a resolved document is no draft, and is looked at under the lock.
         ready = None if written.resolved else await self._prepare(caller, written.document, version_id)
         async with tenant_transaction(self._pool, tenant_id) as db:
-            await repository.lock_workflow_of_version(db, tenant_id, version_id)
+            workflow = await repository.lock_workflow_of_version(db, tenant_id, version_id)
             version = _found(await repository.versions_by_id(db, tenant_id, [version_id]), version_id)
+            if workflow is None:
+                raise NotFound("workflow version")
+            under_way = await open_of(db, tenant_id, workflow.id)
             match version.status:
                 case VersionStatus.PUBLISHED:
-                    return Published(version, created=False)
+                    return Published(version, created=False, rollout=_of_candidate(under_way, version))
                 case VersionStatus.DEPRECATED:
                     raise Conflict("the version is deprecated")
             documents = await repository.documents(db, tenant_id, [version_id])
             if ready is None or documents[version_id] != written:
                 raise Conflict("the draft was saved again meanwhile; look at it and publish once more")
-            published = await repository.publish_draft(db, tenant_id, ready, caller.actor.id)
-            await record(db, caller, _publication("version.publish", ready, published))
-            return Published(published, created=True, notices=ready.notices)
+            await refuse_while_open(db, tenant_id, workflow.id)
+            published = await repository.publish_draft(
+                db, tenant_id, ready, caller.actor.id, held_back=rollout is not None
+            )
+            return await self._published(db, caller, "version.publish", ready, published, rollout)
 
-    async def publish(self, caller: Caller, given: object, note: str | None = None) -> Published:
+    async def publish(
+        self, caller: Caller, given: object, note: str | None = None, rollout: Terms | None = None
+    ) -> Published:
         """Publish a document in one go, beside the open draft if there is one, which is left alone.
 
         Idempotent: when the newest published version has the same digest, it is answered. The digest covers
-        the pinned action revisions and connections too, so a new revision makes a new version. Raises
-        `InvalidInput` with every problem.
+        the pinned action revisions and connections too, so a new revision makes a new version. With `rollout` it is a
+        candidate from its first moment on; what is the open rollout's candidate already is answered, too. Raises
+        `InvalidInput` with every problem, and `Conflict` while a rollout of another version is open.
         """
-        caller.require(Permission.DESIGN)
+        _require(caller, rollout)
         tenant_id = caller.tenant_id
         data, source = read_document(given)
         _check_note(note)
@@ -152,11 +167,35 @@ class WorkflowService:
             newest = await repository.newest_of_status(db, tenant_id, [workflow.id], VersionStatus.PUBLISHED)
             if workflow.id in newest and newest[workflow.id].digest == ready.digest:
                 return Published(newest[workflow.id], created=False, notices=ready.notices)
+            if under_way := await open_of(db, tenant_id, workflow.id):
+                known = await repository.versions_by_id(db, tenant_id, [under_way.candidate_id])
+                candidate = _found(known, under_way.candidate_id)
+                if candidate.digest == ready.digest:
+                    return Published(candidate, created=False, notices=ready.notices, rollout=under_way)
+            await refuse_while_open(db, tenant_id, workflow.id)
+            held_back = rollout is not None
             published = await repository.insert_published(
-                db, tenant_id, workflow.id, ready, source, note, caller.actor.id
+                db, tenant_id, workflow.id, ready, source, note, caller.actor.id, held_back=held_back
             )
-            await record(db, caller, _publication("workflow.publish", ready, published))
-            return Published(published, created=True, notices=ready.notices)
+            return await self._published(db, caller, "workflow.publish", ready, published, rollout)
+
+    async def _published(
+        self,
+        db: Db,
+        caller: Caller,
+        action: str,
+        ready: Publishable,
+        version: WorkflowVersion,
+        terms: Terms | None,
+    ) -> Published:
+        """Recorded; and with terms its rollout is begun in the same transaction: it never takes more than its share."""
+        detail: JsonObject = {"workflow": ready.workflow, "number": version.number, "digest": ready.digest}
+        # The whole of it: pinned revisions, children and connections too.
+        await record(db, caller, Act(action, _target(version), after=ready.resolved, detail=detail))
+        rollout = None
+        if terms is not None:
+            rollout = await begin(db, caller, version.workflow_id, ready.workflow, version.id, terms, "")
+        return Published(version, created=True, notices=ready.notices, rollout=rollout)
 
     async def _validated(self, caller: Caller, data: Json) -> Validated:
         try:
@@ -183,9 +222,14 @@ class WorkflowService:
             raise
 
     async def deprecate(self, caller: Caller, version_id: UUID) -> WorkflowVersion:
-        """No new runs of this version start; those that run go on. Idempotent."""
+        """No new runs of this version start; those that run go on. Idempotent. Raises `NotFound`, and `Conflict` for a
+        draft, or a version that an open rollout gives starts to."""
         caller.require(Permission.DESIGN)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            workflow = await repository.lock_workflow_of_version(db, caller.tenant_id, version_id)
+            under_way = await open_of(db, caller.tenant_id, workflow.id) if workflow else None
+            if under_way is not None and version_id in (under_way.stable_id, under_way.candidate_id):
+                raise Conflict("starts go to this version by an open rollout: promote or roll back first")
             changed = await repository.deprecate(db, caller.tenant_id, version_id)
             if changed is not None:
                 await record(db, caller, Act("version.deprecate", _target(changed)))
@@ -270,10 +314,14 @@ def _target(version: WorkflowVersion) -> str:
     return f"version/{version.id}"
 
 
-def _publication(action: str, ready: Publishable, version: WorkflowVersion) -> Act:
-    # The whole of it: pinned revisions, children and connections too.
-    detail: JsonObject = {"workflow": ready.workflow, "number": version.number, "digest": ready.digest}
-    return Act(action, _target(version), after=ready.resolved, detail=detail)
+def _require(caller: Caller, rollout: Terms | None) -> None:
+    caller.require(Permission.DESIGN)
+    if rollout is not None:
+        caller.require(Permission.MANAGE_ROLLOUTS)
+
+
+def _of_candidate(rollout: Rollout | None, version: WorkflowVersion) -> Rollout | None:
+    return rollout if rollout is not None and rollout.candidate_id == version.id else None
 
 
 def _found(versions: Mapping[UUID, WorkflowVersion], version_id: UUID) -> WorkflowVersion:

@@ -3,7 +3,7 @@
 from headrace.workflow.checks.calls import create
 from headrace.workflow.checks.inputs import check_child_input
 from headrace.workflow.checks.subject import Subject
-from headrace.workflow.definition import PinnedChild
+from headrace.workflow.definition import PinnedChild, pinned_by
 from headrace.workflow.document import Approval, Child, ForEach, Step
 from headrace.workflow.expressions.template import has_expression, inspect_template
 from headrace.workflow.names import closest
@@ -56,15 +56,18 @@ def _check_approval(subject: Subject, approval: Approval, place: str) -> None:
 
 def _find_child(subject: Subject, child: Child, path: str) -> PinnedChild | None:
     known = subject.catalog.workflows
-    versions = known.get(child.workflow)
-    if not versions:
+    versions = known.get(child.workflow, {})
+    newest = pinned_by(None, versions)
+    if not versions or (newest is None and child.version is None):
         message = f"there is no published workflow `{child.workflow}`"
         mend = create(child.workflow, known)
         subject.reading.add(path, message, mend, "UNKNOWN_WORKFLOW")
         return None
-    found = versions.get(max(versions) if child.version is None else child.version)
+    found = pinned_by(child.version, versions)
     if found is None:
         message = f"workflow `{child.workflow}` has no published version {child.version}"
-        mend = f"Its newest is {max(versions)}; leave `version` out to run that."
+        mend = f"Its newest is {max(versions)}."
+        if newest is not None:
+            mend = f"Its newest is {newest.version}; leave `version` out to run that."
         subject.reading.add(f"{path}.version", message, mend, "UNKNOWN_VERSION")
     return found

@@ -17,8 +17,8 @@ class Catalog:
 
     `actions` by `app/action`; `connections` maps a name to its app; `secrets` are names; `step_types` are all
     that the runners know, plug-ins included. `workflows` maps a name to its published versions by number, the newest
-    always among them; without any it is there for suggestions. `roles` are those that may stand in an approval;
-    empty, any may.
+    that is not held back always among them; without any it is there for suggestions. `roles` are those that may stand
+    in an approval; empty, any may.
     """
 
     actions: Mapping[str, ActionDefinition] = field(default_factory=dict)
