@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import psutil
+from headrace.postgres.listen import RUNS_CHANNEL
 
 from headrace_cli.bench.deployment import Deployment, Layout, deployed
 from headrace_cli.bench.driver import Driver, Tenant, connections
@@ -103,7 +104,7 @@ class Scene:
         """A phase of so many runs, each from the call of GraphQL to its end, seen in Postgres, before the next."""
         clock = asyncio.get_running_loop().time
         took = []
-        async with self.measured(name) as phase:
+        async with self.watch.told(RUNS_CHANNEL), self.measured(name) as phase:
             for _ in range(runs):
                 began = clock()
                 await self.watch.ended(await tenant.driver.start(work.name, work.given))

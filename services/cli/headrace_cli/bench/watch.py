@@ -1,7 +1,8 @@
 """When runs have ended, by asking Postgres: on a connection of its own, and so seldom that it costs little."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,8 +24,8 @@ _LATENCY = """SELECT count(*)::int AS count,
 _DELAYS = """SELECT extract(epoch FROM started_at - created_at)::float8 FROM runs
     WHERE tenant_id = $1 AND id >= $2 AND started_at IS NOT NULL"""
 _BURST_PAUSE = 0.1
-# Of one run: what has passed already is told to a twentieth, within these bounds.
-_SINGLE_SHARE, _SINGLE_PAUSES = 0.05, (0.0005, 0.005)
+# Of one run: it is looked at when something is told, and so often otherwise.
+_SINGLE_PAUSE = 0.05
 
 
 class Watch:
@@ -32,6 +33,7 @@ class Watch:
 
     def __init__(self, db: asyncpg.Connection, seconds: float) -> None:
         self._db, self._seconds = db, seconds
+        self._news = asyncio.Event()
 
     async def all_ended(self, tenants: Sequence[UUID], since: datetime) -> None:
         """Wait until none of the runs that began at `since` or later is unfinished; seen a tenth of a second late."""
@@ -57,18 +59,36 @@ class Watch:
         except TimeoutError:
             raise TimedOut(f"after {self._seconds:.0f} s there are runs that do not wait") from None
 
+    @contextlib.asynccontextmanager
+    async def told(self, channel: str) -> AsyncIterator[None]:
+        """Meanwhile whoever writes tells on this channel, so that nothing has to be asked in vain."""
+
+        def hear(*_: object) -> None:
+            self._news.set()
+
+        await self._db.add_listener(channel, hear)
+        try:
+            yield
+        finally:
+            await self._db.remove_listener(channel, hear)
+
     async def ended(self, run_id: str) -> None:
-        """Wait until one run has; seen almost at once."""
-        run, clock = UUID(run_id), asyncio.get_running_loop().time
-        began, (shortest, longest) = clock(), _SINGLE_PAUSES
+        """Wait until one run has; seen at once where that is `told`."""
+        await self.true(_ENDED, UUID(run_id))
+
+    async def true(self, query: str, *arguments: object) -> None:
+        """Wait until a query answers true, as `ended` does."""
         try:
             async with asyncio.timeout(self._seconds):
                 while True:
-                    if await self._db.fetchval(_ENDED, run):
+                    self._news.clear()
+                    if await self._db.fetchval(query, *arguments):
                         return
-                    await asyncio.sleep(min(max((clock() - began) * _SINGLE_SHARE, shortest), longest))
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_SINGLE_PAUSE):
+                            await self._news.wait()
         except TimeoutError:
-            raise TimedOut(f"after {self._seconds:.0f} s run {run_id} has not ended") from None
+            raise TimedOut(f"after {self._seconds:.0f} s a run has not ended") from None
 
     async def latency(self, tenants: Sequence[UUID], since: datetime) -> Latency:
         """From the start to the end of each run, as Postgres has noted them; in a burst that is mostly waiting."""

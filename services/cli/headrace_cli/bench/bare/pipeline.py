@@ -21,11 +21,13 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 JOBS, STATUSES = "bare.jobs", "bare.statuses"
 TABLE = "CREATE TABLE bare_steps (run bigint, step int, output jsonb, PRIMARY KEY (run, step))"
+DONE_CHANNEL = "bare_done"
 READY = "ready"
 _RUNNER_HOLDS, _REPORTER_HOLDS = 200, 200
 _STEPS = ("one", "two", "three")
-_WRITE = """INSERT INTO bare_steps SELECT run, step, output::jsonb
-    FROM unnest($1::bigint[], $2::int[], $3::text[]) AS s (run, step, output) ON CONFLICT DO NOTHING"""
+_WRITE = """WITH written AS (INSERT INTO bare_steps SELECT run, step, output::jsonb
+    FROM unnest($1::bigint[], $2::int[], $3::text[]) AS s (run, step, output) ON CONFLICT DO NOTHING)
+    SELECT pg_notify($4, '')"""
 
 
 class Acks:
@@ -137,7 +139,7 @@ async def reporter(bus: str, namespace: str, dsn: str) -> None:
         some.clear()
         batch, gathered = gathered, []
         rows = [row for message in batch for row in orjson.loads(message.body)]
-        await db.execute(_WRITE, *(list(column) for column in zip(*rows, strict=True)))
+        await db.execute(_WRITE, *(list(column) for column in zip(*rows, strict=True)), DONE_CHANNEL)
         for message in batch:
             acks.done(message)
         await acks.send()

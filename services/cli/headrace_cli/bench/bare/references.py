@@ -29,7 +29,7 @@ _WARM = 200
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 _DONE = "SELECT count(*) FROM bare_steps WHERE run BETWEEN $1 AND $2"
 _ENDED = "SELECT EXISTS (SELECT FROM bare_steps WHERE run = $1 AND step = 3)"
-_BURST_PAUSE, _SINGLE_PAUSE, _LONGEST = 0.1, 0.0005, 120.0
+_BURST_PAUSE, _LONGEST = 0.1, 120.0
 
 
 async def measure(scene: Scene, sizes: Mapping[str, int]) -> None:
@@ -140,17 +140,14 @@ async def _pipeline(scene: Scene, channel: AbstractChannel, meter: Meter, runs: 
     async def one(run: int) -> float:
         began = clock()
         await publish(run)
-        async with _deadline():
-            while True:
-                if await db.fetchval(_ENDED, run):
-                    return clock() - began
-                await asyncio.sleep(_SINGLE_PAUSE)
+        await scene.watch.true(_ENDED, run)
+        return clock() - began
 
     await all_of(1, _WARM)
     async with scene.measured(PIPELINE_BURST, meter) as phase:
         await all_of(_WARM + 1, _WARM + runs)
         phase.count = runs
-    async with scene.measured(PIPELINE_SINGLES, meter) as phase:
+    async with scene.watch.told(pipeline.DONE_CHANNEL), scene.measured(PIPELINE_SINGLES, meter) as phase:
         took = [await one(_WARM + runs + 1 + n) for n in range(singles)]
         phase.count, phase.latency = singles, latency_of(took)
 
