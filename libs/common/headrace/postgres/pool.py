@@ -63,9 +63,10 @@ def _encode(value: Any) -> str:
 
 
 @contextlib.asynccontextmanager
-async def transaction(pool: Pool) -> AsyncIterator[Db]:
-    """One transaction on one session. Connection trouble is `DatabaseUnavailable`."""
-    async with _transaction(pool, "BEGIN") as db:
+async def transaction(pool: Pool, first: str = "") -> AsyncIterator[Db]:
+    """One transaction on one session; `first`, a statement without parameters, goes in the round trip that begins it.
+    Connection trouble is `DatabaseUnavailable`."""
+    async with _transaction(pool, f"BEGIN; {first}") as db:
         yield db
 
 

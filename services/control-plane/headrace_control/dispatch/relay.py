@@ -79,17 +79,18 @@ class Relay:
 
     async def _cycle(self) -> Rest:
         """Send what there is room for."""
-        async with transaction(self._pool) as db:
-            await db.execute(_sql.one_relay_at_a_time)
+        async with transaction(self._pool, _sql.one_relay_at_a_time) as db:
             room = self._window - (await self._bus.depth(JOBS)).ready
             if room < (self._window + 1) // 2:
                 return Rest(FULL_WINDOW_SECONDS, sound=True)
-            rows = await db.fetch(_sql.due_dispatches, min(room, BATCH))
+            most = min(room, BATCH)
+            rows = await db.fetch(_sql.due_dispatches, most)
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
                 await self._bus.publish([Outgoing(JOBS, job.encode()) for job in jobs])
                 await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs])
-                return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
+                if len(jobs) > 1 or most == 1:  # there may be more that is due
+                    return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
             (upcoming,) = await db.fetch(_sql.next_due)
         return Rest(_until(upcoming["due_at"], upcoming["now"]))
 
