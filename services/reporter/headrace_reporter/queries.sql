@@ -19,7 +19,7 @@ SELECT n.tenant_id, n.id, 'SERVICE', '00000000-0000-0000-0000-000000000000', 'ru
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]::jsonb[]) AS n (tenant_id, id, target, detail)
 
 -- name: write_progress
--- One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended. The fence is
+-- And tell those who wait for these runs. One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended. The fence is
 -- what was APPLIED, written in the transaction that applies (rule fence_in_partition_order).
 WITH new_events AS (
     INSERT INTO events (tenant_id, run_id, epoch, seq, kind, step, at, data)
@@ -49,12 +49,15 @@ new_steps AS (
         round_from = greatest(s.round_from, excluded.round_from), items = coalesce(excluded.items, s.items),
         done_epoch = excluded.done_epoch, done_seq = excluded.done_seq
     WHERE s.status NOT IN ('SUCCESS', 'FAILED', 'SKIPPED', 'CACHED', 'CANCELED', 'COMPENSATED')
+),
+new_fences AS (
+    UPDATE runs r
+    SET fence_epoch = n.epoch, fence_seq = n.seq,
+        fruitless_claims = CASE WHEN n.progress THEN 0 ELSE r.fruitless_claims END
+    FROM unnest($38::uuid[], $39::int[], $40::int[], $41::bool[]) AS n (id, epoch, seq, progress)
+    WHERE r.id = n.id AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
 )
-UPDATE runs r
-SET fence_epoch = n.epoch, fence_seq = n.seq,
-    fruitless_claims = CASE WHEN n.progress THEN 0 ELSE r.fruitless_claims END
-FROM unnest($38::uuid[], $39::int[], $40::int[], $41::bool[]) AS n (id, epoch, seq, progress)
-WHERE r.id = n.id AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
+SELECT pg_notify(channel, payload) FROM unnest($42::text[], $43::text[]) AS n (channel, payload)
 
 -- name: end_runs
 -- Each with its fence. Steps that had begun and not ended are canceled with their run. One in doubt stays in doubt, and

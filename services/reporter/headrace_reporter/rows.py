@@ -29,35 +29,37 @@ _OF_ATTEMPTS = (
 
 
 async def write(db: Db, runs: Sequence[RunRow]) -> None:
-    """Write what the batch has changed of these runs, and tell those who wait for it."""
-    await _write_progress(db, runs)
+    """Write what the batch has changed of these runs, and tell those who wait for it, when it is committed."""
+    told: list[tuple[str, Sequence[UUID]]] = [
+        (RUNS_CHANNEL, [r.id for r in runs if r.events]),
+        (FENCE_CHANNEL, [r.id for r in runs if r.marked]),
+    ]
+    await _write_progress(db, runs, _payloads(told))
     await write_uses(db, runs)
     due = await _write_parked(db, [run for run in runs if run.parked])
     due |= await _write_ended(db, [run for run in runs if run.ended])
     due |= await write_lasting(db, runs)
     await write_dead_letters(db, runs)
-    told: list[tuple[str, Sequence[UUID]]] = [
-        (RUNS_CHANNEL, [r.id for r in runs if r.events]),
-        (FENCE_CHANNEL, [r.id for r in runs if r.marked]),
-    ]
-    await notify(db, told, due=due)
+    if due:
+        await db.execute(_sql.notify, [DISPATCH_CHANNEL], [""])
 
 
-async def notify(db: Db, told: Iterable[tuple[str, Sequence[UUID]]], *, due: bool = False) -> None:
-    """Tell of these runs on these channels; with `due`, the relay that it has something to do."""
+async def notify(db: Db, told: Iterable[tuple[str, Sequence[UUID]]]) -> None:
+    """Tell of these runs on these channels."""
+    await db.execute(_sql.notify, *_payloads(told))
+
+
+def _payloads(told: Iterable[tuple[str, Sequence[UUID]]]) -> tuple[list[str], list[str]]:
+    """Channels, and what to send on each; Postgres bounds a payload."""
     channels, payloads = [], []
     for channel, ids in told:
         for start in range(0, len(ids), IDS_PER_PAYLOAD):
             channels.append(channel)
             payloads.append(",".join(str(i) for i in ids[start : start + IDS_PER_PAYLOAD]))
-    if due:
-        channels.append(DISPATCH_CHANNEL)
-        payloads.append("")
-    if channels:
-        await db.execute(_sql.notify, channels, payloads)
+    return channels, payloads
 
 
-async def _write_progress(db: Db, runs: Sequence[RunRow]) -> None:
+async def _write_progress(db: Db, runs: Sequence[RunRow], told: tuple[Sequence[str], Sequence[str]]) -> None:
     """Events, attempts and steps; and the fences, but for those of runs that have ended, which go with their ends."""
     events = [event for run in runs for event in run.events]
     attempts = [(run, attempt) for run in runs for attempt in run.attempts]
@@ -98,6 +100,7 @@ async def _write_progress(db: Db, runs: Sequence[RunRow]) -> None:
         [r.fence[0] for r in unfinished],
         [r.fence[1] for r in unfinished],
         [r.progress for r in unfinished],
+        *told,
     )
 
 
