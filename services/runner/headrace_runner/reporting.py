@@ -1,6 +1,7 @@
 """Reporting: events of many runs in one message, one flush in flight, every one confirmed by the bus."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,7 +25,9 @@ MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
 # Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
 LOGS_WAITING = 20_000
 # At most; each step of these runs waits for it.
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
+# How long events for which no run waits are kept back: a result and the beginning of the next step go in one message.
+EVENTS_LINGER_SECONDS = 0.02
 # How long records wait for others to go along with: no run waits for them.
 LOGS_LINGER_SECONDS = 0.05
 
@@ -53,6 +56,7 @@ class RunReport:
     async def confirmed(self) -> None:
         """Return when the bus has confirmed everything written so far."""
         if self._last is not None:
+            self._reporting.hurry()
             await asyncio.shield(self._last)
 
 
@@ -63,7 +67,7 @@ class Reporting:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
         self._events: list[tuple[UUID, bytes]] = []  # the run, and the event as it will be sent
         self._flush: asyncio.Future[None] | None = None
-        self._has_events = asyncio.Event()
+        self._has_events, self._awaited = asyncio.Event(), asyncio.Event()
         self._logs: list[bytes] = []
         self._has_logs = asyncio.Event()
         self._publishing = 0
@@ -85,6 +89,11 @@ class Reporting:
         self._events.append((event.run_id, body))
         self._has_events.set()
         return self._flush
+
+    def hurry(self) -> None:
+        """Somebody waits for what was taken so far."""
+        if self._events:
+            self._awaited.set()
 
     def log(self, record: LogRecord) -> None:
         """Take a log record. Records are confirmed too, but no run waits for them; one that can not be sent is
@@ -114,9 +123,14 @@ class Reporting:
     async def _flush_events(self) -> None:
         while True:
             await self._has_events.wait()
+            if len(self._events) < ENTRIES_PER_MESSAGE:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVENTS_LINGER_SECONDS):
+                        await self._awaited.wait()
             events, self._events = self._events, []
             flush, self._flush = self._flush, None
             self._has_events.clear()
+            self._awaited.clear()
             await self._publish(self._event_messages(events))
             if flush is not None:
                 flush.set_result(None)
