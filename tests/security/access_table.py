@@ -28,6 +28,7 @@ _FIELDS: Mapping[Who, str] = {
             effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
             schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
             deadLetterStatistics replay replays rollout rollouts rolloutComparison
+            webhook webhooks webhookDeliveries
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
@@ -38,6 +39,7 @@ _FIELDS: Mapping[Who, str] = {
     Who.STARTERS: """
         mutation: startRun startRuns signalRun createSchedule updateSchedule pauseSchedule resumeSchedule deleteSchedule
             startBackfill stopBackfill resumeBackfill beginRollout changeRollout promoteRollout rollBackRollout
+            createWebhook updateWebhook rotateWebhookSecret pauseWebhook resumeWebhook deleteWebhook
     """,
     Who.OPERATORS: """
         query: rerunPreview
@@ -84,6 +86,7 @@ _LOADED: Mapping[str, str] = {
     "Run": "workflow version input result parent origin reruns children waits steps events",
     "ScheduleFiring": "run",
     "StepRun": "input output attempts items",
+    "WebhookDelivery": "run",
     "Workflow": "versions published draft",
     "WorkflowVersion": "workflow document source resolved",
 }
@@ -109,6 +112,7 @@ PUBLIC_ROUTES: Mapping[tuple[str, str], Door] = {
     ("GET", "/auth/callback"): Door.OWN_SECRET,
     ("GET", "/auth/login"): Door.NONE,
     ("POST", "/callbacks/{token}"): Door.OWN_SECRET,
+    ("POST", "/webhooks/{address}"): Door.OWN_SECRET,
     ("GET", "/oauth/callback"): Door.OWN_SECRET,
     ("GET", "/health"): Door.NONE,
     ("GET", "/ready"): Door.NONE,

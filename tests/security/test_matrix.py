@@ -136,6 +136,9 @@ async def furnish(world: World) -> None:
     ids["run"] = run = started["Run_id"]
     schedule = {"name": "acme-nightly", "workflow": "acme-orders", "cron": "@daily", "input": {}}
     ids["schedule"] = (await done("mutation createSchedule", input=schedule))["Schedule_id"]
+    webhook = {"name": "acme-paid", "workflow": "acme-orders"}
+    made = await done("mutation createWebhook", input=webhook)
+    ids["webhook"] = made["IssuedWebhook_webhook"]["id"]
     last_week = {"from": "2020-01-01T00:00:00Z", "until": "2020-01-03T00:00:00Z"}
     backfill = await done("mutation startBackfill", schedule="acme-nightly", **last_week)
     ids["backfill"] = backfill["Backfill_id"]
@@ -152,6 +155,7 @@ async def furnish(world: World) -> None:
         secret="acme-token",
         workflow="acme-orders",
         schedule="acme-nightly",
+        webhook="acme-paid",
         step="acme_fetch",
         signal="acme-signal",
         tenant="acme",
@@ -172,6 +176,13 @@ async def rows(world: World, run: str) -> None:
     await owner.execute(
         """INSERT INTO schedule_firings (tenant_id, id, schedule_id, at, outcome, run_id)
            SELECT $1, $2, id, now(), 'STARTED', $3::uuid FROM schedules WHERE tenant_id = $1""",
+        tenant,
+        new_id(),
+        run,
+    )
+    await owner.execute(
+        """INSERT INTO webhook_deliveries (tenant_id, id, webhook_id, message_id, digest, run_id)
+           SELECT $1, $2, id, 'acme-message', '', $3::uuid FROM webhooks WHERE tenant_id = $1""",
         tenant,
         new_id(),
         run,
@@ -275,6 +286,7 @@ MADE_ANEW = frozenset(
         ("mutation createApiKey", "name"),
         ("mutation createConnection", "input.name"),
         ("mutation createSchedule", "input.name"),
+        ("mutation createWebhook", "input.name"),
         ("mutation setSecret", "name"),
     }
 )

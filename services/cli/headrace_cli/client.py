@@ -202,6 +202,7 @@ _BY_CODE: Mapping[str, type[HeadraceError]] = {
     # Told by their messages alone.
     QuotaExceeded.code: LimitExceeded,
     RateLimited.code: Unavailable,
+    "REPLAYED": Conflict,
 }
 
 

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli import admin, connections, dead_letters, doctor, keys, logs, policy, rollouts, schedules
+from headrace_cli import (
+    admin,
+    connections,
+    dead_letters,
+    doctor,
+    keys,
+    logs,
+    policy,
+    rollouts,
+    schedules,
+    webhooks,
+)
 from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
 from headrace_cli.bench import command as bench
@@ -48,6 +59,7 @@ for commands in (
     runs,
     schedules,
     rollouts,
+    webhooks,
     dead_letters,
     logs,
     audit,

@@ -1,4 +1,4 @@
-"""The control plane's public face: /graphql, /auth, /oauth/callback, /callbacks, /health, /ready, /metrics."""
+"""The public face: /graphql, /auth, /oauth/callback, /callbacks, /webhooks, /health, /ready, /metrics."""
 
 from collections.abc import Mapping
 
@@ -22,6 +22,7 @@ from headrace_control.web.headers import SecurityHeaders
 from headrace_control.web.origins import Origins
 from headrace_control.web.policy import HttpPolicy
 from headrace_control.web.rates import AddressRate, Buckets
+from headrace_control.webhooks.http import webhook_routes
 
 
 def create_app(
@@ -41,6 +42,7 @@ def create_app(
     view = GraphQLView(schema, services, authenticator, policy)
     app.router.routes.extend(view.routes("/graphql"))
     app.include_router(callback_routes(services.callbacks))
+    app.include_router(webhook_routes(services.webhook_intake))
     app.include_router(authorization_routes(services.authorizations))
     app.include_router(login_routes(services.login, authenticator))
     app.include_router(health_routes(checks, registry))

@@ -52,6 +52,9 @@ from headrace_control.vault.wrapping import KeyWrapping
 from headrace_control.waits.messages import MessageService
 from headrace_control.waits.payloads import Payloads
 from headrace_control.waits.service import WaitService
+from headrace_control.webhooks.intake import WebhookIntake
+from headrace_control.webhooks.results import Results
+from headrace_control.webhooks.service import WebhookService
 from headrace_control.workflows.service import WorkflowService
 
 
@@ -99,6 +102,7 @@ def compose(
     refusals = Refusals(api_pool)
     output_keys = OutputKeys(api_pool, vault)
     reruns = RerunService(api_pool, output_keys)
+    changes = RunChanges(listener)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         login=_login(settings, api_pool, outbound),
@@ -116,7 +120,7 @@ def compose(
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
         rollouts=RolloutService(api_pool),
-        runs=RunService(api_pool, RunChanges(listener), output_keys),
+        runs=RunService(api_pool, changes, output_keys),
         schedules=ScheduleService(api_pool),
         backfills=BackfillService(api_pool),
         reruns=reruns,
@@ -125,6 +129,10 @@ def compose(
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),
+        webhooks=WebhookService(api_pool, vault, settings.public_base),
+        webhook_intake=WebhookIntake(
+            api_pool, vault, output_keys, Results(api_pool, changes), refusals.note, settings.rate_per_webhook
+        ),
         logs=LogService(log_store),
         audit=AuditService(api_pool),
     )

@@ -125,6 +125,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             Sealer(audit_pool, registry).run(),
             composed.refused_logins.tally.run(),
             composed.refusals.run(),
+            composed.services.webhook_intake.refused_messages.run(),
             keep_up(worker_pool, store, settings.start_keys_kept, settings.dead_letters_kept),
             Replaying(worker_pool, composed.services.replays).run(),
             *pruning,
@@ -141,7 +142,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        for told in (composed.refusals, composed.refused_logins.tally):
+        refused_messages = composed.services.webhook_intake.refused_messages
+        for told in (composed.refusals, composed.refused_logins.tally, refused_messages):
             with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
                 await told.write()
         await composed.close()

@@ -28,6 +28,8 @@ from headrace_control.vault.shredding import KeyShredding
 from headrace_control.vault.wrapping import KeyWrapping
 from headrace_control.waits.messages import MessageService
 from headrace_control.waits.service import WaitService
+from headrace_control.webhooks.intake import WebhookIntake
+from headrace_control.webhooks.service import WebhookService
 from headrace_control.workflows.service import WorkflowService
 
 
@@ -60,5 +62,7 @@ class Services:
     waits: WaitService
     messages: MessageService
     callbacks: CallbackService
+    webhooks: WebhookService
+    webhook_intake: WebhookIntake
     logs: LogService
     audit: AuditService

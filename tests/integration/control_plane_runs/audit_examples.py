@@ -301,6 +301,28 @@ for _asked in ("changeRollout", "promoteRollout", "rollBackRollout"):
         return {"workflow": workflow, **({"percent": 20.5} if name == "changeRollout" else {})}
 
 
+@example("createWebhook")
+async def _create_webhook(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders())
+    return {"input": {"name": "made", "workflow": "orders"}}
+
+
+for _asked in (
+    "updateWebhook",
+    "rotateWebhookSecret",
+    "pauseWebhook",
+    "resumeWebhook",
+    "deleteWebhook",
+):
+
+    @example(_asked)
+    async def _of_webhook(stage: Stage, asked: str = _asked) -> dict[str, Any]:
+        await publish(stage.admin, orders())
+        name = asked.lower()
+        await mutate(stage.admin, "createWebhook", {"input": {"name": name, "workflow": "orders"}})
+        return {"name": name, **({"input": {"answer": "RESULT"}} if asked == "updateWebhook" else {})}
+
+
 async def _given_up(stage: Stage, code: str) -> str:
     """The id of the dead letter of a run that failed with `code`."""
     await publish(stage.admin, orders(workflow="given-up"))

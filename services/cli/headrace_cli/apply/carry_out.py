@@ -9,6 +9,7 @@ from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.plan import Step, Verb
 from headrace_cli.apply.schedules import terms_of
 from headrace_cli.apply.shape import definition, rule_of, told_of
+from headrace_cli.apply.webhooks import webhook_terms
 from headrace_cli.client import FAILURES, Client
 
 _CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { __typename ...Failures } }"
@@ -46,6 +47,12 @@ _UPDATE_SCHEDULE = """
 mutation($name: String!, $input: ScheduleChanges!) {
   done: updateSchedule(name: $name, input: $input) { __typename ...Failures }
 }"""
+_CREATE_WEBHOOK = """
+mutation($input: WebhookInput!) { done: createWebhook(input: $input) { __typename ...Failures } }"""
+_UPDATE_WEBHOOK = """
+mutation($name: String!, $input: WebhookChanges!) {
+  done: updateWebhook(name: $name, input: $input) { __typename ...Failures }
+}"""
 _PUBLISH = """
 mutation($document: JSON!) { done: publishWorkflow(document: $document) {
     __typename ... on PublishedVersion { notices { path message } } ...Failures } }"""
@@ -61,6 +68,11 @@ async def carry_out(client: Client, step: Step) -> list[str]:
         for mutation, variables in _mutations(step):
             done = (await client.execute(mutation + FAILURES, variables))["done"]
             told += noticed(step.declared, done.get("notices") or ())
+        if step.declared.kind is Kind.WEBHOOK and step.verb is Verb.CREATE:
+            # It has one that nobody has seen: what is applied is often logged.
+            told.append(
+                f"{step.declared.name}: for its secret, headrace webhooks rotate {step.declared.name}"
+            )
     except HeadraceError as error:
         raise told_of(step.declared, error) from None
     return told
@@ -101,6 +113,10 @@ def _mutations(step: Step) -> list[tuple[str, dict[str, Any]]]:
             if new:
                 return [(_CREATE_SCHEDULE, {"input": {"name": name, **terms_of(declared)}})]
             return [(_UPDATE_SCHEDULE, {"name": name, "input": terms_of(declared)})]
+        case Kind.WEBHOOK:
+            if new:
+                return [(_CREATE_WEBHOOK, {"input": {"name": name, **webhook_terms(declared)}})]
+            return [(_UPDATE_WEBHOOK, {"name": name, "input": webhook_terms(declared)})]
         case _:
             assert_never(declared.kind)
 

@@ -1,5 +1,5 @@
-"""Reads what files declare: YAML documents of kind App, Action, PolicyRule, Connection, Secret, Workflow and
-Schedule.
+"""Reads what files declare: YAML documents of kind App, Action, PolicyRule, Connection, Secret, Workflow,
+Schedule and Webhook.
 
 A document without `kind` that has `workflow` and `steps` is a Workflow, so that a plain workflow document,
 which any JSON Schema tool can check, is a file that can be applied. `${NAME}` in an App, a Connection or a
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SECRET = "Secret"  # noqa: S105 - a kind of document
     WORKFLOW = "Workflow"
     SCHEDULE = "Schedule"
+    WEBHOOK = "Webhook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Declared:
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WITH_VARIABLES = frozenset({Kind.APP, Kind.CONNECTION, Kind.SECRET})
+# What starts workflows, which have to be there.
+_STARTING = frozenset({Kind.SCHEDULE, Kind.WEBHOOK})
 _NAMED_BY = {Kind.WORKFLOW: "`workflow`", Kind.ACTION: "`app` and `name`", Kind.POLICY_RULE: "`app`"}
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -105,8 +108,8 @@ def _children_first(declared: Sequence[Declared]) -> list[Declared]:
                     (child, False) for child in sorted(children_of(workflows[name]) & workflows.keys())
                 ]
     others = [one for one in declared if one.kind is not Kind.WORKFLOW]
-    behind = [one for one in others if one.kind is Kind.SCHEDULE]
-    return [one for one in others if one.kind is not Kind.SCHEDULE] + [*ordered.values()] + behind
+    behind = [one for one in others if one.kind in _STARTING]
+    return [one for one in others if one.kind not in _STARTING] + [*ordered.values()] + behind
 
 
 class _Reader:

@@ -18,6 +18,7 @@ from headrace_control.apps.limits import dump_limits
 from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.schedules import terms_of
 from headrace_cli.apply.shape import definition, limits_of, retry_of, rule_of, scheme, told_of
+from headrace_cli.apply.webhooks import webhook_terms
 from headrace_cli.client import Client
 
 _APP = "query App($name: String!) { app(name: $name) { title baseUrl auth retry limits } }"
@@ -43,6 +44,10 @@ query Rules($after: String) {
 _SCHEDULE = """
 query Schedule($name: String!) {
   schedule(name: $name) { workflow version cron timeZone input missed missedLimit overlap }
+}"""
+_WEBHOOK = """
+query Webhook($name: String!) {
+  webhook(name: $name) { workflow version input schema toleranceSeconds answer resultSeconds }
 }"""
 _WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { id document resolved } } }"
 
@@ -112,6 +117,9 @@ class _Planner:
             case Kind.SCHEDULE:
                 current = (await self._client.execute(_SCHEDULE, {"name": declared.name}))["schedule"]
                 return _compared(terms_of(declared), current)
+            case Kind.WEBHOOK:
+                current = (await self._client.execute(_WEBHOOK, {"name": declared.name}))["webhook"]
+                return _compared(webhook_terms(declared), current)
             case _:
                 assert_never(declared.kind)
 

@@ -18,6 +18,7 @@ from headrace_control.policy.model import EXPIRES_AFTER_MS, ApprovalClass
 
 from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.schedules import read_schedule
+from headrace_cli.apply.webhooks import read_webhook
 
 # What a document may hold, and of what kind; True: it has to. An action's and a workflow's own reader knows better.
 _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
@@ -58,6 +59,16 @@ _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "missed": (str, False),
             "missedLimit": (int, False),
             "overlap": (str, False),
+        },
+        Kind.WEBHOOK: {
+            "name": (str, True),
+            "workflow": (str, True),
+            "version": (int, False),
+            "input": (dict, False),
+            "schema": (dict, False),
+            "toleranceSeconds": (int, False),
+            "answer": (str, False),
+            "resultSeconds": (int, False),
         },
     }
 )
@@ -216,5 +227,6 @@ _READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyTy
         Kind.WORKFLOW: (_read_workflow,),
         Kind.POLICY_RULE: (_read_rule,),
         Kind.SCHEDULE: (read_schedule,),
+        Kind.WEBHOOK: (read_webhook,),
     }
 )

@@ -17,6 +17,7 @@ class ActorKind(StrEnum):
     MEMBER = "MEMBER"  # a person who has logged in
     SERVICE = "SERVICE"  # Headrace itself: a runner, the reporter, the relay
     CALLBACK = "CALLBACK"  # an external system, by a signed address that it was given
+    WEBHOOK = "WEBHOOK"  # an external system, by a message that it has signed
 
 
 @dataclass(frozen=True, slots=True)

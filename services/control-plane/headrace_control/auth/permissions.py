@@ -15,6 +15,7 @@ class Permission(StrEnum):
     START_RUNS = "START_RUNS"
     MANAGE_SCHEDULES = "MANAGE_SCHEDULES"  # what starts runs by the clock, and backfills
     MANAGE_ROLLOUTS = "MANAGE_ROLLOUTS"  # which published version how many starts run
+    MANAGE_WEBHOOKS = "MANAGE_WEBHOOKS"  # what starts runs by messages of external systems, and its secrets
     SIGNAL_RUNS = "SIGNAL_RUNS"  # tell a run that something happened
     CONTROL_RUNS = "CONTROL_RUNS"  # cancel, pause, resume, settle a doubt, replay, set aside
     DECIDE = "DECIDE"  # approvals
@@ -37,6 +38,7 @@ ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.START_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.MANAGE_SCHEDULES: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.MANAGE_ROLLOUTS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
+        Permission.MANAGE_WEBHOOKS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.SIGNAL_RUNS: _ADMIN | {Role.DESIGNER, Role.OPERATOR},
         Permission.CONTROL_RUNS: _ADMIN | {Role.OPERATOR},
         Permission.DECIDE: _ADMIN | {Role.APPROVER},

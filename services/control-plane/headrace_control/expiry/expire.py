@@ -13,6 +13,8 @@ MOST = 1_000
 TOKENS_KEPT = timedelta(days=30)
 # What came of schedules' firings. A run says for good what started it.
 FIRINGS_KEPT = timedelta(days=90)
+# What came of webhooks' messages, their ids among it: far longer than a message's timestamp lets it be taken.
+DELIVERIES_KEPT = timedelta(days=30)
 
 
 async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: timedelta) -> int:
@@ -26,6 +28,7 @@ async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: time
         (_sql.expire_start_keys, start_keys_kept),
         (_sql.expire_tokens, TOKENS_KEPT),
         (_sql.expire_firings, FIRINGS_KEPT),
+        (_sql.expire_deliveries, DELIVERIES_KEPT),
         (_sql.expire_dead_letters, dead_letters_kept),
         (_sql.expire_replays, dead_letters_kept),
     ):

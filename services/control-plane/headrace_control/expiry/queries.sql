@@ -24,6 +24,17 @@ USING (
 WHERE d.tenant_id = old.tenant_id AND d.id = old.id
 RETURNING d.tenant_id
 
+-- name: expire_deliveries
+DELETE FROM webhook_deliveries d
+USING (
+    SELECT l.tenant_id, l.id FROM webhook_deliveries l
+    WHERE l.created_at < headrace_now() - $1::interval
+    ORDER BY l.created_at
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.id = old.id
+RETURNING d.tenant_id
+
 -- name: expire_tokens
 DELETE FROM approval_tokens d
 USING (

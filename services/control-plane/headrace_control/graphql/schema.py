@@ -30,6 +30,7 @@ from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
 from headrace_control.vault.graphql import KeyMutation, KeyQuery
 from headrace_control.waits.graphql import WaitMutation, WaitQuery
+from headrace_control.webhooks.graphql import WebhookMutation, WebhookQuery
 from headrace_control.workflows.graphql import WorkflowMutation, WorkflowQuery
 
 
@@ -48,6 +49,7 @@ class Query(
     RolloutQuery,
     RunQuery,
     ScheduleQuery,
+    WebhookQuery,
     RerunQuery,
     DeadLetterQuery,
     WaitQuery,
@@ -73,6 +75,7 @@ class Mutation(
     RolloutMutation,
     RunMutation,
     ScheduleMutation,
+    WebhookMutation,
     RerunMutation,
     DeadLetterMutation,
     WaitMutation,

@@ -42,16 +42,25 @@ class RunErrorType:
 @strawberry.type(name="RunTrigger", description="What started a run that nobody asked for.")
 class RunTriggerType:
     kind: model.TriggerKind
-    name: str = strawberry.field(description="The schedule's.")
-    firing_at: datetime = strawberry.field(description="The time that the run stands for.")
+    name: str = strawberry.field(description="The schedule's or the webhook's.")
+    firing_at: datetime | None = strawberry.field(
+        description="Of a schedule: the time that the run stands for."
+    )
     backfill_id: strawberry.ID | None = strawberry.field(description="The backfill that it is of.")
+    message_id: str | None = strawberry.field(description="Of a webhook: the message's id.")
 
     @classmethod
     def of(cls, trigger: model.Trigger | None) -> "RunTriggerType | None":
         if trigger is None:
             return None
         backfill = strawberry.ID(str(trigger.backfill_id)) if trigger.backfill_id else None
-        return cls(kind=trigger.kind, name=trigger.name, firing_at=trigger.firing_at, backfill_id=backfill)
+        return cls(
+            kind=trigger.kind,
+            name=trigger.name,
+            firing_at=trigger.firing_at,
+            backfill_id=backfill,
+            message_id=trigger.message_id,
+        )
 
 
 @strawberry.type(name="Attempt", description="One request of one step.")

@@ -14,33 +14,38 @@ class TriggerKind(StrEnum):
     """What starts runs without anybody asking for it."""
 
     SCHEDULE = "SCHEDULE"
+    WEBHOOK = "WEBHOOK"
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What started a run: the schedule `name`, by its firing of `firing_at`, of a backfill if one is named."""
+    """What started a run: the schedule `name`, by its firing of `firing_at`, of a backfill if one is named; or the
+    webhook `name`, by the message `message_id`."""
 
     kind: TriggerKind
     name: str
-    firing_at: datetime
-    backfill_id: UUID | None
+    firing_at: datetime | None = None
+    backfill_id: UUID | None = None
+    message_id: str | None = None
 
     @classmethod
     def of(cls, stored: JsonObject) -> "Trigger":
-        backfill = stored["backfill"]
+        firing, backfill, message = (stored.get(name) for name in ("firingAt", "backfill", "message"))
         return cls(
             TriggerKind(str(stored["kind"])),
             str(stored["name"]),
-            datetime.fromisoformat(str(stored["firingAt"])),
+            datetime.fromisoformat(str(firing)) if firing else None,
             UUID(str(backfill)) if backfill else None,
+            str(message) if message else None,
         )
 
     def as_json(self) -> JsonObject:
         return {
             "kind": self.kind,
             "name": self.name,
-            "firingAt": self.firing_at.isoformat(),
+            "firingAt": self.firing_at.isoformat() if self.firing_at else None,
             "backfill": str(self.backfill_id) if self.backfill_id else None,
+            "message": self.message_id,
         }
 
 

@@ -300,3 +300,7 @@ WHERE dispatches.sent_at IS NULL
 
 -- name: notify
 SELECT pg_notify($1, $2)
+
+-- name: mark_trigger
+-- A run that this transaction has begun: nobody else sees it yet.
+UPDATE runs SET trigger = $3 WHERE tenant_id = $1 AND id = $2

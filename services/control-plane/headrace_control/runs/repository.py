@@ -103,6 +103,11 @@ async def _of_each(
     return found
 
 
+async def mark_trigger(db: Db, tenant_id: UUID, run_id: UUID, trigger: Trigger) -> None:
+    """Say on a run that this transaction has begun what started it."""
+    await db.execute(_sql.mark_trigger, tenant_id, run_id, trigger.as_json())
+
+
 async def payloads(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
     await check_size(db, len(ids), _sql.size_of_payloads, tenant_id, ids)
     rows = await db.fetch(_sql.payloads, tenant_id, ids)

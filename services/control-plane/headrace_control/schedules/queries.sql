@@ -80,12 +80,6 @@ FROM unnest($4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::uu
 ON CONFLICT (tenant_id, schedule_id, coalesce(backfill_id, '00000000-0000-0000-0000-000000000000'), at)
 DO UPDATE SET outcome = excluded.outcome, run_id = excluded.run_id, error = excluded.error, open = excluded.open
 
--- name: mark_runs
--- Runs that this transaction has begun: nobody else sees them yet.
-UPDATE runs r SET trigger = t.trigger::jsonb
-FROM unnest($2::uuid[], $3::text[]) AS t (id, trigger)
-WHERE r.tenant_id = $1 AND r.id = t.id
-
 -- name: firings_below
 SELECT f.id, f.at, f.last_at, f.outcome, f.run_id, f.error, f.backfill_id
 FROM schedule_firings f JOIN schedules s ON s.tenant_id = f.tenant_id AND s.id = f.schedule_id

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from headrace.errors import NotFound
 from headrace.ids import new_id
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
@@ -129,11 +129,6 @@ async def keep_firings(
         [orjson.dumps(f.error).decode() if f.error else None for f in firings],
         minded,
     )
-
-
-async def mark_run(db: Db, tenant_id: UUID, run_id: UUID, trigger: Json) -> None:
-    """Say on a run that this transaction has begun what started it."""
-    await db.execute(_sql.mark_runs, tenant_id, [run_id], [orjson.dumps(trigger).decode()])
 
 
 async def firings(db: Db, tenant_id: UUID, name: str, before: UUID | None, limit: int) -> Sequence[Firing]:

@@ -14,8 +14,8 @@ from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs.model import Run, RunStart, Trigger, TriggerKind
 from headrace_control.runs.parameters import Parameters
+from headrace_control.runs.repository import mark_trigger
 from headrace_control.runs.starts import start_runs
-from headrace_control.schedules import repository
 from headrace_control.schedules.inputs import Occasion, rendered
 from headrace_control.schedules.model import Firing, FiringOutcome, Schedule
 from headrace_control.vault.output_keys import OutputKeys
@@ -47,7 +47,7 @@ class Starter:
         (answer,) = started.answers
         if started.begun and isinstance(answer, Run):
             trigger = Trigger(TriggerKind.SCHEDULE, occasion.schedule, occasion.at, occasion.backfill_id)
-            await repository.mark_run(db, tenant_id, answer.id, trigger.as_json())
+            await mark_trigger(db, tenant_id, answer.id, trigger)
         return answer
 
 

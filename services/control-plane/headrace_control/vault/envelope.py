@@ -41,7 +41,7 @@ class Place:
     """Where a value is stored: whose it is, which row, which field. A value opens at its own place only."""
 
     tenant_id: UUID
-    owner: str  # "connection", "secret", "callback" or "output"
+    owner: str  # "connection", "secret", "callback", "output" or "signing"
     owner_id: UUID
     field: str
 

@@ -21,6 +21,7 @@ WITH gone AS (
       AND NOT EXISTS (SELECT 1 FROM secrets s WHERE s.tenant_id = $1 AND s.key_id = k.id)
       AND NOT EXISTS (SELECT 1 FROM callback_keys s WHERE s.tenant_id = $1 AND s.key_id = k.id)
       AND NOT EXISTS (SELECT 1 FROM output_keys s WHERE s.tenant_id = $1 AND s.key_id = k.id)
+      AND NOT EXISTS (SELECT 1 FROM signing_secrets s WHERE s.tenant_id = $1 AND s.key_id = k.id)
     RETURNING 1)
 SELECT count(*) FROM gone
 
@@ -30,7 +31,8 @@ WITH sealed AS (
     SELECT key_id FROM connection_secrets WHERE tenant_id = $1
     UNION ALL SELECT key_id FROM secrets WHERE tenant_id = $1
     UNION ALL SELECT key_id FROM callback_keys WHERE tenant_id = $1
-    UNION ALL SELECT key_id FROM output_keys WHERE tenant_id = $1),
+    UNION ALL SELECT key_id FROM output_keys WHERE tenant_id = $1
+    UNION ALL SELECT key_id FROM signing_secrets WHERE tenant_id = $1),
 active AS (SELECT id, created_at FROM data_keys WHERE tenant_id = $1 AND active)
 SELECT (SELECT count(*) FROM sealed) AS values,
        (SELECT count(*) FROM sealed WHERE key_id IS DISTINCT FROM (SELECT id FROM active)) AS remaining,
@@ -67,6 +69,13 @@ WHERE s.tenant_id = $1 AND s.key_id <> $2 AND (s.tenant_id, 'key') > ($3::uuid, 
 LIMIT $5
 FOR UPDATE OF s SKIP LOCKED
 
+-- name: stale_signing_secrets
+SELECT s.id AS owner_id, 'secret' AS field, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
+FROM signing_secrets s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
+WHERE s.tenant_id = $1 AND s.key_id <> $2 AND (s.id, 'secret') > ($3::uuid, $4::text)
+ORDER BY s.id LIMIT $5
+FOR UPDATE OF s SKIP LOCKED
+
 -- name: reseal_connection_secret
 UPDATE connection_secrets SET key_id = $4, sealed = $5
 WHERE tenant_id = $1 AND connection_id = $2 AND field = $3
@@ -79,6 +88,9 @@ UPDATE callback_keys SET key_id = $4, sealed = $5 WHERE tenant_id = $1 AND tenan
 
 -- name: reseal_output_key
 UPDATE output_keys SET key_id = $4, sealed = $5 WHERE tenant_id = $1 AND tenant_id = $2 AND $3 = 'key'::text
+
+-- name: reseal_signing_secret
+UPDATE signing_secrets SET key_id = $4, sealed = $5 WHERE tenant_id = $1 AND id = $2 AND $3 = 'secret'::text
 
 -- name: wrapping_keys
 SELECT provider, wrapped_by, data_keys, tenants FROM headrace_wrapping_keys()
@@ -115,6 +127,9 @@ WITH gone AS (DELETE FROM callback_keys WHERE tenant_id = $1 RETURNING 1) SELECT
 
 -- name: shred_output_keys
 WITH gone AS (DELETE FROM output_keys WHERE tenant_id = $1 RETURNING 1) SELECT count(*) FROM gone
+
+-- name: shred_signing_secrets
+WITH gone AS (DELETE FROM signing_secrets WHERE tenant_id = $1 RETURNING 1) SELECT count(*) FROM gone
 
 -- name: lock_data_keys
 -- Before what stands under them: who seals now holds one, and is waited for. Before the tenant's row too, as a

@@ -61,6 +61,7 @@ _TABLES = (
     _Table("secret", _sql.stale_secrets, _sql.reseal_secret),
     _Table("callback", _sql.stale_callback_keys, _sql.reseal_callback_key),
     _Table("output", _sql.stale_output_keys, _sql.reseal_output_key),
+    _Table("signing", _sql.stale_signing_secrets, _sql.reseal_signing_secret),
 )
 
 

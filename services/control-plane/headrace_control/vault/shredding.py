@@ -73,6 +73,7 @@ class KeyShredding:
                 _sql.shred_secrets,
                 _sql.shred_callback_keys,
                 _sql.shred_output_keys,
+                _sql.shred_signing_secrets,
             ):
                 values += await db.fetchval(statement, tenant_id)
             data_keys = await db.fetchval(_sql.shred_data_keys, tenant_id)

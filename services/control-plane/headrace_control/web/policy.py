@@ -43,6 +43,7 @@ class HttpSettings(BaseSettings):
     trusted_proxies: str = ""
     rate_per_key: float = Field(default=1000, ge=0)
     rate_per_address: float = Field(default=3000, ge=0)
+    rate_per_webhook: float = Field(default=500, ge=0)
     operation_seconds: float = Field(default=30, gt=0, le=600)
     sockets: int = Field(default=2000, ge=1)
     socket_operations: int = Field(default=4000, ge=1)

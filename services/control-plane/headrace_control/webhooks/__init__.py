@@ -1,0 +1,1 @@
+"""Webhooks: signed messages of external systems, each of which starts a run."""

@@ -1,0 +1,149 @@
+"""Webhooks in Postgres. Every function works inside the caller's transaction and tenant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from headrace.ids import new_id
+from headrace.json_types import JsonObject
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_control.vault.envelope import Place
+from headrace_control.vault.vault import Sealed, Stored
+from headrace_control.webhooks.model import Delivery, Terms, Webhook, WebhookAnswer
+
+_sql = load("headrace_control.webhooks")
+
+_NO_ID = UUID(int=2**128 - 1)
+
+
+async def find(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> Webhook | None:
+    """With `lock` nobody else changes it until the transaction ends, and none of its messages starts a run."""
+    if lock:
+        await db.execute(_sql.lock_named, tenant_id, name)
+    row = await db.fetchrow(_sql.named, tenant_id, name)
+    return _webhook(row) if row else None
+
+
+async def at_address(db: Db, tenant_id: UUID, webhook_id: UUID) -> Webhook | None:
+    """The webhook, unless it is paused."""
+    row = await db.fetchrow(_sql.at_address, tenant_id, webhook_id)
+    return _webhook(row) if row else None
+
+
+async def by_name(db: Db, tenant_id: UUID, after: str, limit: int) -> Sequence[Webhook]:
+    return [_webhook(row) for row in await db.fetch(_sql.by_name, tenant_id, after, limit)]
+
+
+async def count(db: Db, tenant_id: UUID) -> int:
+    counted: int = await db.fetchval(_sql.count, tenant_id)
+    return counted
+
+
+async def insert(db: Db, tenant_id: UUID, webhook_id: UUID, name: str, terms: Terms, acts_for: UUID) -> None:
+    """Raises `Conflict` when the name is taken."""
+    await db.execute(_sql.insert, tenant_id, webhook_id, name, terms.workflow, *_terms(terms), acts_for)
+
+
+async def change(db: Db, tenant_id: UUID, webhook_id: UUID, terms: Terms, acts_for: UUID) -> None:
+    await db.execute(_sql.change, tenant_id, webhook_id, terms.workflow, *_terms(terms), acts_for)
+
+
+def _terms(terms: Terms) -> tuple[Any, ...]:
+    return (
+        terms.version,
+        terms.input,
+        terms.schema,
+        terms.tolerance_seconds,
+        terms.answer,
+        terms.result_seconds,
+    )
+
+
+async def set_paused(db: Db, tenant_id: UUID, webhook_id: UUID, paused: bool) -> None:
+    await db.execute(_sql.set_paused, tenant_id, webhook_id, paused)
+
+
+async def delete(db: Db, tenant_id: UUID, webhook_id: UUID) -> None:
+    await db.execute(_sql.delete, tenant_id, webhook_id)
+
+
+async def secrets(db: Db, tenant_id: UUID, webhook_id: UUID) -> Sequence[Stored]:
+    """Those that count now."""
+    rows = await db.fetch(_sql.secrets, tenant_id, webhook_id)
+    return [Stored.of(place_of(tenant_id, row["id"]), row) for row in rows]
+
+
+async def replace_secret(
+    db: Db, tenant_id: UUID, webhook_id: UUID, sealed: Sealed, overlap: timedelta
+) -> None:
+    """From now on the newest secret is this; the one before counts for `overlap` more."""
+    await db.execute(_sql.drop_secrets, tenant_id, webhook_id, overlap)
+    await db.execute(_sql.end_secret, tenant_id, webhook_id, overlap)
+    await db.execute(
+        _sql.add_secret, tenant_id, sealed.place.owner_id, webhook_id, sealed.key_id, sealed.sealed
+    )
+
+
+def place_of(tenant_id: UUID, secret_id: UUID) -> Place:
+    return Place(tenant_id, "signing", secret_id, "secret")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a message's id: the run that it started and the body's digest, or nothing yet."""
+
+    run_id: UUID | None
+    digest: bytes | None
+
+
+async def seen(db: Db, tenant_id: UUID, webhook_id: UUID, message_id: str) -> Seen | None:
+    """None: the webhook is gone, or paused. It stays until the transaction ends."""
+    row = await db.fetchrow(_sql.seen, tenant_id, webhook_id, message_id)
+    return Seen(row["run_id"], row["digest"]) if row else None
+
+
+async def keep_started(
+    db: Db, tenant_id: UUID, webhook_id: UUID, message_id: str, digest: bytes, run_id: UUID
+) -> bool:
+    """Whether the id is this transaction's; else another one has started a run with it."""
+    kept = await db.fetchval(_sql.keep_started, tenant_id, new_id(), webhook_id, message_id, digest, run_id)
+    return kept is not None
+
+
+async def keep_refused(db: Db, tenant_id: UUID, webhook_id: UUID, error: JsonObject, times: int) -> None:
+    await db.execute(_sql.keep_refused, tenant_id, new_id(), webhook_id, error, times)
+
+
+async def deliveries(
+    db: Db, tenant_id: UUID, name: str, before: UUID | None, limit: int
+) -> Sequence[Delivery]:
+    """Newest first."""
+    rows = await db.fetch(_sql.deliveries_below, tenant_id, name, before or _NO_ID, limit)
+    return [Delivery(**row) for row in rows]
+
+
+def _webhook(row: Any) -> Webhook:
+    terms = Terms(
+        row["workflow"],
+        row["version"],
+        row["input"],
+        row["schema"],
+        row["tolerance_seconds"],
+        WebhookAnswer(row["answer"]),
+        row["result_seconds"],
+    )
+    return Webhook(
+        row["id"],
+        row["name"],
+        terms,
+        row["acts_for"],
+        row["paused"],
+        row["created_at"],
+        row["updated_at"],
+        row["previous_until"],
+        row["read_at"],
+    )
