@@ -140,6 +140,15 @@ class ControlPlane:
             seen_version=seen_version,
         )
 
+    async def take_dry_run(self) -> dict[str, Any] | None:
+        """The next dry run that waits for a runner, for this one alone for a while."""
+        found: dict[str, Any] | None = (await self._post("/internal/dry-runs", 15.0))["dry_run"]
+        return found
+
+    async def report_dry_run(self, dry_run_id: UUID, token: str, report: Mapping[str, Any]) -> None:
+        """Raises `NotFound` when it is another runner's by now, or over."""
+        await self._post("/internal/dry-run-reports", 15.0, dry_run_id=dry_run_id, token=token, report=report)
+
     async def close(self) -> None:
         await self._http.aclose()
 

@@ -3,18 +3,24 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from headrace.errors import HeadraceError
 from headrace.outbound.auth import Credential
 from headrace.workflow.definition import AuthKind
 from headrace.workflow.state import Failure
 
-from headrace_runner.control_plane import ControlPlane
 from headrace_runner.run_pass import RunPass
 
 # A token that ends this soon is not started with.
 MARGIN = timedelta(seconds=15)
+
+
+class TokenSource(Protocol):
+    """Who has newer access tokens."""
+
+    async def token(self, run: RunPass, connection_id: str, seen_version: int) -> dict[str, Any]:
+        """Raises `NotFound` when the claim is closed or the connection gone."""
 
 
 class RunCredentials:
@@ -26,7 +32,7 @@ class RunCredentials:
 
     def __init__(
         self,
-        control_plane: ControlPlane,
+        control_plane: TokenSource,
         run_pass: RunPass,
         given: Mapping[str, Mapping[str, Any]],
         learnt: Callable[[Credential], None],

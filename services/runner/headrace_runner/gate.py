@@ -63,6 +63,15 @@ class Later:
 Verdict: TypeAlias = Passed | Ask | Later | Failure
 
 
+class CallGate(Protocol):
+    """Stands before every call of an action."""
+
+    async def verdict(
+        self, context: StepContext, prepared: Prepared, state: RunState, shown: Callable[[Json], Json]
+    ) -> Verdict:
+        """Whether the call may be made now. `shown` is a value as people see it."""
+
+
 class Gate:
     """Of one process."""
 

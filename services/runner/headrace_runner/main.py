@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import structlog
 from headrace.bus.open import open_bus
@@ -22,10 +23,13 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from headrace_runner.claims import Claimer
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
+from headrace_runner.dry.taking import DryRuns
+from headrace_runner.dry.walk import WalkServices
 from headrace_runner.gate import Gate
 from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
 from headrace_runner.own_tls import own_tls
+from headrace_runner.pace import Pace
 from headrace_runner.parts import EngineParts
 from headrace_runner.refused_jobs import refused_jobs
 from headrace_runner.reporting import Reporting
@@ -65,10 +69,19 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     pools = OutboundPools(policy, PoolLimits(connections=settings.connections_per_tenant))
     templates = Templates()
     throttle = Throttle(control_plane)
-    control_plane.on_heartbeat(lambda answer: throttle.heard(answer["breakers"]))
+    pace = Pace()
+    schemas = Schemas()
+    dry_runs = DryRuns(control_plane, WalkServices(templates, schemas, pace))
+
+    def heard(answer: Mapping[str, Any]) -> None:
+        throttle.heard(answer["breakers"])
+        if answer.get("dry_runs"):
+            dry_runs.wake()
+
+    control_plane.on_heartbeat(heard)
     parts = EngineParts(
         handlers=load_handlers(
-            StepServices(OutboundClient(pools, now=clock.now), templates, Schemas(), throttle)
+            StepServices(OutboundClient(pools, now=clock.now), templates, schemas, throttle)
         ),
         templates=templates,
         lease=lease,
@@ -77,6 +90,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         park_retries_after=settings.park_retries_after_seconds,
         draining=asyncio.Event(),
         gate=Gate(control_plane),
+        pace=pace,
     )
     refused = refused_jobs(control_plane)
     worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining), refused.note)
@@ -88,6 +102,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     in_order = False
     try:
         if only is None:
+            tasks.append(asyncio.create_task(dry_runs.run()))
             await _serve_all(settings, bus, worker, stopping, tasks)
         else:
             await _serve_one(settings, only, worker, stopping, tasks)

@@ -4,14 +4,21 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from headrace.workflow.expressions.render import Templates
 
 from headrace_runner.clock import Clock
-from headrace_runner.gate import Gate
-from headrace_runner.lease import Lease
+from headrace_runner.gate import CallGate
+from headrace_runner.lease import HeldRun
 from headrace_runner.pace import Pace
 from headrace_runner.steps.protocol import StepHandler
+
+
+class CallsAllowed(Protocol):
+    """Whether a call may leave now, for the holder of a run."""
+
+    async def may_call(self, held: HeldRun) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +29,10 @@ class EngineParts:
 
     handlers: Mapping[str, StepHandler]
     templates: Templates
-    lease: Lease
+    lease: CallsAllowed
     clock: Clock
     time_slice: timedelta
     park_retries_after: float
     draining: asyncio.Event
-    gate: Gate
+    gate: CallGate
     pace: Pace = field(default_factory=Pace)

@@ -5,6 +5,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -32,10 +33,17 @@ EVENTS_LINGER_SECONDS = 0.02
 LOGS_LINGER_SECONDS = 0.05
 
 
+class EventSink(Protocol):
+    """Where a run's events go."""
+
+    def add(self, event: Event) -> asyncio.Future[None]:
+        """Take an event; the future is done when it is confirmed."""
+
+
 class RunReport:
     """The events of one claim: the one writer of its run. `seq` counts from 1."""
 
-    def __init__(self, reporting: "Reporting", tenant_id: UUID, run_id: UUID, epoch: int) -> None:
+    def __init__(self, reporting: EventSink, tenant_id: UUID, run_id: UUID, epoch: int) -> None:
         self._reporting = reporting
         self._tenant_id, self._run_id, self._epoch = tenant_id, run_id, epoch
         self._seq = 0

@@ -1,7 +1,7 @@
 """The log records of one run, redacted before they leave the runner."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from headrace.ids import new_id
@@ -9,7 +9,6 @@ from headrace.messages import LogLevel, LogRecord
 from headrace.redaction import Redactor, truncate
 
 from headrace_runner.clock import Clock
-from headrace_runner.reporting import Reporting
 
 # The last record of a run that has used its tenant's quota up.
 CUT_OFF = "the tenant's quota of log records is used up: no more are written of this run for now"
@@ -18,10 +17,16 @@ MESSAGE_LIMIT = 8_192
 CONTEXT_LIMIT = 4_096
 
 
+class LogSink(Protocol):
+    """Where log records go; no run waits for them."""
+
+    def log(self, record: LogRecord) -> None: ...
+
+
 class RunLog:
     def __init__(
         self,
-        reporting: Reporting,
+        reporting: LogSink,
         clock: Clock,
         tenant_id: UUID,
         run_id: UUID,

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
-from headrace.outbound.client import OutboundClient
 from headrace.outbound.failures import CallCode
 from headrace.workflow.state import Failure
 
-from headrace_runner.steps.protocol import StepContext
+from headrace_runner.steps.protocol import Caller, StepContext
 from headrace_runner.throttle import Throttle, Ticket
 
 NOT_CALLED = Failure("NOT_CALLED", "the claim was lost, or the run canceled, before the call")
@@ -22,7 +21,7 @@ class Sender:
 
     def __init__(
         self,
-        outbound: OutboundClient,
+        outbound: Caller,
         context: StepContext,
         credential: Credential | None,
         timeout: float,

@@ -48,6 +48,11 @@ class Sensitive:
         if len(self._searched) > before:
             self._redactor, self._merged = Redactor(self._searched), None
 
+    @property
+    def known(self) -> list[Leaf]:
+        """What was learnt, to be learnt by another."""
+        return [*((None, value) for _, value in self._values), *self._fields]
+
     def merged(self, redactor: Redactor) -> Redactor:
         """`redactor`, finding the sensitive texts too: for words that are no JSON."""
         if self._merged is None or self._merged[0] is not redactor:

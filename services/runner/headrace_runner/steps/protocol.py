@@ -12,7 +12,9 @@ from typing import Any, Protocol, TypeAlias
 
 from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
-from headrace.outbound.client import OutboundClient
+from headrace.outbound.auth import Credential
+from headrace.outbound.call import CallFailure, CallResult, OutboundCall
+from headrace.outbound.client import Refresh
 from headrace.redaction import Redactor
 from headrace.workflow.document import RetryPolicy, Step
 from headrace.workflow.expressions.render import Templates
@@ -27,11 +29,26 @@ from headrace_runner.sensitive import Sensitive
 from headrace_runner.throttle import Throttle
 
 
+class Caller(Protocol):
+    """The one way by which a step's calls leave."""
+
+    async def send(
+        self,
+        call: OutboundCall,
+        *,
+        tenant_id: object,
+        credential: Credential | None = None,
+        refresh: Refresh | None = None,
+        redactor: Redactor | None = None,
+    ) -> CallResult | CallFailure:
+        """One attempt, within `call.timeout` seconds in all; the answer is redacted as it is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepServices:
     """What handlers share. Without a `throttle` calls are not limited."""
 
-    outbound: OutboundClient
+    outbound: Caller
     templates: Templates
     schemas: Schemas
     throttle: Throttle | None = None
@@ -138,6 +155,7 @@ class StepHandler(Protocol):
 StepHandlerFactory: TypeAlias = Callable[[StepServices], StepHandler]
 
 __all__ = [
+    "Caller",
     "Failed",
     "InDoubt",
     "LogLevel",

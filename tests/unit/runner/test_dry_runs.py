@@ -1,0 +1,252 @@
+"""Dry runs: the engine walks with declared or recorded answers, and what would be sent is told."""
+
+import socket
+from typing import Any
+
+import pytest
+from headrace.workflow.definition import Version
+
+from tests.unit.runner.dry_jobs import changes, job, recorded, report_on, resolved, statuses, steps
+
+PAY = """
+workflow: pay
+env: {TOKEN: {secret: token}}
+steps:
+  - {key: order, action: shop/get, input: {id: "{{ input.id }}"}, output: {total: "$.body.total"}}
+  - key: pay
+    action: shop/pay
+    input: {amount: "{{ steps.order.output.total }}", token: "{{ env.TOKEN }}"}
+    retry: {strategy: FIXED, maxAttempts: 3, initialDelayMs: 30000, maxDelayMs: 30000}
+result: {paid: "{{ steps.pay.output.body.id }}"}
+"""
+ORDER = {"order": {"body": {"total": 5}}}
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects to anything fails the test."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a dry run connected to something")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+
+
+def test_a_version_is_walked_by_declared_responses() -> None:
+    told = report_on(
+        job(resolved(PAY), {"id": 7}, responses={**ORDER, "pay": {"status": 201, "body": {"id": "p1"}}})
+    )
+    assert (told["status"], told["result"]) == ("SUCCESS", {"paid": "p1"})
+    pay = steps(told)["pay"]
+    assert pay["answeredBy"] == "DECLARED"
+    (request,) = pay["requests"]
+    assert request["method"] == "POST"
+    assert request["url"] == "https://shop.example/payments"
+    assert request["body"] == {"amount": 5, "token": "<secret:TOKEN>"}
+    assert request["headers"]["Idempotency-Key"].endswith("-pay")
+    assert steps(told)["order"]["output"] == {"total": 5}
+
+
+def test_every_attempt_has_its_own_response_and_no_time_passes() -> None:
+    told = report_on(
+        job(resolved(PAY), {"id": 7}, responses={**ORDER, "pay": [{"status": 503}, {"body": {"id": "p2"}}]})
+    )
+    assert told["result"] == {"paid": "p2"}
+    assert len(steps(told)["pay"]["requests"]) == 2
+    assert told["endedAt"] == "2026-01-01T00:00:30+00:00"
+
+
+def test_a_step_without_a_response_stops_there_and_others_go_on() -> None:
+    version = resolved("""
+workflow: both
+steps:
+  - {key: order, action: shop/get, input: {id: 1}}
+  - {key: after, action: shop/get, input: {id: 2}}
+  - {key: other, type: transform, input: 5}
+edges: [{from: order, to: after}]
+""")
+    told = report_on(job(version, {}))
+    assert told["status"] == "INCOMPLETE"
+    assert statuses(told) == {"order": "NO_RESPONSE", "after": "NOT_REACHED", "other": "SUCCESS"}
+    problems: Any = told["problems"]
+    assert [(one["path"], one["code"]) for one in problems] == [("order", "NOT_DECLARED")]
+    assert steps(told)["order"]["requests"][0]["url"] == "https://shop.example/orders/1"
+
+
+def test_loops_waits_and_decisions_are_walked() -> None:
+    version = resolved("""
+workflow: long
+steps:
+  - key: fetch
+    action: shop/get
+    input: {id: "{{ item }}"}
+    output: {total: "$.body.total"}
+    forEach: {items: "{{ input.ids }}"}
+  - {key: week, type: wait, wait: {forMs: 604800000}}
+  - {key: boss, type: approval, approval: {title: Pay?}}
+  - {key: paper, type: signal, signal: {name: signed}}
+  - key: pay
+    action: shop/pay
+    input: {by: "{{ steps.boss.output.form.name }}", doc: "{{ steps.paper.output.doc }}"}
+result: "{{ steps.fetch.output.results }}"
+""")
+    responses = {
+        "fetch": {"body": {"total": 1}},
+        "fetch[1]": {"body": {"total": 9}},
+        "boss": {"decision": "APPROVED", "form": {"name": "bo"}},
+        "paper": {"payload": {"doc": "d1"}},
+        "pay": {},
+    }
+    told = report_on(job(version, {"ids": [1, 2, 3]}, responses=responses))
+    assert (told["status"], told["result"]) == ("SUCCESS", [{"total": 1}, {"total": 9}, {"total": 1}])
+    assert steps(told)["pay"]["requests"][0]["body"] == {"by": "bo", "doc": "d1"}
+    assert told["endedAt"] == "2026-01-08T00:00:00+00:00"
+
+
+def test_what_the_policy_would_ask_is_told() -> None:
+    version = resolved(PAY)
+    held = {version.id: {"shop/get": {"class": "A"}, "shop/pay": {"class": "B", "roles": ["ADMIN"]}}}
+    given = job(version, {"id": 1}, responses={**ORDER, "pay": {"body": {"id": 1}}}, policy=held)
+    told = report_on(given)
+    assert told["status"] == "SUCCESS"
+    assert steps(told)["pay"]["asks"] == {"action": "shop/pay", "roles": ["ADMIN"], "twoPerson": False}
+    refused = report_on({**given, "responses": {**ORDER, "pay": {"gate": "REJECTED"}}})
+    assert (refused["status"], statuses(refused)["pay"]) == ("FAILED", "FAILED")
+
+
+CHILD = """
+workflow: one
+steps:
+  - key: pay
+    action: shop/pay
+    input: {order: "{{ input.order }}"}
+    compensate: {action: shop/refund, input: {order: "{{ input.order }}"}}
+result: {order: "{{ input.order }}"}
+"""
+PARENT = """
+workflow: many
+steps:
+  - key: each
+    type: workflow
+    workflow: {name: one}
+    forEach: {items: [a, b]}
+    input: {order: "{{ item }}"}
+  - {key: last, action: shop/get, input: {id: 1}}
+compensateOn: [failure]
+"""
+
+
+def test_sub_workflows_are_walked_and_undone() -> None:
+    child = resolved(CHILD)
+    parent = resolved(PARENT, {"one": child})
+    responses = {"each/pay": {}, "each.undo/pay.undo": {}, "last": {"status": 400}}
+    told = report_on(job(parent, {}, child, responses=responses))
+    assert told["status"] == "FAILED"
+    sent = {path: one["requests"][0]["body"] for path, one in steps(told).items() if one["requests"]}
+    assert sent["each[0]/pay"] == {"order": "a"}
+    assert sent["each[1]/pay"] == {"order": "b"}
+    assert sent["each[0].undo/pay.undo"] == {"order": "a"}
+    assert statuses(told)["each[1]"] == "COMPENSATED"
+
+
+def replayed(base: Version, candidate: Version, rows: Any, *others: Version, **more: Any) -> Any:
+    given = more.pop("given", {"id": 7})
+    return report_on(
+        job(
+            candidate,
+            given,
+            base,
+            *others,
+            base={"version_id": base.id, "input": {"id": 7}},
+            recorded=rows if "rows" in rows else recorded(base, rows),
+            **more,
+        )
+    )
+
+
+RECORDED = {"order": {"total": 5}, "pay": {"status": 201, "headers": {}, "body": {"id": "p1"}}}
+
+
+def test_the_same_version_would_send_the_same() -> None:
+    told = replayed(resolved(PAY), resolved(PAY), RECORDED)
+    assert told["status"] == "SUCCESS"
+    assert changes(told) == [("order", "SAME"), ("pay", "SAME")]
+    assert steps(told)["pay"]["answeredBy"] == "RECORDED"
+
+
+def test_added_changed_and_removed_requests_are_told() -> None:
+    candidate = resolved(
+        PAY.replace("  - key: pay\n", "  - {key: check, action: shop/get, input: {id: 1}}\n  - key: pay\n")
+        .replace("amount: ", "currency: EUR, amount: ")
+        .replace('{id: "{{ input.id }}"}', "{id: 8}")
+    )
+    told = replayed(resolved(PAY), candidate, RECORDED, responses={"check": {}})
+    assert changes(told) == [("order", "CHANGED"), ("check", "ADDED"), ("pay", "CHANGED")]
+    found = {one["path"]: one["differences"] for one in told["changes"]}
+    assert found["pay"] == [{"at": "body.currency", "before": None, "after": "EUR"}]
+    assert found["order"][0]["at"] == "url"
+    back = replayed(candidate, resolved(PAY), {**RECORDED, "check": {}})
+    assert changes(back)[-1] == ("check", "REMOVED")
+
+
+TWO = """
+workflow: two
+steps:
+  - {key: a, action: shop/get, input: {id: 1}}
+  - {key: b, action: shop/get, input: {id: 2}}
+edges: [{from: %s, to: %s}]
+"""
+
+
+def test_reordered_requests_are_told() -> None:
+    told = replayed(resolved(TWO % ("a", "b")), resolved(TWO % ("b", "a")), {"a": {}, "b": {}})
+    assert sorted(changes(told)) == [("a", "SAME"), ("b", "REORDERED")] or sorted(changes(told)) == [
+        ("a", "REORDERED"),
+        ("b", "SAME"),
+    ]
+
+
+def test_changes_in_sub_workflows_are_told() -> None:
+    old, new = resolved(CHILD), resolved(CHILD.replace("input: {order: ", "input: {fast: true, order: ", 1))
+    base, candidate = resolved(PARENT, {"one": old}), resolved(PARENT, {"one": new})
+    did = recorded(old, {"pay": {}})
+    rows = recorded(base, {"each[0]": {}, "each[1]": {}, "last": {}}, **{"each[0]": did, "each[1]": did})
+    told = replayed(base, candidate, rows, old, new)
+    assert changes(told) == [("each[0]/pay", "CHANGED"), ("each[1]/pay", "CHANGED"), ("last", "SAME")]
+    assert told["changes"][0]["differences"] == [{"at": "body.fast", "before": None, "after": True}]
+
+
+def test_another_revision_of_an_action_is_not_answered_by_what_was_recorded() -> None:
+    told = replayed(resolved(PAY), resolved(PAY, revision=2), RECORDED)
+    assert (told["status"], told["problems"][0]["code"]) == ("INCOMPLETE", "OTHER_CALL")
+    assert changes(told) == [("order", "CHANGED"), ("pay", "NOT_REACHED")]
+    declared = replayed(
+        resolved(PAY), resolved(PAY, revision=2), RECORDED, responses={**ORDER, "pay": {"body": {"id": 1}}}
+    )
+    assert declared["status"] == "SUCCESS"
+
+
+def test_an_edited_input_is_compared_with_what_was_sent() -> None:
+    told = replayed(resolved(PAY), resolved(PAY), RECORDED, given={"id": 8})
+    assert changes(told) == [("order", "CHANGED"), ("pay", "SAME")]
+
+
+def test_what_is_sensitive_is_hidden_in_the_report() -> None:
+    text = PAY.replace(
+        "env:", "parameters: {type: object, properties: {id: {type: string, x-sensitive: true}}}\nenv:"
+    )
+    told = report_on(job(resolved(text), {"id": "a-very-private-id"}, responses=ORDER))
+    assert "a-very-private-id" not in str(told)
+
+
+def test_a_walk_has_an_end() -> None:
+    version = resolved("""
+workflow: often
+steps:
+  - {key: many, action: shop/get, input: {id: "{{ item }}"}, forEach: {items: "{{ input.ids }}"}}
+""")
+    told = report_on(job(version, {"ids": list(range(1500))}, responses={"many": {}}))
+    assert told["status"] == "INCOMPLETE"
+    problems: Any = told["problems"]
+    assert "TOO_LONG" in [one["code"] for one in problems]
