@@ -53,6 +53,16 @@ class NoCredentials:
         return None
 
 
+class NoDryRuns:
+    """There are none to take."""
+
+    async def take(self) -> dict[str, Any] | None:
+        return None
+
+    async def report(self, dry_run_id: UUID, token: str, report: Mapping[str, Any]) -> None:
+        raise AssertionError
+
+
 class PlainCallbacks:
     """Addresses that say what they are for."""
 
@@ -204,7 +214,9 @@ async def world(database: str) -> AsyncIterator[World]:
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
     sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10), refusals.note)
-    app = create_internal_app(claims, leases, Throttles(pool), sessions, Calls(pool, NoApprovals()), refusals)
+    app = create_internal_app(
+        claims, leases, Throttles(pool), sessions, Calls(pool, NoApprovals()), refusals, NoDryRuns()
+    )
     admin = await asyncpg.connect(database)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://internal") as http:
         yield World(admin, pool, http, refusals, credentials)

@@ -22,6 +22,7 @@ from headrace.postgres.pool import API, WORKER, Pool, open_pool
 from headrace_control.app import create_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed, compose
+from headrace_control.dry_runs.taking import DryRunHandover
 from headrace_control.graphql.view import MAX_BODY
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
@@ -140,7 +141,10 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         leases = Leases(workers, composed.credentials, settings.lease, lambda: None)
         sessions = RunnerSessions(workers, RUNNER_TOKEN, timedelta(hours=1), composed.refusals.note)
         calls = Calls(workers, composed.approvals)
-        internal = create_internal_app(claims, leases, Throttles(workers), sessions, calls, composed.refusals)
+        dry_runs = DryRunHandover(workers, pool, composed.output_keys)
+        internal = create_internal_app(
+            claims, leases, Throttles(workers), sessions, calls, composed.refusals, dry_runs
+        )
         ports = [await stack.enter_async_context(listening(app)) for app in (public, internal)]
         clients = [
             await stack.enter_async_context(

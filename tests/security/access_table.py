@@ -37,7 +37,9 @@ _FIELDS: Mapping[Who, str] = {
             deprecateVersion testConnection
     """,
     Who.STARTERS: """
-        mutation: startRun startRuns signalRun createSchedule updateSchedule pauseSchedule resumeSchedule deleteSchedule
+        query: dryRun
+        mutation: startDryRun
+            startRun startRuns signalRun createSchedule updateSchedule pauseSchedule resumeSchedule deleteSchedule
             startBackfill stopBackfill resumeBackfill beginRollout changeRollout promoteRollout rollBackRollout
             createWebhook updateWebhook rotateWebhookSecret pauseWebhook resumeWebhook deleteWebhook
     """,
@@ -130,4 +132,6 @@ INTERNAL_ROUTES: Mapping[tuple[str, str], Door] = {
     ("POST", "/internal/reports"): Door.RUNNER,
     ("POST", "/internal/approvals"): Door.RUNNER,
     ("POST", "/internal/refused-messages"): Door.RUNNER,
+    ("POST", "/internal/dry-runs"): Door.RUNNER,
+    ("POST", "/internal/dry-run-reports"): Door.RUNNER,
 }

@@ -14,7 +14,7 @@ from typing import Any, cast
 from headrace.refusals.audit import Refusals
 from headrace.workflow.document_schema import workflow_schema
 from headrace_control.graphql.schema import schema_sdl
-from headrace_control.internal_api.app import create_internal_app
+from headrace_control.internal_api.app import DryRuns, create_internal_app
 from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.leases import Leases
@@ -47,6 +47,7 @@ def _internal_api() -> Any:
         cast(RunnerSessions, None),
         cast(Calls, None),
         cast(Refusals, None),
+        cast(DryRuns, None),
     )
     return app.openapi()
 

@@ -25,6 +25,7 @@ from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.connections.turns import Turns
 from headrace_control.dead_letters.replays import ReplayService
 from headrace_control.dead_letters.service import DeadLetterService
+from headrace_control.dry_runs.service import DryRunService
 from headrace_control.login.provider import IdentityProvider
 from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
@@ -124,6 +125,7 @@ def compose(
         schedules=ScheduleService(api_pool),
         backfills=BackfillService(api_pool),
         reruns=reruns,
+        dry_runs=DryRunService(api_pool, output_keys),
         dead_letters=DeadLetterService(api_pool, reruns),
         replays=ReplayService(api_pool, reruns, output_keys),
         waits=WaitService(api_pool, payloads, approvals),

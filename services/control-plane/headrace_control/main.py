@@ -25,6 +25,7 @@ from headrace_control.dead_letters.replays import Replaying
 from headrace_control.dispatch.backlog import Backlog
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
+from headrace_control.dry_runs.taking import DryRunHandover
 from headrace_control.graphql.persisted import read_documents
 from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import MAX_BODY
@@ -94,7 +95,10 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         composed.refusals.note,
     )
     calls = Calls(worker_pool, composed.approvals)
-    internal = create_internal_app(claims, leases, Throttles(worker_pool), sessions, calls, composed.refusals)
+    dry_runs = DryRunHandover(worker_pool, api_pool, composed.output_keys)
+    internal = create_internal_app(
+        claims, leases, Throttles(worker_pool), sessions, calls, composed.refusals, dry_runs
+    )
     pruning = [Pruning(audit_pool, kept).run()] if (kept := settings.audit_retention) else []
     servers = [
         http_server(

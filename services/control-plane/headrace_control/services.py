@@ -11,6 +11,7 @@ from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.dead_letters.replays import ReplayService
 from headrace_control.dead_letters.service import DeadLetterService
+from headrace_control.dry_runs.service import DryRunService
 from headrace_control.login.service import LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
@@ -57,6 +58,7 @@ class Services:
     schedules: ScheduleService
     backfills: BackfillService
     reruns: RerunService
+    dry_runs: DryRunService
     dead_letters: DeadLetterService
     replays: ReplayService
     waits: WaitService

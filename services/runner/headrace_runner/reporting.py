@@ -39,6 +39,9 @@ class EventSink(Protocol):
     def add(self, event: Event) -> asyncio.Future[None]:
         """Take an event; the future is done when it is confirmed."""
 
+    def hurry(self) -> None:
+        """Somebody waits for what was taken so far."""
+
 
 class RunReport:
     """The events of one claim: the one writer of its run. `seq` counts from 1."""

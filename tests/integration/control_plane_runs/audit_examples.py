@@ -355,6 +355,12 @@ async def _rerun(stage: Stage) -> dict[str, Any]:
     return {"run": run}
 
 
+@example("startDryRun")
+async def _dry_run(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders(workflow="walked"))
+    return {"how": {"workflow": "walked", "input": {"order": "1"}}}
+
+
 @example("replayDeadLetter")
 async def _replay(stage: Stage) -> dict[str, Any]:
     return {"id": await _given_up(stage, "HTTP_501")}

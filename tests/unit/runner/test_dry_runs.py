@@ -1,10 +1,29 @@
 """Dry runs: the engine walks with declared or recorded answers, and what would be sent is told."""
 
+import asyncio
+import gc
+import re
 import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from headrace.outbound.auth import Credential
+from headrace.outbound.client import OutboundClient
+from headrace.outbound.pools import OutboundPools
 from headrace.workflow.definition import Version
+from headrace.workflow.expressions.render import Templates
+from headrace.workflow.schemas import Schemas
+from headrace.workflow.text import read_document_text
+from headrace_control.dry_runs.responses import checked
+from headrace_runner.control_plane import ControlPlane
+from headrace_runner.dry.answers import Answers
+from headrace_runner.dry.job import read_job
+from headrace_runner.dry.surroundings import VirtualClock
+from headrace_runner.dry.walk import Walker, WalkServices
+from headrace_runner.pace import Pace
 
 from tests.unit.runner.dry_jobs import changes, job, recorded, report_on, resolved, statuses, steps
 
@@ -250,3 +269,42 @@ steps:
     assert told["status"] == "INCOMPLETE"
     problems: Any = told["problems"]
     assert "TOO_LONG" in [one["code"] for one in problems]
+
+
+def test_nothing_in_a_walk_can_call() -> None:
+    """Of all that a walk is made of, nothing holds a client, a pool or a credential."""
+    forbidden = (OutboundClient, OutboundPools, ControlPlane, Credential)
+    version = resolved(PAY)
+    walker = Walker(
+        read_job(job(version, {"id": 7})), WalkServices(Templates(), Schemas(), Pace()), declared=True
+    )
+    asyncio.run(walker.top(version.id, {"id": 7}))
+    answers = Answers(read_job(job(version, {})), "", walker.walk.runs[""].version, None, declared=True)
+    parts = walker.parts("", answers, VirtualClock(datetime.now(UTC)))
+    seen: set[int] = set()
+    waiting: list[Any] = [walker, parts]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType):
+            continue
+        seen.add(id(one))
+        assert not isinstance(one, forbidden), type(one).__name__
+        waiting += gc.get_referents(one) if not isinstance(one, FunctionType) else list(one.__closure__ or ())
+    assert len(seen) > 100
+
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "dry-runs.md"
+
+
+def test_the_guides_example_is_walked_as_it_says() -> None:
+    _, document, responses = re.findall(
+        r"^```yaml\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.M | re.S
+    )
+    told = report_on(job(resolved(document), {"id": 7}, responses=checked(read_document_text(responses))))
+    assert (told["status"], told["result"]) == ("SUCCESS", {"paid": "p-1"})
+    assert told["endedAt"] == "2026-01-01T00:00:05+00:00"
+    assert {path: len(one["requests"]) for path, one in steps(told).items()} == {
+        "order": 1,
+        "agree": 0,
+        "pay": 2,
+    }

@@ -15,6 +15,8 @@ TOKENS_KEPT = timedelta(days=30)
 FIRINGS_KEPT = timedelta(days=90)
 # What came of webhooks' messages, their ids among it: far longer than a message's timestamp lets it be taken.
 DELIVERIES_KEPT = timedelta(days=30)
+# A dry run is read right after it was walked.
+DRY_RUNS_KEPT = timedelta(days=1)
 
 
 async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: timedelta) -> int:
@@ -29,6 +31,7 @@ async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: time
         (_sql.expire_tokens, TOKENS_KEPT),
         (_sql.expire_firings, FIRINGS_KEPT),
         (_sql.expire_deliveries, DELIVERIES_KEPT),
+        (_sql.expire_dry_runs, DRY_RUNS_KEPT),
         (_sql.expire_dead_letters, dead_letters_kept),
         (_sql.expire_replays, dead_letters_kept),
     ):

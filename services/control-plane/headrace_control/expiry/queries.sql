@@ -35,6 +35,17 @@ USING (
 WHERE d.tenant_id = old.tenant_id AND d.id = old.id
 RETURNING d.tenant_id
 
+-- name: expire_dry_runs
+DELETE FROM dry_runs d
+USING (
+    SELECT o.tenant_id, o.id FROM dry_runs o
+    WHERE o.created_at < headrace_now() - $1::interval
+    ORDER BY o.created_at
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.id = old.id
+RETURNING d.tenant_id
+
 -- name: expire_tokens
 DELETE FROM approval_tokens d
 USING (

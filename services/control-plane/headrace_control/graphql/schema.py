@@ -14,6 +14,7 @@ from headrace_control.audit.graphql import AuditQuery
 from headrace_control.authorizations.graphql import AuthorizationMutation
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
 from headrace_control.dead_letters.graphql import DeadLetterMutation, DeadLetterQuery
+from headrace_control.dry_runs.graphql import DryRunMutation, DryRunQuery
 from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.errors import StableErrors
 from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
@@ -51,6 +52,7 @@ class Query(
     ScheduleQuery,
     WebhookQuery,
     RerunQuery,
+    DryRunQuery,
     DeadLetterQuery,
     WaitQuery,
     LogsQuery,
@@ -77,6 +79,7 @@ class Mutation(
     ScheduleMutation,
     WebhookMutation,
     RerunMutation,
+    DryRunMutation,
     DeadLetterMutation,
     WaitMutation,
 ):

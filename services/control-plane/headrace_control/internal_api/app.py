@@ -1,7 +1,8 @@
 """The internal API's HTTP face: its own application, on its own port, for runners alone."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -19,6 +20,7 @@ from headrace_control.internal_api.models import (
     CallBody,
     CheckpointsBody,
     ClaimsBody,
+    DryRunReportBody,
     HeartbeatBody,
     PermitsBody,
     RefusedMessagesBody,
@@ -39,6 +41,16 @@ MAX_BODY = 4 * 1024 * 1024
 Runner: TypeAlias = Annotated[UUID, Depends(runner_asking)]
 
 
+class DryRuns(Protocol):
+    """What runners take beside runs."""
+
+    async def take(self) -> dict[str, Any] | None:
+        """The next dry run, for who asks alone until its time is over; None when there is none."""
+
+    async def report(self, dry_run_id: UUID, token: str, report: Mapping[str, Any]) -> None:
+        """Raises `NotFound` when it is another runner's by now, or over."""
+
+
 def create_internal_app(
     claims: Claims,
     leases: Leases,
@@ -46,6 +58,7 @@ def create_internal_app(
     sessions: RunnerSessions,
     calls: Calls,
     refusals: Refusals,
+    dry_runs: DryRuns,
 ) -> FastAPI:
     """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
     asks for the fleet's enrolment token; a tenant's key is neither."""
@@ -109,6 +122,15 @@ def create_internal_app(
         outcome = Outcome(body.ok, body.probe, body.successes, retry_after)
         by = _holder(runner_id, body)
         return _json({"open_seconds": await throttles.report(by, body.connection_id, outcome)})
+
+    @router.post("/dry-runs", summary="Take a dry run that waits")
+    async def take_dry_run(runner_id: Runner) -> Response:
+        return _json({"dry_run": await dry_runs.take()})
+
+    @router.post("/dry-run-reports", summary="What came of a dry run")
+    async def report_dry_run(runner_id: Runner, body: DryRunReportBody) -> Response:
+        await dry_runs.report(body.dry_run_id, body.token, body.report)
+        return _json({})
 
     @router.post("/refused-messages", summary="Messages of the bus that the runner could not read")
     async def refused_messages(runner_id: Runner, body: RefusedMessagesBody) -> Response:

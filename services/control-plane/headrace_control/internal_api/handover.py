@@ -18,7 +18,8 @@ from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.secret_uses import HandedOut, record_secret_uses
-from headrace_control.policy.model import ApprovalClass, Rules
+from headrace_control.policy.holding import declared_classes, held_as
+from headrace_control.policy.model import Rules
 from headrace_control.policy.repository import rules_of_tenants
 from headrace_control.quotas.repository import for_runners
 from headrace_control.waits.model import SignalStep, signals_of
@@ -135,7 +136,7 @@ class Handover:
         for row in rows:
             own = rules.get(row["tenant_id"], _NO_RULES)
             declared = versions[row["version_id"]].declared
-            given[row["id"]]["policy"] = {ref: _held(own, ref, said) for ref, said in declared.items()}
+            given[row["id"]]["policy"] = {ref: held_as(own, ref, said) for ref, said in declared.items()}
 
     async def _add_quotas(self, rows: Sequence[Any], given: Mapping[UUID, dict[str, Any]]) -> None:
         async with one_statement(self._pool) as db:
@@ -224,7 +225,7 @@ class Handover:
                         _secret_names(resolved),
                         tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
                         is_marked(resolved),
-                        _declared(resolved),
+                        declared_classes(resolved),
                     )
         found = {i: self._versions[i] for i in ids}
         for i in ids:
@@ -265,24 +266,6 @@ def _rows(
     own = steps.get(run_id, [])
     done = [row for row in steps.get(origin, []) if "." not in row["key"]] if origin else []
     return [*done, *own]
-
-
-def _declared(resolved: Mapping[str, Any]) -> dict[str, str | None]:
-    actions = resolved.get("actions", {})
-    return {ref: pinned.get("definition", {}).get("approvalClass") for ref, pinned in actions.items()}
-
-
-def _held(rules: Rules, ref: str, declared: str | None) -> dict[str, Any]:
-    app, _, action = ref.partition("/")
-    held = rules.effective(app, action, declared)
-    if held.approval_class is not ApprovalClass.B:
-        return {"class": held.approval_class}
-    return {
-        "class": held.approval_class,
-        "twoPerson": held.terms.two_person,
-        "roles": list(held.terms.roles),
-        "expiresAfterMs": held.terms.expires_after_ms,
-    }
 
 
 def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:

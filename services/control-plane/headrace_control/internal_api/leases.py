@@ -26,7 +26,8 @@ class Leases:
 
     async def heartbeat(self, runner_id: UUID, body: HeartbeatBody) -> dict[str, Any]:
         """Renew; tells which of the named runs were asked to cancel or to pause, which are another's by now, and
-        what was said to those that are still the runner's. And which connections the fleet leaves alone."""
+        what was said to those that are still the runner's. And which connections the fleet leaves alone, and
+        whether dry runs wait."""
         seen = [body.inbox_seen.get(run_id, 0) for run_id in body.held]
         async with transaction(self._pool) as db:
             await db.execute(
@@ -37,6 +38,7 @@ class Leases:
             behind = {row["id"]: row["seen"] for row in own if row["has_messages"]}
             messages = await unused(db, behind, bounded=True)
             breakers = await not_closed(db)
+            dry_runs = await db.fetchval(_sql.dry_runs_wait)
             now = await db.fetchval(_sql.now)
         return {
             "now": now,
@@ -45,6 +47,7 @@ class Leases:
             "paused": [row["id"] for row in own if row["pause_requested"]],
             "inbox": {str(run_id): found for run_id, found in messages.items()},
             "breakers": breakers,
+            "dry_runs": dry_runs,
             "lost": [row["id"] for row in news if row["claimed_by"] != runner_id],
         }
 

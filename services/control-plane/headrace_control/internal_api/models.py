@@ -1,6 +1,6 @@
 """The bodies of the internal API's requests. Answers are built in `claims` and `leases`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -124,6 +124,14 @@ class TokenBody(RunBody):
 
     connection_id: UUID
     seen_version: int = Field(ge=0, lt=2**31)
+
+
+class DryRunReportBody(_Body):
+    """What came of a dry run that was taken with `token`: the report, or `{failure: {code, message}}`."""
+
+    dry_run_id: UUID
+    token: str = Field(min_length=1, max_length=100)
+    report: dict[str, Any]
 
 
 class RefusedMessages(BaseModel):

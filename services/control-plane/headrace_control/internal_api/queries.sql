@@ -125,6 +125,11 @@ FROM unnest($1::uuid[], $3::int[]) AS held (id, seen)
 JOIN runs r ON r.id = held.id
 WHERE r.cancel_requested OR r.pause_requested OR r.inbox_seq > held.seen OR r.claimed_by IS DISTINCT FROM $2
 
+-- name: dry_runs_wait
+SELECT EXISTS (
+    SELECT 1 FROM dry_runs
+    WHERE status IN ('QUEUED', 'WALKING') AND (status = 'QUEUED' OR taken_until < headrace_now()))
+
 -- name: now
 SELECT headrace_now() AS now
 

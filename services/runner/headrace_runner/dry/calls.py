@@ -1,6 +1,6 @@
 """The calls of a dry run: built like any other, kept to be shown, and answered without being made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -41,7 +41,9 @@ class Unanswered(Exception):
 class CallBook:
     """Every call of one walk, in order, and where each row's answers came from."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, before: Mapping[tuple[str, int], JsonObject] | None = None) -> None:
+        """`before` are the calls of the recorded run, if there is one."""
+        self._before = before
         self.calls: list[BuiltCall] = []
         self.sources: dict[str, Source] = {}
         self.missing: dict[str, Nothing] = {}
@@ -66,6 +68,13 @@ class CallBook:
         }
         self.calls.append(BuiltCall(path, number, parts, context.sensitive))
         return number
+
+    def differs(self, path: str) -> bool:
+        """Whether the row's last call is another one than the recorded run made."""
+        last = next((call for call in reversed(self.calls) if call.path == path), None)
+        if last is None or self._before is None:
+            return False
+        return self._before.get((path, last.number)) != last.parts
 
 
 class Responder:
@@ -100,6 +109,10 @@ def without_answer(answers: Answers, book: CallBook, context: StepContext) -> Ou
     except OutputUnreadable:
         return Failed(Failure("OUTPUT_UNREADABLE", "what was recorded can not be read"))
     match found:
+        case Ended(_, Failure(), _) if book.differs(path):
+            why = "what was recorded is a failure, and this call is another one than failed"
+            book.missing[path] = Nothing("OTHER_CALL", why)
+            return stopped(why)
         case Ended(output, None, source):
             book.sources[path] = source
             context.sensitive.learn(learnt)

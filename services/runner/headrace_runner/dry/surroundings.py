@@ -45,6 +45,9 @@ class Unwritten:
         done.set_result(None)
         return done
 
+    def hurry(self) -> None:
+        pass  # nothing is on its way
+
     def log(self, record: LogRecord) -> None:
         if record.level is LogLevel.WARN and record.step is not None and record.attempt is None:
             self._warned(record.step, record.message)

@@ -4,9 +4,11 @@ import asyncio
 from typing import Any, Protocol
 from uuid import UUID
 
+import orjson
 import structlog
 from headrace.errors import HeadraceError, InvalidInput
 from headrace.json_types import JsonObject
+from headrace.outbound.normalise import normalise
 from headrace.sealed_outputs import OutputUnreadable
 
 from headrace_runner.dry.job import DryJob, Planned, read_job
@@ -55,20 +57,32 @@ async def walked(given: dict[str, Any], services: WalkServices) -> JsonObject:
     try:
         job = read_job(given)
         async with asyncio.timeout(WALK_SECONDS):
-            candidate = await _walk(job, job.candidate, services, declared=True)
-            base = await _walk(job, job.base, services, declared=False) if job.base else None
-        return report(job.tenant_id, candidate, base)
+            base = await _walk(job, job.base, services) if job.base else None
+            candidate = await _walk(job, job.candidate, services, declared=True, before=base)
+        told = normalise(report(job.tenant_id, candidate, base))
+        orjson.dumps(told)
+        return told if isinstance(told, dict) else {}
     except InvalidInput as error:
         return _failed("BAD_VERSION", error.message)
     except OutputUnreadable:
         return _failed("OUTPUT_UNREADABLE", "what was recorded can not be read")
     except TimeoutError:
         return _failed("TOO_LONG", f"the walk took longer than {WALK_SECONDS:.0f} s")
+    except Exception as error:  # of our own making: it ends this walk, and no runner
+        _log.error("dry run broke", dry_run_id=str(given["id"]), error=type(error).__name__)
+        return _failed("WALK_FAILED", f"the walk raised {type(error).__name__}")
 
 
-async def _walk(job: DryJob, planned: Planned, services: WalkServices, *, declared: bool) -> Walk:
+async def _walk(
+    job: DryJob,
+    planned: Planned,
+    services: WalkServices,
+    *,
+    declared: bool = False,
+    before: Walk | None = None,
+) -> Walk:
     given, leaves = opened_input(job, planned.input)
-    walker = Walker(job, services, declared=declared)
+    walker = Walker(job, services, declared=declared, before=before)
     walker.walk.leaves += leaves
     return await walker.top(planned.version_id, given)
 

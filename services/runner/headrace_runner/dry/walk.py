@@ -97,7 +97,7 @@ class Walk:
     """A whole walk, sub-workflows included. `runs` are in the order in which they began; `leaves` are what is
     sensitive in it."""
 
-    book: CallBook = field(default_factory=lambda: CallBook(MAX_CALLS))
+    book: CallBook
     runs: dict[str, WalkedRun] = field(default_factory=dict)
     asks: dict[str, JsonObject] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -111,11 +111,15 @@ class Walk:
 
 
 class Walker:
-    """Walks for one job. `declared`: with the responses that were declared; else with what was recorded alone."""
+    """Walks for one job. `declared`: with the responses that were declared; else with what was recorded alone.
+    `before` is the walk of the recorded run's own version."""
 
-    def __init__(self, job: DryJob, services: WalkServices, *, declared: bool) -> None:
+    def __init__(
+        self, job: DryJob, services: WalkServices, *, declared: bool, before: Walk | None = None
+    ) -> None:
         self._job, self._services, self._declared = job, services, declared
-        self.walk = Walk()
+        made = {(call.path, call.number): call.parts for call in before.book.calls} if before else None
+        self.walk = Walk(CallBook(MAX_CALLS, made))
 
     async def top(self, version_id: str, given: Json) -> Walk:
         run = self._run(self._job.run_id, version_id, given, self._job.started_at, 0)

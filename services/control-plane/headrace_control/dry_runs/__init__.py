@@ -1,0 +1,1 @@
+"""Dry runs: asked for by designers, walked by runners, read as a report."""
