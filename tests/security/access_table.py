@@ -90,7 +90,7 @@ _LOADED: Mapping[str, str] = {
     "StepRun": "input output attempts items",
     "WebhookDelivery": "run",
     "Workflow": "versions published draft",
-    "WorkflowVersion": "workflow document source resolved",
+    "WorkflowVersion": "workflow document source resolved classification",
 }
 LOADED = frozenset(f"{kind}.{name}" for kind, names in _LOADED.items() for name in names.split())
 

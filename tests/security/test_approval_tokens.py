@@ -110,8 +110,8 @@ async def bank(edge: Edge) -> AsyncIterator[Bank]:
         " __typename } }"
     )
     await admin(
-        'mutation { saveAction(app: "bank", name: "pay", definition: {method: "POST", endpointTemplate: "/pay"}) {'
-        " __typename } }"
+        'mutation { saveAction(app: "bank", name: "pay", definition: {method: "POST", endpointTemplate: "/pay", '
+        'idempotency: {mode: "KEY"}, reversibility: "IRREVERSIBLE"}) { __typename } }'
     )
     document = {"workflow": "pay", "steps": [{"key": "pay", "action": "bank/pay", "input": {"n": 1}}]}
     made = await edge.keys[Role.DESIGNER](

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from headrace.workflow.actions import parse_action
 from headrace.workflow.checks.subject import Catalog
+from headrace.workflow.classify import classify
+from headrace.workflow.definition import PinnedAction, Version
 from headrace.workflow.parse import parse_document
 from headrace.workflow.text import read_document_text
 from headrace.workflow.validate import validate_document
@@ -48,5 +50,8 @@ def catalog(page: str) -> Catalog:
 
 @pytest.mark.parametrize(("page", "text"), DOCUMENTS)
 def test_a_guides_document_can_be_published(page: str, text: str) -> None:
-    problems = validate_document(parse_document(read_document_text(text)), catalog(page))
+    known, document = catalog(page), parse_document(read_document_text(text))
+    problems = validate_document(document, known)
     assert [problem for problem in problems if problem.code not in FOR_THE_READER] == []
+    pinned = {ref: PinnedAction("r", 1, "http://x", action) for ref, action in known.actions.items()}
+    assert classify(Version("v", "", document, pinned, {}), {}).hindrances == ()

@@ -8,6 +8,7 @@
 | payments      | OAuth2 client credentials, short-lived tokens   | Idempotency-Key; 422 for settled ones  |
 | ledger        | OAuth2 refresh token, rotated at each use       | one entry per Idempotency-Key          |
 | notifications | a custom header, and a PIN with each message    | 422 for people without an address      |
+| office        | the shop's API key                              | records of any system, for templates   |
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from storefront.credentials import Credentials, TokenIssuer, basic_matches, same
 from storefront.data import customers, orders, returns
 from storefront.journal import Journal
+from storefront.office import Office
 from storefront.payments import Refunds
 
 FAILURES_FIRST = 2
@@ -37,6 +39,7 @@ def create_app(
 ) -> Starlette:
     """A storefront with nothing done yet. `token_lifetime` and `slow_seconds` are in seconds."""
     journal = Journal()
+    office = Office()
     shop = _Apis(slow_seconds, credentials.sender_pin)
     payments_tokens = TokenIssuer(
         credentials.payments_client_id, credentials.payments_client_secret, token_lifetime
@@ -61,13 +64,12 @@ def create_app(
         return same(request.headers.get("x-notify-token"), credentials.notify_token)
 
     def route(method: str, path: str, knows: Callable[[Request], bool], operation: Operation) -> Route:
-        api, name = path.split("/")[1], operation.__name__
-
         async def endpoint(request: Request) -> JSONResponse:
             status, answer = 401, {"error": {"code": "unauthorized", "message": "no valid credential"}}
             if knows(request):
                 status, answer = await operation(request)
             key = request.headers.get("idempotency-key")
+            api, name = _called(request, path, operation)
             journal.add(api, name, getattr(request.state, "order", None), status, key)
             return JSONResponse(answer, status)
 
@@ -92,6 +94,9 @@ def create_app(
             route("POST", "/payments/refunds", payments_tokens.accepts, shop.create_refund),
             route("POST", "/ledger/entries", ledger_tokens.accepts, shop.add_entry),
             route("POST", "/notifications/messages", knows_notifications, shop.send_message),
+            route("POST", "/office/{system}/{kind}", knows_shop, office.create),
+            route("POST", "/office/{system}/{kind}/{id}/{verb}", knows_shop, office.move),
+            route("GET", "/office/{system}/{kind}/{id}", knows_shop, office.read),
             Route("/payments/oauth/token", payments_tokens.token, methods=["POST"]),
             Route("/ledger/oauth/token", ledger_tokens.token, methods=["POST"]),
             Route("/journal", read_journal),
@@ -107,7 +112,7 @@ class _Apis:
         self._slow_seconds = slow_seconds
         self._sender_pin = sender_pin
         self._asked: Counter[str] = Counter()
-        self._messages = 0
+        self._messages: dict[str, int] = {}
         self.refunds = Refunds(self._orders)
         self.ledger: dict[str, dict[str, Any]] = {}
 
@@ -155,8 +160,10 @@ class _Apis:
             return 403, {"error": {"code": "wrong_pin", "message": "the sender's PIN is not right"}}
         if not isinstance(body, dict) or not body.get("to"):
             return 422, {"error": {"code": "no_recipient", "message": "nobody to send this to"}}
-        self._messages += 1
-        return 202, {"id": f"msg-{self._messages:04d}", "to": body["to"]}
+        # The same key again is the same message: nobody is written to twice.
+        key = request.headers.get("idempotency-key") or f"none-{len(self._messages)}"
+        number = self._messages.setdefault(key, len(self._messages) + 1)
+        return 202, {"id": f"msg-{number:04d}", "to": body["to"]}
 
     async def _body(self, request: Request) -> Any:
         try:
@@ -172,6 +179,14 @@ class _Apis:
         """Remember which order the call is about, for the journal."""
         request.state.order = str(order) if order is not None else None
         return str(order)
+
+
+def _called(request: Request, path: str, operation: Operation) -> tuple[str, str]:
+    """The API and the operation, as the journal names them; an office's are its system, and what is done to what."""
+    found = request.path_params
+    if "system" in found:
+        return found["system"], f"{found.get('verb', operation.__name__)} {found['kind']}"
+    return path.split("/")[1], operation.__name__
 
 
 def _missing() -> Answer:

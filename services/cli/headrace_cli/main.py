@@ -17,6 +17,7 @@ from headrace_cli import (
     rollouts,
     schedules,
     webhooks,
+    workflows,
 )
 from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
@@ -57,6 +58,7 @@ for commands in (
     demo,
     login,
     apply,
+    workflows,
     runs,
     dry_runs,
     schedules,

@@ -224,6 +224,9 @@ async def design(client: Client) -> None:
         {
             "method": "POST",
             "endpointTemplate": "/refunds",
+            # Where a policy holds it, the workflow is long-lived, and its steps need their safeguards.
+            "idempotency": {"mode": "KEY"},
+            "reversibility": "IRREVERSIBLE",
             "bodySchema": {
                 "type": "object",
                 "required": ["amount"],

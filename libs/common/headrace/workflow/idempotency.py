@@ -1,9 +1,10 @@
-"""May a call of an action be made twice?"""
+"""May a call of an action be made twice, and does it leave anything behind?"""
 
 from headrace.workflow.definition import ActionDefinition, IdempotencyMode
 
-# RFC 9110, 9.2.2.
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+# RFC 9110, 9.2.1 and 9.2.2.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_IDEMPOTENT = _SAFE | {"PUT", "DELETE"}
 
 
 def may_repeat(action: ActionDefinition) -> bool:
@@ -15,3 +16,9 @@ def may_repeat(action: ActionDefinition) -> bool:
             return True
         case IdempotencyMode.NONE:
             return False
+
+
+def has_side_effects(action: ActionDefinition) -> bool:
+    """Does the call leave something behind that may have to be undone? By its method, unless the action says that it
+    is REVERSIBLE: that nothing has to be (a search that is sent as a POST)."""
+    return action.method not in _SAFE and action.reversibility != "REVERSIBLE"

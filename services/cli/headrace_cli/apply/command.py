@@ -15,6 +15,7 @@ from headrace_cli.apply.documents import read
 from headrace_cli.apply.plan import Step, Verb, make_plan
 from headrace_cli.apply.shape import shape_problems
 from headrace_cli.apply.validation import Unchecked, validate
+from headrace_cli.classes import class_line
 from headrace_cli.client import Client
 from headrace_cli.command import Session, command
 from headrace_cli.output import Output, cells, table
@@ -38,6 +39,12 @@ async def apply(
     rotate_secrets: Annotated[
         bool, typer.Option("--rotate-secrets", help="Write secret values anew that are there already.")
     ] = False,
+    waive: Annotated[
+        str | None,
+        typer.Option(
+            help="Why long-lived workflows are published that lack compensation or idempotency; for admins."
+        ),
+    ] = None,
 ) -> None:
     """Make what files declare, from apps and actions to workflows and schedules, be as they say. Safe to repeat."""
     output = session.output
@@ -45,12 +52,14 @@ async def apply(
     async with session.client() as client:
         steps = await make_plan(client, declared, rotate_secrets=rotate_secrets)
         show_plan(output, steps)
-        validated = await validate(client, steps)
+        validated = await validate(client, steps, waive)
+        for name, found in validated.classes.items():
+            output.say(f"Workflow {escape(name)} is {class_line(found)}")
         for one in validated.unchecked:
             _say_unchecked(output, one)
         todo = [step for step in steps if step.verb is not Verb.UNCHANGED]
         applied = bool(todo) and not dry_run and _agreed(output, yes)
-        notices = await _apply_all(client, output, todo) if applied else validated.notices
+        notices = await _apply_all(client, output, todo, waive) if applied else validated.notices
         for notice in notices:
             output.say(f"[yellow]note[/] {escape(notice)}")
     output.result(
@@ -59,17 +68,18 @@ async def apply(
             "steps": [{**_named(step), "differences": list(step.differences)} for step in steps],
             "unchecked": [one.declared.name for one in validated.unchecked],
             "notices": list(notices),
+            "classes": {name: found["class"] for name, found in validated.classes.items()},
         }
     )
 
 
-async def _apply_all(client: Client, output: Output, todo: Sequence[Step]) -> list[str]:
+async def _apply_all(client: Client, output: Output, todo: Sequence[Step], waiver: str | None) -> list[str]:
     """Carry the steps out in turn, and tell what is worth knowing of them. When one fails, those that are done stay
     done, and it is said which."""
     notices: list[str] = []
     for count, step in enumerate(todo):
         try:
-            notices += await carry_out(client, step)
+            notices += await carry_out(client, step, waiver)
         except HeadraceError:
             output.beside_error = {
                 "applied": [_named(done) for done in todo[:count]],

@@ -1,9 +1,11 @@
 """What the server says of the workflows of a plan before anything of it is carried out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from headrace.errors import InvalidInput, Problem
+from headrace.workflow.classification import WAIVABLE
 from headrace.workflow.parse import parse_document
 
 from headrace_cli.apply.carry_out import document_of, noticed
@@ -14,7 +16,8 @@ from headrace_cli.client import Client
 
 _VALIDATE = """
 query Validate($document: JSON!) {
-  validateWorkflow(document: $document) { problems { path message mend code } notices { path message } }
+  validateWorkflow(document: $document) { problems { path message mend code } notices { path message }
+    classification { class reasons { rule step } } }
 }"""
 
 
@@ -28,14 +31,16 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What is worth knowing of the workflows that were asked about, and those that could not be."""
+    """What is worth knowing of the workflows that were asked about, their classes by name, and those workflows that
+    could not be asked about."""
 
     notices: Sequence[str]
     unchecked: Sequence[Unchecked]
+    classes: Mapping[str, Any]
 
 
-async def validate(client: Client, steps: Sequence[Step]) -> Validated:
-    """Ask about each workflow that is to be published.
+async def validate(client: Client, steps: Sequence[Step], waiver: str | None = None) -> Validated:
+    """Ask about each workflow that is to be published; with a `waiver`, missing safeguards are no problem.
 
     Raises `InvalidInput` with every problem of every workflow, each with its place.
     """
@@ -43,6 +48,7 @@ async def validate(client: Client, steps: Sequence[Step]) -> Validated:
     problems: list[Problem] = []
     unchecked: list[Unchecked] = []
     notices: list[str] = []
+    classes: dict[str, Any] = {}
     for step in steps:
         if step.verb is Verb.UNCHANGED or step.declared.kind is not Kind.WORKFLOW:
             continue
@@ -52,11 +58,15 @@ async def validate(client: Client, steps: Sequence[Step]) -> Validated:
         answer = await client.execute(_VALIDATE, {"document": document_of(step.declared)})
         said = answer["validateWorkflow"]
         found = [Problem(**problem) for problem in said["problems"]]
+        if waiver is not None:
+            found = [problem for problem in found if problem.code not in WAIVABLE]
+        if said["classification"] is not None:
+            classes[step.declared.name] = said["classification"]
         notices += noticed(step.declared, said["notices"])
         problems += placed(step.declared, InvalidInput(found)).problems
     if problems:
         raise InvalidInput(problems)
-    return Validated(notices, unchecked)
+    return Validated(notices, unchecked, classes)
 
 
 def _uses(declared: Declared) -> set[tuple[Kind, str]]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 from headrace.errors import Problem
+from headrace.workflow.classification import Classification
 
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed, ProblemType
@@ -15,6 +16,7 @@ from headrace_control.rollouts.graphql_types import RolloutInput, RolloutType
 from headrace_control.workflows.gates import Notice
 from headrace_control.workflows.graphql_types import (
     ChangeType,
+    ClassificationType,
     VersionDiffType,
     WorkflowType,
     WorkflowVersionType,
@@ -37,6 +39,7 @@ class NoticeType:
         return cls(path=notice.path, message=notice.message, code=notice.code)
 
 
+_CLASS = "The class that it would be published as; none while it has problems of another kind."
 _NOTICES = "Steps that ask for approval at each run, as the policy is now."
 
 
@@ -46,6 +49,7 @@ _NOTICES = "Steps that ask for approval at each run, as the policy is now."
 class Validation:
     problems: list[ProblemType]
     notices: list[NoticeType] = strawberry.field(description=_NOTICES)
+    classification: ClassificationType | None = strawberry.field(description=_CLASS)
 
 
 @strawberry.type(description="A draft just saved, and what still stands in the way of its publication.")
@@ -53,6 +57,7 @@ class SavedDraft:
     version: WorkflowVersionType
     problems: list[ProblemType]
     notices: list[NoticeType] = strawberry.field(description=_NOTICES)
+    classification: ClassificationType | None = strawberry.field(description=_CLASS)
 
 
 @strawberry.type(description="A published version.")
@@ -107,6 +112,7 @@ class WorkflowQuery:
         return Validation(
             problems=[_problem(problem) for problem in found.problems],
             notices=[NoticeType.of(notice) for notice in found.notices],
+            classification=_class(found.classification),
         )
 
     @query
@@ -133,6 +139,7 @@ class WorkflowMutation:
             version=WorkflowVersionType.of(saved.version),
             problems=[_problem(problem) for problem in saved.found.problems],
             notices=[NoticeType.of(notice) for notice in saved.found.notices],
+            classification=_class(saved.found.classification),
         )
 
     @mutation
@@ -147,25 +154,35 @@ class WorkflowMutation:
         info: Info,
         id: strawberry.ID,  # noqa: A002
         rollout: RolloutInput | None = None,
+        waiver: str | None = None,
     ) -> PublishVersionPayload:
         """Check a draft, pin its actions' newest revisions, and make it immutable. With `rollout` it takes no more than
-        that share of starts from its first moment on."""
+        that share of starts from its first moment on.
+
+        A long-lived version whose steps lack compensation or idempotency is refused, unless an admin gives a `waiver`:
+        the reason to publish it all the same.
+        """
         service, terms = info.context.services.workflows, rollout.terms() if rollout else None
-        return PublishedVersion.of(
-            await service.publish_version(info.context.caller, read_id(id, _VERSION), terms)
-        )
+        caller, version = info.context.caller, read_id(id, _VERSION)
+        return PublishedVersion.of(await service.publish_version(caller, version, terms, waiver))
 
     @mutation
     async def publish_workflow(
-        self, info: Info, document: JSON, note: str | None = None, rollout: RolloutInput | None = None
+        self,
+        info: Info,
+        document: JSON,
+        note: str | None = None,
+        rollout: RolloutInput | None = None,
+        waiver: str | None = None,
     ) -> PublishWorkflowPayload:
         """Publish a document in one go; the open draft is left alone.
 
         When the newest published version comes out the same, action revisions included, it is answered. With `rollout`
-        the version takes no more than that share of starts from its first moment on.
+        the version takes no more than that share of starts from its first moment on. `waiver` is as for
+        `publishVersion`.
         """
         service, terms = info.context.services.workflows, rollout.terms() if rollout else None
-        published = await service.publish(info.context.caller, document, note, terms)
+        published = await service.publish(info.context.caller, document, note, terms, waiver)
         return PublishedVersion.of(published)
 
     @mutation
@@ -173,6 +190,10 @@ class WorkflowMutation:
         """No new runs of this version start; those that run go on."""
         service = info.context.services.workflows
         return WorkflowVersionType.of(await service.deprecate(info.context.caller, read_id(id, _VERSION)))
+
+
+def _class(found: Classification | None) -> ClassificationType | None:
+    return None if found is None else ClassificationType.of(found)
 
 
 def _problem(problem: Problem) -> ProblemType:

@@ -4,8 +4,10 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
+from headrace.workflow import classification
 
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.failures import ProblemType
 from headrace_control.graphql.fields import field
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
@@ -17,6 +19,45 @@ strawberry.enum(
     description="DRAFT can be edited. PUBLISHED is immutable and can be started. DEPRECATED can not be started.",
 )
 strawberry.enum(model.ChangeKind, description="What became of a place between two versions.")
+strawberry.enum(
+    classification.LifeClass,
+    description="What a run is: SHORT_LIVED calls and waits for nothing, MEDIUM_LIVED takes minutes or hours, "
+    "LONG_LIVED has to survive days, or binds several systems, people or outsiders.",
+)
+strawberry.enum(classification.ClassRule, description="A rule by which a version is of its class.")
+
+
+@strawberry.type(name="ClassReason", description="One rule that holds for a version.")
+class ClassReasonType:
+    rule: classification.ClassRule
+    step: str | None = strawberry.field(description="None: it is about the version as a whole.")
+    message: str
+
+
+@strawberry.type(name="Classification", description="The class of a version, and why.")
+class ClassificationType:
+    class_: classification.LifeClass = strawberry.field(name="class")
+    reasons: list[ClassReasonType] = strawberry.field(
+        description="Those of its class first; 20 steps for a rule."
+    )
+    lacks: list[ProblemType] = strawberry.field(
+        description="What a long-lived version needs and this one has not: compensation, idempotency."
+    )
+    waiver: str | None = strawberry.field(
+        description="Why an admin let it be published though it is long-lived and lacks them."
+    )
+
+    @classmethod
+    def of(cls, found: classification.Classification, waiver: str | None = None) -> "ClassificationType":
+        return cls(
+            class_=found.life,
+            reasons=[ClassReasonType(rule=r.rule, step=r.step, message=r.message) for r in found.reasons],
+            lacks=[
+                ProblemType(path=p.path, message=p.message, mend=p.mend, code=p.code)
+                for p in (lack.problem for lack in found.lacks)
+            ],
+            waiver=waiver,
+        )
 
 
 @strawberry.type(name="WorkflowVersion", description="One version of a workflow; immutable once published.")
@@ -61,6 +102,12 @@ class WorkflowVersionType:
         """The text as it was written, when it came as a text."""
         found = await info.context.loaders.workflows.documents.load(self.version.id)
         return found.source if found else None
+
+    @field
+    async def classification(self, info: Info) -> ClassificationType | None:
+        """Its class, found when it was published; none for a draft, see `validateWorkflow`."""
+        found = await info.context.loaders.workflows.classes.load(self.version.id)
+        return ClassificationType.of(found.classification, found.waiver) if found else None
 
     @field
     async def resolved(self, info: Info) -> JSON | None:

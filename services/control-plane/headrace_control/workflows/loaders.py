@@ -8,7 +8,13 @@ from headrace.errors import NotFound
 from headrace_control.auth.caller import Caller
 from headrace_control.graphql.batches import batch
 from headrace_control.pages import PageOf
-from headrace_control.workflows.model import VersionDocuments, VersionStatus, Workflow, WorkflowVersion
+from headrace_control.workflows.model import (
+    Classified,
+    VersionDocuments,
+    VersionStatus,
+    Workflow,
+    WorkflowVersion,
+)
 from headrace_control.workflows.service import WorkflowService
 
 VersionPage = tuple[UUID, int, str | None]  # workflow, first, after
@@ -23,6 +29,7 @@ class WorkflowLoaders:
         self._version = batch(self._versions)
         self.versions = batch(self._version_pages)
         self.documents = batch(self._documents)
+        self.classes = batch(self._classes)
         self.newest_published = batch(self._newest_published)
         self.draft = batch(self._drafts)
 
@@ -56,6 +63,9 @@ class WorkflowLoaders:
 
     async def _documents(self, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
         return await self._service.documents(self._caller, ids)
+
+    async def _classes(self, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
+        return await self._service.classes(self._caller, ids)
 
     async def _newest_published(self, workflow_ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
         return await self._service.newest_of_status(self._caller, workflow_ids, VersionStatus.PUBLISHED)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from headrace.json_types import Json
+from headrace.workflow.classification import Classification
 
 
 class VersionStatus(StrEnum):
@@ -50,6 +51,14 @@ class WorkflowVersion:
     created_at: datetime
     created_by: UUID | None
     published_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A version's class; `waiver` is why an admin let it be published though it lacks safeguards."""
+
+    classification: Classification
+    waiver: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether a document can be published, and what runners get of it."""
+"""Whether a document can be published, what runners get of it, and of which class it is."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from headrace.errors import InvalidInput
 from headrace.ids import new_id
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
+from headrace.workflow.classification import Classification
+from headrace.workflow.classify import classify
 from headrace.workflow.definition import PinnedChild, Version, pinned_by
 from headrace.workflow.document import Document
 from headrace.workflow.expressions import check_parsing
@@ -18,6 +20,7 @@ from headrace.workflow.validate import beside, validate_document
 from headrace.workflow.version import digest, dump_version
 
 from headrace_control.workflows.catalog import Holdings, read_holdings
+from headrace_control.workflows.classes import asking, of_children
 from headrace_control.workflows.deciders import unknown_deciders
 from headrace_control.workflows.gates import Notice, forbidden, notices
 from headrace_control.workflows.step_types import installed_step_types
@@ -25,7 +28,10 @@ from headrace_control.workflows.step_types import installed_step_types
 
 @dataclass(frozen=True, slots=True)
 class Publishable:
-    """A document that was found in order: its action revisions and child versions pinned, its connections by id."""
+    """A document that was found in order: its action revisions and child versions pinned, its connections by id.
+
+    What its classification says of missing safeguards may still stand in the way; only an admin waives that.
+    """
 
     workflow: str
     version_id: UUID
@@ -33,6 +39,7 @@ class Publishable:
     resolved: JsonObject
     digest: str
     notices: Sequence[Notice]
+    classification: Classification
 
 
 async def check(pool: Pool, tenant_id: UUID, data: Json) -> tuple[Document, Holdings]:
@@ -67,8 +74,12 @@ async def prepare(pool: Pool, tenant_id: UUID, data: Json, version_id: UUID | No
         children=_pinned(document, holdings),
     )
     version = replace(version, digest=digest(dump_version(version)))
+    children = await of_children(pool, tenant_id, version)
+    found = await asyncio.to_thread(classify, version, children, asking(holdings.policy))
     gated = notices_of(document, holdings)
-    return Publishable(document.workflow, version_id, data, dump_version(version), version.digest, gated)
+    return Publishable(
+        document.workflow, version_id, data, dump_version(version), version.digest, gated, found
+    )
 
 
 def notices_of(document: Document, holdings: Holdings) -> list[Notice]:

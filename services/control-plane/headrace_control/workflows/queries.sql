@@ -67,6 +67,15 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 -- name: documents
 SELECT id, document, source, resolved FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
+-- name: classifications
+-- Of versions that were published before they were classified, what their class can be found from.
+SELECT id, classification, waiver, CASE WHEN classification IS NULL THEN resolved END AS resolved
+FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND status <> 'DRAFT'
+
+-- name: size_of_unclassified
+SELECT coalesce(sum(octet_length(resolved::text)), 0)::bigint
+FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND classification IS NULL
+
 -- name: edit_draft
 UPDATE workflow_versions SET document = $3, source = $4, note = coalesce($5, note), created_by = $6
 WHERE tenant_id = $1 AND workflow_id = $2 AND status = 'DRAFT'
@@ -83,7 +92,8 @@ DELETE FROM workflow_versions WHERE tenant_id = $1 AND id = $2 AND status = 'DRA
 
 -- name: publish_draft
 UPDATE workflow_versions
-SET status = 'PUBLISHED', resolved = $3, digest = $4, published_at = headrace_now(), published_by = $5, held_back = $6
+SET status = 'PUBLISHED', resolved = $3, digest = $4, published_at = headrace_now(), published_by = $5, held_back = $6,
+    classification = $7, waiver = $8
 WHERE tenant_id = $1 AND id = $2 AND status = 'DRAFT'
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 
@@ -94,9 +104,9 @@ WHERE tenant_id = $1 AND workflow_id = $2 AND status = 'DRAFT'
 
 -- name: insert_published
 INSERT INTO workflow_versions (tenant_id, workflow_id, document, source, note, created_by, id, resolved, digest,
-    version, status, published_at, published_by, held_back)
+    version, status, published_at, published_by, held_back, classification, waiver)
 SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7, $8, $9,
-       coalesce(max(version) FILTER (WHERE status <> 'DRAFT'), 0) + 1, 'PUBLISHED', headrace_now(), $6, $10
+       coalesce(max(version) FILTER (WHERE status <> 'DRAFT'), 0) + 1, 'PUBLISHED', headrace_now(), $6, $10, $11, $12
 FROM workflow_versions WHERE tenant_id = $1 AND workflow_id = $2
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 

@@ -8,6 +8,7 @@ from headrace.ids import new_id
 from headrace.json_types import Json
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.workflow.classification import dump_classification
 
 from headrace_control.answer_size import check_size
 from headrace_control.workflows.model import (
@@ -108,11 +109,25 @@ async def delete_draft(db: Db, tenant_id: UUID, version_id: UUID) -> None:
 
 
 async def publish_draft(
-    db: Db, tenant_id: UUID, ready: Publishable, published_by: UUID, *, held_back: bool = False
+    db: Db,
+    tenant_id: UUID,
+    ready: Publishable,
+    published_by: UUID,
+    *,
+    held_back: bool = False,
+    waiver: str | None = None,
 ) -> WorkflowVersion:
     """Under the workflow's lock, of a version that is a draft."""
     row = await db.fetchrow(
-        _sql.publish_draft, tenant_id, ready.version_id, ready.resolved, ready.digest, published_by, held_back
+        _sql.publish_draft,
+        tenant_id,
+        ready.version_id,
+        ready.resolved,
+        ready.digest,
+        published_by,
+        held_back,
+        dump_classification(ready.classification),
+        waiver,
     )
     return _version(row)
 
@@ -127,6 +142,7 @@ async def insert_published(
     created_by: UUID,
     *,
     held_back: bool = False,
+    waiver: str | None = None,
 ) -> WorkflowVersion:
     """A new published version beside the draft, if there is one. Under the workflow's lock."""
     await db.execute(_sql.move_draft_up, tenant_id, workflow_id)
@@ -142,6 +158,8 @@ async def insert_published(
         ready.resolved,
         ready.digest,
         held_back,
+        dump_classification(ready.classification),
+        waiver,
     )
     return _version(row)
 

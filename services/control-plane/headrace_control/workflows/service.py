@@ -8,6 +8,7 @@ from uuid import UUID
 from headrace.errors import Conflict, InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
+from headrace.workflow.classification import Classification
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
 
@@ -19,16 +20,19 @@ from headrace_control.rollouts.beginning import begin, refuse_while_open
 from headrace_control.rollouts.model import Rollout, Terms
 from headrace_control.rollouts.repository import open_of
 from headrace_control.workflows import repository
+from headrace_control.workflows.classes import read_classes
 from headrace_control.workflows.diff import VersionDiff, diff_versions
 from headrace_control.workflows.gates import Notice, refused_places
 from headrace_control.workflows.model import (
+    Classified,
     VersionDocuments,
     VersionStatus,
     Workflow,
     WorkflowVersion,
 )
-from headrace_control.workflows.publishing import Publishable, check, notices_of, prepare
+from headrace_control.workflows.publishing import Publishable, prepare
 from headrace_control.workflows.text import read_document
+from headrace_control.workflows.waivers import audited, check_waiver, waived_of
 
 _WORKFLOWS = Cursor("workflows")
 _VERSIONS = Cursor("workflowVersions")
@@ -39,10 +43,12 @@ MAX_NOTE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What stands in the way of publishing a document; and when nothing does, which steps ask for approval."""
+    """What stands in the way of publishing a document; and when it is in order, which steps ask for approval, and of
+    which class it is."""
 
     problems: Sequence[Problem] = ()
     notices: Sequence[Notice] = ()
+    classification: Classification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +119,16 @@ class WorkflowService:
         return version
 
     async def publish_version(
-        self, caller: Caller, version_id: UUID, rollout: Terms | None = None
+        self, caller: Caller, version_id: UUID, rollout: Terms | None = None, waiver: str | None = None
     ) -> Published:
         """Publish a draft as it stands. A version that is published already is answered as it is.
 
-        With `rollout` it is a candidate from its first moment on. Raises `InvalidInput` with every problem, `NotFound`,
-        and `Conflict` for a deprecated version, a draft that was saved again meanwhile, or while a rollout is open.
+        With `rollout` it is a candidate from its first moment on. `waiver` is an admin's reason to publish a long-lived
+        version that lacks safeguards. Raises `InvalidInput` with every problem, `NotFound`, and `Conflict` for a
+        deprecated version, a draft that was saved again meanwhile, or while a rollout is open.
         """
         _require(caller, rollout)
+        check_waiver(caller, waiver)
         tenant_id = caller.tenant_id
         written = (await self.documents(caller, [version_id])).get(version_id)
         if written is None:
@@ -142,22 +150,30 @@ class WorkflowService:
             if ready is None or documents[version_id] != written:
                 raise Conflict("the draft was saved again meanwhile; look at it and publish once more")
             await refuse_while_open(db, tenant_id, workflow.id)
+            waived = waived_of(ready.classification, waiver)
             published = await repository.publish_draft(
-                db, tenant_id, ready, caller.actor.id, held_back=rollout is not None
+                db, tenant_id, ready, caller.actor.id, held_back=rollout is not None, waiver=waived
             )
-            return await self._published(db, caller, "version.publish", ready, published, rollout)
+            return await self._published(db, caller, "version.publish", ready, published, rollout, waived)
 
     async def publish(
-        self, caller: Caller, given: object, note: str | None = None, rollout: Terms | None = None
+        self,
+        caller: Caller,
+        given: object,
+        note: str | None = None,
+        rollout: Terms | None = None,
+        waiver: str | None = None,
     ) -> Published:
         """Publish a document in one go, beside the open draft if there is one, which is left alone.
 
         Idempotent: when the newest published version has the same digest, it is answered. The digest covers
         the pinned action revisions and connections too, so a new revision makes a new version. With `rollout` it is a
-        candidate from its first moment on; what is the open rollout's candidate already is answered, too. Raises
-        `InvalidInput` with every problem, and `Conflict` while a rollout of another version is open.
+        candidate from its first moment on; what is the open rollout's candidate already is answered, too. `waiver` is
+        as in `publish_version`. Raises `InvalidInput` with every problem, and `Conflict` while a rollout of another
+        version is open.
         """
         _require(caller, rollout)
+        check_waiver(caller, waiver)
         tenant_id = caller.tenant_id
         data, source = read_document(given)
         _check_note(note)
@@ -173,11 +189,19 @@ class WorkflowService:
                 if candidate.digest == ready.digest:
                     return Published(candidate, created=False, notices=ready.notices, rollout=under_way)
             await refuse_while_open(db, tenant_id, workflow.id)
-            held_back = rollout is not None
+            held_back, waived = rollout is not None, waived_of(ready.classification, waiver)
             published = await repository.insert_published(
-                db, tenant_id, workflow.id, ready, source, note, caller.actor.id, held_back=held_back
+                db,
+                tenant_id,
+                workflow.id,
+                ready,
+                source,
+                note,
+                caller.actor.id,
+                held_back=held_back,
+                waiver=waived,
             )
-            return await self._published(db, caller, "workflow.publish", ready, published, rollout)
+            return await self._published(db, caller, "workflow.publish", ready, published, rollout, waived)
 
     async def _published(
         self,
@@ -187,9 +211,11 @@ class WorkflowService:
         ready: Publishable,
         version: WorkflowVersion,
         terms: Terms | None,
+        waiver: str | None,
     ) -> Published:
         """Recorded; and with terms its rollout is begun in the same transaction: it never takes more than its share."""
         detail: JsonObject = {"workflow": ready.workflow, "number": version.number, "digest": ready.digest}
+        detail |= audited(ready.classification, waiver)
         # The whole of it: pinned revisions, children and connections too.
         await record(db, caller, Act(action, _target(version), after=ready.resolved, detail=detail))
         rollout = None
@@ -199,10 +225,11 @@ class WorkflowService:
 
     async def _validated(self, caller: Caller, data: Json) -> Validated:
         try:
-            document, holdings = await check(self._pool, caller.tenant_id, data)
+            ready = await prepare(self._pool, caller.tenant_id, data)
         except InvalidInput as error:
             return Validated(error.problems)
-        return Validated(notices=notices_of(document, holdings))
+        found = ready.classification
+        return Validated([lack.problem for lack in found.hindrances], ready.notices, found)
 
     async def _prepare(self, caller: Caller, data: Json, version_id: UUID | None = None) -> Publishable:
         """As `prepare`; that the policy refused it is kept."""
@@ -302,6 +329,13 @@ class WorkflowService:
         caller.require(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             return await repository.newest_of_status(db, caller.tenant_id, workflow_ids, status)
+
+    async def classes(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
+        """Of versions that are no drafts."""
+        names = caller.require_of_workflows(Permission.READ)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
+            return await read_classes(db, caller.tenant_id, seen)
 
     async def documents(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
         names = caller.require_of_workflows(Permission.READ)
