@@ -74,6 +74,11 @@ class RunHistory:
             if self._retries is not None:
                 self._retries += retries_of(step, self.state.step(step)) - retries_of(step, before.step(step))
 
+    @property
+    def output_bytes(self) -> int:
+        """What the outputs of all rows take together."""
+        return self._output_bytes
+
     def retries_left(self, budget: int | None) -> int | None:
         """What remains of a run's retry budget, if it has one. Counted once, and kept up from then on: in a large
         loop every item may ask."""

@@ -43,7 +43,7 @@ UPDATE dry_runs SET status = 'FAILED', finished_at = headrace_now(), token = NUL
 WHERE status = 'WALKING' AND taken_until < headrace_now() AND takes >= $1
 
 -- name: take
--- Those of tenants that have none under way come first, then the oldest.
+-- Tenants take turns: those come first that have none under way, then those of whom none was taken for longest.
 UPDATE dry_runs d
 SET status = 'WALKING', token = $1, taken_until = headrace_now() + $2::interval, takes = takes + 1
 WHERE (d.tenant_id, d.id) = (
@@ -51,7 +51,8 @@ WHERE (d.tenant_id, d.id) = (
     WHERE n.status IN ('QUEUED', 'WALKING') AND (n.status = 'QUEUED' OR n.taken_until < headrace_now())
     ORDER BY (
         SELECT count(*) FROM dry_runs o
-        WHERE o.tenant_id = n.tenant_id AND o.status = 'WALKING' AND o.taken_until >= headrace_now()), n.id
+        WHERE o.tenant_id = n.tenant_id AND o.status = 'WALKING' AND o.taken_until >= headrace_now()),
+        (SELECT max(o.taken_until) FROM dry_runs o WHERE o.tenant_id = n.tenant_id) NULLS FIRST, n.id
     LIMIT 1
     FOR UPDATE SKIP LOCKED)
 RETURNING d.tenant_id, d.id, d.version_id, d.resolved, d.base_version_id, d.run_id, d.given, d.created_at

@@ -22,6 +22,8 @@ from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContex
 # A step without an answer waits for one, which never comes.
 NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 NO_RESPONSE = "NO_RESPONSE"
+# Of all calls of a walk together.
+MAX_CALL_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,12 @@ class CallBook:
         self._numbers: dict[str, int] = {}
         self._most = most
         self.exceeded = False
+        self._bytes = 0
 
     def take(self, path: str, call: OutboundCall, context: StepContext, pinned: PinnedAction | None) -> int:
         """Keep a call; its number among those of its row."""
-        if len(self.calls) >= self._most:
+        self._bytes += len(call.body) + len(call.url)
+        if len(self.calls) >= self._most or self._bytes > MAX_CALL_BYTES:
             self.exceeded = True
             raise Unanswered
         number = self._numbers[path] = self._numbers.get(path, 0) + 1

@@ -1,6 +1,6 @@
 """What a dry run answers: each row with its requests and where its answers came from, and what differs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from headrace.workflow.request_diff import Request, diff_requests
 from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import ENDED_STEP, StepState, StepStatus
 
+from headrace_runner.dry.calls import BuiltCall
 from headrace_runner.dry.walk import Walk, WalkedRun
 from headrace_runner.sensitive import Sensitive
 
@@ -56,9 +57,13 @@ def report(tenant_id: UUID, candidate: Walk, base: Walk | None) -> JsonObject:
     }
     if base is not None:
         told["changes"] = _changes(base, candidate, show)
-    steps = [_step(one, candidate, show) for one in _rows(candidate)]
-    told["steps"] = list(steps[:MAX_STEPS])
-    told["notShown"] = max(len(steps) - MAX_STEPS, 0)
+    rows = _rows(candidate)
+    calls: dict[str, list[BuiltCall]] = {}
+    for call in candidate.book.calls:
+        calls.setdefault(call.path, []).append(call)
+    steps: list[Json] = [_step(one, candidate, calls, show) for one in rows[:MAX_STEPS]]
+    told["steps"] = steps
+    told["notShown"] = max(len(rows) - MAX_STEPS, 0)
     return told
 
 
@@ -85,7 +90,10 @@ def _rows_at(walk: Walk, place: str) -> Iterator[tuple[WalkedRun, str, StepState
 
 
 def _step(
-    one: tuple[WalkedRun, str, StepState | None], walk: Walk, show: Callable[[Json], Json]
+    one: tuple[WalkedRun, str, StepState | None],
+    walk: Walk,
+    calls: Mapping[str, list[BuiltCall]],
+    show: Callable[[Json], Json],
 ) -> JsonObject:
     run, row, state = one
     path = f"{run.place}{row}"
@@ -94,8 +102,7 @@ def _step(
     source = walk.book.sources.get(path)
     requests: list[Json] = [
         {**{name: show(part) for name, part in call.parts.items()}, "number": call.number}
-        for call in walk.book.calls
-        if call.path == path
+        for call in calls.get(path, ())
     ]
     return {
         "path": path,

@@ -55,13 +55,12 @@ class DryRuns:
 async def walked(given: dict[str, Any], services: WalkServices) -> JsonObject:
     """The report on a dry run that was taken; of one that can not be walked, why."""
     try:
-        job = read_job(given)
+        # In a thread of its own what takes long keeps nobody waiting.
+        job = await asyncio.to_thread(read_job, given)
         async with asyncio.timeout(WALK_SECONDS):
             base = await _walk(job, job.base, services) if job.base else None
             candidate = await _walk(job, job.candidate, services, declared=True, before=base)
-        told = normalise(report(job.tenant_id, candidate, base))
-        orjson.dumps(told)
-        return told if isinstance(told, dict) else {}
+        return await asyncio.to_thread(_told, job, candidate, base)
     except InvalidInput as error:
         return _failed("BAD_VERSION", error.message)
     except OutputUnreadable:
@@ -71,6 +70,12 @@ async def walked(given: dict[str, Any], services: WalkServices) -> JsonObject:
     except Exception as error:  # of our own making: it ends this walk, and no runner
         _log.error("dry run broke", dry_run_id=str(given["id"]), error=type(error).__name__)
         return _failed("WALK_FAILED", f"the walk raised {type(error).__name__}")
+
+
+def _told(job: DryJob, candidate: Walk, base: Walk | None) -> JsonObject:
+    told = normalise(report(job.tenant_id, candidate, base))
+    orjson.dumps(told)  # what can not be sent is told of here
+    return told if isinstance(told, dict) else {}
 
 
 async def _walk(

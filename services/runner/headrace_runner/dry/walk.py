@@ -63,6 +63,8 @@ from headrace_runner.steps.waits import ApprovalStep, SignalStep, WaitStep, Work
 MAX_CALLS = 1_000
 MAX_ROWS = 5_000
 MAX_RUNS = 200
+# Outputs of all its runs together.
+MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 _TEN_YEARS = timedelta(days=3650)
 _UNANSWERED = frozenset({WaitKind.APPROVAL, WaitKind.SIGNAL, WaitKind.CHILD})
 
@@ -104,10 +106,16 @@ class Walk:
     unanswered: dict[str, str] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
     rows: int = 0
+    output_bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def exceeded(self) -> bool:
-        return self.book.exceeded or self.rows > MAX_ROWS or len(self.runs) > MAX_RUNS
+        return (
+            self.book.exceeded
+            or self.rows > MAX_ROWS
+            or len(self.runs) > MAX_RUNS
+            or sum(self.output_bytes.values()) > MAX_OUTPUT_BYTES
+        )
 
 
 class Walker:
@@ -246,13 +254,17 @@ class _RunWalk:
             await engine.advance()
             state, known = engine.history.state, engine.sensitive.known
             walk.rows += len(state.steps) - before
-            walk.leaves += known
+            walk.output_bytes[self._place] = engine.history.output_bytes
+            # Other runs of this runner, and its lease, have their turn, too.
+            await asyncio.sleep(0)
             if state.status in ENDED_RUN or walk.exceeded:
+                walk.leaves += known
                 return state
             await self._answer(state)
             if not any(at <= self.clock.now() for at, _ in self._coming):
                 wake = self._wake(state)
                 if wake is None:
+                    walk.leaves += known
                     return state
                 self.clock.set(wake)
             now = self.clock.now()
