@@ -28,6 +28,8 @@ _REPLAY = """mutation ($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, 
 _REPLAY_ALL = """mutation ($group: DeadLetterGroupInput!, $how: ReplayInput) {
   replayDeadLetters(group: $group, how: $how, perSecond: 100) { ok: __typename ... on Replay { id } ...Failed } }"""
 _FAR = "query ($id: ID!) { replay(id: $id) { status total replayed refused refusal } }"
+_MOVE = """mutation ($ids: [ID!]!) { moveRuns(ids: $ids, version: 2) { ok: __typename
+  ... on MovedRuns { items { ok: __typename ... on Run { version { number } } ...Failed } } ...Failed } }"""
 _COUNT = "query ($f: RunFilter) { runs(filter: $f, first: 200) { items { id } pageInfo { hasNextPage } } }"
 
 
@@ -186,3 +188,26 @@ async def test_what_was_taken_over_is_undone_in_its_order_when_the_rerun_fails(w
     assert world.keys("/confirm") == [f"{run}-confirm"] * 2
     for one in (run, again):
         await world.designer.verified(one)
+
+
+async def test_a_run_in_flight_goes_on_by_the_version_that_it_was_moved_to(world: World) -> None:
+    designer = world.designer
+    wait = {"key": "wait", "type": "signal", "signal": {"name": "go"}}
+    document = {"workflow": "moved", "steps": [call("reserve"), wait, call("charge", input={"n": 1})]}
+    await designer.publish(document)
+    moved, left = await designer.start("moved"), await designer.start("moved")
+    for run in (moved, left):
+        await designer.ended(run, wanted={"WAITING"})
+    await designer.publish(
+        {**document, "steps": [*document["steps"][:2], call("charge", input={"n": 2}), call("confirm")]}
+    )
+    done = await designer.mutate(_MOVE, ids=[moved])
+    assert done["items"] == [{"ok": "Run", "version": {"number": 2}}]
+    for run in (moved, left):
+        await designer.signal(run, "go")
+        assert (await designer.ended(run))["status"] == "SUCCESS"
+        await designer.verified(run)
+    assert len(world.keys("/reserve")) == 2
+    charged = {call.key: orjson.loads(call.body)["n"] for call in world.target.of("/charge")}
+    assert charged == {f"{moved}-charge": 2, f"{left}-charge": 1}
+    assert world.keys("/confirm") == [f"{moved}-confirm"]

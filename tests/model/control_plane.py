@@ -118,7 +118,9 @@ def hand_over(p: "Protocol", s: State, runner: Runner, run: Run) -> tuple[State,
         facts = facts._replace(done=tuple(step for step in facts.done if step < UNDOES))
     cancel = run.cancel and "claim_tells_cancel" in p.rules
     pause = run.pause and "claim_tells_pause" in p.rules
-    runner = runner._replace(at=at, lease=True, facts=facts, seen=seen, cancel=cancel, pause=pause)
+    runner = runner._replace(
+        at=at, version=run.version, lease=True, facts=facts, seen=seen, cancel=cancel, pause=pause
+    )
     return s._replace(heed=run.pause), runner, run
 
 
@@ -212,6 +214,17 @@ def people(p: "Protocol", s: State) -> Iterator[Action]:
         yield Action("person", "cancel", s._replace(run=cancel(p, run)))
     if "pause" in p.plan.people:
         yield from pause(p, s)
+    if s.moves:
+        yield from move(p, s)
+
+
+def move(p: "Protocol", s: State) -> Iterator[Action]:
+    """What was done fits the other version: that is for the control plane to check, and not modelled."""
+    run = s.run
+    if run.status != COMPENSATING and (run.claim == "none" or "move_needs_no_claim" not in p.rules):
+        # It may have something to do by now that it had not: whoever claims it decides anew.
+        moved = (woken(run) if run.row == "later" else run)._replace(version=run.version + 1)
+        yield Action("person", f"moves the run to version {moved.version}", s._replace(run=moved, moves=s.moves - 1))
 
 
 def cancel(p: "Protocol", run: Run) -> Run:

@@ -19,7 +19,7 @@ class Step(NamedTuple):
 class Plan(NamedTuple):
     steps: tuple[Step, ...]
     signals: tuple[str, ...] = ()  # that people send, in this order, at any moment
-    people: frozenset[str] = frozenset()  # cancel | pause (and resume)
+    people: frozenset[str] = frozenset()  # cancel | pause (and resume) | move (to another version)
     leaves: int = 0  # how often a runner is told to leave (SIGTERM)
     deaths: int = 0  # how often a runner dies beside the faults that are asked for
     patience: int = 0  # how many fruitless claims are borne; 0: they are not counted, to save states
@@ -58,6 +58,9 @@ PLANS = {
     "pause": Plan(chain(SAFE), people=frozenset({"pause"})),
     "pause-timer": Plan(chain(TIMER), people=frozenset({"pause"}), most=0),
     "pause-cancel": Plan(chain(SAFE), people=frozenset({"pause", "cancel"}), most=0),
+    # a run that is moved to another version of its workflow
+    "move": Plan(chain(SAFE, TIMER), people=frozenset({"move"}), most=0),
+    "move-pause": Plan(chain(SAFE), people=frozenset({"move", "pause"})),
     # compensation
     "turn": Plan((UNDO, Step(FAILS))),
     "undo": Plan((UNDO, UNDO, Step(FAILS, needs=(0, 1))), most=0),

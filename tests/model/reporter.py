@@ -44,7 +44,7 @@ def actions(p: "Protocol", s: State) -> Iterator[Action]:
             old = (event.epoch, event.seq) <= seen
             if old and after._replace(fence=run.fence) != run:
                 broken = f"P4: {show(event)} is stale or a duplicate and changed the run"
-            broken = broken or p.moved(run, after) or incomplete(p, s, after)
+            broken = broken or p.moved(run, after) or incomplete(p, s, after) or outdated(run, after, event)
             run, seen = after, max(seen, (event.epoch, event.seq))
         names = ", ".join(show(e) for e in s.partition[:n])
         after = s._replace(run=run, seen=seen)
@@ -54,6 +54,13 @@ def actions(p: "Protocol", s: State) -> Iterator[Action]:
             yield Action(
                 "reporter", f"commit and ack {names}", after._replace(partition=s.partition[n:]), broken
             )
+
+
+def outdated(before: Run, after: Run, event: Event) -> str:
+    """The promise of a move: from then on all that happens is decided by the version that the run is shown with."""
+    if event.version == before.version or after._replace(fence=before.fence) == before:
+        return ""
+    return f"moves: {show(event)} was decided by version {event.version}, and the run is of version {before.version}"
 
 
 def incomplete(p: "Protocol", s: State, run: Run) -> str:

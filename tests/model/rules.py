@@ -41,6 +41,8 @@ RULES = {
     "park_sees_pause": "Whether a park pauses the run is read from the flag when it is applied, not from the event.",
     "resume_keeps_dispatch": "Taking a pause back puts back the dispatch that it took away: same id, due now.",
     "cancel_beats_pause": "A pause of a run whose cancel is requested changes nothing.",
+    # moves to another version
+    "move_needs_no_claim": "A run is moved to another version only while no claim of it is open, on its locked row.",
     # compensation
     "compensate_when_still": "`compensating` is published only when no step is under way.",
     "turn_after_answers": "Before `compensating`, a begun step that has an undo and no answer is asked again.",
@@ -104,6 +106,7 @@ SHOWN_BY = {
     "park_sees_pause": ("pause", 0),
     "resume_keeps_dispatch": ("pause", 0),
     "cancel_beats_pause": ("pause-cancel", 0),
+    "move_needs_no_claim": ("move", 0),
     "compensate_when_still": ("turn", 0),
     "turn_after_answers": ("turn", 1),
     "undo_in_reverse": ("undo", 0),

@@ -305,6 +305,7 @@ def forbidden(p: "Protocol", s: State, i: int, key: int) -> str:
 def publish(p: "Protocol", s: State, i: int, event: Event) -> Iterator[Action]:
     """Publish one event and wait for the broker's confirm, which may be lost."""
     me, r, broken = f"runner {i + 1}", s.runners[i], ""
+    event = event._replace(version=r.version)
     in_force = r.epoch >= max([s.seen[0], *(e.epoch for e in s.partition)])
     if in_force and event.uses and event != r.sent:
         left = frozenset(row for row in s.run.posted if row[0] != event.uses)

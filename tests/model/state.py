@@ -49,6 +49,7 @@ class Run(NamedTuple):
     child: str = ""  # none | owed | open | asked to cancel | SUCCESS | CANCELED
     redeemed: bool = False  # the approval of the gated step was redeemed
     fruitless: int = 0  # claims in a row that took over from a holder that died, and no progress applied
+    version: int = 0  # of the workflow: what its holder decides by
     woken: bool = False  # ghost: what made the current dispatch due was a reason to
     posted: frozenset[tuple[int, str]] = NONE  # ghost: inbox rows that no event reported in force has used up
 
@@ -65,6 +66,7 @@ class Event(NamedTuple):
     says: str = ""  # why it is parked; how it ends; how it will end when it is undone
     uses: int = 0  # the inbox row that it uses up
     seen: int = 0  # the inbox_seq that its writer knew of
+    version: int = 0  # ghost: that its writer decided by
 
 
 class Runner(NamedTuple):
@@ -76,6 +78,7 @@ class Runner(NamedTuple):
     held: bool = False  # the broker still counts the delivery as ours
     epoch: int = 0
     seq: int = 1
+    version: int = 0  # handed over with the checkpoint
     lease: bool = False  # what our own clock says
     facts: Facts = Facts()
     under: frozenset[tuple[int, str]] = NONE  # steps under way: announced | called
@@ -102,6 +105,7 @@ class State(NamedTuple):
     hand: tuple[str, ...] = ()  # a signal whose sender has looked at the run, and what it saw
     owed: str = ""  # a message of the child that was not inserted with its end
     pauses: int = 0  # how often the run may still be paused
+    moves: int = 0  # how often the run may still be moved to another version
     leaves: int = 0  # how often a runner may still be told to leave
     deaths: int = 0  # how often a runner may still die for no fault
     faults: int = 0  # how many may still happen

@@ -28,7 +28,7 @@ _FIELDS: Mapping[Who, str] = {
             effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
             schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
             deadLetterStatistics replay replays rollout rollouts rolloutComparison
-            webhook webhooks webhookDeliveries
+            webhook webhooks webhookDeliveries runMoves
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
@@ -44,9 +44,9 @@ _FIELDS: Mapping[Who, str] = {
             createWebhook updateWebhook rotateWebhookSecret pauseWebhook resumeWebhook deleteWebhook
     """,
     Who.OPERATORS: """
-        query: rerunPreview
+        query: rerunPreview movePreview
         mutation: cancelRun pauseRun resumeRun settleStep rerunRun replayDeadLetter replayDeadLetters stopReplay
-            resumeReplay discardDeadLetters
+            resumeReplay discardDeadLetters moveRuns
     """,
     Who.APPROVERS: "mutation: decideApproval",
     Who.ADMINS: """
@@ -83,8 +83,10 @@ _LOADED: Mapping[str, str] = {
     "Approval": "run",
     "Connection": "app",
     "DeadLetter": "run replayedBy",
+    "MovePreview": "fromVersion toVersion",
     "Rollout": "stable candidate changes",
     "RolloutOutcome": "version",
+    "RunMove": "fromVersion toVersion",
     "Run": "workflow version input result parent origin reruns children waits steps events",
     "ScheduleFiring": "run",
     "StepRun": "input output attempts items",

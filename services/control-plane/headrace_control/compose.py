@@ -30,6 +30,7 @@ from headrace_control.login.provider import IdentityProvider
 from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
+from headrace_control.moves.service import MoveService
 from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
@@ -124,6 +125,7 @@ def compose(
         runs=RunService(api_pool, changes, output_keys),
         schedules=ScheduleService(api_pool),
         backfills=BackfillService(api_pool),
+        moves=MoveService(api_pool),
         reruns=reruns,
         dry_runs=DryRunService(api_pool, output_keys),
         dead_letters=DeadLetterService(api_pool, reruns),

@@ -15,6 +15,7 @@ from headrace_control.dry_runs.service import DryRunService
 from headrace_control.login.service import LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
+from headrace_control.moves.service import MoveService
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
@@ -57,6 +58,7 @@ class Services:
     runs: RunService
     schedules: ScheduleService
     backfills: BackfillService
+    moves: MoveService
     reruns: RerunService
     dry_runs: DryRunService
     dead_letters: DeadLetterService

@@ -361,6 +361,14 @@ async def _dry_run(stage: Stage) -> dict[str, Any]:
     return {"how": {"workflow": "walked", "input": {"order": "1"}}}
 
 
+@example("moveRuns")
+async def _move(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders(workflow="moved"))
+    run = await started(stage.admin, "moved")
+    await publish(stage.admin, orders(workflow="moved", env={}))
+    return {"ids": [run], "version": 2}
+
+
 @example("replayDeadLetter")
 async def _replay(stage: Stage) -> dict[str, Any]:
     return {"id": await _given_up(stage, "HTTP_501")}

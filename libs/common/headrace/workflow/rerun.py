@@ -6,7 +6,7 @@ from uuid import UUID
 
 from headrace.errors import Problem
 from headrace.workflow.definition import Version
-from headrace.workflow.document import OnError
+from headrace.workflow.document import OnError, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
 from headrace.workflow.state import StepStatus
@@ -129,8 +129,7 @@ def misfits(origin: Version, target: Version, rows: Mapping[str, OriginRow], pla
     ]
     for key in sorted(taken):
         old, new = before[key], graph.steps[key]
-        same = (old.type, old.action, old.child and old.child.workflow, old.for_each is None)
-        if same != (new.type, new.action, new.child and new.child.workflow, new.for_each is None):
+        if not alike(old, new):
             problems.append(
                 Problem(f"steps.{key}", "it is done, and is another step in the version", _EARLIER)
             )
@@ -139,6 +138,12 @@ def misfits(origin: Version, target: Version, rows: Mapping[str, OriginRow], pla
                 words = f"it is done, and step {edge.from_step} comes before it in the version"
                 problems.append(Problem(f"steps.{key}", words, _EARLIER))
     return [*problems, *half_done(plan)]
+
+
+def alike(old: Step, new: Step) -> bool:
+    """Whether what the one did is something that the other could have done: whatever it was given, and gave."""
+    same = (old.type, old.action, old.child and old.child.workflow, old.for_each is None)
+    return same == (new.type, new.action, new.child and new.child.workflow, new.for_each is None)
 
 
 def half_done(plan: Takeover) -> list[Problem]:

@@ -21,6 +21,7 @@ from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLi
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
+from headrace_control.moves.graphql import MoveMutation, MoveQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.reruns.graphql import RerunMutation, RerunQuery
@@ -51,6 +52,7 @@ class Query(
     RunQuery,
     ScheduleQuery,
     WebhookQuery,
+    MoveQuery,
     RerunQuery,
     DryRunQuery,
     DeadLetterQuery,
@@ -78,6 +80,7 @@ class Mutation(
     RunMutation,
     ScheduleMutation,
     WebhookMutation,
+    MoveMutation,
     RerunMutation,
     DryRunMutation,
     DeadLetterMutation,

@@ -1,0 +1,1 @@
+"""Moves: unfinished runs go on by another version of their workflow."""
