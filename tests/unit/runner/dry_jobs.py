@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import parse_action
 from headrace.workflow.definition import PinnedAction, PinnedChild, Version
+from headrace.workflow.document import Document
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.parse import parse_document
 from headrace.workflow.schemas import Schemas
@@ -32,9 +33,11 @@ _ACTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def resolved(text: str, children: Mapping[str, Version] | None = None, revision: int = 1) -> Version:
+def resolved(
+    text: str | Document, children: Mapping[str, Version] | None = None, revision: int = 1
+) -> Version:
     """The document in `text`, published; `children` are by the names of their workflows."""
-    document = parse_document(read_document_text(text))
+    document = parse_document(read_document_text(text)) if isinstance(text, str) else text
     found = children or {}
     version = Version(
         id=str(uuid5(RUN, f"{revision}{text}{[one.id for one in found.values()]}")),

@@ -10,9 +10,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from headrace.json_types import Json
 from headrace.outbound.auth import Credential
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.pools import OutboundPools
+from headrace.redaction import MARKER
+from headrace.sealed_outputs import OutputPlace, seal_value
 from headrace.workflow.definition import Version
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.schemas import Schemas
@@ -25,7 +28,8 @@ from headrace_runner.dry.surroundings import VirtualClock
 from headrace_runner.dry.walk import Walker, WalkServices
 from headrace_runner.pace import Pace
 
-from tests.unit.runner.dry_jobs import changes, job, recorded, report_on, resolved, statuses, steps
+from tests.unit.runner.dry_jobs import RUN, changes, job, recorded, report_on, resolved, statuses, steps
+from tests.unit.runner.test_graph_guides_run import DOCUMENTS, RESULTS
 
 PAY = """
 workflow: pay
@@ -239,7 +243,7 @@ def test_changes_in_sub_workflows_are_told() -> None:
 def test_another_revision_of_an_action_is_not_answered_by_what_was_recorded() -> None:
     told = replayed(resolved(PAY), resolved(PAY, revision=2), RECORDED)
     assert (told["status"], told["problems"][0]["code"]) == ("INCOMPLETE", "OTHER_CALL")
-    assert changes(told) == [("order", "CHANGED"), ("pay", "NOT_REACHED")]
+    assert changes(told) == [("order", "SAME"), ("pay", "NOT_REACHED")]
     declared = replayed(
         resolved(PAY), resolved(PAY, revision=2), RECORDED, responses={**ORDER, "pay": {"body": {"id": 1}}}
     )
@@ -308,3 +312,93 @@ def test_the_guides_example_is_walked_as_it_says() -> None:
         "agree": 0,
         "pay": 2,
     }
+
+
+def test_what_was_recorded_sealed_is_opened_for_the_walk_and_hidden_in_the_report() -> None:
+    key = bytes(range(32))
+    sealed = seal_value(key, OutputPlace(RUN, RUN, "order", "/total"), "a-sealed-amount")
+    told = replayed(
+        resolved(PAY),
+        resolved(PAY.replace("amount: ", "note: hi, amount: ")),
+        {**RECORDED, "order": {"total": sealed}},
+        output_keys={str(RUN): key.hex()},
+    )
+    assert changes(told) == [("order", "SAME"), ("pay", "CHANGED")]
+    body = steps(told)["pay"]["requests"][0]["body"]
+    assert body == {"note": "hi", "amount": MARKER, "token": "<secret:TOKEN>"}
+    assert "a-sealed-amount" not in str(told)
+    # Without the key the step fails, as its run's would.
+    lost = replayed(
+        resolved(PAY),
+        resolved(PAY),
+        {**RECORDED, "order": {"total": sealed}},
+        output_keys={str(RUN): bytes(32).hex()},
+    )
+    assert steps(lost)["order"]["error"]["code"] == "OUTPUT_UNREADABLE"
+
+
+def test_sensitive_values_that_differ_are_told_to_differ() -> None:
+    text = PAY.replace(
+        "env:", "parameters: {type: object, properties: {id: {type: string, x-sensitive: true}}}\nenv:"
+    )
+    version = resolved(text)
+    told = report_on(
+        job(
+            version,
+            {"id": "another-private-id"},
+            base={"version_id": version.id, "input": {"id": "a-very-private-id"}},
+            recorded=recorded(version, RECORDED),
+        )
+    )
+    assert changes(told) == [("order", "CHANGED"), ("pay", "SAME")]
+    assert told["changes"][0]["differences"] == [{"at": "url", "before": MARKER, "after": MARKER}]
+
+
+def test_a_recorded_decision_and_a_deadline_are_walked_again() -> None:
+    version = resolved("""
+workflow: decided
+steps:
+  - {key: boss, type: approval, approval: {title: Pay?, deadlineMs: 60000}}
+  - {key: pay, action: shop/pay, input: {by: "{{ steps.boss.output.by }}"}}
+""")
+    decided = {"decision": "APPROVED", "by": "bo@example.com", "at": "x", "reason": None, "form": None}
+    told = replayed(version, version, {"boss": decided, "pay": {}})
+    assert steps(told)["pay"]["requests"][0]["body"] == {"by": "bo@example.com"}
+    late = replayed(version, version, {"boss": decided, "pay": {}}, responses={"boss": {"timeout": True}})
+    assert (late["status"], late["endedAt"]) == ("FAILED", "2026-01-01T00:01:00+00:00")
+    assert changes(late) == [("pay", "REMOVED")]
+
+
+def test_calls_without_an_answer_pages_and_probes_are_declared() -> None:
+    told = report_on(
+        job(resolved(PAY), {"id": 1}, responses={**ORDER, "pay": [{"error": "TIMEOUT"}, {"body": {"id": 1}}]})
+    )
+    assert told["result"] == {"paid": 1}
+    unsafe = resolved("""
+workflow: unsafe
+steps: [{key: refund, action: shop/refund, input: {n: 1}}]
+""")
+    doubt = report_on(job(unsafe, {}, responses={"refund": {"error": "TIMEOUT"}}))
+    assert (doubt["status"], statuses(doubt)) == ("INCOMPLETE", {"refund": "UNKNOWN"})
+    problems: Any = doubt["problems"]
+    assert [one["code"] for one in problems] == ["IN_DOUBT"]
+
+
+def test_a_sub_workflow_may_be_declared_as_a_whole() -> None:
+    child = resolved(CHILD)
+    parent = resolved(PARENT, {"one": child})
+    told = report_on(job(parent, {}, child, responses={"each": {"output": {"order": 1}}, "last": {}}))
+    assert told["status"] == "SUCCESS"
+    assert list(steps(told)) == ["each", "each[0]", "each[1]", "last"]
+    responses = {"each": {"output": {}}, "last": {"status": 400}}
+    undone = report_on(job(parent, {}, child, responses=responses))
+    problems: Any = undone["problems"]
+    assert [one["path"] for one in problems] == ["each[1].undo"]
+    both = report_on(job(parent, {}, child, responses={**responses, "each.undo": {"output": None}}))
+    assert (both["status"], statuses(both)["each[0]"]) == ("FAILED", "COMPENSATED")
+
+
+@pytest.mark.parametrize(("workflow", "given", "result"), RESULTS)
+def test_a_walk_comes_to_what_a_run_comes_to(workflow: str, given: Json, result: Json) -> None:
+    told = report_on(job(resolved(DOCUMENTS[workflow]), given))
+    assert (told["status"], told["result"]) == ("SUCCESS", result)

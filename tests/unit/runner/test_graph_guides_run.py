@@ -41,24 +41,24 @@ async def end(workflow: str, given: Json) -> Json:
     return data
 
 
-@pytest.mark.parametrize(
-    ("workflow", "given", "result"),
-    [
-        ("route-order", {"total": 50, "country": "DE"}, {"packed": {"reviewed": False}, "review": None}),
-        ("route-order", {"total": 5000, "country": "DE"}, BY_HAND),
-        ("route-order", {"total": 50, "country": "US"}, BY_HAND),
-        (
-            "route-order",
-            {"total": 50, "country": "DE", "note": "soon"},
-            {"packed": {"reviewed": True}, "review": {"by": "hand", "because": "a note"}},
-        ),
-        ("first-offer", {"prices": {"north": 3}}, {"north": 3, "south": None}),
-        ("price-with-a-fallback", {"sku": "a", "prices": {"a": 3}}, {"sku": "a", "price": 3}),
-        ("price-with-a-fallback", {"sku": "b", "prices": {"a": 3}}, {"sku": "b", "price": 10}),
-        ("greet", {"name": "bo", "loud": True}, {"words": "Hello, BO"}),
-        ("greet", {"name": "bo"}, {"words": "Hello, bo"}),
-    ],
-)
+RESULTS: list[tuple[str, Json, Json]] = [
+    ("route-order", {"total": 50, "country": "DE"}, {"packed": {"reviewed": False}, "review": None}),
+    ("route-order", {"total": 5000, "country": "DE"}, BY_HAND),
+    ("route-order", {"total": 50, "country": "US"}, BY_HAND),
+    (
+        "route-order",
+        {"total": 50, "country": "DE", "note": "soon"},
+        {"packed": {"reviewed": True}, "review": {"by": "hand", "because": "a note"}},
+    ),
+    ("first-offer", {"prices": {"north": 3}}, {"north": 3, "south": None}),
+    ("price-with-a-fallback", {"sku": "a", "prices": {"a": 3}}, {"sku": "a", "price": 3}),
+    ("price-with-a-fallback", {"sku": "b", "prices": {"a": 3}}, {"sku": "b", "price": 10}),
+    ("greet", {"name": "bo", "loud": True}, {"words": "Hello, BO"}),
+    ("greet", {"name": "bo"}, {"words": "Hello, bo"}),
+]
+
+
+@pytest.mark.parametrize(("workflow", "given", "result"), RESULTS)
 async def test_a_guides_document_comes_to_its_result(workflow: str, given: Json, result: Json) -> None:
     assert await end(workflow, given) == {"status": "SUCCESS", "result": result}
 

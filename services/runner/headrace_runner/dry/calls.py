@@ -15,7 +15,6 @@ from headrace.workflow.document import RetryPolicy
 from headrace.workflow.state import Failure
 
 from headrace_runner.dry.answers import Answers, Ended, Nothing, Source, as_answer
-from headrace_runner.sensitive import Sensitive
 from headrace_runner.steps.action import ActionStep
 from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContext, StepServices, Succeeded
 
@@ -28,12 +27,13 @@ MAX_CALL_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BuiltCall:
-    """A request as it would have been sent, but for what the connection adds to it. `parts` is all of it as JSON."""
+    """A request as it would have been sent, but for what the connection adds to it. `parts` is all of it as JSON;
+    `made_by` is the action, which the target does not see."""
 
     path: str
     number: int
     parts: JsonObject = field(repr=False)
-    sensitive: Sensitive = field(repr=False)
+    made_by: JsonObject
 
 
 class Unanswered(Exception):
@@ -66,11 +66,13 @@ class CallBook:
             "url": call.url,
             "headers": dict(call.headers),
             "body": _body(call.body),
-            "action": context.step.action,
-            "revision": pinned.revision if pinned else None,
             "connection": context.step.connection,
         }
-        self.calls.append(BuiltCall(path, number, parts, context.sensitive))
+        made_by: JsonObject = {
+            "action": context.step.action,
+            "revision": pinned.revision if pinned else None,
+        }
+        self.calls.append(BuiltCall(path, number, parts, made_by))
         return number
 
     def differs(self, path: str) -> bool:

@@ -13,7 +13,7 @@ from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import ENDED_STEP, StepState, StepStatus
 
 from headrace_runner.dry.calls import BuiltCall
-from headrace_runner.dry.walk import Walk, WalkedRun
+from headrace_runner.dry.walked import Walk, WalkedRun
 from headrace_runner.sensitive import Sensitive
 
 # What is shown of one value, and of all together; what comes behind that is cut short.
@@ -101,7 +101,7 @@ def _step(
     step = run.version.graph.steps[key.step]
     source = walk.book.sources.get(path)
     requests: list[Json] = [
-        {**{name: show(part) for name, part in call.parts.items()}, "number": call.number}
+        {**{name: show(part) for name, part in call.parts.items()}, **call.made_by, "number": call.number}
         for call in calls.get(path, ())
     ]
     return {

@@ -13,7 +13,8 @@ from headrace.sealed_outputs import OutputUnreadable
 
 from headrace_runner.dry.job import DryJob, Planned, read_job
 from headrace_runner.dry.report import report
-from headrace_runner.dry.walk import Walk, Walker, WalkServices, opened_input
+from headrace_runner.dry.walk import Walker, WalkServices, opened_input
+from headrace_runner.dry.walked import Walk
 
 _log = structlog.get_logger(__name__)
 
