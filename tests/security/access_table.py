@@ -50,11 +50,12 @@ _FIELDS: Mapping[Who, str] = {
     """,
     Who.APPROVERS: "mutation: decideApproval",
     Who.ADMINS: """
-        query: apiKeys members tenantKeys auditRecords auditChain auditHead
+        query: hook hooks hookMessages apiKeys members tenantKeys auditRecords auditChain auditHead
         mutation: createApiKey revokeApiKey inviteMember revokeInvitation changeMemberRole removeMember revokeSessions
             createConnection updateConnection rotateConnectionSecret deleteConnection setSecret deleteSecret
             authorizeConnection finishAuthorization
             rotateDataKey setPolicyRule removePolicyRule
+            createHook updateHook rotateHookSecret pauseHook resumeHook deleteHook resendHookMessages
     """,
     Who.PLATFORM: """
         query: wrappingKeys

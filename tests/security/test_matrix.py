@@ -139,6 +139,8 @@ async def furnish(world: World) -> None:
     webhook = {"name": "acme-paid", "workflow": "acme-orders"}
     made = await done("mutation createWebhook", input=webhook)
     ids["webhook"] = made["IssuedWebhook_webhook"]["id"]
+    hook = {"name": "acme-hook", "url": "http://acme.invalid/acme-path", "events": ["RUN_FAILED"]}
+    ids["hook"] = (await done("mutation createHook", **hook))["IssuedHook_hook"]["id"]
     last_week = {"from": "2020-01-01T00:00:00Z", "until": "2020-01-03T00:00:00Z"}
     backfill = await done("mutation startBackfill", schedule="acme-nightly", **last_week)
     ids["backfill"] = backfill["Backfill_id"]
@@ -156,6 +158,7 @@ async def furnish(world: World) -> None:
         workflow="acme-orders",
         schedule="acme-nightly",
         webhook="acme-paid",
+        hook="acme-hook",
         step="acme_fetch",
         signal="acme-signal",
         tenant="acme",
@@ -287,6 +290,7 @@ MADE_ANEW = frozenset(
         ("mutation createConnection", "input.name"),
         ("mutation createSchedule", "input.name"),
         ("mutation createWebhook", "input.name"),
+        ("mutation createHook", "name"),
         ("mutation setSecret", "name"),
     }
 )

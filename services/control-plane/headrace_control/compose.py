@@ -26,6 +26,7 @@ from headrace_control.connections.turns import Turns
 from headrace_control.dead_letters.replays import ReplayService
 from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.dry_runs.service import DryRunService
+from headrace_control.hooks.service import HookService
 from headrace_control.login.provider import IdentityProvider
 from headrace_control.login.service import LoginRules, LoginService
 from headrace_control.logs.service import LogService
@@ -137,6 +138,7 @@ def compose(
         webhook_intake=WebhookIntake(
             api_pool, vault, output_keys, Results(api_pool, changes), refusals.note, settings.rate_per_webhook
         ),
+        hooks=HookService(api_pool, vault),
         logs=LogService(log_store),
         audit=AuditService(api_pool),
     )

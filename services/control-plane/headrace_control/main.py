@@ -11,6 +11,7 @@ import structlog
 from headrace.bus.open import open_bus
 from headrace.errors import HeadraceError
 from headrace.logstore.open import open_log_store
+from headrace.outbound.client import OutboundClient
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import API, AUDIT, WORKER, open_pool
@@ -29,6 +30,7 @@ from headrace_control.dry_runs.taking import DryRunHandover
 from headrace_control.graphql.persisted import read_documents
 from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import MAX_BODY
+from headrace_control.hooks.sending import HookSending
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.calls import Calls
@@ -41,6 +43,7 @@ from headrace_control.schedules.loop import ScheduleLoop
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.upkeep import keep_up
+from headrace_control.vault.vault import Vault
 from headrace_control.web.server import http_server
 
 _log = structlog.get_logger(__name__)
@@ -78,6 +81,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window)
     schedules = ScheduleLoop(worker_pool, api_pool, composed.output_keys, listener)
+    outbound, vault = OutboundClient(composed.outbound), Vault(composed.keys.provider)
+    hooks = HookSending(worker_pool, api_pool, vault, outbound, listener)
     handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)
     claims = Claims(worker_pool, handover, Barrier(listener), settings.lease, composed.refusals.note)
     leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
@@ -124,6 +129,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             relay.run(),
             sweeper.run(),
             schedules.run(),
+            hooks.run(),
+            hooks.look(),
             Backlog(worker_pool, bus, registry).run(),
             OpenBreakers(worker_pool, registry).run(),
             Sealer(audit_pool, registry).run(),

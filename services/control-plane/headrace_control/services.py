@@ -12,6 +12,7 @@ from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.dead_letters.replays import ReplayService
 from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.dry_runs.service import DryRunService
+from headrace_control.hooks.service import HookService
 from headrace_control.login.service import LoginService
 from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
@@ -68,5 +69,6 @@ class Services:
     callbacks: CallbackService
     webhooks: WebhookService
     webhook_intake: WebhookIntake
+    hooks: HookService
     logs: LogService
     audit: AuditService

@@ -323,6 +323,25 @@ for _asked in (
         return {"name": name, **({"input": {"answer": "RESULT"}} if asked == "updateWebhook" else {})}
 
 
+_HOOK = {"url": "http://127.0.0.1:9/", "events": ["RUN_FAILED"]}
+plain("createHook", name="made", **_HOOK)
+
+for _asked in (
+    "updateHook",
+    "rotateHookSecret",
+    "pauseHook",
+    "resumeHook",
+    "deleteHook",
+    "resendHookMessages",
+):
+
+    @example(_asked)
+    async def _of_hook(stage: Stage, asked: str = _asked) -> dict[str, Any]:
+        name = asked.lower()
+        await mutate(stage.admin, "createHook", {"name": name, **_HOOK})
+        return {"name": name, **({"events": ["DEAD_LETTER"]} if asked == "updateHook" else {})}
+
+
 async def _given_up(stage: Stage, code: str) -> str:
     """The id of the dead letter of a run that failed with `code`."""
     await publish(stage.admin, orders(workflow="given-up"))

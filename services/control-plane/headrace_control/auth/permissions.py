@@ -22,6 +22,7 @@ class Permission(StrEnum):
     USE_CONNECTIONS = "USE_CONNECTIONS"  # make a call through one, as a test
     MANAGE_CONNECTIONS = "MANAGE_CONNECTIONS"  # connections, secrets and their keys
     MANAGE_POLICY = "MANAGE_POLICY"  # which actions run by themselves, and who approves others
+    MANAGE_HOOKS = "MANAGE_HOOKS"  # which addresses outside are told what happens
     READ_AUDIT = "READ_AUDIT"  # who did what in the tenant
     MANAGE_KEYS = "MANAGE_KEYS"  # API keys of the tenant
     MANAGE_MEMBERS = "MANAGE_MEMBERS"  # people of the tenant: invitations, roles, sessions
@@ -45,6 +46,7 @@ ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.USE_CONNECTIONS: _ADMIN | {Role.DESIGNER},
         Permission.MANAGE_CONNECTIONS: _ADMIN,
         Permission.MANAGE_POLICY: _ADMIN,
+        Permission.MANAGE_HOOKS: _ADMIN,
         Permission.READ_AUDIT: _ADMIN,
         Permission.MANAGE_KEYS: _ADMIN,
         Permission.MANAGE_MEMBERS: _ADMIN,

@@ -17,6 +17,8 @@ FIRINGS_KEPT = timedelta(days=90)
 DELIVERIES_KEPT = timedelta(days=30)
 # A dry run is read right after it was walked.
 DRY_RUNS_KEPT = timedelta(days=1)
+# Hooks' messages, behind their ends.
+HOOK_MESSAGES_KEPT = timedelta(days=30)
 
 
 async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: timedelta) -> int:
@@ -32,6 +34,7 @@ async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: time
         (_sql.expire_firings, FIRINGS_KEPT),
         (_sql.expire_deliveries, DELIVERIES_KEPT),
         (_sql.expire_dry_runs, DRY_RUNS_KEPT),
+        (_sql.expire_hook_messages, HOOK_MESSAGES_KEPT),
         (_sql.expire_dead_letters, dead_letters_kept),
         (_sql.expire_replays, dead_letters_kept),
     ):

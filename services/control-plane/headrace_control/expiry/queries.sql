@@ -46,6 +46,17 @@ USING (
 WHERE d.tenant_id = old.tenant_id AND d.id = old.id
 RETURNING d.tenant_id
 
+-- name: expire_hook_messages
+DELETE FROM hook_messages d
+USING (
+    SELECT m.tenant_id, m.id FROM hook_messages m
+    WHERE m.ended_at < headrace_now() - $1::interval
+    ORDER BY m.ended_at
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.id = old.id
+RETURNING d.tenant_id
+
 -- name: expire_tokens
 DELETE FROM approval_tokens d
 USING (

@@ -19,6 +19,7 @@ from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.errors import StableErrors
 from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
+from headrace_control.hooks.graphql import HookMutation, HookQuery
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.moves.graphql import MoveMutation, MoveQuery
@@ -53,6 +54,7 @@ class Query(
     ScheduleQuery,
     WebhookQuery,
     MoveQuery,
+    HookQuery,
     RerunQuery,
     DryRunQuery,
     DeadLetterQuery,
@@ -81,6 +83,7 @@ class Mutation(
     ScheduleMutation,
     WebhookMutation,
     MoveMutation,
+    HookMutation,
     RerunMutation,
     DryRunMutation,
     DeadLetterMutation,

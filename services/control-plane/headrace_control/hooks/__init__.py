@@ -1,0 +1,1 @@
+"""Hooks: addresses of tenants that are told what happens."""
