@@ -26,7 +26,7 @@ _FIELDS: Mapping[Who, str] = {
     Who.ALL: """
         query: tenant me app apps action actions actionRevisions connection connections secrets policyRules
             effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
-            schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
+            runAt runRevisions schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
             deadLetterStatistics replay replays rollout rollouts rolloutComparison
             webhook webhooks webhookDeliveries runMoves
         subscription: runChanged logTail
@@ -85,6 +85,8 @@ _LOADED: Mapping[str, str] = {
     "Connection": "app",
     "DeadLetter": "run replayedBy",
     "MovePreview": "fromVersion toVersion",
+    "PastRun": "result steps messages",
+    "PastStep": "input output",
     "Rollout": "stable candidate changes",
     "RolloutOutcome": "version",
     "RunMove": "fromVersion toVersion",

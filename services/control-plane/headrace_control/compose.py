@@ -36,6 +36,7 @@ from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
+from headrace_control.revisions.service import RevisionService
 from headrace_control.rollouts.service import RolloutService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
@@ -106,6 +107,7 @@ def compose(
     output_keys = OutputKeys(api_pool, vault)
     reruns = RerunService(api_pool, output_keys)
     changes = RunChanges(listener)
+    runs = RunService(api_pool, changes, output_keys)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         login=_login(settings, api_pool, outbound),
@@ -123,12 +125,13 @@ def compose(
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
         rollouts=RolloutService(api_pool),
-        runs=RunService(api_pool, changes, output_keys),
+        runs=runs,
         schedules=ScheduleService(api_pool),
         backfills=BackfillService(api_pool),
         moves=MoveService(api_pool),
         reruns=reruns,
         dry_runs=DryRunService(api_pool, output_keys),
+        revisions=RevisionService(api_pool, runs),
         dead_letters=DeadLetterService(api_pool, reruns),
         replays=ReplayService(api_pool, reruns, output_keys),
         waits=WaitService(api_pool, payloads, approvals),

@@ -9,7 +9,7 @@ from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
-from headrace_cli.runs import move, rerun, talking
+from headrace_cli.runs import move, past, rerun, talking
 from headrace_cli.runs.verify import verify_run
 from headrace_cli.runs.view import RUN_FIELDS, RunId, RunView
 from headrace_cli.runs.watch import get as get_run
@@ -63,6 +63,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "list")(list_runs)
     command(group, "cancel")(cancel)
     command(group, "verify")(verify_run)
+    past.add_to(group)
     rerun.add_to(group)
     move.add_to(group)
     talking.add_to(app, group)

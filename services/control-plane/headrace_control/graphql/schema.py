@@ -26,6 +26,7 @@ from headrace_control.moves.graphql import MoveMutation, MoveQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.reruns.graphql import RerunMutation, RerunQuery
+from headrace_control.revisions.graphql import RevisionQuery
 from headrace_control.rollouts.graphql import RolloutMutation, RolloutQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.schedules.graphql import ScheduleMutation, ScheduleQuery
@@ -57,6 +58,7 @@ class Query(
     HookQuery,
     RerunQuery,
     DryRunQuery,
+    RevisionQuery,
     DeadLetterQuery,
     WaitQuery,
     LogsQuery,
