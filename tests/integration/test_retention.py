@@ -8,16 +8,17 @@ from uuid import UUID
 import asyncpg
 import pytest
 from fixtures_claims import World
-from headrace.ids import new_id
-from headrace.postgres.pool import AUDIT, Pool, open_pool
+from headrace.ids import lowest_id, new_id
+from headrace.postgres.pool import API, AUDIT, WORKER, Pool, open_pool
 from headrace_control.audit import pruning
 from headrace_control.audit.pruning import Pruning
 from headrace_control.expiry import expire as expiry
-from headrace_control.expiry.expire import expire
+from headrace_control.expiry.expire import Kept, drop_months, expire
 
 from tests.integration.test_audit_sealing import Audit, audit, verified  # noqa: F401
 
 KEPT = timedelta(days=90)
+GONE = Kept(timedelta(days=30), KEPT)
 
 
 @pytest.fixture
@@ -143,11 +144,11 @@ async def test_start_keys_and_tokens_of_ended_runs_expire(
         tenant,
         new_id(),
     )
-    assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 7
+    assert await expire(world.pool, GONE) == 7
     for column, table in (("key", "start_keys"), ("step", "approval_tokens")):
         left = await world.admin.fetch(f"SELECT {column} AS name FROM {table}")
         assert {row["name"] for row in left} == {"going-on", "new"}, table
-    assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 0
+    assert await expire(world.pool, GONE) == 0
 
 
 async def test_dead_letters_of_ended_runs_expire_whatever_became_of_them(
@@ -175,6 +176,106 @@ async def test_dead_letters_of_ended_runs_expire_whatever_became_of_them(
             status,
             days,
         )
-    assert await expire(world.pool, timedelta(days=30), timedelta(days=90)) == 3
+    assert await expire(world.pool, GONE) == 3
     left = await world.admin.fetch("SELECT reason FROM dead_letters")
     assert {row["reason"] for row in left} == {"new", "still going on"}
+
+
+LATER = {"headrace.clock_offset": "100 days"}
+MONTH = timedelta(days=31)
+
+
+async def months(world: World) -> int:
+    """How many months of runs there are."""
+    counted: int = await world.admin.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'runs'::regclass"
+    )
+    return counted
+
+
+@pytest.fixture
+async def later(database: str) -> AsyncIterator[Pool]:
+    """A worker's pool, a hundred days on."""
+    async with await open_pool(database, WORKER, **LATER) as opened:
+        yield opened
+
+
+async def ended(world: World, tenant: UUID) -> UUID:
+    run, _ = await world.queued(tenant)
+    await end(world, run)
+    return run
+
+
+async def end(world: World, run: UUID) -> None:
+    await world.admin.execute("UPDATE runs SET status = 'CANCELED', finished_at = now() WHERE id = $1", run)
+
+
+async def test_a_month_of_ended_runs_goes_and_the_months_of_now_stay(world: World, later: Pool) -> None:
+    tenant = await world.tenant("one")
+    await ended(world, tenant)
+    before = await months(world)
+    assert (
+        await drop_months(world.pool, MONTH) == []
+    )  # by today's clock none is over but that before this one
+    gone = await drop_months(later, MONTH)
+    assert gone == sorted(gone)
+    assert len(gone) >= 2
+    assert await months(world) == before - len(gone)
+    assert await world.admin.fetchval("SELECT count(*) FROM runs") == 0
+    assert await drop_months(later, MONTH) == []
+    # The hourly round makes what is needed next, and a run of then has its place.
+    await later.execute("SELECT headrace_ensure_partitions(3)")
+    assert await months(world) > before - len(gone)
+
+
+@pytest.mark.parametrize("by", ["unfinished", "start key", "dead letter", "origin", "undone", "parent"])
+async def test_a_month_stays_while_one_of_its_runs_is_needed(world: World, later: Pool, by: str) -> None:
+    tenant = await world.tenant("one")
+    run = await ended(world, tenant)
+    other = await ended(world, tenant)
+    match by:
+        case "unfinished":
+            await world.admin.execute(
+                "UPDATE runs SET status = 'WAITING', finished_at = NULL WHERE id = $1", run
+            )
+        case "start key":
+            await world.admin.execute(
+                "INSERT INTO start_keys (tenant_id, key, run_id, digest) VALUES ($1, 'k', $2, '')",
+                tenant,
+                run,
+            )
+        case "dead letter":
+            await world.admin.execute(
+                "INSERT INTO dead_letters (id, tenant_id, run_id, source, reason) VALUES ($1, $2, $3, 'step', 'r')",
+                new_id(),
+                tenant,
+                run,
+            )
+        case _:
+            # A run of the clock's present that stands on one of the month.
+            column = {"origin": "origin_run_id", "undone": "undoes_run_id", "parent": "parent_run_id"}[by]
+            now = await later.fetchval("SELECT headrace_now()")
+            await later.execute("SELECT headrace_ensure_partitions(3)")
+            await world.admin.execute(
+                f"""UPDATE runs SET id = $2, {column} = $3, status = 'WAITING', finished_at = NULL WHERE id = $1""",
+                other,
+                lowest_id(now),
+                run,
+            )
+    await drop_months(later, MONTH)
+    assert await world.admin.fetchval("SELECT count(*) FROM runs WHERE id = $1", run) == 1
+
+
+async def test_who_reads_a_month_for_long_has_it_left_for_another_time(world: World, later: Pool) -> None:
+    await ended(world, await world.tenant("one"))
+    async with world.admin.transaction():
+        await world.admin.fetch("SELECT FROM runs")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await drop_months(later, MONTH)
+    assert await drop_months(later, MONTH)
+
+
+async def test_nobody_but_the_worker_drops_months(world: World, database: str) -> None:
+    async with await open_pool(database, API) as api:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await api.execute("SELECT headrace_drop_month('1 day')")

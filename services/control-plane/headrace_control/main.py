@@ -137,7 +137,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             composed.refused_logins.tally.run(),
             composed.refusals.run(),
             composed.services.webhook_intake.refused_messages.run(),
-            keep_up(worker_pool, store, settings.start_keys_kept, settings.dead_letters_kept),
+            keep_up(worker_pool, store, settings.kept),
             Replaying(worker_pool, composed.services.replays).run(),
             *pruning,
             count_stored(worker_pool),

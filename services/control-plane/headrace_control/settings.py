@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headrace_control.expiry.expire import Kept
 from headrace_control.login.algorithms import ALGORITHMS
 from headrace_control.login.discovery import is_provider_url
 from headrace_control.login.model import OidcClient
@@ -75,6 +76,7 @@ class ControlPlaneSettings(HttpSettings):
     unclaimed_after_seconds: float = Field(default=60, gt=0)
     log_retention_days: float = Field(default=30, gt=0)
     audit_retention_days: float | None = Field(default=None, ge=1)
+    run_retention_days: float | None = Field(default=None, ge=1)
     start_key_days: float = Field(default=30, ge=1)
     dead_letter_days: float = Field(default=90, ge=1)
     oidc_issuer: str | None = None
@@ -111,12 +113,10 @@ class ControlPlaneSettings(HttpSettings):
         return None if self.audit_retention_days is None else timedelta(days=self.audit_retention_days)
 
     @property
-    def start_keys_kept(self) -> timedelta:
-        return timedelta(days=self.start_key_days)
-
-    @property
-    def dead_letters_kept(self) -> timedelta:
-        return timedelta(days=self.dead_letter_days)
+    def kept(self) -> Kept:
+        """What goes after a time."""
+        runs = None if self.run_retention_days is None else timedelta(days=self.run_retention_days)
+        return Kept(timedelta(days=self.start_key_days), timedelta(days=self.dead_letter_days), runs)
 
     @property
     def oidc(self) -> OidcClient | None:

@@ -18,7 +18,7 @@ from headrace.outbound.pools import OutboundPools
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, WORKER, open_pool, transaction
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, is_signed
-from headrace_control.expiry.expire import expire
+from headrace_control.expiry.expire import Kept, expire
 from headrace_control.hooks.sending import BACK_OFF, HookSending
 from headrace_control.vault.keys import OwnKeys
 from headrace_control.vault.vault import Vault
@@ -338,7 +338,7 @@ async def test_what_is_wrong_with_a_hook_is_said_and_old_messages_go(
     await admin.execute("UPDATE hook_messages SET ended_at = now() - interval '31 days'")
     await ended(acme, fleet, FAILED)
     async with await open_pool(database, WORKER) as pool:
-        await expire(pool, timedelta(days=30), timedelta(days=90))
+        await expire(pool, Kept(timedelta(days=30), timedelta(days=90)))
     assert [one["status"] for one in await messages(acme)] == ["PENDING"]
     assert (await mutate(acme, "deleteHook", {"name": "ops"}))["__typename"] == "Deleted"
     assert await admin.fetchval("SELECT count(*) FROM hook_messages") == 0

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from headrace.errors import Conflict, Forbidden, InvalidInput, NotFound
 from headrace_control.auth.permissions import Permission
-from headrace_control.expiry.expire import expire
+from headrace_control.expiry.expire import Kept, expire
 from headrace_control.schedules import repository
 from headrace_control.schedules.deciding import Missed, Overlap
 
@@ -309,7 +309,7 @@ async def test_what_came_of_firings_is_forgotten_and_runs_go_on_telling(planes: 
     await planes.schedule("minded", overlap=Overlap.SKIP)
     await planes.fire_at("2030-05-01T01:00:01Z")
     await planes.at("2030-07-31T01:00Z")
-    await expire(planes.pools[0], timedelta(days=30), timedelta(days=30))
+    await expire(planes.pools[0], Kept(timedelta(days=30), timedelta(days=30)))
     assert await planes.outcomes() == []
     # Its run is unfinished, and in the next firing's way.
     assert await planes.outcomes("minded") == [("01 01:00", "STARTED")]

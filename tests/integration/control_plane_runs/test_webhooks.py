@@ -19,7 +19,7 @@ from headrace.logstore.port import LogStore
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import API, WORKER, open_pool
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, sign
-from headrace_control.expiry.expire import expire
+from headrace_control.expiry.expire import Kept, expire
 from headrace_control.webhooks import intake
 from headrace_control.webhooks.addresses import read_address
 from headrace_control.webhooks.refused import RefusedMessage, RefusedMessages
@@ -327,7 +327,7 @@ async def test_refused_messages_are_counted_and_all_are_forgotten_in_time(
     await admin.execute("UPDATE webhook_deliveries SET created_at = now() - interval '31 days'")
     await sender.send({"order": "2"})
     async with await open_pool(database, WORKER) as pool:
-        await expire(pool, timedelta(days=30), timedelta(days=90))
+        await expire(pool, Kept(timedelta(days=30), timedelta(days=90)))
     (left,) = (await acme(_DELIVERIES))["items"]
     assert left["run"] is not None
 

@@ -1,5 +1,6 @@
 """Forgets what nobody can use any more."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.postgres.pool import Pool, transaction
@@ -21,27 +22,49 @@ DRY_RUNS_KEPT = timedelta(days=1)
 HOOK_MESSAGES_KEPT = timedelta(days=30)
 
 
-async def expire(pool: Pool, start_keys_kept: timedelta, dead_letters_kept: timedelta) -> int:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long an operator keeps what; runs for good, where it is None."""
+
+    start_keys: timedelta
+    dead_letters: timedelta
+    runs: timedelta | None = None
+
+
+async def expire(pool: Pool, kept: Kept) -> int:
     """How many rows went. `pool` is of the role headrace_worker.
 
     Nothing goes of a run that has not ended: its start key still answers it, a redeemed token still allows the attempts
     of its call, and what it gave up on may be all that tells why it waits.
     """
     gone = 0
-    for statement, kept in (
-        (_sql.expire_start_keys, start_keys_kept),
+    for statement, time in (
+        (_sql.expire_start_keys, kept.start_keys),
         (_sql.expire_tokens, TOKENS_KEPT),
         (_sql.expire_firings, FIRINGS_KEPT),
         (_sql.expire_deliveries, DELIVERIES_KEPT),
         (_sql.expire_dry_runs, DRY_RUNS_KEPT),
         (_sql.expire_hook_messages, HOOK_MESSAGES_KEPT),
-        (_sql.expire_dead_letters, dead_letters_kept),
-        (_sql.expire_replays, dead_letters_kept),
+        (_sql.expire_dead_letters, kept.dead_letters),
+        (_sql.expire_replays, kept.dead_letters),
     ):
         while True:
             async with transaction(pool) as db:
-                went = len(await db.fetch(statement, kept, MOST))
+                went = len(await db.fetch(statement, time, MOST))
             gone += went
             if went < MOST:
                 break
     return gone
+
+
+async def drop_months(pool: Pool, kept: timedelta) -> list[str]:
+    """Months of runs that went, as YYYYMM. A month goes as a whole, when all of it is over and nobody needs a run of it
+    any more; see migration 0045. `pool` is of the role headrace_worker. Raises `asyncpg.LockNotAvailableError` when
+    somebody reads one of them for long."""
+    gone: list[str] = []
+    while True:
+        async with transaction(pool) as db:
+            month = await db.fetchval(_sql.drop_month, kept)
+        if month is None:
+            return gone
+        gone.append(month)

@@ -93,3 +93,6 @@ USING (
 ) old
 WHERE d.tenant_id = old.tenant_id AND d.id = old.id
 RETURNING d.id
+
+-- name: drop_month
+SELECT headrace_drop_month($1)
