@@ -163,7 +163,7 @@ async def test_a_start_by_version_or_by_a_known_key_is_not_touched(acme: Client,
     assert (again["id"], again["version"]["number"]) == (run["id"], CANDIDATE)
 
 
-async def test_schedules_and_steps_of_other_workflows_go_by_it(
+async def test_schedules_dry_runs_and_steps_of_other_workflows_go_by_it(
     acme: Client, database: str, admin: asyncpg.Connection, master_key: bytes
 ) -> None:
     await rolled_out(acme, 0, key="$.order", cohorts=[{"name": "eight", "values": ["2030-05-01T08:00:00Z"]}])
@@ -176,6 +176,13 @@ async def test_schedules_and_steps_of_other_workflows_go_by_it(
                WHERE r.trigger IS NOT NULL ORDER BY r.id"""
         )
     assert [row["version"] for row in numbers] == [STABLE, CANDIDATE]
+    walked = await mutate(
+        acme,
+        "startDryRun",
+        {"how": {"workflow": "orders", "input": {"order": "1"}}},
+        "... on DryRun { version }",
+    )
+    assert walked["version"] == STABLE
     # What a step runs is pinned when its workflow is published: never a candidate, unless it is named.
     steps = [
         {"key": "any", "type": "workflow", "workflow": "orders", "input": {"order": "1"}},

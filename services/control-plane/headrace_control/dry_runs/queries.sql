@@ -14,12 +14,12 @@ SELECT id, workflow, number, status, run_id, report, failure, created_at, finish
 FROM dry_runs WHERE tenant_id = $1 AND id = $2
 
 -- name: candidate
--- A published version, by its number, else the newest.
+-- A published version, by its number, else what a start without one runs.
 SELECT v.id, v.version AS number, v.resolved
 FROM workflow_versions v
 JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
 WHERE v.tenant_id = $1 AND w.name = $2 AND v.status <> 'DRAFT'
-  AND (v.version = $3 OR ($3::int IS NULL AND v.status = 'PUBLISHED'))
+  AND (v.version = $3 OR ($3::int IS NULL AND v.status = 'PUBLISHED' AND NOT v.held_back))
 ORDER BY v.version DESC
 LIMIT 1
 
