@@ -148,6 +148,12 @@ async def test_each_run_is_answered_by_itself(acme: Client, stranger: Client, fl
     assert [one["__typename"] for one in await move(acme, waiting, version=3)] == ["Conflict"]
     await fleet.admin.execute("UPDATE runs SET wait_reason = 'DEAD_LETTER' WHERE id = $1", UUID(waiting))
     assert [one["__typename"] for one in await move(acme, waiting)] == ["Conflict"]
+    await fleet.admin.execute(
+        "UPDATE runs SET wait_reason = 'SIGNAL', parent_run_id = $2, parent_step = 'ship' WHERE id = $1",
+        UUID(waiting),
+        UUID(ended),
+    )
+    assert "step ship" in (await move(acme, waiting))[0]["message"]
     many = await mutate(acme, "moveRuns", {"ids": [waiting] * 201, "version": 2})
     assert many["code"] == "LIMIT_EXCEEDED"
 

@@ -87,6 +87,9 @@ def test_a_child_and_a_loop_under_way_are_kept_as_they_are() -> None:
     before = version(call("a"), CHILD)
     assert places(before, version(call("a"), CHILD, call("x")), a="SUCCESS", b="WAITING") == []
     assert places(before, version(call("a"), CHILD, child=2), a="SUCCESS", b="WAITING") == ["steps.b"]
+    assert places(before, version(call("a"), CHILD, child=2), a="SUCCESS", b="SUCCESS") == ["steps.b"]
+    assert places(before, version(call("a"), CHILD, call("x")), a="SUCCESS", b="SUCCESS") == []
+    assert places(before, version(call("a"), CHILD, child=2), a="SUCCESS") == []
     loop = call("a", forEach={"items": "{{ input.all }}"})
     before, other = version(loop), version(call("a", forEach={"items": "{{ input.some }}"}))
     assert places(before, version(loop, call("x")), a="RUNNING", a__0_i="SUCCESS") == []

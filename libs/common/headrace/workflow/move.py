@@ -74,6 +74,9 @@ def misfits(before: Version, target: Version, rows: Mapping[str, StepStatus]) ->
                 )
         elif status is not StepStatus.SKIPPED and not alike(old.steps[key], new.steps[key]):
             problems.append(Problem(place, "it is done, and is another step in the version", _END))
+        elif status is not StepStatus.SKIPPED and before.children.get(key) != target.children.get(key):
+            # Whoever undoes the run would undo the child by the version that is pinned then.
+            problems.append(Problem(place, "its child is done, and the version pins another one", _END))
         if status is StepStatus.FAILED and new.fails_the_run(key) and not old.fails_the_run(key):
             words = "it has failed, and nothing in the version deals with that"
             problems.append(Problem(place, words, _END))

@@ -1,5 +1,5 @@
 -- name: run
-SELECT id, workflow_id, version_id, status, claimed_by IS NOT NULL AS held, cancel_requested,
+SELECT id, workflow_id, version_id, parent_run_id, parent_step, status, claimed_by IS NOT NULL AS held, cancel_requested,
        undoes_run_id IS NOT NULL AS undoes, wait_reason, dispatch_id, input,
        coalesce(jsonb_array_length(moves), 0) AS moved
 FROM runs WHERE tenant_id = $1 AND id = $2

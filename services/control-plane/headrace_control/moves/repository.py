@@ -31,6 +31,8 @@ class Movable:
     id: UUID
     workflow_id: UUID
     version_id: UUID
+    parent_run_id: UUID | None
+    parent_step: str | None
     status: RunStatus
     held: bool
     cancel_requested: bool

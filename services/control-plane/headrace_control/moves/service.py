@@ -109,6 +109,11 @@ class MoveService:
             raise Conflict(f"the run has ended ({run.status}): re-run it by the version")
         if run.status is RunStatus.COMPENSATING or run.undoes or run.cancel_requested:
             raise Conflict("the run is being undone or canceled, and ends by its own version")
+        if run.parent_run_id is not None:
+            # Its parent undoes it by the version that it has pinned.
+            raise Conflict(
+                f"the run is step {run.parent_step} of run {run.parent_run_id}, and ends by its version"
+            )
         if run.wait_reason == ParkReason.DEAD_LETTER:
             # The reporter sets runs aside, too, with events that it could not apply.
             raise Conflict("the run is set aside as a dead letter: what it has done may not all be known")
