@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import orjson
 import pytest
 from headrace.json_types import Json
 from headrace.outbound.auth import Credential
@@ -402,3 +403,40 @@ def test_a_sub_workflow_may_be_declared_as_a_whole() -> None:
 def test_a_walk_comes_to_what_a_run_comes_to(workflow: str, given: Json, result: Json) -> None:
     told = report_on(job(resolved(DOCUMENTS[workflow]), given))
     assert (told["status"], told["result"]) == ("SUCCESS", result)
+
+
+def test_the_runs_time_limit_comes_before_a_longer_wait() -> None:
+    version = resolved("""
+workflow: limited
+timeoutMs: 60000
+steps: [{key: week, type: wait, wait: {forMs: 604800000}}]
+""")
+    told = report_on(job(version, {}))
+    assert (told["status"], told["endedAt"]) == ("FAILED", "2026-01-01T00:01:00+00:00")
+    error: Any = told["error"]
+    assert error["code"] == "RUN_TIMEOUT"
+
+
+def test_a_report_on_much_is_cut_short_and_can_be_sent() -> None:
+    version = resolved("""
+workflow: much
+steps:
+  - key: many
+    action: shop/pay
+    forEach: {items: "{{ input.ids }}"}
+    input: {n: "{{ item }}", much: "{{ input.much }}"}
+""")
+    ids, many = list(range(150)), {"many": {}}
+    told = report_on(
+        job(
+            version,
+            {"ids": ids, "much": ["é" * 20] * 100},
+            base={"version_id": version.id, "input": {"ids": ids, "much": ["b" * 20] * 100}},
+            recorded=recorded(version, {f"many[{n}]": {} for n in ids}),
+            responses=many,
+        )
+    )
+    assert told["status"] == "SUCCESS"
+    assert len(orjson.dumps(told)) < 3_500_000
+    listed: Any = told["changes"]
+    assert {one["change"] for one in listed} == {"CHANGED"}

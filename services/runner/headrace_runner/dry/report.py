@@ -21,6 +21,8 @@ VALUE_LIMIT = 16_384
 SHOWN_LIMIT = 1024 * 1024
 SHORT_LIMIT = 200
 MAX_STEPS = 2_000
+# Of all requests together.
+MAX_DIFFERENCES = 2_000
 INCOMPLETE = "INCOMPLETE"
 _PARTS = {None: 0, Part.PROBE: 1, Part.UNDO: 2}
 
@@ -157,11 +159,13 @@ def _changes(base: Walk, candidate: Walk, show: Callable[[Json], Json]) -> list[
         return [Request(call.path, call.number, call.parts) for call in walk.book.calls]
 
     changes: list[Json] = []
+    room = MAX_DIFFERENCES
     for one in diff_requests(requests(base), requests(candidate), partial(_reached, candidate))[:MAX_STEPS]:
         told: list[Json] = [
             {"at": found.at, "before": show(found.before), "after": show(found.after)}
-            for found in one.differences
+            for found in one.differences[:room]
         ]
+        room -= len(told)
         changes.append(
             {
                 "path": one.path,

@@ -3,7 +3,7 @@ passes, people decide as was declared, children are walked."""
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from headrace.json_types import JsonObject
@@ -131,6 +131,11 @@ class RunWalk:
         for row, step, _ in self._waiting(state):
             if step.retry_at is not None and self._answers.path(row) not in self._walker.walk.book.missing:
                 times.append(step.retry_at)
+        timeout = self._run.version.document.timeout_ms
+        if times and timeout is not None and state.undoing is None:
+            # The run's own time limit comes first, where it does.
+            deadline = self._run.started_at + timedelta(milliseconds=timeout)
+            times += [deadline] if deadline > self.clock.now() else []
         return min(times, default=None)
 
     async def _answer(self, state: RunState) -> None:

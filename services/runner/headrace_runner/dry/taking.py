@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 
 # What a dry run takes at most, in seconds; both walks together.
 WALK_SECONDS = 30.0
+# What the control plane takes, with some room.
+MAX_REPORT_BYTES = 3_500_000
 
 
 class DryRunsAsked(Protocol):
@@ -75,7 +77,8 @@ async def walked(given: dict[str, Any], services: WalkServices) -> JsonObject:
 
 def _told(job: DryJob, candidate: Walk, base: Walk | None) -> JsonObject:
     told = normalise(report(job.tenant_id, candidate, base))
-    orjson.dumps(told)  # what can not be sent is told of here
+    if len(orjson.dumps(told)) > MAX_REPORT_BYTES:
+        return _failed("TOO_LONG", "the report is too large: try a smaller input")
     return told if isinstance(told, dict) else {}
 
 
