@@ -117,7 +117,14 @@ class Hostile:
     def raw(self, token: str) -> bytes:
         """What is sent on a bare socket; some of it knows the `token`."""
         line = self.random.choice(
-            ("POST /graphql", "POST /internal/claims", "GET /health", "GET /metrics", "POST /callbacks/x")
+            (
+                "POST /graphql",
+                "POST /internal/claims",
+                "GET /health",
+                "GET /metrics",
+                "POST /callbacks/x",
+                "POST /webhooks/x",
+            )
         )
         head = f"{line} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n".encode()
         body = b'{"query": "{ tenant { name } }"}'

@@ -66,6 +66,7 @@ async def test_every_answer_carries_the_headers(edge: Edge) -> None:
         await edge.admin.post("{ tenant { name } }"),
         await edge.http.post("/graphql", content=b"{", headers=json),
         await edge.http.post("/callbacks/hrc_nonsense"),
+        await edge.http.post("/webhooks/nonsense"),
         await edge.http.post("/graphql", content=b"x", headers={"content-encoding": "gzip"}),
         await edge.internal.post("/internal/claims"),
         await edge.internal.post("/internal/claims", headers={"authorization": "none"}),
@@ -125,6 +126,7 @@ async def test_a_compressed_body_is_refused(edge: Edge, coding: str) -> None:
     for http, path in (
         (edge.http, "/graphql"),
         (edge.http, "/callbacks/x"),
+        (edge.http, "/webhooks/x"),
         (edge.internal, "/internal/claims"),
     ):
         answer = await http.post(path, content=b"\x1f\x8b", headers={"content-encoding": coding})

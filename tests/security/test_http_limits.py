@@ -84,7 +84,7 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_back(edge: Edge) -
 async def test_an_address_that_asks_too_often_is_refused_whatever_it_asks(edge: Edge) -> None:
     async with face(edge, HttpPolicy(rate_per_address=0.2)) as http:
         assert (await http.get("/nowhere")).status_code == 404
-        for path in ("/nowhere", "/health", "/callbacks/x", "/graphql"):
+        for path in ("/nowhere", "/health", "/callbacks/x", "/webhooks/x", "/graphql"):
             answer = await http.post(path)
             assert (answer.status_code, code(answer)) == (429, "RATE_LIMITED")
             assert answer.headers["x-content-type-options"] == "nosniff"

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from headrace_cli import webhooks
+from headrace_cli.apply.documents import Kind, read
+from headrace_cli.apply.shape import shape_problems
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish
 from tests.integration.control_plane_runs.test_talking_by_command import headrace
@@ -51,6 +53,14 @@ async def test_a_webhook_is_made_tried_and_taken_away(
     assert (await headrace(acme, "webhooks", "delete", "paid"))["name"] == "paid"
     assert (await headrace(acme, "webhooks", "rotate", "paid", code=3))["error"]["code"] == "NOT_FOUND"
     assert listed["url"].startswith("http")
+
+
+async def test_the_guides_webhook_is_one(tmp_path: Path) -> None:
+    guide = Path("docs/guides/webhooks.md").read_text()
+    file = tmp_path / "guide.yaml"
+    file.write_text(guide.split("```yaml\n")[1].split("```")[0])
+    (declared,) = read([file], {}, shape_problems)
+    assert (declared.kind, declared.name) == (Kind.WEBHOOK, "order-paid")
 
 
 async def test_what_is_wrong_is_said_before_anything_is_asked(acme: Client, tmp_path: Path) -> None:
