@@ -12,6 +12,8 @@ import asyncpg
 import orjson
 from headrace.ids import new_id
 from headrace.messages import Event
+from headrace.postgres.pool import API, open_pool, tenant_transaction
+from headrace.postgres.queries import load
 from headrace.sealed_outputs import SEALED
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import EventKind, StepStatus, WaitKind
@@ -42,6 +44,8 @@ _NOW = "query($id: ID!) { run(id: $id) { status steps { " + _ROW + " items { ite
 _REVISIONS = """query($id: ID!, $first: Int! = 50, $after: String) {
     runRevisions(id: $id, first: $first, after: $after) {
       items { revision at note kind step } pageInfo { hasNextPage endCursor } } }"""
+
+_RERUN = "mutation($r: ID!) { rerunRun(run: $r) { ... on Run { id } } }"
 
 
 async def at(client: Client, run: str, **moment: Any) -> Any:
@@ -257,15 +261,50 @@ async def test_another_tenant_sees_nothing_of_it(acme: Client, stranger: Client,
 
 async def test_a_rerun_begins_with_what_it_took_over(acme: Client, fleet: Fleet) -> None:
     run = await lived(acme, fleet)
-    operation = "mutation($r: ID!) { rerunRun(run: $r) { __typename ... on Run { id } } }"
-    again = (await acme(operation, r=run))["id"]
+    again = (await acme(_RERUN, r=run))["id"]
     start = await at(acme, again, revision="0.0")
     fetch, refund = start["steps"]["items"]
     assert (fetch["status"], fetch["takenFrom"], fetch["output"]["id"]) == ("SUCCESS", run, 7)
     assert (refund["status"], refund["takenFrom"]) == ("QUEUED", None)
 
 
-async def test_ten_thousand_events_are_folded(acme: Client, admin: asyncpg.Connection) -> None:
+async def test_a_loop_that_a_rerun_goes_on_with_was_open_at_its_beginning(acme: Client, fleet: Fleet) -> None:
+    each = {**orders()["steps"][0], "key": "each", "forEach": {"items": [1, 2]}}
+    await publish(acme, orders(steps=[each], result=None))
+    run = await started(acme)
+    await fleet.claim(run)
+    no = {"code": "HTTP_500", "message": "no"}
+    await fleet.apply(
+        run,
+        ("started", "each", {"items": 2}),
+        ("completed", "each[0]", {"status": "SUCCESS", "output": 1}),
+        ("completed", "each[1]", {"status": "FAILED", "error": no, "attempt": _BAD}),
+        ("completed", "each", {"status": "FAILED", "error": no}),
+        ("finished", None, {"status": "FAILED", "error": no}),
+    )
+    again = (await acme(_RERUN, r=run))["id"]
+    before = await at(acme, again)
+    await fleet.claim(again)
+    await fleet.apply(
+        again,
+        ("completed", "each[1]", {"status": "SUCCESS", "output": 2}),
+        ("completed", "each", {"status": "SUCCESS", "output": [1, 2]}),
+        ("finished", None, {"status": "SUCCESS"}),
+    )
+    start = await at(acme, again, revision="0.0")
+    assert start["steps"] == before["steps"]
+    assert [(s["key"], s["status"], s["itemCount"], s["output"]) for s in start["steps"]["items"]] == [
+        ("each", "RUNNING", 2, None),
+        ("each[0]", "SUCCESS", None, 1),
+    ]
+    assert [(s["key"], s["status"], s["output"]) for s in (await at(acme, again))["steps"]["items"]] == [
+        ("each", "SUCCESS", [1, 2]),
+        ("each[0]", "SUCCESS", 1),
+        ("each[1]", "SUCCESS", 2),
+    ]
+
+
+async def test_ten_thousand_events_are_folded(acme: Client, admin: asyncpg.Connection, database: str) -> None:
     await publish(acme, orders())
     run = await started(acme)
     await admin.execute(
@@ -281,6 +320,15 @@ async def test_ten_thousand_events_are_folded(acme: Client, admin: asyncpg.Conne
     assert (len(steps["items"]), steps["pageInfo"]["hasNextPage"]) == (200, True)
     assert [s["key"] for s in steps["items"][:3]] == ["fetch", "fetch[0]", "fetch[1]"]
     assert {s["status"] for s in steps["items"][1:]} == {StepStatus.SUCCESS}
+    # A batch is one range of the primary key.
+    await admin.execute("ANALYZE events")
+    tenant = await admin.fetchval("SELECT tenant_id FROM runs WHERE id = $1", UUID(run))
+    async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
+        explain = f"EXPLAIN (FORMAT JSON) {load('headrace_control.revisions').events}"
+        plan = await db.fetchval(explain, tenant, UUID(run), 1, 500, 1, 9000, 100)
+    assert "Index Scan" in str(plan)
+    assert "_pkey" in str(plan)
+    assert "Sort" not in str(plan)
 
 
 async def test_a_history_is_told_by_command(acme: Client, fleet: Fleet) -> None:

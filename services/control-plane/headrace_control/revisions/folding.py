@@ -9,6 +9,7 @@ from headrace.errors import Conflict
 from headrace.workflow.fold import Change, IllegalMove, fold
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
+    ENDED_STEP,
     EventKind,
     ParkReason,
     Place,
@@ -58,7 +59,7 @@ class Folding:
         self.used: set[int] = set()
         self._undoes = undoes
         self._beside = {
-            key: _Beside(row.started_at, row.finished_at, BEGINNING, BEGINNING, row.taken_from)
+            key: _Beside(row.started_at, row.finished_at, BEGINNING, _made(row), row.taken_from)
             for key, row in taken.items()
         }
 
@@ -121,3 +122,9 @@ class Folding:
         for key, row in self._beside.items():
             if self.state.step(key).status is not before.step(key).status:
                 row.finished_at = at
+
+
+def _made(row: TakenRow) -> Place | None:
+    """Where the output of a row stands that was taken over. A loop that was opened again has none: what its row holds
+    by now is newer."""
+    return BEGINNING if row.state.status in ENDED_STEP else None
