@@ -28,6 +28,7 @@ from headrace_cli.dev import command as dev
 from headrace_cli.login import command as login
 from headrace_cli.root import Root
 from headrace_cli.runs import command as runs
+from headrace_cli.templates import command as templates
 
 app = typer.Typer(
     name="headrace",
@@ -60,6 +61,7 @@ for commands in (
     login,
     apply,
     workflows,
+    templates,
     runs,
     dry_runs,
     schedules,

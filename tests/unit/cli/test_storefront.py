@@ -97,3 +97,35 @@ async def test_the_journal_tells_every_call_and_no_credential(shop: httpx.AsyncC
     ]
     assert "shop_api_key" not in journal.text
     assert len((await shop.get("/journal?api=shop&status=200")).json()["entries"]) == 1
+
+
+async def test_an_office_opens_and_moves_a_record_once_for_a_key(shop: httpx.AsyncClient) -> None:
+    async def post(path: str, key: str | None, **body: Any) -> httpx.Response:
+        headers = {"x-api-key": "shop_api_key"} | ({"idempotency-key": key} if key else {})
+        return await shop.post(f"/office/{path}", json=body, headers=headers)
+
+    first, again = [await post("crm/deals", "k", case="7") for _ in range(2)]
+    assert first.status_code == 201
+    assert first.json() == again.json() == {"case": "7", "id": "deals-1", "state": "open"}
+    assert (await post("crm/deals/deals-1/close", "c")).json()["state"] == "close"
+    assert (await post("crm/deals/deals-2/close", "d")).status_code == 404
+    assert (await post("crm/deals", None, case="7")).status_code == 400
+    assert (await shop.post("/office/crm/deals", json={})).status_code == 401
+    headers = {"x-api-key": "shop_api_key"}
+    read = {
+        name: await shop.get(f"/office/crm/{name}", headers=headers)
+        for name in ("deals/deals-1", "companies/small", "controls/broken", "sources/missing")
+    }
+    assert [answer.status_code for answer in read.values()] == [200, 200, 200, 404]
+    assert read["deals/deals-1"].json()["state"] == "close"
+    assert (read["companies/small"].json()["score"], read["controls/broken"].json()["state"]) == (
+        20,
+        "broken",
+    )
+    journal = (await shop.get("/journal", params={"order": "7"})).json()["entries"]
+    assert [(one["api"], one["operation"]) for one in journal] == [
+        ("crm", "create deals"),
+        ("crm", "create deals"),
+        ("crm", "close deals"),
+        ("crm", "create deals"),
+    ]

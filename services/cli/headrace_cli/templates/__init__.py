@@ -1,0 +1,1 @@
+"""`headrace templates`: workflows to start from, as documents that come with the command."""
