@@ -22,7 +22,14 @@ from tests.integration.control_plane_runs.acting import (
     started,
     with_role,
 )
-from tests.integration.control_plane_runs.test_reruns import call, completed, end, failed
+from tests.integration.control_plane_runs.test_reruns import (
+    RERUN,
+    call,
+    completed,
+    end,
+    failed,
+    three_steps,
+)
 from tests.integration.control_plane_runs.test_talking_by_command import headrace
 from tests.integration.control_plane_runs.walking import Walkers, walkers
 
@@ -142,6 +149,48 @@ async def test_an_ended_run_answers_and_is_compared(
         ("b", "REMOVED"),
     ]
     assert draft["problems"] == [{"path": "c", "code": "NOT_RECORDED"}]
+
+
+async def test_a_rerun_answers_with_what_it_took_over(
+    acme: Client, fleet: Fleet, fleet_of_walkers: Walkers
+) -> None:
+    origin = await three_steps(acme, fleet)
+    run = (await acme(RERUN, run=origin))["id"]
+    await fleet.claim(run)
+    finished = ("finished", None, {"status": "SUCCESS", "result": None})
+    await fleet.apply(run, completed("b", output={"n": 3}), completed("c", output={"n": 4}), finished)
+    dry_run = (await acme(START, how={"run": run}))["id"]
+    await fleet_of_walkers.walk_all()
+    report = (await acme(READ, id=dry_run))["report"]
+    assert (report["status"], report["problems"]) == ("SUCCESS", [])
+    assert {one["path"]: one["output"] for one in report["steps"]} == {
+        "a": {"n": 2},
+        "b": {"n": 3},
+        "c": {"n": 4},
+        "side": {"n": 1},
+    }
+    assert {one["change"] for one in report["changes"]} == {"SAME"}
+
+
+async def test_a_sealed_input_is_opened_for_the_walk_alone(
+    acme: Client, fleet: Fleet, fleet_of_walkers: Walkers, admin: asyncpg.Connection
+) -> None:
+    marked = {"type": "object", "properties": {"order": {"type": "string", "x-sensitive": True}}}
+    steps = [call("a", input={"order": "{{ input.order }}"})]
+    await publish(acme, orders(parameters=marked, steps=steps, result=None))
+    run = await started(acme, input={"order": "a-private-order"})
+    await fleet.claim(run)
+    await fleet.apply(
+        run, completed("a", output={}), ("finished", None, {"status": "SUCCESS", "result": None})
+    )
+    found = []
+    for how in ({"run": run}, {"run": run, "patch": {"order": "another-private-order"}}):
+        dry_run = (await acme(START, how=how))["id"]
+        await fleet_of_walkers.walk_all()
+        found.append((await acme(READ, id=dry_run))["report"])
+    assert [[one["change"] for one in report["changes"]] for report in found] == [["SAME"], ["CHANGED"]]
+    assert "private-order" not in str(found)
+    assert "private-order" not in str(await admin.fetch("SELECT dry_runs::text FROM dry_runs"))
 
 
 async def test_it_is_no_run(acme: Client, fleet_of_walkers: Walkers, admin: asyncpg.Connection) -> None:
