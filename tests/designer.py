@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet import Fleet
-from headrace_cli.runs.history import children_of
+from headrace_cli.runs.history import children_of, shown_run
 from headrace_cli.runs.verify import verify
 
 ENDED = {"SUCCESS", "FAILED", "CANCELED"}
@@ -17,7 +17,8 @@ query ($id: ID!) { run(id: $id) {
           attempts { number outcome httpStatus error { code message } address } }
 } }
 """
-
+_PAST = """query ($id: ID!, $after: String) { runAt(id: $id) { status result steps(first: 200, after: $after) {
+  items { key status attemptCount output error { code message } } pageInfo { hasNextPage endCursor } } } }"""
 
 _FAILED = """
 fragment Failed on Failure { code message ... on InvalidInput { problems { path message mend } } }
@@ -147,9 +148,32 @@ class Designer:
         verified = await verify(self, run_id)
         assert not verified.differences, verified.differences
         assert verified.events
+        await self._shown_as_it_was(run_id)
         for child in await children_of(self, run_id):
             if child.status in ENDED:
                 await self.verified(child.id)
+
+    async def _shown_as_it_was(self, run_id: str) -> None:
+        """A run's newest revision shows what its rows say, but for what another run has undone since."""
+        shown = await shown_run(self, run_id)
+        past: dict[str, Any] = {}
+        after = None
+        while True:
+            found = (await self.do(_PAST, id=run_id, after=after))["runAt"]
+            past |= {row["key"]: row for row in found["steps"]["items"]}
+            if not found["steps"]["pageInfo"]["hasNextPage"]:
+                break
+            after = found["steps"]["pageInfo"]["endCursor"]
+        assert (found["status"], found["result"]) == (shown.status, shown.result)
+        assert past.keys() == shown.rows.keys()
+        for key, row in shown.rows.items():
+            was = past[key]
+            statuses = {row.status} | ({"SUCCESS"} if row.status == "COMPENSATED" else set())
+            assert was["status"] in statuses, (key, was, row)
+            error = row.error.as_json() if row.error else None
+            assert (was["attemptCount"], was["output"], was["error"]) == (row.attempts, row.output, error), (
+                key
+            )
 
 
 def step(run: Any, key: str) -> Any:

@@ -56,6 +56,9 @@ _EVERYTHING = """query ($id: ID!) { run(id: $id) {
   input result error { code message }
   steps { key input output error { code message } items(first: 50) { items { key input output } } }
   events(first: 200) { items { kind step data } } }
+  runAt(id: $id) { result messages { items { kind name } }
+    steps(first: 100) { items { key input output error { code message } } } }
+  runRevisions(id: $id, first: 200) { items { note } }
   logs(filter: {run: $id}, first: 200) { items { message context } } }"""
 
 
