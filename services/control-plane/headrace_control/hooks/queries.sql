@@ -107,8 +107,17 @@ WHERE m.tenant_id = $1 AND m.id = $2 AND m.attempts = $3 AND m.status = 'PENDING
   AND h.tenant_id = m.tenant_id AND h.id = m.hook_id
 
 -- name: seconds_to_next
--- How long there is nothing to send; NULL: nothing is planned.
-SELECT extract(epoch FROM min(due_at) - headrace_now())::float8 FROM hook_messages WHERE due_at < 'infinity'
+-- How long there is nothing to send; NULL: nothing is planned. Of hooks that the caller is at ($1) it hears by itself;
+-- one that was paused while something happened may have messages that are due, and go nowhere.
+SELECT extract(epoch FROM min(m.due_at) - headrace_now())::float8
+FROM (
+    SELECT tenant_id, hook_id, due_at FROM hook_messages
+    WHERE due_at < 'infinity' AND hook_id <> ALL ($1::uuid[])
+    ORDER BY due_at
+    LIMIT 200
+) m
+JOIN hooks h ON h.tenant_id = m.tenant_id AND h.id = m.hook_id
+WHERE NOT h.paused
 
 -- name: tell_of_connections
 -- For headrace_worker: grants that end within seven days, each told once.

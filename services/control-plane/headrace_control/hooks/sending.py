@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -103,15 +104,18 @@ class HookSending:
         room = AT_ONCE - len(self._sending)
         if room <= 0:
             return 0
-        busy = list({one.hook_id for one in self._sending.values()})
         async with transaction(self._worker_pool) as db:
-            rows = await db.fetch(_sql.claim, room, OF_ONE_HOOK, busy, _CLAIM)
+            rows = await db.fetch(_sql.claim, room, OF_ONE_HOOK, self._busy(), _CLAIM)
         for row in rows:
             claimed = _claimed(row)
             task = asyncio.create_task(self._send(claimed))
             self._sending[task] = claimed
             task.add_done_callback(self._done)
         return len(rows)
+
+    def _busy(self) -> list[UUID]:
+        """The hooks that have messages under way here."""
+        return list({one.hook_id for one in self._sending.values()})
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
@@ -168,7 +172,7 @@ class HookSending:
 
     async def _seconds_to_next(self) -> float:
         async with transaction(self._worker_pool) as db:
-            seconds = await db.fetchval(_sql.seconds_to_next)
+            seconds = await db.fetchval(_sql.seconds_to_next, self._busy())
         return _LONGEST_WAIT if seconds is None else min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
 
 
