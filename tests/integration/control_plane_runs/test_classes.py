@@ -1,5 +1,6 @@
 """The class of a version: told beforehand, kept with it, and what it asks for; waived by admins alone."""
 
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from tests.integration.control_plane_runs.acting import (
     started,
     with_role,
 )
+from tests.integration.control_plane_runs.test_talking_by_command import headrace
 
 CLASS = "classification { class waiver reasons { rule step } lacks { path code } }"
 WHY = "the bank undoes by hand"
@@ -161,6 +163,23 @@ async def test_a_version_from_before_stays_as_it_is(acme: Client, admin: asyncpg
     assert (await publish(acme, document))["created"] is False
     again = {"workflow": "again", "steps": [{"key": "run", "type": "workflow", "workflow": "long"}]}
     assert [one["path"] for one in (await publish(acme, again))["problems"]] == ["steps[0].workflow"]
+
+
+async def test_the_command_tells_the_class_and_takes_a_waiver(acme: Client, tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text(orjson.dumps(await long_lived(acme)).decode())
+    checked = await headrace(acme, "workflows", "check", str(file), code=1)
+    assert checked["classification"]["class"] == "LONG_LIVED"
+    assert {one["code"] for one in checked["problems"]} == {"NO_IDEMPOTENCY", "NO_COMPENSATION"}
+    refused = await headrace(acme, "apply", "-f", str(file), "--yes", code=2)
+    assert len(refused["error"]["problems"]) == 2
+    applied = await headrace(acme, "apply", "-f", str(file), "--yes", "--waive", WHY)
+    assert applied["classes"] == {"long": "LONG_LIVED"}
+    shown = await headrace(acme, "workflows", "show", "long", "--version", "1")
+    assert (shown["classification"]["waiver"], shown["number"]) == (WHY, 1)
+    assert shown == await headrace(acme, "workflows", "show", "long")
+    assert (await headrace(acme, "apply", "-f", str(file), "--yes"))["steps"][0]["verb"] == "unchanged"
+    await headrace(acme, "workflows", "show", "nothing", code=3)
 
 
 async def test_the_class_of_a_published_version_can_not_be_changed(
