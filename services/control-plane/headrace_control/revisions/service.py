@@ -1,5 +1,6 @@
 """Past states as callers see them: a run's revisions, and the run as it was at one of them."""
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -29,8 +30,10 @@ from headrace_control.runs import repository as runs_repository
 from headrace_control.runs.model import Run
 from headrace_control.runs.service import RunService
 
-# How many events are held in memory at once, and folded before others have their turn.
-_BATCH = 1000
+# How many events are held in memory at once, and how many are folded before other work has its turn: some milliseconds.
+_BATCH, _SLICE = 1000, 100
+# How many states are folded at once by one process: each holds a connection meanwhile.
+_AT_ONCE = 4
 _LAST: Place = (2**31 - 1, 2**31 - 1)
 _REVISIONS = Cursor("revisions")
 _STEPS = Cursor("pastSteps")
@@ -42,6 +45,7 @@ class RevisionService:
 
     def __init__(self, pool: Pool, runs: RunService) -> None:
         self._pool, self._runs = pool, runs
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def revisions(
         self, caller: Caller, run_id: UUID, first: int, after: str | None
@@ -65,7 +69,7 @@ class RevisionService:
             raise InvalidInput(
                 [Problem("at.time", "the run did not exist then", f"give a time from {when} on")]
             )
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        async with self._turns, tenant_transaction(self._pool, caller.tenant_id) as db:
             taken = await repository.taken(db, caller.tenant_id, run_id) if run.origin_run_id else {}
             folding = Folding(taken, run.undoes_run_id is not None)
             last = await _fold(db, caller.tenant_id, run_id, at, folding)
@@ -145,12 +149,14 @@ async def _fold(db: Db, tenant_id: UUID, run_id: UUID, at: At, folding: Folding)
     last, place = None, BEGINNING
     while True:
         found = await repository.events(db, tenant_id, run_id, place, at.place or _LAST, _BATCH)
-        for event in found:
+        for number, event in enumerate(found, 1):
             # A runner's clock may be behind that of the one before it: what counts is the order of events.
             if at.time is not None and event.at > at.time:
                 return last
             folding.add(event)
             last = event
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
         if len(found) < _BATCH or last is None:
             return last
         place = last.place
