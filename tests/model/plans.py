@@ -60,7 +60,7 @@ PLANS = {
     "pause-cancel": Plan(chain(SAFE), people=frozenset({"pause", "cancel"}), most=0),
     # a run that is moved to another version of its workflow
     "move": Plan(chain(SAFE, TIMER), people=frozenset({"move"}), most=0),
-    "move-pause": Plan(chain(SAFE), people=frozenset({"move", "pause"})),
+    "move-pause": Plan(chain(SAFE), people=frozenset({"move", "pause"}), most=0),
     # compensation
     "turn": Plan((UNDO, Step(FAILS))),
     "undo": Plan((UNDO, UNDO, Step(FAILS, needs=(0, 1))), most=0),

@@ -40,16 +40,14 @@ async def verify_run(session: Session, run: RunId) -> None:
     """Fold a finished run's events and compare the outcome with the run; exit 1 when they differ."""
     async with session.client() as client:
         verified = await verify(client, run)
-    session.output.result(
-        {
-            "events": verified.events,
-            "differences": [
-                {"row": d.row, "what": d.what, "history": d.told, "run": d.shown}
-                for d in verified.differences
-            ],
-        }
-    )
+    told = {
+        "events": verified.events,
+        "differences": [
+            {"row": d.row, "what": d.what, "history": d.told, "run": d.shown} for d in verified.differences
+        ],
+    }
     if verified.differences:
+        session.output.beside_error = told
         shown = table("row", "what", "by its history", "as it is shown")
         for one in verified.differences:
             shown.add_row(*cells(one.row, one.what, _short(one.told), _short(one.shown)))
@@ -57,6 +55,7 @@ async def verify_run(session: Session, run: RunId) -> None:
         raise ExpectationFailed(
             f"{verified.events} events do not explain the run: {len(verified.differences)} differences"
         )
+    session.output.result(told)
     session.output.say(f"{verified.events} events explain the run")
 
 
