@@ -157,8 +157,8 @@ WHERE s.run_id = n.run_id AND s.key = n.key AND s.status = 'SUCCESS'
 
 -- name: begin_children
 -- A child belongs to its parent's tenant, and its version too. One that undoes takes the input of the run that it
--- undoes, which is the ended child of that step: of the run that did the step, where it was taken over. A re-run's child
--- may be a re-run itself, as the plan of its parent says.
+-- undoes, and its version, which has the steps to undo: that run is the ended child of that step, of the run that did
+-- the step, where it was taken over. A re-run's child may be a re-run itself, as the plan of its parent says.
 WITH child AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[])
         AS c (parent_id, id, dispatch_id, step, version_id, input, undoes)
@@ -166,7 +166,8 @@ WITH child AS (
 begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, parent_run_id,
         parent_step, depth, undoes_run_id, origin_run_id, rerun)
-    SELECT c.id, p.tenant_id, v.workflow_id, v.id, coalesce(origin.input, c.input::jsonb), c.dispatch_id,
+    SELECT c.id, p.tenant_id, v.workflow_id, coalesce(origin.version_id, v.id),
+        coalesce(origin.input, c.input::jsonb), c.dispatch_id,
         p.created_by, p.id, c.step, p.depth + 1, origin.id,
         (p.rerun -> 'children' -> c.step ->> 'origin')::uuid, p.rerun -> 'children' -> c.step
     FROM child c
