@@ -53,11 +53,9 @@ class Trigger:
 class Run:
     """A run without its input and result, which may be large and are read when they are asked for.
 
-    `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is. `fence` and `epoch` are the
-    protocol's; here they only tell one state of the run from the next. `trigger` is None where somebody asked for it.
     `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is; `origin_run_id` the ended run
-    that this one goes on from, `undoes_run_id` the one whose steps it undoes. `fence` and `epoch` are the
-    protocol's; here they only tell one state of the run from the next.
+    that this one goes on from, `undoes_run_id` the one whose steps it undoes. `trigger` is None where somebody asked
+    for it. `fence` and `epoch` are the protocol's; here they only tell one state of the run from the next.
     """
 
     id: UUID
