@@ -23,6 +23,7 @@ from headrace_cli import (
 from headrace_cli.apply import command as apply
 from headrace_cli.audit import command as audit
 from headrace_cli.bench import command as bench
+from headrace_cli.capacity import command as capacity
 from headrace_cli.demo import command as demo
 from headrace_cli.dev import command as dev
 from headrace_cli.login import command as login
@@ -77,6 +78,7 @@ for commands in (
     admin,
     doctor,
     bench,
+    capacity,
 ):
     commands.add_to(app)
 

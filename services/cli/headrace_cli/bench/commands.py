@@ -21,6 +21,7 @@ from headrace_cli.bench.scenarios import SCENARIOS
 from headrace_cli.bench.servers import ProfileName
 from headrace_cli.bench.suite import suite
 from headrace_cli.bench.tables import show
+from headrace_cli.capacity.fitting import capacity_of
 from headrace_cli.command import ExpectationFailed, Run, Session, command
 from headrace_cli.dev.logs import ServiceLog
 from headrace_cli.ending import cancelled_by_signals
@@ -35,6 +36,7 @@ def benches() -> typer.Typer:
     command(group, "all", connects=False)(every)
     command(group, "compare", connects=False)(compare)
     command(group, "page", connects=False)(page)
+    command(group, "capacity", connects=False)(capacity_of)
     return group
 
 

@@ -29,6 +29,9 @@ OUTSIDE = frozenset({TARGET, DRIVER})
 SERVICES = frozenset({"control-plane", "runner", "reporter"})
 WARM_RUNS = 50
 QUOTAS = {"runsInFlight": 100_000}
+_WRITTEN = (
+    """SELECT pg_database_size(current_database())::float8, (pg_current_wal_insert_lsn() - '0/0')::float8"""
+)
 
 
 @dataclass(slots=True)
@@ -92,13 +95,18 @@ class Scene:
 
     async def burst(self, tenants: Sequence[Tenant], work: Work, runs: int, name: str = "burst") -> None:
         """A phase of so many runs, started in bulk: from the first start to the last end. `firstClaimMs` is how long
-        the first tenant's luckiest run waited for its runner."""
+        the first tenant's luckiest run waited for its runner; `databaseKb` and `walKb` are what each run left in
+        Postgres and wrote to its log."""
+        ((size, wal),) = await self.db.fetch(_WRITTEN)
         async with self.measured(name) as phase:
             since = await self.run_all(tenants, work, runs)
             phase.count = runs
+        ((grown, written),) = await self.db.fetch(_WRITTEN)
         self._amend(latency=await self.watch.latency(ids(tenants), since))
         delays = await self.watch.delays(UUID(tenants[0].id), since)
         self.figure("firstClaimMs", min(delays, default=0.0) * 1000)
+        self.figure("databaseKb", max(grown - size, 0) / runs / 1000)
+        self.figure("walKb", (written - wal) / runs / 1000)
 
     async def one_at_a_time(self, tenant: Tenant, work: Work, runs: int, name: str = "one at a time") -> None:
         """A phase of so many runs, each from the call of GraphQL to its end, seen in Postgres, before the next."""
