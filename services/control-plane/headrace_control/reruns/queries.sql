@@ -25,7 +25,11 @@ SELECT id, resolved FROM workflow_versions
 WHERE tenant_id = $1 AND workflow_id = $2 AND version = $3 AND status <> 'DRAFT'
 
 -- name: lock_lineage
--- The first run of them all: who goes on from any of them waits here.
+-- Who goes on from any run of a lineage waits here: the row of the first of them may not be kept any more.
+SELECT pg_advisory_xact_lock(hashtextextended('lineage ' || $1::uuid, 0))
+
+-- name: lock_first
+-- Of a lineage, where it is kept: what else touches it locks it, too.
 SELECT id FROM runs WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
 -- name: in_the_way

@@ -74,7 +74,8 @@ def _version(row: Any) -> tuple[UUID, Version] | None:
 
 async def lock_lineage(db: Db, tenant_id: UUID, root: UUID) -> None:
     """Wait for whoever goes on from a run of this lineage now."""
-    await db.execute(_sql.lock_lineage, tenant_id, root)
+    await db.execute(_sql.lock_lineage, root)
+    await db.execute(_sql.lock_first, tenant_id, root)
 
 
 async def in_the_way(db: Db, tenant_id: UUID, origin: Origin) -> tuple[UUID, bool] | None:
