@@ -16,10 +16,11 @@ from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.postgres.listen import Listener
-from headrace.postgres.pool import API, WORKER, open_pool, transaction
+from headrace.postgres.pool import API, WORKER, open_pool, tenant_transaction, transaction
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, is_signed
 from headrace_control.expiry.expire import Kept, expire
 from headrace_control.hooks import sending
+from headrace_control.hooks.repository import find
 from headrace_control.hooks.sending import BACK_OFF, HookSending
 from headrace_control.vault.keys import OwnKeys
 from headrace_control.vault.vault import Vault
@@ -349,3 +350,43 @@ async def test_what_is_wrong_with_a_hook_is_said_and_old_messages_go(
     assert [one["status"] for one in await messages(acme)] == ["PENDING"]
     assert (await mutate(acme, "deleteHook", {"name": "ops"}))["__typename"] == "Deleted"
     assert await admin.fetchval("SELECT count(*) FROM hook_messages") == 0
+
+
+async def test_a_hook_that_is_being_changed_keeps_no_run_from_its_end(
+    acme: Client, fleet: Fleet, planes: Planes, admin: asyncpg.Connection, database: str
+) -> None:
+    """The reporter writes the ends of all tenants' runs in one transaction: it waits for no tenant's hook."""
+    await publish(acme, orders())
+    await hook(acme, planes.target.url, "RUN_FINISHED")
+    run = await started(acme)
+    await fleet.claim(run)
+    tenant = await admin.fetchval("SELECT tenant_id FROM hooks")
+    async with await open_pool(database, API) as api, tenant_transaction(api, tenant) as db:
+        assert await find(db, tenant, "ops", lock=True)
+        async with asyncio.timeout(30):
+            await fleet.apply(run, ("finished", None, {"status": "SUCCESS", "result": {}}))
+    assert [message["event"] for message in await messages(acme)] == ["RUN_FINISHED"]
+    assert await mutate(acme, "deleteHook", {"name": "ops"}, "__typename")
+    assert await admin.fetchval("SELECT count(*) FROM hook_messages") == 0
+
+
+async def test_a_tenant_with_many_hooks_leaves_places_for_others(
+    acme: Client, stranger: Client, fleet: Fleet, planes: Planes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "AT_ONCE", 6)
+    for client in (acme, stranger):
+        await publish(client, orders())
+    for number in range(8):
+        await hook(acme, f"{planes.target.url}/many", "RUN_FINISHED", name=f"ops-{number}")
+    await hook(stranger, f"{planes.target.url}/few", "RUN_FINISHED")
+    done = {"status": "SUCCESS", "result": {}}
+    await ended(acme, fleet, done)
+    await ended(stranger, fleet, done)
+    # What is begun first: four hooks of the one tenant, and the other's.
+    sender = planes.senders[0]
+    assert await sender.begin() == 5
+    async with asyncio.timeout(30):
+        while "/few" not in planes.target.paths:
+            await asyncio.sleep(0.01)
+    await planes.turn()
+    assert sorted(planes.target.paths) == ["/few"] + ["/many"] * 8

@@ -5,7 +5,8 @@ SELECT h.id, h.name, h.url, h.events, h.paused, h.created_at, h.updated_at,
 FROM hooks h WHERE h.tenant_id = $1 AND h.name = $2
 
 -- name: lock_named
-SELECT id FROM hooks WHERE tenant_id = $1 AND name = $2 FOR UPDATE
+-- Who tells it something refers to it meanwhile, and does not wait.
+SELECT id FROM hooks WHERE tenant_id = $1 AND name = $2 FOR NO KEY UPDATE
 
 -- name: by_name
 SELECT h.id, h.name, h.url, h.events, h.paused, h.created_at, h.updated_at,
@@ -31,6 +32,12 @@ UPDATE hooks SET paused = $3, updated_at = headrace_now() WHERE tenant_id = $1 A
 -- What is left is sent when the hook is resumed.
 UPDATE hook_messages SET due_at = CASE WHEN $3 THEN 'infinity' ELSE headrace_now() END
 WHERE tenant_id = $1 AND hook_id = $2 AND status = 'PENDING' AND (due_at = 'infinity') <> $3
+
+-- name: drop_messages
+DELETE FROM hook_messages
+WHERE tenant_id = $1 AND id IN (
+    SELECT id FROM hook_messages WHERE tenant_id = $1 AND hook_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING id
 
 -- name: delete
 DELETE FROM hooks WHERE tenant_id = $1 AND id = $2
@@ -72,19 +79,31 @@ RETURNING m.id
 SELECT pg_notify($1, '')
 
 -- name: claim
--- For headrace_worker. A few of each hook, so that one with many is in no other's way; $3 are those that the caller is at.
--- While it is at them nobody else is; if it is lost, others are when $4 is over.
-WITH due AS (
-    SELECT o.tenant_id, o.id, h.url
+-- For headrace_worker. A few of each hook and a few hooks of each tenant, so that one with many is in no other's way;
+-- $3 are the hooks that the caller is at, $5 the tenants of whom it is at enough. While it is at them nobody else is; if
+-- it is lost, others are when $4 is over.
+WITH waiting AS (
+    SELECT h.tenant_id, h.id, h.url, oldest.due_at,
+           row_number() OVER (PARTITION BY h.tenant_id ORDER BY oldest.due_at) AS turn
     FROM hooks h
     CROSS JOIN LATERAL (
-        SELECT m.tenant_id, m.id FROM hook_messages m
+        SELECT m.due_at FROM hook_messages m
         WHERE m.tenant_id = h.tenant_id AND m.hook_id = h.id AND m.due_at <= headrace_now()
+        ORDER BY m.due_at
+        LIMIT 1
+    ) oldest
+    WHERE NOT h.paused AND h.id <> ALL ($3::uuid[]) AND h.tenant_id <> ALL ($5::uuid[])
+),
+due AS (
+    SELECT o.tenant_id, o.id, w.url
+    FROM (SELECT * FROM waiting WHERE turn <= $6 ORDER BY turn, due_at LIMIT $1) w
+    CROSS JOIN LATERAL (
+        SELECT m.tenant_id, m.id FROM hook_messages m
+        WHERE m.tenant_id = w.tenant_id AND m.hook_id = w.id AND m.due_at <= headrace_now()
         ORDER BY m.due_at
         LIMIT $2
         FOR UPDATE SKIP LOCKED
     ) o
-    WHERE NOT h.paused AND h.id <> ALL ($3::uuid[])
     LIMIT $1
 )
 UPDATE hook_messages m SET attempts = attempts + 1, due_at = headrace_now() + $4::interval

@@ -53,6 +53,11 @@ async def set_paused(db: Db, tenant_id: UUID, hook_id: UUID, paused: bool) -> No
     await db.execute(_sql.hold, tenant_id, hook_id, paused)
 
 
+async def drop_messages(db: Db, tenant_id: UUID, hook_id: UUID, most: int) -> int:
+    """How many of its messages went, at most `most`; those that are being sent stay."""
+    return len(await db.fetch(_sql.drop_messages, tenant_id, hook_id, most))
+
+
 async def delete(db: Db, tenant_id: UUID, hook_id: UUID) -> None:
     await db.execute(_sql.delete, tenant_id, hook_id)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -32,9 +33,10 @@ BACK_OFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 7200, 28_
 # How long a target has to answer, and how long an attempt is its claimer's: the answer and all around it.
 CALL_SECONDS = 10.0
 _CLAIM = timedelta(seconds=60)
-# Under way in one control plane; of one hook.
+# Under way in one control plane; of one hook; and hooks of one tenant.
 AT_ONCE = 64
 OF_ONE_HOOK = 2
+HOOKS_OF_ONE_TENANT = 4
 _ANSWER_BYTES = 64 * 1024
 
 _LONGEST_WAIT, _SHORTEST_WAIT, _TROUBLED_WAIT = 10.0, 0.1, 1.0
@@ -105,7 +107,15 @@ class HookSending:
         if room <= 0:
             return 0
         async with transaction(self._worker_pool) as db:
-            rows = await db.fetch(_sql.claim, room, OF_ONE_HOOK, self._busy(), _CLAIM)
+            rows = await db.fetch(
+                _sql.claim,
+                room,
+                OF_ONE_HOOK,
+                self._busy(),
+                _CLAIM,
+                self._served(),
+                HOOKS_OF_ONE_TENANT,
+            )
         for row in rows:
             claimed = _claimed(row)
             task = asyncio.create_task(self._send(claimed))
@@ -116,6 +126,11 @@ class HookSending:
     def _busy(self) -> list[UUID]:
         """The hooks that have messages under way here."""
         return list({one.hook_id for one in self._sending.values()})
+
+    def _served(self) -> list[UUID]:
+        """The tenants of whom as many hooks are under way here as may be."""
+        hooks = Counter(tenant for tenant, _ in {(o.tenant_id, o.hook_id) for o in self._sending.values()})
+        return [tenant for tenant, count in hooks.items() if count >= HOOKS_OF_ONE_TENANT]
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]

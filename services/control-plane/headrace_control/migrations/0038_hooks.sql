@@ -63,7 +63,7 @@ CREATE INDEX hook_messages_of_hook_due ON hook_messages (tenant_id, hook_id, due
 CREATE INDEX hook_messages_newest ON hook_messages (tenant_id, hook_id, id DESC);
 CREATE INDEX hook_messages_by_age ON hook_messages (ended_at) WHERE ended_at IS NOT NULL;
 SELECT headrace_confine('hook_messages');
-GRANT SELECT, INSERT, UPDATE ON hook_messages TO headrace_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON hook_messages TO headrace_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON hook_messages TO headrace_worker;
 CREATE POLICY worker ON hook_messages TO headrace_worker USING (true);
 
