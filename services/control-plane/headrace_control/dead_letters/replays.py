@@ -33,6 +33,7 @@ from headrace_control.dead_letters.replaying import replay
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.reruns.inputs import opened
 from headrace_control.reruns.service import RerunService
+from headrace_control.unexpected import report_unexpected
 from headrace_control.vault.output_keys import OutputKeys
 
 _log = structlog.get_logger(__name__)
@@ -183,12 +184,22 @@ class Replaying:
                 for row in await self._soon_due():
                     if row["seconds"] > 0:
                         wait = min(wait, row["seconds"])
-                    elif await self._service.step(row["tenant_id"], row["id"]):
+                    elif await self._step(row):
                         wait = 0
             except (Unavailable, asyncpg.PostgresError) as error:
                 _log.warning("replays wait", error=type(error).__name__)
                 wait = IDLE_SECONDS
             await asyncio.sleep(wait)
+
+    async def _step(self, row: Any) -> bool:
+        """Whether something was replayed; what goes wrong with one is in no other's way."""
+        try:
+            return await self._service.step(row["tenant_id"], row["id"])
+        except (Unavailable, asyncpg.PostgresError) as error:
+            _log.warning("a replay waits", error=type(error).__name__, replay=str(row["id"]))
+        except Exception as unforeseen:
+            report_unexpected(unforeseen)
+        return False
 
     async def _soon_due(self) -> Sequence[Any]:
         async with one_statement(self._pool) as db:
