@@ -231,3 +231,37 @@ async def headrace_fails(client: Client, *words: str) -> None:
     done = await asyncio.to_thread(CliRunner().invoke, app, list(words), env=env)
     assert done.exit_code == 1
     assert "INCOMPLETE" in done.output
+
+
+async def test_what_is_sealed_in_a_run_is_opened_by_another_version_for_operators_alone(
+    acme: Client, fleet: Fleet, fleet_of_walkers: Walkers
+) -> None:
+    """An expression of a designer's could show a part of what is hidden as a whole."""
+    marked = {"type": "object", "properties": {"order": {"type": "string", "x-sensitive": True}}}
+    steps = [call("a", input={"order": "{{ input.order }}"})]
+    await publish(acme, orders(parameters=marked, steps=steps, result=None))
+    run = await started(acme, input={"order": "a-private-order"})
+    await fleet.claim(run)
+    await fleet.apply(
+        run, completed("a", output={}), ("finished", None, {"status": "SUCCESS", "result": None})
+    )
+    shown = {"key": "shown", "type": "transform", "input": "{{ input.order[0:9] }}"}
+    other = orders(parameters=marked, steps=[*steps, shown], result=None)
+    designer = await with_role(acme, "DESIGNER")
+    assert (await designer(START, how={"run": run}))["__typename"] == "DryRun"
+    assert (await designer(START, how={"run": run, "document": other}))["__typename"] == "Forbidden"
+    await fleet_of_walkers.walk_all()
+    given = {"run": run, "document": other, "input": {"order": "made up"}}
+    assert (await designer(START, how=given))["__typename"] == "DryRun"
+    job = await fleet_of_walkers.planes[0].take()
+    assert job is not None
+    assert job["output_keys"] == {}
+    assert "a-private" not in str(job)
+    # Nor is a run read by who may start and see nothing.
+    key = await acme(
+        'mutation { createApiKey(name: "starts", role: OPERATOR, permissions: [START_RUNS]) {'
+        " ... on IssuedApiKey { key } } }"
+    )
+    starts = Client(acme.http, key["key"])
+    assert (await starts(START, how=GIVEN))["__typename"] == "DryRun"
+    assert (await starts(START, how={"run": run}))["__typename"] == "Forbidden"

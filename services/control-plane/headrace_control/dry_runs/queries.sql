@@ -6,8 +6,9 @@ SELECT count(*) FROM dry_runs WHERE tenant_id = $1 AND status IN ('QUEUED', 'WAL
 SELECT pg_advisory_xact_lock(hashtextextended('dry_runs ' || $1::uuid::text, 0))
 
 -- name: add
-INSERT INTO dry_runs (tenant_id, id, workflow, number, version_id, resolved, base_version_id, run_id, given, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO dry_runs (tenant_id, id, workflow, number, version_id, resolved, base_version_id, run_id, given, created_by,
+    opens)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: one
 SELECT id, workflow, number, status, run_id, report, failure, created_at, finished_at
@@ -55,7 +56,7 @@ WHERE (d.tenant_id, d.id) = (
         (SELECT max(o.taken_until) FROM dry_runs o WHERE o.tenant_id = n.tenant_id) NULLS FIRST, n.id
     LIMIT 1
     FOR UPDATE SKIP LOCKED)
-RETURNING d.tenant_id, d.id, d.version_id, d.resolved, d.base_version_id, d.run_id, d.given, d.created_at
+RETURNING d.tenant_id, d.id, d.version_id, d.resolved, d.base_version_id, d.run_id, d.given, d.opens, d.created_at
 
 -- name: end
 UPDATE dry_runs SET status = $3, report = $4, failure = $5, finished_at = headrace_now(), token = NULL

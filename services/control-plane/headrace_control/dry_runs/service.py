@@ -41,11 +41,17 @@ class DryRunService:
         caller.require(Permission.START_RUNS)
         if wish.draft or wish.document is not None:
             caller.require(Permission.DESIGN)
+        if wish.run_id:
+            caller.require(Permission.READ)  # its outputs answer
         tenant_id = caller.tenant_id
         responses = checked(wish.responses)
         run = await self._recorded(tenant_id, wish.run_id) if wish.run_id else None
         version_id, number, resolved = await self._candidate(tenant_id, wish, run)
         name = str(resolved["document"]["workflow"])
+        # Another version may show in parts what the run's own one hides as a whole.
+        opens = run is None or version_id == run["version_id"] or caller.may(Permission.CONTROL_RUNS)
+        if run is not None and not opens and wish.given is None and is_sealed(run["input"]):
+            caller.require(Permission.CONTROL_RUNS)
         given = await self._input(tenant_id, wish, run)
         await asyncio.to_thread(_check_input, resolved["document"].get("parameters"), given)
         dry_run_id = new_id()
@@ -71,6 +77,7 @@ class DryRunService:
                 wish.run_id,
                 sealed,
                 caller.actor.id,
+                opens,
             )
             detail: JsonObject = {"workflow": name, "number": number}
             if wish.run_id:
@@ -80,6 +87,7 @@ class DryRunService:
 
     async def get(self, caller: Caller, dry_run_id: UUID) -> DryRun:
         caller.require(Permission.START_RUNS)
+        caller.require(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             return await _one(db, caller.tenant_id, dry_run_id)
 

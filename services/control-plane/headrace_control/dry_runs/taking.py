@@ -95,6 +95,7 @@ class DryRunHandover:
             connections = {UUID(i) for one in versions.values() for i in one.get("connections", {}).values()}
             urls = await db.fetch(_sql.base_urls, tenant_id, sorted(connections))
             sealed = run is not None and (is_sealed(run["input"]) or _is_sealed(recorded))
+            sealed = sealed and row["opens"]
             of_runs = await self._keys.within(db, tenant_id, sorted(sources)) if sealed else {}
         return {
             "id": row["id"],

@@ -11,6 +11,7 @@ CREATE TABLE dry_runs (
     base_version_id uuid,                -- the version of the recorded run
     run_id          uuid,                -- whose outputs answer
     given           jsonb NOT NULL,      -- {input, responses}, sealed
+    opens           boolean NOT NULL,    -- whether what is sealed of the recorded run is opened for it
     status          text NOT NULL DEFAULT 'QUEUED' CHECK (status IN ('QUEUED', 'WALKING', 'DONE', 'FAILED')),
     -- A walk does nothing to anybody: whoever comes after its time does it again.
     token           bytea,
