@@ -190,6 +190,26 @@ async def test_what_was_taken_over_is_undone_in_its_order_when_the_rerun_fails(w
         await world.designer.verified(one)
 
 
+async def test_a_child_is_undone_by_the_version_that_it_ran_on(world: World) -> None:
+    """Another version of the parent may pin one of the child that has nothing to undo any more."""
+    world.target.on("/confirm", 503)
+    reserve = call("reserve", compensate={"action": "shop/undo-reserve", "input": {"n": 1}})
+    await world.designer.publish({"workflow": "kept-part", "steps": [reserve]})
+    document = {
+        "workflow": "whole",
+        "steps": [{"key": "part", "type": "workflow", "workflow": "kept-part"}, call("confirm")],
+    }
+    await world.designer.publish({**document, "compensateOn": ["cancel"]})
+    run = await world.designer.start("whole")
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    await world.designer.publish({"workflow": "kept-part", "steps": [call("charge")]})
+    await world.designer.publish(document)
+    again = await world.rerun(run, version=2)
+    assert (await world.designer.ended(again))["status"] == "FAILED"
+    assert [call.path for call in world.target.calls] == ["/reserve", "/confirm", "/confirm", "/undo-reserve"]
+    await world.designer.verified(again)
+
+
 async def test_a_run_in_flight_goes_on_by_the_version_that_it_was_moved_to(world: World) -> None:
     designer = world.designer
     wait = {"key": "wait", "type": "signal", "signal": {"name": "go"}}
