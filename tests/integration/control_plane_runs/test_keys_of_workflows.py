@@ -20,7 +20,17 @@ LIST = "query($f: RunFilter) { runs(filter: $f) { items { id workflow { name } }
 SCALARS = {"ID": "01890000-0000-7000-8000-000000000000", "String": "orders", "Int": 1, "Float": 1.0}
 SCALARS |= {"Boolean": False, "JSON": {}, "DateTime": "2030-01-31T12:00:00Z"}
 # What such a key is for; and who one is.
-ITS_OWN = {"query run", "query runs", "query me", "mutation startRun", "mutation startRuns"}
+ITS_OWN = {
+    "query run",
+    "query runs",
+    "query runAt",
+    "query runRevisions",
+    "query me",
+    "mutation startRun",
+    "mutation startRuns",
+}
+PAST = "query($id: ID!) { runAt(id: $id) { status } }"
+REVISIONS = "query($id: ID!) { runRevisions(id: $id) { items { revision } } }"
 
 
 async def key_of(client: Client, *workflows: str, **given: Any) -> Client:
@@ -61,6 +71,11 @@ async def test_it_starts_and_sees_runs_of_its_workflows(designed: Client) -> Non
     ]
     assert hidden["extensions"]["code"] == nobodys["extensions"]["code"] == "NOT_FOUND"
     assert hidden["message"] == nobodys["message"]
+    # Nor is a past of theirs.
+    assert (await limited(PAST, id=own["id"]))["status"] == "QUEUED"
+    assert len((await limited(REVISIONS, id=own["id"]))["items"]) == 1
+    for query in (PAST, REVISIONS):
+        assert (await limited.error(query, id=others["id"]))["extensions"]["code"] == "NOT_FOUND"
 
 
 async def test_many_starts_are_answered_each_on_its_own(designed: Client) -> None:

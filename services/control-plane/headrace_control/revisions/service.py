@@ -51,8 +51,8 @@ class RevisionService:
         self, caller: Caller, run_id: UUID, first: int, after: str | None
     ) -> PageOf[Revision]:
         """What happened to a run, oldest first; before all events stands its start. Raises `NotFound`."""
-        limit, place = page_size(first), _place(after)
         run = await self._runs.get(caller, run_id)
+        limit, place = page_size(first), _place(after)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.events(
                 db, caller.tenant_id, run_id, place or BEGINNING, _LAST, limit + 1
