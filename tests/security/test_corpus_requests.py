@@ -225,7 +225,9 @@ async def called(
         base_url=lambda connection_id: None, current=current, limited=lambda connection_id: False
     )
     context = StepContext(
-        run=cast("ClaimedRun", SimpleNamespace(version=version, run_id="run-1", tenant_id="tenant", kept_keys={})),
+        run=cast(
+            "ClaimedRun", SimpleNamespace(version=version, run_id="run-1", tenant_id="tenant", kept_keys={})
+        ),
         step=step,
         place="steps[0]",
         scope=scope,

@@ -10,6 +10,8 @@ import asyncpg
 import pytest
 from headrace.errors import NotFound
 from headrace_cli.main import app
+from headrace_control.internal_api.dry_run_reports import DryRunReport
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from tests.integration.control_plane_runs.acting import (
@@ -41,7 +43,16 @@ START = (
 READ = """query($id: ID!) { dryRun(id: $id) { status failure { code message } report { status result
     steps { path status answeredBy requests output } problems { path code } changes { path change } } } }"""
 ANSWERS = {"fetch": {"body": {"n": 1}}, "refund": {"body": {"id": "r"}}}
+EMPTY = DryRunReport.model_validate({"status": "SUCCESS", "endedAt": "2026-11-01T00:00:00Z"})
 GIVEN = {"workflow": "orders", "input": {"order": "17"}, "responses": ANSWERS}
+
+
+def test_of_a_report_is_kept_what_can_be_stored() -> None:
+    told = {"status": "SUCCESS", "endedAt": "2026-11-01T00:00:00Z", "result": {"n\ud800": 2**80, "t": "\0"}}
+    assert DryRunReport.model_validate(told).as_json()["result"] == {"n\ufffd": str(2**80), "t": "\ufffd"}
+    for missing in ({"status": "SUCCESS"}, {"endedAt": "2026-11-01T00:00:00Z"}, {**told, "steps": [{}]}):
+        with pytest.raises(ValidationError):
+            DryRunReport.model_validate(missing)
 
 
 @pytest.fixture
@@ -74,7 +85,7 @@ async def test_one_whose_runner_died_is_given_to_another_and_not_for_ever(
     assert await other.take() is None
     assert (await acme(READ, id=dry_run))["failure"]["code"] == "NO_PROGRESS"
     with pytest.raises(NotFound):
-        await plane.report(UUID(dry_run), taken["token"], {"status": "SUCCESS"})
+        await plane.report(UUID(dry_run), taken["token"], EMPTY)
 
 
 async def test_only_its_own_runner_tells_of_it(acme: Client, fleet_of_walkers: Walkers) -> None:
@@ -83,7 +94,7 @@ async def test_only_its_own_runner_tells_of_it(acme: Client, fleet_of_walkers: W
     plane = fleet_of_walkers.planes[0]
     await plane.take()
     with pytest.raises(NotFound):
-        await plane.report(dry_run, "another-token", {"status": "SUCCESS"})
+        await plane.report(dry_run, "another-token", EMPTY)
 
 
 async def test_what_it_is_given_is_sealed_and_holds_no_secret(

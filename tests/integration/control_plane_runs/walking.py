@@ -12,6 +12,7 @@ from headrace.postgres.pool import API, WORKER, open_pool
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.schemas import Schemas
 from headrace_control.dry_runs.taking import DryRunHandover
+from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.vault.keys import OwnKeys
 from headrace_control.vault.output_keys import OutputKeys
 from headrace_control.vault.vault import Vault
@@ -36,7 +37,8 @@ class Walkers:
         while (job := await plane.take()) is not None:
             self.taken.append(str(job["id"]))
             given: dict[str, Any] = orjson.loads(orjson.dumps(job, default=str))  # as over HTTP
-            await plane.report(UUID(given["id"]), given["token"], await walked(given, services))
+            told = DryRunReport.model_validate(await walked(given, services))
+            await plane.report(UUID(given["id"]), given["token"], told)
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 from headrace.sealed_outputs import OutputUnreadable
 
+from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.run_tokens import hash_run_token, mint_run_token
 from headrace_control.policy.holding import declared_classes, held_as
 from headrace_control.policy.repository import rules_of
@@ -61,10 +62,10 @@ class DryRunHandover:
             most = quotas.get(row["tenant_id"], {}).get("loop_items")
             return {**job, "token": token.text, "loop_items": most}
 
-    async def report(self, dry_run_id: UUID, token: str, report: Mapping[str, Any]) -> None:
+    async def report(self, dry_run_id: UUID, token: str, report: DryRunReport) -> None:
         """Raises `NotFound` when it is another runner's by now, or over."""
-        failure = report.get("failure")
-        status, kept = ("FAILED", None) if failure else ("DONE", report)
+        failure = report.failure.model_dump() if report.failure else None
+        status, kept = ("FAILED", None) if failure else ("DONE", report.as_json())
         if not await self._end(dry_run_id, hash_run_token(token), status, kept, failure):
             raise NotFound("dry run")
 

@@ -1,6 +1,5 @@
 """The internal API's HTTP face: its own application, on its own port, for runners alone."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Protocol, TypeAlias
 from uuid import UUID
@@ -15,6 +14,7 @@ from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
+from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.models import (
     CallBody,
@@ -47,7 +47,7 @@ class DryRuns(Protocol):
     async def take(self) -> dict[str, Any] | None:
         """The next dry run, for who asks alone until its time is over; None when there is none."""
 
-    async def report(self, dry_run_id: UUID, token: str, report: Mapping[str, Any]) -> None:
+    async def report(self, dry_run_id: UUID, token: str, report: DryRunReport) -> None:
         """Raises `NotFound` when it is another runner's by now, or over."""
 
 

@@ -1,10 +1,11 @@
 """The bodies of the internal API's requests. Answers are built in `claims` and `leases`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.run_tokens import hash_run_token
 
 MAX_BATCH = 500
@@ -131,7 +132,7 @@ class DryRunReportBody(_Body):
 
     dry_run_id: UUID
     token: str = Field(min_length=1, max_length=100)
-    report: dict[str, Any]
+    report: DryRunReport
 
 
 class RefusedMessages(BaseModel):
