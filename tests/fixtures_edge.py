@@ -36,7 +36,7 @@ from headrace_control.tenants.service import bootstrap
 from headrace_control.throttle.service import Throttles
 from headrace_control.vault.keys import create_key_file
 from headrace_control.web.server import http_server
-from prometheus_client import CollectorRegistry
+from no_signals import no_signals
 from pydantic import SecretStr
 
 RUNNER_TOKEN = "t" * 32
@@ -133,9 +133,9 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         listener = Listener(database)
         await listener.start()
         stack.push_async_callback(listener.close)
-        composed = compose(settings, pool, listener, store)
+        composed = compose(settings, pool, listener, store, no_signals())
         stack.push_async_callback(composed.close)
-        public = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+        public = create_app(composed.services, composed.authenticator, {})
         handover = Handover(workers, composed.credentials, composed.services.callbacks)
         claims = Claims(workers, handover, Barrier(listener), settings.lease, composed.refusals.note)
         leases = Leases(workers, composed.credentials, settings.lease, lambda: None)

@@ -74,8 +74,9 @@ class Fleet:
     api_key: str = ""
 
     async def __aenter__(self) -> Self:
-        self.http_port, self.internal_port = free_port(), free_port()
+        self.http_port, self.internal_port, self.operator_port = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
+        self.operators = f"http://127.0.0.1:{self.operator_port}"
         key_file = self.folder / "key"
         key_file.write_text(b64encode(secrets.token_bytes(32)).decode())
         key_file.chmod(0o600)
@@ -90,6 +91,7 @@ class Fleet:
             "HEADRACE_LOG_STORE_URL": self.backends.log_store_url,
             "HEADRACE_LISTEN_PORT": str(self.http_port),
             "HEADRACE_INTERNAL_PORT": str(self.internal_port),
+            "HEADRACE_OPERATOR_PORT": str(self.operator_port),
             "HEADRACE_CONTROL_PLANE_URL": f"http://127.0.0.1:{self.internal_port}",
             "HEADRACE_RUNNER_TOKEN": secrets.token_urlsafe(24),
             "HEADRACE_KEY_FILE": str(key_file),
@@ -129,7 +131,11 @@ class Fleet:
     async def another_control_plane(self) -> str:
         """A replica beside the first; the address of its internal API, for a runner's settings."""
         port, internal = free_port(), free_port()
-        own = {"HEADRACE_LISTEN_PORT": str(port), "HEADRACE_INTERNAL_PORT": str(internal)}
+        own = {
+            "HEADRACE_LISTEN_PORT": str(port),
+            "HEADRACE_INTERNAL_PORT": str(internal),
+            "HEADRACE_OPERATOR_PORT": str(free_port()),
+        }
         await self._start("headrace_control", port, own)
         return f"http://127.0.0.1:{internal}"
 

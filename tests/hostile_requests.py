@@ -121,7 +121,7 @@ class Hostile:
                 "POST /graphql",
                 "POST /internal/claims",
                 "GET /health",
-                "GET /metrics",
+                "GET /ready",
                 "POST /callbacks/x",
                 "POST /webhooks/x",
             )

@@ -58,7 +58,7 @@ _FIELDS: Mapping[Who, str] = {
             createHook updateHook rotateHookSecret pauseHook resumeHook deleteHook resendHookMessages
     """,
     Who.PLATFORM: """
-        query: wrappingKeys
+        query: wrappingKeys scaling
         mutation: createTenant rewrapDataKeys shredTenantKeys setQuotas
     """,
 }
@@ -123,7 +123,6 @@ PUBLIC_ROUTES: Mapping[tuple[str, str], Door] = {
     ("GET", "/oauth/callback"): Door.OWN_SECRET,
     ("GET", "/health"): Door.NONE,
     ("GET", "/ready"): Door.NONE,
-    ("GET", "/metrics"): Door.NONE,
 }
 
 INTERNAL_ROUTES: Mapping[tuple[str, str], Door] = {

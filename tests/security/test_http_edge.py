@@ -60,7 +60,6 @@ async def test_every_answer_carries_the_headers(edge: Edge) -> None:
     answers = [
         await edge.http.get("/health"),
         await edge.http.get("/ready"),
-        await edge.http.get("/metrics"),
         await edge.http.get("/nowhere"),
         await edge.http.get("/graphql"),
         await edge.admin.post("{ tenant { name } }"),

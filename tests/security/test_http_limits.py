@@ -22,7 +22,6 @@ from headrace_control.web import rates
 from headrace_control.web.addresses import ClientAddress, bucket_of
 from headrace_control.web.policy import HttpPolicy, HttpSettings
 from headrace_control.web.rates import BURST_SECONDS, AddressRate, Buckets
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -38,7 +37,7 @@ def code(answer: httpx.Response) -> str:
 
 
 def face(edge: Edge, policy: HttpPolicy) -> httpx.AsyncClient:
-    app = create_app(edge.composed.services, edge.composed.authenticator, {}, CollectorRegistry(), policy)
+    app = create_app(edge.composed.services, edge.composed.authenticator, {}, policy)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 

@@ -1,10 +1,9 @@
-"""The public face: /graphql, /auth, /oauth/callback, /callbacks, /webhooks, /health, /ready, /metrics."""
+"""The public face: /graphql, /auth, /oauth/callback, /callbacks, /webhooks, /health, /ready."""
 
 from collections.abc import Mapping
 
 from fastapi import FastAPI
 from headrace.health import Check
-from prometheus_client import CollectorRegistry
 
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.authorizations.http import authorization_routes
@@ -29,12 +28,11 @@ def create_app(
     services: Services,
     authenticator: Authenticator,
     checks: Mapping[str, Check],
-    registry: CollectorRegistry,
     policy: HttpPolicy | None = None,
 ) -> FastAPI:
     """The application. It opens and closes nothing: pools and clients are `main`'s.
 
-    `checks` are the dependencies that /ready asks, by name; `registry` is what /metrics shows.
+    `checks` are the dependencies that /ready asks, by name.
     """
     app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     policy = policy or HttpPolicy()
@@ -45,7 +43,7 @@ def create_app(
     app.include_router(webhook_routes(services.webhook_intake))
     app.include_router(authorization_routes(services.authorizations))
     app.include_router(login_routes(services.login, authenticator))
-    app.include_router(health_routes(checks, registry))
+    app.include_router(health_routes(checks))
     install_error_handlers(app)
     app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(AddressRate, buckets=Buckets(policy.rate_per_address))

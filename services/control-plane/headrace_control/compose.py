@@ -41,6 +41,8 @@ from headrace_control.rollouts.service import RolloutService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.service import RunService
+from headrace_control.scaling.service import ScalingService
+from headrace_control.scaling.signals import Signals
 from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
@@ -89,6 +91,7 @@ def compose(
     api_pool: Pool,
     listener: Listener,
     log_store: LogStore,
+    signals: Signals,
     aws: AwsSettings | None = None,
 ) -> Composed:
     """Raises `CanNotStart` when a key or the egress policy can not be read. To be called within the loop."""
@@ -143,6 +146,7 @@ def compose(
         ),
         hooks=HookService(api_pool, vault),
         logs=LogService(log_store),
+        scaling=ScalingService(signals),
         audit=AuditService(api_pool),
     )
     for_runs = OpenedForRuns(credentials, secrets, output_keys, shredding)

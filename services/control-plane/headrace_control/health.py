@@ -1,4 +1,4 @@
-"""Is the process alive, and can it do its work: /health, /ready and /metrics."""
+"""Is the process alive, and can it do its work: /health and /ready."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,13 +6,12 @@ from collections.abc import Mapping
 import orjson
 from fastapi import APIRouter
 from headrace.health import Check, check_state
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.responses import Response
 
 
-def health_routes(checks: Mapping[str, Check], registry: CollectorRegistry) -> APIRouter:
+def health_routes(checks: Mapping[str, Check]) -> APIRouter:
     """`/health` is 200 while the process lives. `/ready` is 200 when every check answers in time, else 503,
-    and names each dependency with its state. `/metrics` is Prometheus's text."""
+    and names each dependency with its state."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/health")
@@ -26,10 +25,6 @@ def health_routes(checks: Mapping[str, Check], registry: CollectorRegistry) -> A
         well = all(state == "ok" for state in states)
         body = {"status": "ready" if well else "not ready", "checks": dict(zip(names, states, strict=True))}
         return _json(body, 200 if well else 503)
-
-    @router.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return router
 

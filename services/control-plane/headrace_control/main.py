@@ -23,7 +23,6 @@ from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import compose
 from headrace_control.dead_letters.replays import Replaying
-from headrace_control.dispatch.backlog import Backlog
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
 from headrace_control.dry_runs.taking import DryRunHandover
@@ -38,7 +37,10 @@ from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.sessions import RunnerSessions
+from headrace_control.operator_app import create_operator_app
 from headrace_control.quotas.counting import count_stored
+from headrace_control.scaling.gauges import ScalingGauges
+from headrace_control.scaling.signals import Signals
 from headrace_control.schedules.loop import ScheduleLoop
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
@@ -77,7 +79,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         )
     listener = Listener(settings.database_url)
     registry = CollectorRegistry()
-    composed = compose(settings, api_pool, listener, store, aws)
+    signals = Signals(worker_pool, bus, settings.partitions)
+    composed = compose(settings, api_pool, listener, store, signals, aws)
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window)
     schedules = ScheduleLoop(worker_pool, api_pool, composed.output_keys, listener)
@@ -92,7 +95,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
 
     checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
     policy = settings.http_policy(documents)
-    public = create_app(composed.services, composed.authenticator, checks, registry, policy)
+    public = create_app(composed.services, composed.authenticator, checks, policy)
     sessions = RunnerSessions(
         worker_pool,
         settings.runner_token.get_secret_value(),
@@ -122,6 +125,19 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             **_internal_tls(settings),
         ),
     ]
+    gauges = []
+    if settings.operator_port is not None:
+        gauges = [ScalingGauges(signals, registry).run()]
+        operators = create_operator_app(signals, registry)
+        servers.append(
+            http_server(
+                operators,
+                settings.operator_host,
+                settings.operator_port,
+                max_message=MAX_BODY,
+                grace=settings.drain_seconds,
+            )
+        )
     await listener.start()
     workers = [
         asyncio.create_task(work)
@@ -131,7 +147,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             schedules.run(),
             hooks.run(),
             hooks.look(),
-            Backlog(worker_pool, bus, registry).run(),
+            *gauges,
             OpenBreakers(worker_pool, registry).run(),
             Sealer(audit_pool, registry).run(),
             composed.refused_logins.tally.run(),

@@ -23,6 +23,7 @@ from headrace_control.reruns.service import RerunService
 from headrace_control.revisions.service import RevisionService
 from headrace_control.rollouts.service import RolloutService
 from headrace_control.runs.service import RunService
+from headrace_control.scaling.service import ScalingService
 from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
@@ -73,4 +74,5 @@ class Services:
     webhook_intake: WebhookIntake
     hooks: HookService
     logs: LogService
+    scaling: ScalingService
     audit: AuditService

@@ -41,7 +41,8 @@ class ControlPlaneSettings(HttpSettings):
     `key_provider` says which one wraps (the KMS's, if not said).
     `public_url` is where the outside reaches the public API, for the addresses that are given to external systems; if
     there is none, this machine's loopback. `partitions` is fixed for a deployment's life. `relay_window` is how many
-    jobs stand ready in the broker at most. `bus_namespace` shares a broker among deployments. Times are in seconds
+    jobs stand ready in the broker at most. `bus_namespace` shares a broker among deployments. Without an
+    `operator_port` there are neither metrics nor figures for scalers. Times are in seconds
     unless named otherwise. `runner_token` is what runners enrol with, for sessions of
     `runner_session_seconds`. The `internal_tls` files (PEM) serve the internal API over TLS; with a client authority
     given, runners have to show a certificate of it.
@@ -58,6 +59,8 @@ class ControlPlaneSettings(HttpSettings):
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
     internal_host: str = "127.0.0.1"
     internal_port: int = Field(default=8081, ge=0, le=65535)
+    operator_host: str = "127.0.0.1"
+    operator_port: int | None = Field(default=None, ge=0, le=65535)
     internal_tls_certificate_file: Path | None = None
     internal_tls_key_file: Path | None = None
     internal_tls_client_ca_file: Path | None = None

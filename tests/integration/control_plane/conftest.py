@@ -18,7 +18,7 @@ from headrace_control.connections.credentials import CredentialService
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
 from headrace_control.vault.keys import create_key_file
-from prometheus_client import CollectorRegistry
+from no_signals import no_signals
 from pydantic import SecretStr
 
 from tests.integration.control_plane.designs import create_app as designed_app
@@ -95,7 +95,7 @@ def settings(database: str, tmp_path: Path) -> ControlPlaneSettings:
 @pytest.fixture
 async def composed(settings: ControlPlaneSettings, pool: Pool) -> AsyncIterator[Composed]:
     store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
-    whole = compose(settings, pool, Listener(settings.database_url), store)
+    whole = compose(settings, pool, Listener(settings.database_url), store, no_signals())
     yield whole
     await whole.close()
     await store.close()
@@ -103,7 +103,7 @@ async def composed(settings: ControlPlaneSettings, pool: Pool) -> AsyncIterator[
 
 @pytest.fixture
 async def http(composed: Composed) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    app = create_app(composed.services, composed.authenticator, {})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -161,7 +161,9 @@ async def other_process(
 ) -> AsyncIterator[CredentialService]:
     """The same service over a pool of its own, as a second control plane has it."""
     async with await open_pool(settings.database_url, API) as pool:
-        whole = compose(settings, pool, Listener(settings.database_url), composed.services.logs._store)
+        whole = compose(
+            settings, pool, Listener(settings.database_url), composed.services.logs._store, no_signals()
+        )
         yield whole.refreshes
         await whole.close()
 

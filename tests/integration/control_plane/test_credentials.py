@@ -17,6 +17,7 @@ from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenRefused
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.vault.keys import create_key_file
+from no_signals import no_signals
 
 from tests.integration.control_plane.conftest import Client
 from tests.integration.control_plane.designs import ROTATE, TEST_CONNECTION, create_app, create_connection
@@ -32,7 +33,9 @@ async def test_a_credential_that_does_not_open_is_not_one_that_is_gone(
     wrong = settings.model_copy(update={"key_file": tmp_path / "other"})
     gone = new_id()
     async with await open_pool(settings.database_url, API) as pool:
-        whole = compose(wrong, pool, Listener(settings.database_url), composed.services.logs._store)
+        whole = compose(
+            wrong, pool, Listener(settings.database_url), composed.services.logs._store, no_signals()
+        )
         found = await whole.refreshes.current(ledger.tenant_id, [ledger.connection_id, gone])
         refreshed = await whole.refreshes.refresh(ledger.tenant_id, ledger.connection_id, 0)
         await whole.close()

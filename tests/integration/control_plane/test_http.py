@@ -12,7 +12,6 @@ from headrace_control.compose import Composed
 from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.schema import schema_sdl
 from headrace_control.graphql.view import MAX_BODY
-from prometheus_client import CollectorRegistry
 
 from tests.integration.control_plane.conftest import Client
 
@@ -90,7 +89,7 @@ async def test_health_and_readiness_tell_the_truth(composed: Composed) -> None:
         await away.wait()
 
     checks = {"postgres": well, "bus": ill, "log_store": silent}
-    app = create_app(composed.services, composed.authenticator, checks, CollectorRegistry())
+    app = create_app(composed.services, composed.authenticator, checks)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         assert (await http.get("/health")).status_code == 200
         answer = await http.get("/ready")
@@ -101,7 +100,7 @@ async def test_health_and_readiness_tell_the_truth(composed: Composed) -> None:
             "log_store": "no answer in time",
         }
         assert "canary" not in answer.text
-        assert (await http.get("/metrics")).status_code == 200
+        assert (await http.get("/metrics")).status_code == 404
 
 
 def test_the_schema_speaks_in_our_words() -> None:

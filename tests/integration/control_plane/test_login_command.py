@@ -19,7 +19,6 @@ from headrace_control.app import create_app as public_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.settings import ControlPlaneSettings
-from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -62,7 +61,7 @@ def settings(
 async def deployment(
     composed: Composed, settings: ControlPlaneSettings, listening: socket.socket
 ) -> AsyncIterator[str]:
-    app = public_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    app = public_app(composed.services, composed.authenticator, {})
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     task = asyncio.create_task(server._serve(sockets=[listening]))
     yield settings.public_base

@@ -15,7 +15,6 @@ from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import GraphQLView
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -39,7 +38,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def address(composed: Composed) -> AsyncIterator[str]:
-    app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    app = create_app(composed.services, composed.authenticator, {})
     async with serving(app) as address:
         yield address
 

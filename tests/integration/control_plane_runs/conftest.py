@@ -24,7 +24,7 @@ from headrace_control.compose import compose
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
 from headrace_reporter.apply import Applier
-from prometheus_client import CollectorRegistry
+from no_signals import no_signals
 from pydantic import SecretStr
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, design, new_tenant
@@ -92,8 +92,8 @@ async def serving(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which listens on loopback."""
     pool, listener = await open_pool(database, API, max_size=25), Listener(database)
-    composed = compose(_settings(database, key, egress), pool, listener, log_store)
-    app = create_app(composed.services, composed.authenticator, {}, CollectorRegistry())
+    composed = compose(_settings(database, key, egress), pool, listener, log_store, no_signals())
+    app = create_app(composed.services, composed.authenticator, {})
     await listener.start()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(

@@ -26,6 +26,7 @@ class Permission(StrEnum):
     READ_AUDIT = "READ_AUDIT"  # who did what in the tenant
     MANAGE_KEYS = "MANAGE_KEYS"  # API keys of the tenant
     MANAGE_MEMBERS = "MANAGE_MEMBERS"  # people of the tenant: invitations, roles, sessions
+    READ_FLEET = "READ_FLEET"  # how much there is to do in the whole deployment; of a platform tenant's operators alone
     MANAGE_TENANTS = "MANAGE_TENANTS"  # of a platform tenant's admins alone
 
 
@@ -50,12 +51,13 @@ ALLOWED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.READ_AUDIT: _ADMIN,
         Permission.MANAGE_KEYS: _ADMIN,
         Permission.MANAGE_MEMBERS: _ADMIN,
+        Permission.READ_FLEET: _ADMIN | {Role.OPERATOR},
         Permission.MANAGE_TENANTS: _ADMIN,
     }
 )
 
-# Beside the role, these need a caller of a platform tenant: the platform's operators are its admins.
-PLATFORM_ONLY = frozenset({Permission.MANAGE_TENANTS})
+# Beside the role, these need a caller of a platform tenant: the platform's operators act for it.
+PLATFORM_ONLY = frozenset({Permission.READ_FLEET, Permission.MANAGE_TENANTS})
 
 
 def scope_of(names: Iterable[str] | None) -> frozenset[Permission] | None:

@@ -43,14 +43,6 @@ UPDATE dispatches SET sent_at = headrace_now() WHERE id = ANY($1::uuid[]) AND se
 SELECT min(due_at) AS due_at, headrace_now() AS now
 FROM dispatches WHERE sent_at IS NULL AND due_at > headrace_now()
 
--- name: backlog
--- Three counts, each from the end of an index that holds it: what is parked for later costs nothing.
-SELECT (SELECT count(*) FROM dispatches WHERE sent_at IS NULL AND due_at <= headrace_now()) AS due,
-       (SELECT count(*) FROM dispatches WHERE sent_at IS NOT NULL) AS sent,
-       coalesce(extract(epoch FROM headrace_now() - (
-           SELECT min(due_at) FROM dispatches WHERE sent_at IS NULL AND due_at <= headrace_now())), 0)::float8
-           AS oldest_seconds
-
 -- name: sweep
 -- Sent, and nobody is at work on it: the claim has lapsed, or nobody ever claimed. The SAME id becomes due
 -- again (rule sweep_keeps_dispatch_id: a new id for each sweep would starve a run in a long queue for ever).

@@ -29,6 +29,7 @@ from headrace_control.reruns.graphql import RerunMutation, RerunQuery
 from headrace_control.revisions.graphql import RevisionQuery
 from headrace_control.rollouts.graphql import RolloutMutation, RolloutQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
+from headrace_control.scaling.graphql import ScalingQuery
 from headrace_control.schedules.graphql import ScheduleMutation, ScheduleQuery
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
@@ -63,6 +64,7 @@ class Query(
     WaitQuery,
     LogsQuery,
     AuditQuery,
+    ScalingQuery,
 ):
     pass
 

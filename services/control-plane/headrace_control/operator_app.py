@@ -1,0 +1,40 @@
+"""The operators' face, on a port of its own: /metrics and /scaling.
+
+It shows figures of all tenants to whoever reaches it, and asks nobody who they are: its port is the operators' alone.
+"""
+
+import orjson
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.responses import Response
+
+from headrace_control.body_limit import BodyLimit
+from headrace_control.http_errors import install_error_handlers
+from headrace_control.scaling.signals import Signals
+from headrace_control.unexpected import AnswerUnexpected
+from headrace_control.web.headers import SecurityHeaders
+
+MAX_BODY = 1024
+
+
+def create_operator_app(signals: Signals, registry: CollectorRegistry) -> FastAPI:
+    """`registry` is what /metrics shows. /scaling is 503 while Postgres or the bus is away."""
+    app = FastAPI(
+        title="Headrace operators", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    @app.get("/scaling")
+    async def scaling() -> Response:
+        # asyncpg's UUIDs are a type of their own, which orjson does not know.
+        body = orjson.dumps((await signals.current()).as_json(), default=str)
+        return Response(body, media_type="application/json")
+
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit, most=MAX_BODY)
+    app.add_middleware(AnswerUnexpected)
+    app.add_middleware(SecurityHeaders)
+    return app

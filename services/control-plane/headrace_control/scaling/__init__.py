@@ -1,0 +1,1 @@
+"""How much there is to do and who does it: the figures that the fleet is scaled by."""

@@ -1,0 +1,63 @@
+"""The signals as Prometheus's metrics."""
+
+import asyncio
+import contextlib
+
+import asyncpg
+from headrace.errors import HeadraceError
+from prometheus_client import CollectorRegistry, Gauge
+
+from headrace_control.scaling.model import Scaling
+from headrace_control.scaling.signals import Signals
+
+PERIOD_SECONDS = 5.0
+
+# A metric, the field of `Scaling` that it shows, and what it means.
+_TOTALS = (
+    ("headrace_backlog", "backlog", "Jobs ready, and due dispatches that a runner could take now."),
+    ("headrace_load", "load", "The backlog and the jobs in runners' hands: what the fleet is scaled by."),
+    ("headrace_jobs_ready", "ready", "Jobs ready in the broker."),
+    ("headrace_jobs_unacked", "unacked", "Jobs taken by runners and not acknowledged."),
+    ("headrace_dispatches_due", "due", "Dispatches that are due and not sent."),
+    ("headrace_dispatches_in_flight", "runs_in_flight", "Dispatches sent and not yet parked or ended."),
+    ("headrace_dispatches_oldest_seconds", "oldest_seconds", "Age of the oldest dispatch of the backlog."),
+    ("headrace_runners", "runners", "Runners with a live lease."),
+    ("headrace_fleet_capacity", "capacity", "Runs that these runners can hold."),
+    ("headrace_fleet_held", "held", "Runs that these runners named in their last renewals."),
+)
+
+
+class ScalingGauges:
+    """Read anew every few seconds. Series by queue are as many as there are queues, those by tenant are bounded."""
+
+    def __init__(self, signals: Signals, registry: CollectorRegistry) -> None:
+        self._signals = signals
+        self._totals = [(Gauge(name, told, registry=registry), field) for name, field, told in _TOTALS]
+        self._queue = Gauge(
+            "headrace_queue_ready", "Messages ready in a queue.", ["queue"], registry=registry
+        )
+        self._tenants = [
+            (Gauge(f"headrace_tenant_{name}", told, ["tenant_id"], registry=registry), field)
+            for name, field, told in (
+                ("dispatches_due", "due", "Of a tenant with much due: dispatches due and not sent."),
+                ("dispatches_in_flight", "in_flight", "Of such a tenant: dispatches sent."),
+                ("dispatches_oldest_seconds", "oldest_seconds", "Of such a tenant: age of the oldest due."),
+            )
+        ]
+
+    async def run(self) -> None:
+        """Work until cancelled; while a dependency is away the last figures stand, /ready tells."""
+        while True:
+            with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
+                self.show(await self._signals.current())
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    def show(self, scaling: Scaling) -> None:
+        for gauge, field in self._totals:
+            gauge.set(getattr(scaling, field))
+        for queue, depth in scaling.queues.items():
+            self._queue.labels(queue).set(depth.ready)
+        for gauge, field in self._tenants:
+            gauge.clear()
+            for tenant in scaling.tenants:
+                gauge.labels(str(tenant.tenant_id)).set(getattr(tenant, field))
