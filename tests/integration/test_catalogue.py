@@ -12,7 +12,7 @@ OF_THE_DEPLOYMENT = {
     "bus_consumers": {"headrace_bus"},
     "bus_messages": {"headrace_bus"},
     "bus_queues": {"headrace_bus"},
-    "schema_migrations": set(),
+    "schema_migrations": {"headrace_worker"},
     "logins": set(),  # reached by two functions alone, before anybody knows whose they are
     "partition_leases": {"headrace_worker"},
     "reporters": {"headrace_worker"},

@@ -76,7 +76,7 @@ async def _index_reads(owner: asyncpg.Connection) -> dict[str, int]:
     """Entries read of each index of log_records, once the sessions that searched have ended."""
     ended = """
         SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'headrace:headrace_api' AND datname = current_database()
+        WHERE application_name LIKE 'headrace:headrace_api/%' AND datname = current_database()
     """
     while await owner.fetchval(ended):
         await asyncio.sleep(0.01)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from headrace.postgres.migrate import migrate as bring_up_to_date
+from headrace.postgres.migrations import Phase
 from headrace.postgres.pool import open_pool
 from headrace_control.tenants.service import bootstrap as make_platform_tenant
 from rich.markup import escape
@@ -26,9 +27,18 @@ def add_to(app: typer.Typer) -> None:
     command(app, "bootstrap", connects=False)(bootstrap)
 
 
-async def migrate(session: Session, database_url: DatabaseUrl) -> None:
+async def migrate(
+    session: Session,
+    database_url: DatabaseUrl,
+    phase: Annotated[
+        Phase,
+        typer.Option(
+            help="contract: also take away what no service needs any more, once all are of this release."
+        ),
+    ] = Phase.EXPAND,
+) -> None:
     """Bring the database to the newest schema. Safe to repeat, and from many places at once."""
-    applied = await bring_up_to_date(database_url, MIGRATIONS)
+    applied = await bring_up_to_date(database_url, MIGRATIONS, phase)
     session.output.result({"applied": applied})
     for name in applied:
         session.output.say(f"applied {escape(name)}")

@@ -14,7 +14,8 @@ from headrace.logstore.open import open_log_store
 from headrace.outbound.client import OutboundClient
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
-from headrace.postgres.pool import API, AUDIT, WORKER, open_pool
+from headrace.postgres.pool import API, AUDIT, WORKER, one_statement, open_pool
+from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from prometheus_client import CollectorRegistry
 
@@ -72,6 +73,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             max_size=settings.pool_size,
             idle_in_transaction_session_timeout=_STALLED,
         )
+        async with one_statement(worker_pool) as db:
+            await check_schema(db)
         audit_pool = await open_pool(settings.database_url, AUDIT, max_size=2)
     with opening("bus_url"):
         bus = await open_bus(

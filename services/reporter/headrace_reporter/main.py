@@ -11,7 +11,8 @@ from headrace.errors import HeadraceError
 from headrace.health import HealthServer
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
-from headrace.postgres.pool import WORKER, open_pool
+from headrace.postgres.pool import WORKER, one_statement, open_pool
+from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
 from prometheus_client import REGISTRY, generate_latest
@@ -34,6 +35,8 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         pool = await open_pool(
             settings.database_url, WORKER, max_size=8, plan_cache_mode="force_generic_plan"
         )
+        async with one_statement(pool) as db:
+            await check_schema(db)
     with opening("bus_url"):
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace

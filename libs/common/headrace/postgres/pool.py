@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from headrace.errors import Conflict, DatabaseUnavailable
+from headrace.postgres.release import SCHEMA
 
 API, WORKER, BUS, AUDIT = "headrace_api", "headrace_worker", "headrace_bus", "headrace_audit"
 
@@ -34,7 +35,7 @@ async def open_pool(
 
     The role is part of the session's start, so no reset can shed it. Raises `DatabaseUnavailable`.
     """
-    settings = {"application_name": f"headrace:{role or 'owner'}", "timezone": "UTC", "jit": "off"}
+    settings = {"application_name": session_name(role or "owner"), "timezone": "UTC", "jit": "off"}
     if role:
         settings["role"] = role
     with translated(), connecting():
@@ -48,6 +49,11 @@ async def open_pool(
             command_timeout=60,
             server_settings={**settings, **server_settings},
         )
+
+
+def session_name(who: str) -> str:
+    """How a session names itself to Postgres: whose it is, and the newest migration that its release knows."""
+    return f"headrace:{who}/{SCHEMA}"
 
 
 async def use_json(connection: asyncpg.Connection) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from headrace.errors import Conflict, DatabaseUnavailable, Unavailable
 from headrace.postgres.migrate import migrate
+from headrace.postgres.migrations import Phase
 from headrace.postgres.pool import open_pool
 from headrace_control.tenants.service import bootstrap
 
@@ -77,7 +78,7 @@ async def deployed(
         async with contextlib.AsyncExitStack() as stack:
             postgres = stack.enter_context(embedded_postgres(folder.postgres))
             dsn = postgres.dsn
-            await migrate(dsn, MIGRATIONS)
+            await migrate(dsn, MIGRATIONS, Phase.CONTRACT)  # nobody works on it yet
             first_start = await _ensure_admin(dsn, folder, shape)
             supervisor = Supervisor(announce, folder.logs)
             keeping = asyncio.create_task(_keep(postgres, supervisor, announce))
