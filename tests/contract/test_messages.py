@@ -12,6 +12,7 @@ import pytest
 from headrace.errors import MalformedMessage
 from headrace.ids import new_id
 from headrace.messages import Event, EventBatch, Job, LogBatch, LogLevel, LogRecord
+from headrace.telemetry.context import TraceContext
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.state import EventKind, ParkReason, RunState
 from jsonschema import Draft202012Validator, FormatChecker
@@ -69,7 +70,15 @@ LOGS = LogBatch(
         LogRecord(new_id(AT), TENANT, RUN, AT, LogLevel.INFO, "begun"),
     )
 )
-MESSAGES = [("job.json", JOB), ("event_batch.json", BATCH), ("log_batch.json", LOGS)]
+TRACE = TraceContext(7, 9)
+TRACED = EventBatch(new_id(AT), (event(*EVENTS[0]),), {RUN: TRACE})
+MESSAGES = [
+    ("job.json", JOB),
+    ("job.json", Job(TENANT, RUN, new_id(AT), TRACE)),
+    ("event_batch.json", BATCH),
+    ("event_batch.json", TRACED),
+    ("log_batch.json", LOGS),
+]
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -181,3 +190,14 @@ def test_a_date_without_an_offset_is_refused() -> None:
     value = {**orjson.loads(orjson.dumps(event(*EVENTS[0]).as_json())), "at": "2026-05-04T10:30:00"}
     with pytest.raises(MalformedMessage):
         Event.from_json(value)
+
+
+@pytest.mark.parametrize(
+    "trace", [None, 1, "", "00-0-0-0", "ff-" + "1" * 32 + "-" + "1" * 16 + "-01", {"a": 1}]
+)
+def test_what_is_no_trace_is_left_out(trace: Any) -> None:
+    """A run goes on whatever somebody says of its trace."""
+    assert Job.decode(orjson.dumps({**orjson.loads(JOB.encode()), "traceparent": trace})) == JOB
+    for traces in (trace, {str(RUN): trace}, {"nobody": str(TRACE)}):
+        body = orjson.dumps({**orjson.loads(BATCH.encode()), "traces": traces})
+        assert EventBatch.decode(body) == BATCH

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from headrace.telemetry.settings import TelemetrySettings
 from headrace.workflow.state import MOVES_OF_RUN, MOVES_OF_STEP
 from headrace.workflow.state_picture import run_picture, states_page, step_picture
 from headrace_control.settings import ControlPlaneSettings
@@ -122,11 +123,14 @@ def test_a_rules_row_points_at_lines_that_exist(rule: str) -> None:
 # -- operations ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [ControlPlaneSettings, RunnerSettings, ReporterSettings])
+@pytest.mark.parametrize(
+    "settings", [ControlPlaneSettings, RunnerSettings, ReporterSettings, TelemetrySettings]
+)
 def test_operations_lists_every_setting_with_its_default(settings: type[BaseSettings]) -> None:
     page = (DOCS / "operations.md").read_text(encoding="utf-8")
     (section,) = re.findall(rf"^### `{settings.__name__}`$(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
-    rows = dict(re.findall(r"^\| `HEADRACE_(\w+)` \| ([^|]+) \|", section, re.MULTILINE))
+    prefix = settings.model_config["env_prefix"]
+    rows = dict(re.findall(rf"^\| `{prefix}(\w+)` \| ([^|]+) \|", section, re.MULTILINE))
     expected = {
         name.upper(): "required" if field.is_required() else _shown(field.default)
         for name, field in settings.model_fields.items()

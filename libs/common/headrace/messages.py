@@ -5,8 +5,9 @@ that neighbouring releases understand each other. Anything else raises `Malforme
 the bytes.
 """
 
+import contextlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +19,7 @@ import orjson
 from headrace.bus.port import MAX_MESSAGE_BYTES
 from headrace.errors import MalformedMessage
 from headrace.json_types import JsonObject
+from headrace.telemetry.context import TraceContext
 from headrace.workflow.state import EventKind
 
 VERSION = 1
@@ -25,14 +27,17 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A hint that a run should be advanced; the dispatch row is the truth."""
+    """A hint that a run should be advanced; the dispatch row is the truth. `traceparent` is the span of its sending."""
 
     tenant_id: UUID
     run_id: UUID
     dispatch_id: UUID
+    traceparent: TraceContext | None = None
 
     def encode(self) -> bytes:
-        return _dump({"v": VERSION, **_fields(self)})
+        fields = _fields(self)
+        trace = fields.pop("traceparent")
+        return _dump({"v": VERSION, **fields, **({"traceparent": str(trace)} if trace else {})})
 
     @staticmethod
     def decode(body: bytes) -> "Job":
@@ -66,13 +71,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events of many runs of one partition, in the order in which each run's were written."""
+    """Events of many runs of one partition, in the order in which each run's were written. `traces`: of those runs that
+    are traced, the span of the claim that wrote them."""
 
     runner_id: UUID
     events: Sequence[Event]
+    traces: Mapping[UUID, TraceContext] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        return encode_events(self.runner_id, [event.encode() for event in self.events])
+        return encode_events(self.runner_id, [event.encode() for event in self.events], self.traces)
 
     @staticmethod
     def decode(body: bytes) -> "EventBatch":
@@ -127,9 +134,15 @@ class LogBatch:
         return _log_batch(_load(body))
 
 
-def encode_events(runner_id: UUID, events: Sequence[bytes]) -> bytes:
+def encode_events(
+    runner_id: UUID, events: Sequence[bytes], traces: Mapping[UUID, TraceContext] | None = None
+) -> bytes:
     """The body of an `EventBatch` of events that are encoded already, in their order."""
-    return b'{"v":%d,"runner_id":"%b","events":[%b]}' % (VERSION, str(runner_id).encode(), b",".join(events))
+    more = b""
+    if traces:
+        more = b',"traces":' + _dump({str(run_id): str(trace) for run_id, trace in traces.items()})
+    head = (VERSION, str(runner_id).encode(), b",".join(events), more)
+    return b'{"v":%d,"runner_id":"%b","events":[%b]%b}' % head
 
 
 def encode_logs(records: Sequence[bytes]) -> bytes:
@@ -167,7 +180,8 @@ def _load(body: bytes) -> Any:
 
 def _job(value: Any) -> Job:
     try:
-        return Job(UUID(value["tenant_id"]), UUID(value["run_id"]), UUID(value["dispatch_id"]))
+        trace = TraceContext.parse(value.get("traceparent"))
+        return Job(UUID(value["tenant_id"]), UUID(value["run_id"]), UUID(value["dispatch_id"]), trace)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("job", error) from None
 
@@ -195,9 +209,21 @@ def _event(value: Any) -> Event:
 
 def _event_batch(value: Any) -> EventBatch:
     try:
-        return EventBatch(UUID(value["runner_id"]), tuple(_event(e) for e in value["events"]))
+        events = tuple(_event(e) for e in value["events"])
+        return EventBatch(UUID(value["runner_id"]), events, _traces(value.get("traces")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("event batch", error) from None
+
+
+def _traces(value: Any) -> Mapping[UUID, TraceContext]:
+    """What is no trace is left out: nobody's run waits for it."""
+    found: dict[UUID, TraceContext] = {}
+    if isinstance(value, dict):
+        for run_id, text in value.items():
+            with contextlib.suppress(ValueError):
+                if trace := TraceContext.parse(text):
+                    found[UUID(run_id)] = trace
+    return found
 
 
 def _log_batch(value: Any) -> LogBatch:

@@ -73,7 +73,7 @@ def configure_logging(service: str, level: str) -> None:
     ):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     # An outage is told once, by those who wait for its end; these tell it for each try, with its whole stack.
-    for noisy in ("aiormq", "asyncpg"):
+    for noisy in ("aiormq", "asyncpg", "opentelemetry", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[

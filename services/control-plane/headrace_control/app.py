@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI
 from headrace.health import Check
+from headrace.telemetry.traces import Traces
 
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.authorizations.http import authorization_routes
@@ -15,12 +16,14 @@ from headrace_control.health import health_routes
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.login.http import login_routes
 from headrace_control.services import Services
+from headrace_control.tracing import RequestTraces
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web.addresses import ClientAddress
 from headrace_control.web.headers import SecurityHeaders
 from headrace_control.web.origins import Origins
 from headrace_control.web.policy import HttpPolicy
 from headrace_control.web.rates import AddressRate, Buckets
+from headrace_control.web.unwatched import NO_TELEMETRY
 from headrace_control.webhooks.http import webhook_routes
 
 
@@ -29,12 +32,21 @@ def create_app(
     authenticator: Authenticator,
     checks: Mapping[str, Check],
     policy: HttpPolicy | None = None,
+    traces: Traces | None = None,
 ) -> FastAPI:
     """The application. It opens and closes nothing: pools and clients are `main`'s.
 
-    `checks` are the dependencies that /ready asks, by name.
+    `checks` are the dependencies that /ready asks, by name. With `traces`, a request that starts a run is a span of its
+    trace.
     """
-    app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        telemetry=NO_TELEMETRY,
+        title="Headrace",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     policy = policy or HttpPolicy()
     schema = create_schema(introspection=policy.introspection, operation_seconds=policy.operation_seconds)
     view = GraphQLView(schema, services, authenticator, policy)
@@ -45,6 +57,8 @@ def create_app(
     app.include_router(login_routes(services.login, authenticator))
     app.include_router(health_routes(checks))
     install_error_handlers(app)
+    if traces is not None:
+        app.add_middleware(RequestTraces, traces=traces)
     app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(AddressRate, buckets=Buckets(policy.rate_per_address))
     app.add_middleware(Origins, origins=policy.origins)

@@ -17,6 +17,8 @@ from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import API, AUDIT, WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
+from headrace.telemetry.open import open_traces
+from headrace.telemetry.settings import TelemetrySettings
 from prometheus_client import CollectorRegistry
 
 from headrace_control.app import create_app
@@ -45,6 +47,7 @@ from headrace_control.scaling.signals import Signals
 from headrace_control.schedules.loop import ScheduleLoop
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.throttle.service import OpenBreakers, Throttles
+from headrace_control.tracing import trace_starts
 from headrace_control.upkeep import keep_up
 from headrace_control.vault.vault import Vault
 from headrace_control.web.server import http_server
@@ -82,15 +85,17 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         )
     listener = Listener(settings.database_url)
     registry = CollectorRegistry()
+    traces = open_traces(read_settings(TelemetrySettings), "control-plane", registry)
+    trace_starts(traces)
     signals = Signals(worker_pool, bus, settings.partitions)
     composed = compose(settings, api_pool, listener, store, signals, aws)
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
-    relay = Relay(worker_pool, bus, listener, settings.relay_window)
+    relay = Relay(worker_pool, bus, listener, settings.relay_window, traces)
     schedules = ScheduleLoop(worker_pool, api_pool, composed.output_keys, listener)
     outbound, vault = OutboundClient(composed.outbound), Vault(composed.keys.provider)
     hooks = HookSending(worker_pool, api_pool, vault, outbound, listener)
     handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)
-    claims = Claims(worker_pool, handover, Barrier(listener), settings.lease, composed.refusals.note)
+    claims = Claims(worker_pool, handover, Barrier(listener), settings.lease, composed.refusals.note, traces)
     leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
 
     async def postgres_answers() -> None:
@@ -98,7 +103,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
 
     checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
     policy = settings.http_policy(documents)
-    public = create_app(composed.services, composed.authenticator, checks, policy)
+    public = create_app(composed.services, composed.authenticator, checks, policy, traces)
     sessions = RunnerSessions(
         worker_pool,
         settings.runner_token.get_secret_value(),
@@ -183,6 +188,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         await api_pool.close()
         await worker_pool.close()
         await audit_pool.close()
+        if traces is not None:
+            await traces.close()
 
 
 def _internal_tls(settings: ControlPlaneSettings) -> dict[str, Any]:

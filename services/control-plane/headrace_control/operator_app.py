@@ -13,6 +13,7 @@ from headrace_control.http_errors import install_error_handlers
 from headrace_control.scaling.signals import Signals
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web.headers import SecurityHeaders
+from headrace_control.web.unwatched import NO_TELEMETRY
 
 MAX_BODY = 1024
 
@@ -20,7 +21,12 @@ MAX_BODY = 1024
 def create_operator_app(signals: Signals, registry: CollectorRegistry) -> FastAPI:
     """`registry` is what /metrics shows. /scaling is 503 while Postgres or the bus is away."""
     app = FastAPI(
-        title="Headrace operators", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+        telemetry=NO_TELEMETRY,
+        title="Headrace operators",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
     )
 
     @app.get("/metrics")

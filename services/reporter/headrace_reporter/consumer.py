@@ -3,18 +3,22 @@
 import asyncio
 import base64
 from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 from headrace.bus.port import Delivery, Reject
 from headrace.errors import LogStoreUnavailable, MalformedMessage
 from headrace.ids import new_id
 from headrace.logstore.port import LogStore
-from headrace.messages import Event, EventBatch, LogBatch
+from headrace.messages import Event, EventBatch, LogBatch, LogRecord
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
+from headrace.telemetry.context import TraceContext
+from headrace.telemetry.traces import Traces, ended
 
 from headrace_reporter.grouping import Applies
+from headrace_reporter.spans import apply_spans, log_spans
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
@@ -23,17 +27,21 @@ _sql = load("headrace_reporter")
 class EventConsumer:
     """Handles batches of one partition. An exception (Postgres is away) has the bus hand them over again."""
 
-    def __init__(self, pool: Pool, applier: Applies, refused: Refused) -> None:
-        self._pool, self._applier, self._refused = pool, applier, refused
+    def __init__(self, pool: Pool, applier: Applies, refused: Refused, traces: Traces | None = None) -> None:
+        self._pool, self._applier, self._refused, self._traces = pool, applier, refused, traces
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:
         events: list[Event] = []
+        parents: dict[UUID, TraceContext] = {}
         for delivery in deliveries:
             try:
-                events.extend(EventBatch.decode(delivery.body).events)
+                batch = EventBatch.decode(delivery.body)
+                events.extend(batch.events)
+                parents.update(batch.traces)
             except MalformedMessage as error:
                 await self._bury(delivery, error)
-        await self._applier.apply(events)
+        with ended(apply_spans(self._traces, parents, events) if self._traces and parents else ()):
+            await self._applier.apply(events)
 
     async def _bury(self, delivery: Delivery, error: MalformedMessage) -> None:
         """A partition knows no dead letters of its own: what can not be read is kept in the table."""
@@ -48,8 +56,8 @@ class LogConsumer:
     """Handles batches of log records. An outage of the store is waited out, in place: it is nobody's fault,
     so it must not count as a failed delivery."""
 
-    def __init__(self, store: LogStore, refused: Refused) -> None:
-        self._store, self._refused = store, refused
+    def __init__(self, store: LogStore, refused: Refused, traces: Traces | None = None) -> None:
+        self._store, self._refused, self._traces = store, refused, traces
 
     async def handle(self, delivery: Delivery) -> None:
         try:
@@ -57,10 +65,14 @@ class LogConsumer:
         except MalformedMessage as error:
             self._refused(unreadable(delivery, error))
             raise Reject(error.message) from None
+        with ended(log_spans(self._traces, batch.records) if self._traces else ()):
+            await self._append(batch.records)
+
+    async def _append(self, records: Sequence[LogRecord]) -> None:
         pause = 0.5
         while True:
             try:
-                await self._store.append(batch.records)
+                await self._store.append(records)
                 return
             except LogStoreUnavailable:
                 _log.warning("log store is away", waiting_seconds=pause)

@@ -15,6 +15,8 @@ from headrace.postgres.pool import WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
+from headrace.telemetry.open import open_traces
+from headrace.telemetry.settings import TelemetrySettings
 from prometheus_client import REGISTRY, generate_latest
 
 from headrace_reporter.apply import Applier
@@ -41,11 +43,13 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
         )
+    traces = open_traces(read_settings(TelemetrySettings), "reporter", REGISTRY)
     refusals = Refusals(pool)
     applier = GroupedApplier(Applier(pool, refusals.note))
-    events = EventConsumer(pool, applier, refusals.note)
+    events = EventConsumer(pool, applier, refusals.note, traces)
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
-    logs = await bus.consume(LOGS, LogConsumer(store, refusals.note).handle, settings.log_consumers)
+    log_records = LogConsumer(store, refusals.note, traces)
+    logs = await bus.consume(LOGS, log_records.handle, settings.log_consumers)
 
     async def postgres_answers() -> None:
         await pool.fetchval("SELECT 1")
@@ -72,6 +76,8 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         await bus.close()
         await store.close()
         await pool.close()
+        if traces is not None:
+            await traces.close()
 
 
 def main() -> None:

@@ -165,11 +165,11 @@ WITH child AS (
 ),
 begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, parent_run_id,
-        parent_step, depth, undoes_run_id, origin_run_id, rerun)
+        parent_step, depth, undoes_run_id, origin_run_id, rerun, traceparent)
     SELECT c.id, p.tenant_id, v.workflow_id, coalesce(origin.version_id, v.id),
         coalesce(origin.input, c.input::jsonb), c.dispatch_id,
         p.created_by, p.id, c.step, p.depth + 1, origin.id,
-        (p.rerun -> 'children' -> c.step ->> 'origin')::uuid, p.rerun -> 'children' -> c.step
+        (p.rerun -> 'children' -> c.step ->> 'origin')::uuid, p.rerun -> 'children' -> c.step, p.traceparent
     FROM child c
     JOIN runs p ON p.id = c.parent_id
     JOIN workflow_versions v ON v.tenant_id = p.tenant_id AND v.id = c.version_id AND v.status <> 'DRAFT'

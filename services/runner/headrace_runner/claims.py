@@ -16,6 +16,7 @@ from headrace.gathering import pause_after
 from headrace.json_types import Json
 from headrace.messages import Job
 from headrace.sealed_outputs import INPUT_ROW, OutputUnreadable
+from headrace.telemetry.context import TraceContext
 from headrace.workflow.definition import Version
 from headrace.workflow.graph import Graph
 from headrace.workflow.sensitive import Leaf
@@ -57,6 +58,7 @@ class Claim:
     run_pass: RunPass
     given: Mapping[str, Any] | None = field(repr=False, default=None)
     version: LoadedVersion | None = None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Claimer:
         self._call += 1
         jobs = [
             {"tenant_id": job.tenant_id, "run_id": job.run_id, "dispatch_id": job.dispatch_id}
+            | ({"traceparent": str(job.traceparent)} if job.traceparent else {})
             for job, _ in batch
         ]
         sent = time.monotonic()
@@ -179,10 +182,11 @@ class Claimer:
         held = self._lease.hold(run_id)
         tenant_id, epoch = UUID(given["tenant_id"]), given["epoch"]
         run_pass = RunPass(run_id, epoch, given["run_token"])
+        trace = TraceContext.parse(given.get("traceparent"))
         if takeover:
-            return Claim(tenant_id, run_id, epoch, takeover, held, run_pass)
+            return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, trace=trace)
         version = self._versions.get(given["digest"])
-        return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, given, version)
+        return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, given, version, trace)
 
     async def checkpoint(self, claim: Claim) -> ClaimedRun | None:
         """What the claim entitles to, after the barrier if it is a take-over (rule barrier_on_takeover).

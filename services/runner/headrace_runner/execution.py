@@ -83,7 +83,9 @@ class StepExecution:
             if not await self._announce(prepared):
                 return
             started = self._run.parts.clock.now()
-            outcome = await handler.attempt(self._context, prepared)
+            with self._run.parts.spans.attempt(self._context, self._number) as attempted:
+                outcome = await handler.attempt(self._context, prepared)
+                attempted.ended(outcome)
             took = self._run.parts.clock.now() - started
             attempt: JsonObject = {
                 "number": self._number,
@@ -127,6 +129,7 @@ class StepExecution:
             data["inbox"] = list(used)
         self._run.history.emit(EventKind.WAITING, self._key, data)
         kind = str(waiting.wait["kind"]).lower()
+        self._run.parts.spans.waits(self._context, kind)
         self._context.log(LogLevel.INFO, f"step {self._key} waits: {kind}", step=self._key)
 
     async def _admitted(self, prepared: Prepared) -> bool:

@@ -16,6 +16,8 @@ from headrace.outbound.policy_file import load_policy
 from headrace.outbound.pools import OutboundPools, PoolLimits
 from headrace.outbound.transport import trusted_transport
 from headrace.process import configure_logging, opening, read_settings, run, until
+from headrace.telemetry.open import open_traces
+from headrace.telemetry.settings import TelemetrySettings
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.schemas import Schemas
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -34,6 +36,7 @@ from headrace_runner.parts import EngineParts
 from headrace_runner.refused_jobs import refused_jobs
 from headrace_runner.reporting import Reporting
 from headrace_runner.settings import RunnerSettings
+from headrace_runner.spans import StepSpans
 from headrace_runner.steps.protocol import StepServices
 from headrace_runner.steps.registry import load_handlers
 from headrace_runner.throttle import Throttle
@@ -62,6 +65,8 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     control_plane = ControlPlane(
         settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, transport
     )
+    registry = CollectorRegistry()
+    traces = open_traces(read_settings(TelemetrySettings), "runner", registry)
     clock = Clock()
     lease = Lease(control_plane, clock, settings.capacity)
     reporting = Reporting(bus, runner_id, settings.partitions)
@@ -91,13 +96,14 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         draining=asyncio.Event(),
         gate=Gate(control_plane),
         pace=pace,
+        spans=StepSpans(traces),
     )
     refused = refused_jobs(control_plane)
     worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining), refused.note)
     tasks = [
         asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run(), refused.run())
     ]
-    health = await _start_health(settings, bus.ping, lease, reporting)
+    health = await _start_health(settings, bus.ping, lease, reporting, registry)
     # A runner that ends because something in it broke does not give its lease up: that tells against its runs.
     in_order = False
     try:
@@ -120,6 +126,8 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         await bus.close()
         await pools.aclose()
         await control_plane.close()
+        if traces is not None:
+            await traces.close()
 
 
 async def _serve_all(
@@ -143,9 +151,12 @@ async def _serve_one(
 
 
 async def _start_health(
-    settings: RunnerSettings, bus_answers: Check, lease: Lease, reporting: Reporting
+    settings: RunnerSettings,
+    bus_answers: Check,
+    lease: Lease,
+    reporting: Reporting,
+    registry: CollectorRegistry,
 ) -> HealthServer:
-    registry = CollectorRegistry()
     Gauge("headrace_runs_held", "Runs that this runner holds.", registry=registry).set_function(
         lambda: lease.held
     )

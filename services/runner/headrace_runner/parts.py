@@ -12,6 +12,7 @@ from headrace_runner.clock import Clock
 from headrace_runner.gate import CallGate
 from headrace_runner.lease import HeldRun
 from headrace_runner.pace import Pace
+from headrace_runner.spans import NOT_TRACED, StepSpans
 from headrace_runner.steps.protocol import StepHandler
 
 
@@ -25,7 +26,7 @@ class CallsAllowed(Protocol):
 class EngineParts:
     """`time_slice`: how long a run may be held before it is handed back. `park_retries_after`: the longest
     delay, in seconds, that is waited for here. `draining` is set when the runner is to leave. `pace` is kept
-    by all that evaluates expressions."""
+    by all that evaluates expressions. `spans` traces the steps."""
 
     handlers: Mapping[str, StepHandler]
     templates: Templates
@@ -36,3 +37,4 @@ class EngineParts:
     draining: asyncio.Event
     gate: CallGate
     pace: Pace = field(default_factory=Pace)
+    spans: StepSpans = NOT_TRACED

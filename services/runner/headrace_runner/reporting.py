@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -14,6 +14,7 @@ from headrace.errors import BusUnavailable, MessageTooLarge
 from headrace.gathering import pause_after
 from headrace.json_types import JsonObject
 from headrace.messages import Event, LogRecord, encode_events, encode_logs, partition_of
+from headrace.telemetry.context import TraceContext
 from headrace.workflow.state import EventKind, Place
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +80,7 @@ class Reporting:
         self._events: list[tuple[UUID, bytes]] = []  # the run, and the event as it will be sent
         self._flush: asyncio.Future[None] | None = None
         self._has_events, self._awaited = asyncio.Event(), asyncio.Event()
+        self._traces: dict[UUID, TraceContext] = {}
         self._logs: list[bytes] = []
         self._has_logs = asyncio.Event()
         self._publishing = 0
@@ -86,6 +88,18 @@ class Reporting:
 
     def open(self, tenant_id: UUID, run_id: UUID, epoch: int) -> RunReport:
         return RunReport(self, tenant_id, run_id, epoch)
+
+    @contextlib.contextmanager
+    def traced(self, run_id: UUID, trace: TraceContext | None) -> Iterator[None]:
+        """What is written of the run inside says that it belongs to this trace."""
+        if trace is None:
+            yield
+            return
+        self._traces[run_id] = trace
+        try:
+            yield
+        finally:
+            self._traces.pop(run_id, None)
 
     def add(self, event: Event) -> asyncio.Future[None]:
         """Take an event for the next flush; the future is done when the bus has confirmed that flush.
@@ -160,14 +174,23 @@ class Reporting:
 
     def _event_messages(self, events: list[tuple[UUID, bytes]]) -> list[Outgoing]:
         """One message per partition, more where they grow large; each run's events stay in their order."""
-        by_partition: dict[int, list[bytes]] = defaultdict(list)
-        for run_id, body in events:
-            by_partition[partition_of(run_id, self._partitions)].append(body)
+        by_partition: dict[int, list[tuple[UUID, bytes]]] = defaultdict(list)
+        for event in events:
+            by_partition[partition_of(event[0], self._partitions)].append(event)
         return [
-            Outgoing(events_queue(partition), encode_events(self._runner_id, part))
-            for partition, bodies in by_partition.items()
-            for part in _parts(bodies)
+            Outgoing(events_queue(partition), encode_events(self._runner_id, part, traces))
+            for partition, entries in by_partition.items()
+            for part, traces in self._with_traces(entries)
         ]
+
+    def _with_traces(
+        self, entries: list[tuple[UUID, bytes]]
+    ) -> Iterator[tuple[list[bytes], Mapping[UUID, TraceContext]]]:
+        done = 0
+        for part in _parts([body for _, body in entries]):
+            runs = {run_id for run_id, _ in entries[done : done + len(part)]} if self._traces else set()
+            done += len(part)
+            yield part, {run_id: trace for run_id in runs if (trace := self._traces.get(run_id))}
 
     async def _publish(self, messages: list[Outgoing]) -> None:
         """rule republish_the_same: what was not confirmed may have arrived; it is published again, same seq

@@ -7,6 +7,7 @@ from uuid import UUID
 from headrace.ids import new_id
 from headrace.messages import LogLevel, LogRecord
 from headrace.redaction import Redactor, truncate
+from headrace.telemetry.context import current_trace
 
 from headrace_runner.clock import Clock
 
@@ -57,6 +58,8 @@ class RunLog:
         at = self._clock.now()
         text = truncate(redactor.text(message), MESSAGE_LIMIT)
         small = {name: truncate(redactor.anything(value), CONTEXT_LIMIT) for name, value in context.items()}
+        if (trace := current_trace()) is not None and trace.sampled:
+            small |= {"traceId": trace.trace_hex, "spanId": trace.span_hex}
         self._reporting.log(
             LogRecord(new_id(at), self._tenant_id, self._run_id, at, level, str(text), step, attempt, small)
         )

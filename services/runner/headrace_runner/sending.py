@@ -7,6 +7,7 @@ from dataclasses import replace
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.failures import CallCode
+from headrace.telemetry.context import current_trace
 from headrace.workflow.state import Failure
 
 from headrace_runner.steps.protocol import Caller, StepContext
@@ -37,7 +38,7 @@ class Sender:
 
     async def send(self, call: OutboundCall) -> CallResult | CallFailure:
         answer = await self._outbound.send(
-            replace(call, timeout=self._left()),
+            replace(call, timeout=self._left(), headers=offering(call.headers)),
             tenant_id=self._context.run.tenant_id,
             credential=self.credential,
             refresh=self._refresh,
@@ -68,3 +69,11 @@ class Sender:
             self.no_token = newer
             return None
         return newer
+
+
+def offering(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """With the attempt's place in its trace, of one that is traced; an action that writes such a header has its own."""
+    trace = current_trace()
+    if trace is None or any(name.lower() == "traceparent" for name, _ in headers):
+        return headers
+    return (*headers, ("traceparent", str(trace)))

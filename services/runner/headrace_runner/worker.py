@@ -13,6 +13,7 @@ from headrace.errors import HeadraceError, MalformedMessage, Unavailable
 from headrace.messages import Job
 from headrace.outbound.auth import Credential
 from headrace.redaction import Redactor
+from headrace.telemetry.context import within_trace
 from headrace.workflow.state import EventKind
 
 from headrace_runner.claims import Claim, ClaimedRun, Claimer, Suspect
@@ -60,7 +61,8 @@ class Worker:
             await self._isolation.advance(job)
             return
         try:
-            await self._advance(claim)
+            with within_trace(claim.trace), self._reporting.traced(claim.run_id, claim.trace):
+                await self._advance(claim)
         finally:
             self._lease.leave(claim.held)
         self.runs_advanced += 1

@@ -32,6 +32,10 @@ CROSS JOIN LATERAL (
 ORDER BY due.turn + coalesce(f.runs, 0), due.due_at, due.id
 LIMIT $1
 
+-- name: traced
+-- Asked only by who traces.
+SELECT id, traceparent FROM runs WHERE id = ANY($1::uuid[]) AND traceparent IS NOT NULL
+
 -- name: mark_sent
 -- rule relay_deletes_what_it_sent: by dispatch id, never by run: the run may have parked meanwhile, and its
 -- next dispatch is another row that was not sent. The row is marked instead of deleted, so that what is in

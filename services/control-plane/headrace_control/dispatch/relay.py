@@ -6,6 +6,7 @@ dies in between, nothing is marked and the same jobs are published again; a clai
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,8 +17,11 @@ from headrace.errors import HeadraceError, Unavailable
 from headrace.gathering import pause_after
 from headrace.messages import Job
 from headrace.postgres.listen import DISPATCH_CHANNEL, Listener
-from headrace.postgres.pool import Pool, transaction
+from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
+from headrace.telemetry.traces import Span, Traces, ended
+
+from headrace_control.tracing import SentJobs
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_control.dispatch")
@@ -49,8 +53,10 @@ class Relay:
     and a job in a long queue would be old news when it is taken.
     """
 
-    def __init__(self, pool: Pool, bus: Bus, listener: Listener, window: int) -> None:
-        self._pool, self._bus, self._window = pool, bus, window
+    def __init__(
+        self, pool: Pool, bus: Bus, listener: Listener, window: int, traces: Traces | None = None
+    ) -> None:
+        self._pool, self._bus, self._window, self._traces = pool, bus, window, traces
         self._awake = asyncio.Event()
         listener.subscribe(DISPATCH_CHANNEL, lambda _: self._awake.set())
 
@@ -87,12 +93,21 @@ class Relay:
             rows = await db.fetch(_sql.due_dispatches, most)
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
-                await self._bus.publish([Outgoing(JOBS, job.encode()) for job in jobs])
+                await self._publish(db, jobs)
                 await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs])
                 if len(jobs) > 1 or most == 1:  # there may be more that is due
                     return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
             (upcoming,) = await db.fetch(_sql.next_due)
         return Rest(_until(upcoming["due_at"], upcoming["now"]))
+
+    async def _publish(self, db: Db, jobs: Sequence[Job]) -> None:
+        spans: Sequence[Span] = ()
+        if self._traces is not None:
+            stored = await db.fetch(_sql.traced, [job.run_id for job in jobs])
+            sent = SentJobs(self._traces, jobs, {row["id"]: row["traceparent"] for row in stored})
+            jobs, spans = sent.jobs, sent.spans
+        with ended(spans):
+            await self._bus.publish([Outgoing(JOBS, job.encode()) for job in jobs])
 
 
 def _until(due_at: datetime | None, now: datetime) -> float:

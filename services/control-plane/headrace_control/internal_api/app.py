@@ -35,6 +35,7 @@ from headrace_control.throttle.model import Outcome
 from headrace_control.throttle.service import RunHolder, Throttles
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web.headers import SecurityHeaders
+from headrace_control.web.unwatched import NO_TELEMETRY
 
 MAX_BODY = 4 * 1024 * 1024
 
@@ -63,6 +64,7 @@ def create_internal_app(
     """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
     asks for the fleet's enrolment token; a tenant's key is neither."""
     app = FastAPI(
+        telemetry=NO_TELEMETRY,
         title="Headrace internal API",
         version="1",
         docs_url=None,

@@ -16,12 +16,15 @@ from headrace.postgres.listen import RUNS_CHANNEL
 from headrace.postgres.pool import Pool, one_statement, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
+from headrace.telemetry.context import TraceContext
+from headrace.telemetry.traces import Traces
 from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
 
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody, JobRef
 from headrace_control.internal_api.run_tokens import mint_run_token
+from headrace_control.tracing import trace_claim
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_control.internal_api")
@@ -76,10 +79,16 @@ class Claims:
     """Grants claims in batches, and hands over what a claim entitles to."""
 
     def __init__(
-        self, pool: Pool, handover: Handover, barrier: Barrier, lease: timedelta, refused: Refused
+        self,
+        pool: Pool,
+        handover: Handover,
+        barrier: Barrier,
+        lease: timedelta,
+        refused: Refused,
+        traces: Traces | None = None,
     ) -> None:
         self._pool, self._handover, self._barrier, self._lease = pool, handover, barrier, lease
-        self._refused = refused
+        self._refused, self._traces = refused, traces
 
     async def claim(self, runner_id: UUID, body: ClaimsBody) -> dict[str, Any]:
         """Answer a batch of jobs, in one transaction; `DatabaseUnavailable` means: none was claimed, or the
@@ -114,6 +123,7 @@ class Claims:
                 answer[run_id] |= {"epoch": epochs[run_id], "tenant_id": row["tenant_id"]}
                 answer[run_id] |= {"run_token": tokens[run_id].text}
                 answer[run_id]["fruitless_claims"] = row["fruitless_claims"]
+                answer[run_id] |= self._traced(row, outcome, body.jobs)
                 if outcome is Outcome.GRANTED:
                     fresh.append(row)
         given, versions = await self._handover.of(await self._handover.fitting(fresh), body.have)
@@ -129,6 +139,16 @@ class Claims:
             "claims": [answer[run_id] for run_id in jobs],
             "versions": versions,
         }
+
+    def _traced(self, row: Mapping[str, Any], outcome: Outcome, jobs: Sequence[JobRef]) -> dict[str, str]:
+        """What the holder of a traced run is told of its trace."""
+        stored = TraceContext.parse(row["traceparent"]) if self._traces else None
+        if self._traces is None or stored is None:
+            return {}
+        sent = next((job.traceparent for job in jobs if job.dispatch_id == row["dispatch_id"]), None)
+        run = (row["tenant_id"], row["id"])
+        context = trace_claim(self._traces, stored, TraceContext.parse(sent), run, row["epoch"], outcome)
+        return {"traceparent": str(context)}
 
     async def checkpoints(self, runner_id: UUID, body: CheckpointsBody) -> dict[str, Any]:
         """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait.

@@ -36,13 +36,15 @@ class RunBody(_Body):
 
 
 class JobRef(BaseModel):
-    """A job as it came from the bus. `tenant_id`: in whose name; a runner of the release before does not say."""
+    """A job as it came from the bus. `tenant_id`: in whose name; a runner of the release before does not say.
+    `traceparent` is the span of its sending; what is none counts as none."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     tenant_id: UUID | None = None
     run_id: UUID
     dispatch_id: UUID
+    traceparent: str | None = Field(default=None, max_length=55)
 
 
 class ClaimsBody(_Body):

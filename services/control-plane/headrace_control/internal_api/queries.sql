@@ -28,7 +28,7 @@ DELETE FROM runners WHERE id = $1
 -- runs do not deadlock.
 SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested,
        pause_requested, fence_epoch, fruitless_claims, input, created_at, started_at, inbox_seq, compensating, depth,
-       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys
+       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys, traceparent
 FROM runs
 WHERE id = ANY($1::uuid[])
 ORDER BY id

@@ -15,6 +15,7 @@ from headrace.workflow.state import RunStatus, StepStatus
 from headrace.workflow.version import load_version
 
 from headrace_control.reruns.model import Origin, Plan
+from headrace_control.tracing import AcceptedRuns
 
 _sql = load("headrace_control.reruns")
 
@@ -111,6 +112,7 @@ async def start_undoing(
     """A run that undoes what is left of `undoes`; `failed` is the one whose compensation failed."""
     now = await db.fetchval("SELECT headrace_now()")
     run_id = new_id(now)
+    accepted = AcceptedRuns(tenant_id, [run_id])
     await db.execute(
         _sql.start_undoing,
         tenant_id,
@@ -121,6 +123,8 @@ async def start_undoing(
         failed.id,
         undoes.root,
         {"keys": keys, "children": {}},
+        accepted.of(run_id),
     )
+    accepted.begun([run_id])
     await db.execute(_sql.notify, DISPATCH_CHANNEL)
     return run_id

@@ -29,8 +29,8 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 -- its item out, and the caller looks up whose run it is. Keys in order, so that batches do not deadlock.
 WITH item AS (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-        $9::bool[])
-        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, limited, n)
+        $9::bool[], $12::text[])
+        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, limited, traceparent, n)
 ),
 keyed AS (
     INSERT INTO start_keys (tenant_id, key, run_id, digest)
@@ -39,9 +39,10 @@ keyed AS (
     RETURNING run_id
 ),
 begun AS (
-    INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, limited, wait_reason)
+    INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, limited, wait_reason,
+        traceparent)
     SELECT id, $1, workflow_id, version_id, input::jsonb, dispatch_id, $10, limited,
-           CASE WHEN limited THEN 'CONCURRENCY' END
+           CASE WHEN limited THEN 'CONCURRENCY' END, traceparent
     FROM item WHERE key IS NULL OR id IN (SELECT run_id FROM keyed)
     RETURNING id, dispatch_id, limited
 ),

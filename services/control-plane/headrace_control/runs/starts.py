@@ -32,6 +32,7 @@ from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
 from headrace_control.runs.parameters import Parameters, StartRule
+from headrace_control.tracing import AcceptedRuns
 from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 from headrace_control.vault.output_keys import OutputKeys
 
@@ -330,6 +331,7 @@ async def _insert(
     """The ids of the runs that were begun."""
     if not new:
         return ()
+    accepted = AcceptedRuns(tenant_id, [one.run.id for one in new])
     rows = await db.fetch(
         _sql.start,
         tenant_id,
@@ -343,8 +345,10 @@ async def _insert(
         [one.limited for one in new],
         created_by,
         DISPATCH_CHANNEL,
+        [accepted.of(one.run.id) for one in new],
     )
     begun = {row["id"] for row in rows}
+    accepted.begun(begun)
     for one in new:
         if one.run.id in begun:
             answers[one.wish.n] = one.run
