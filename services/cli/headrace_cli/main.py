@@ -26,6 +26,7 @@ from headrace_cli.bench import command as bench
 from headrace_cli.capacity import command as capacity
 from headrace_cli.demo import command as demo
 from headrace_cli.dev import command as dev
+from headrace_cli.fleet import command as fleet
 from headrace_cli.login import command as login
 from headrace_cli.root import Root
 from headrace_cli.runs import command as runs
@@ -58,6 +59,7 @@ def headrace(
 
 for commands in (
     dev,
+    fleet,
     demo,
     login,
     apply,

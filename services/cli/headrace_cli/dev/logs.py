@@ -26,6 +26,11 @@ class ServiceLog:
             )
 
 
+def is_worth_telling(line: str) -> bool:
+    """Whether a service's line is more than information."""
+    return _read(line)[0] in _WORTH_TELLING
+
+
 def _read(line: str) -> tuple[str, str]:
     """A line's level and text. What is not one of our structured lines was unexpected: a warning."""
     try:

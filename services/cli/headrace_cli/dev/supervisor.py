@@ -14,7 +14,6 @@ from pathlib import Path
 # A service that lives this long has recovered: its next crash is a first one again.
 _SETTLED_SECONDS = 30.0
 _LONGEST_PAUSE = 10.0
-_CRASHES_ALLOWED = 5
 # How a service ends whose settings are wrong (`headrace.process`): starting it again would not mend them.
 _WRONG_SETTING = 2
 _PR_SET_PDEATHSIG = 1
@@ -38,11 +37,12 @@ Announce = Callable[[str, str], None]
 class Patience:
     """In seconds: how long an end may take before it is forced, and the pause before the first restart.
 
-    The pause doubles with each crash in a row.
+    The pause doubles with each crash in a row; after more than `crashes` in a row it is over, None: never.
     """
 
     grace: float = 20.0
     first_pause: float = 0.5
+    crashes: int | None = 5
 
 
 class Supervisor:
@@ -56,14 +56,14 @@ class Supervisor:
         self._announce = announce
         self._logs = logs
         self._patience = patience
-        self._kept: list[_Kept] = []
+        self._kept: list[Kept] = []
         self.gave_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def start(self, service: Service) -> "_Kept":
+    async def start(self, service: Service) -> "Kept":
         """Start a service and keep it running from now on."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{service.name}.log"
-        kept = _Kept(service, self._announce, log, self.give_up, self._patience)
+        kept = Kept(service, self._announce, log, self.give_up, self._patience)
         self._kept.append(kept)
         await kept.start()
         return kept
@@ -72,6 +72,11 @@ class Supervisor:
         """End each service, the last started first; kill what takes too long. Idempotent."""
         while self._kept:
             await self._kept.pop().stop()
+
+    async def end(self, kept: "Kept") -> int | None:
+        """End one service, as `stop` does; its exit status, None if it was not running."""
+        self._kept.remove(kept)
+        return await kept.stop()
 
     def pids(self) -> dict[str, int]:
         """The processes that run now, by service."""
@@ -83,7 +88,7 @@ class Supervisor:
             self.gave_up.set_result(name)
 
 
-class _Kept:
+class Kept:
     """One service and its process of the moment."""
 
     def __init__(
@@ -100,7 +105,7 @@ class _Kept:
         self._give_up = give_up
         self._patience = patience
         self._running: _Running | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[int | None] | None = None
         self._stopping = asyncio.Event()
         self.first_line: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """The first line that the service wrote on standard output."""
@@ -114,9 +119,10 @@ class _Kept:
         self._running = await _spawn(self.service)
         self._task = asyncio.create_task(self._keep(self._running))
 
-    async def stop(self) -> None:
+    async def stop(self) -> int | None:
+        """The exit status; None if the process had ended before."""
         if self._task is None:
-            return
+            return None
         self._stopping.set()
         if self._running:
             self._running.signal(signal.SIGTERM)
@@ -124,31 +130,32 @@ class _Kept:
         if slow and self._running:
             self._announce(self.service.name, f"did not end within {self._patience.grace:.0f} s; killed")
             self._running.signal(signal.SIGKILL)
-        await self._task
+        return await self._task
 
-    async def _keep(self, running: "_Running") -> None:
+    async def _keep(self, running: "_Running") -> int | None:
+        """Until it is stopped: the exit status then, None if the process was not running."""
         crashes, pause = 0, self._patience.first_pause
         while True:
             began = time.monotonic()
             code = await self._watch(running)
             if self._stopping.is_set():
-                return
+                return code
             if time.monotonic() - began > _SETTLED_SECONDS:
                 crashes, pause = 0, self._patience.first_pause
             crashes += 1
             if code == _WRONG_SETTING:
                 self._announce(self.service.name, "does not start again by itself: a setting is wrong")
                 self._give_up(self.service.name)
-                return
-            if crashes > _CRASHES_ALLOWED:
+                return None
+            if self._patience.crashes is not None and crashes > self._patience.crashes:
                 self._announce(self.service.name, f"ended with {code} {crashes} times in a row; giving up")
                 self._give_up(self.service.name)
-                return
+                return None
             self._announce(self.service.name, f"ended with {code}; started again in {pause:.1f} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
-                    return
+                    return None
             pause = min(pause * 2, _LONGEST_PAUSE)
             running = self._running = await _spawn(self.service)
             if self._stopping.is_set():
