@@ -17,6 +17,7 @@ from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import API, AUDIT, WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
+from headrace.telemetry.metrics import count_from, watch_pools
 from headrace.telemetry.open import open_traces
 from headrace.telemetry.settings import TelemetrySettings
 from prometheus_client import CollectorRegistry
@@ -39,6 +40,7 @@ from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.metrics import ClaimMetrics
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.operator_app import create_operator_app
 from headrace_control.quotas.counting import count_stored
@@ -95,7 +97,24 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     outbound, vault = OutboundClient(composed.outbound), Vault(composed.keys.provider)
     hooks = HookSending(worker_pool, api_pool, vault, outbound, listener)
     handover = Handover(worker_pool, composed.credentials, composed.services.callbacks)
-    claims = Claims(worker_pool, handover, Barrier(listener), settings.lease, composed.refusals.note, traces)
+    claims = Claims(
+        worker_pool,
+        handover,
+        Barrier(listener),
+        settings.lease,
+        composed.refusals.note,
+        traces,
+        ClaimMetrics(registry),
+    )
+    watch_pools(registry, {"api": api_pool, "worker": worker_pool, "audit": audit_pool})
+    count_from(registry, "headrace_refusals", "What was refused.", "code", lambda: composed.refusals.counts)
+    count_from(
+        registry,
+        "headrace_token_refreshes",
+        "Answers of token endpoints.",
+        "outcome",
+        lambda: composed.refreshes.counts,
+    )
     leases = Leases(worker_pool, composed.credentials, settings.lease, sweeper.hurry)
 
     async def postgres_answers() -> None:

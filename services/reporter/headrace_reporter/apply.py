@@ -21,9 +21,11 @@ from headrace.postgres.queries import load
 from headrace.refusals.audit import Refused
 from headrace.workflow.fold import IllegalMove
 from headrace.workflow.state import RunStatus
+from prometheus_client import CollectorRegistry
 
 from headrace_reporter.dead_letters import kept
 from headrace_reporter.lasting import relatives
+from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.projection import RunRow, apply_event
 from headrace_reporter.rows import notify, write
 from headrace_reporter.strangers import keep_strangers
@@ -51,8 +53,9 @@ _BAD_EVENT = (
 class Applier:
     """Applies events; safe to be given the same ones again, stale ones, or both."""
 
-    def __init__(self, pool: Pool, refused: Refused) -> None:
+    def __init__(self, pool: Pool, refused: Refused, metrics: ReporterMetrics | None = None) -> None:
         self._pool, self._refused = pool, refused
+        self._metrics = metrics or ReporterMetrics(CollectorRegistry())
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Apply in the given order. Raises `DatabaseUnavailable` or Postgres's own error when nothing was written
@@ -87,6 +90,9 @@ class Applier:
                 await write(db, changed)
         for refusal in strangers:
             self._refused(refusal)
+        if found:
+            ended = [row.ended.status for row in changed if row.ended is not None]
+            self._metrics.applied(events, found[0]["now"], ended)
 
 
 def _apply_all(run: RunRow, events: Sequence[Event], now: datetime) -> bool:

@@ -16,8 +16,10 @@ from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
 from headrace.telemetry.context import TraceContext
 from headrace.telemetry.traces import Traces, ended
+from prometheus_client import CollectorRegistry
 
 from headrace_reporter.grouping import Applies
+from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.spans import apply_spans, log_spans
 
 _log = structlog.get_logger(__name__)
@@ -56,8 +58,15 @@ class LogConsumer:
     """Handles batches of log records. An outage of the store is waited out, in place: it is nobody's fault,
     so it must not count as a failed delivery."""
 
-    def __init__(self, store: LogStore, refused: Refused, traces: Traces | None = None) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        refused: Refused,
+        traces: Traces | None = None,
+        metrics: ReporterMetrics | None = None,
+    ) -> None:
         self._store, self._refused, self._traces = store, refused, traces
+        self._metrics = metrics or ReporterMetrics(CollectorRegistry())
 
     async def handle(self, delivery: Delivery) -> None:
         try:
@@ -67,6 +76,7 @@ class LogConsumer:
             raise Reject(error.message) from None
         with ended(log_spans(self._traces, batch.records) if self._traces else ()):
             await self._append(batch.records)
+        self._metrics.stored(batch.records)
 
     async def _append(self, records: Sequence[LogRecord]) -> None:
         pause = 0.5

@@ -15,6 +15,7 @@ from headrace.postgres.pool import WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
+from headrace.telemetry.metrics import count_from, watch_pools
 from headrace.telemetry.open import open_traces
 from headrace.telemetry.settings import TelemetrySettings
 from prometheus_client import REGISTRY, generate_latest
@@ -22,6 +23,7 @@ from prometheus_client import REGISTRY, generate_latest
 from headrace_reporter.apply import Applier
 from headrace_reporter.consumer import EventConsumer, LogConsumer
 from headrace_reporter.grouping import GroupedApplier
+from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.partitions import Partitions
 from headrace_reporter.settings import ReporterSettings
 
@@ -45,10 +47,13 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         )
     traces = open_traces(read_settings(TelemetrySettings), "reporter", REGISTRY)
     refusals = Refusals(pool)
-    applier = GroupedApplier(Applier(pool, refusals.note))
+    metrics = ReporterMetrics(REGISTRY)
+    watch_pools(REGISTRY, {"worker": pool})
+    count_from(REGISTRY, "headrace_refusals", "What was refused.", "code", lambda: refusals.counts)
+    applier = GroupedApplier(Applier(pool, refusals.note, metrics))
     events = EventConsumer(pool, applier, refusals.note, traces)
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
-    log_records = LogConsumer(store, refusals.note, traces)
+    log_records = LogConsumer(store, refusals.note, traces, metrics)
     logs = await bus.consume(LOGS, log_records.handle, settings.log_consumers)
 
     async def postgres_answers() -> None:

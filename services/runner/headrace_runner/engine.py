@@ -39,6 +39,7 @@ from headrace_runner.endings import Endings
 from headrace_runner.execution import StepExecution
 from headrace_runner.history import RunHistory
 from headrace_runner.lease import HeldRun
+from headrace_runner.metrics import RunMeter
 from headrace_runner.outcomes import Outcomes
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
@@ -65,7 +66,14 @@ class Engine:
         self.held, self._credentials = held, credentials
         self.sensitive = _sensitive_of(run)
         self.history = RunHistory(
-            run.graph, run.state, dict(run.begun), report, parts.clock, lambda: self.redactor, self.sensitive
+            run.graph,
+            run.state,
+            dict(run.begun),
+            report,
+            parts.clock,
+            lambda: self.redactor,
+            self.sensitive,
+            RunMeter(parts.metrics, run.graph, run.version.document.workflow, run.started_at),
         )
         self._running: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()

@@ -14,6 +14,7 @@ from headrace.workflow.keys import Part, RowKey, read_key
 from headrace.workflow.state import EventKind, RunState, StepStatus
 
 from headrace_runner.clock import Clock
+from headrace_runner.metrics import RunMeter
 from headrace_runner.reporting import RunReport
 from headrace_runner.retry import retries_of
 from headrace_runner.sensitive import Sensitive
@@ -42,10 +43,11 @@ class RunHistory:
         clock: Clock,
         redactor: Callable[[], Redactor],
         sensitive: Sensitive,
+        meter: RunMeter,
     ) -> None:
         self.state, self.frontier, self.begun = state, Frontier(graph, state), begun
         self._graph, self._report, self._clock, self._redactor = graph, report, clock, redactor
-        self._sensitive = sensitive
+        self._sensitive, self._meter = sensitive, meter
         self._retries: int | None = None
         self._output_bytes = sum(
             len(orjson.dumps(row.output)) for row in state.steps.values() if row.output is not None
@@ -67,6 +69,7 @@ class RunHistory:
         if step is not None and "output" in clean:
             written = {**clean, "output": self._sensitive.sealed(step, clean["output"])}
         place = self._report.emit(kind, now, step, written)
+        self._meter.wrote(kind, step, clean, now)
         before = self.state
         self.state = fold(before, Change(kind, step, clean, place))
         if step:

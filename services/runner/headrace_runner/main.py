@@ -30,6 +30,7 @@ from headrace_runner.dry.walk import WalkServices
 from headrace_runner.gate import Gate
 from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
+from headrace_runner.metrics import RunnerMetrics
 from headrace_runner.own_tls import own_tls
 from headrace_runner.pace import Pace
 from headrace_runner.parts import EngineParts
@@ -97,6 +98,7 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
         gate=Gate(control_plane),
         pace=pace,
         spans=StepSpans(traces),
+        metrics=RunnerMetrics(registry),
     )
     refused = refused_jobs(control_plane)
     worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining), refused.note)

@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Protocol
 
 from headrace.workflow.expressions.render import Templates
+from prometheus_client import CollectorRegistry
 
 from headrace_runner.clock import Clock
 from headrace_runner.gate import CallGate
 from headrace_runner.lease import HeldRun
+from headrace_runner.metrics import RunnerMetrics
 from headrace_runner.pace import Pace
 from headrace_runner.spans import NOT_TRACED, StepSpans
 from headrace_runner.steps.protocol import StepHandler
@@ -26,7 +28,7 @@ class CallsAllowed(Protocol):
 class EngineParts:
     """`time_slice`: how long a run may be held before it is handed back. `park_retries_after`: the longest
     delay, in seconds, that is waited for here. `draining` is set when the runner is to leave. `pace` is kept
-    by all that evaluates expressions. `spans` traces the steps."""
+    by all that evaluates expressions. `spans` traces the steps, `metrics` measures them."""
 
     handlers: Mapping[str, StepHandler]
     templates: Templates
@@ -38,3 +40,4 @@ class EngineParts:
     gate: CallGate
     pace: Pace = field(default_factory=Pace)
     spans: StepSpans = NOT_TRACED
+    metrics: RunnerMetrics = field(default_factory=lambda: RunnerMetrics(CollectorRegistry()))

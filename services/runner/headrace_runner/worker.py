@@ -5,6 +5,7 @@ ack.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -95,11 +96,14 @@ class Worker:
             # holder got into it; once it is applied, the checkpoint is whole.
             report.emit(EventKind.CLAIMED, self._parts.clock.now())
             await report.confirmed()
+        asked = time.monotonic()
         try:
             run = await self._claimer.checkpoint(claim)
         except HeadraceError as error:
             _log.error("run can not be loaded", run_id=str(claim.run_id), code=error.code)
             return
+        if claim.takeover:
+            self._parts.metrics.barrier.observe(time.monotonic() - asked)
         if run is not None:
             await self._run(claim, run, report)
 

@@ -1,5 +1,6 @@
 """Refusals of services, into the audit's inbox."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -42,6 +43,11 @@ class Refusals(Tally[Refusal]):
     def __init__(self, pool: Pool) -> None:
         super().__init__(self._record, _one_of_many)
         self._pool = pool
+        self.counts: Counter[str] = Counter()  # by code, since the process began
+
+    def note(self, one: Refusal, times: int = 1) -> None:
+        super().note(one, times)
+        self.counts[one.code] += times
 
     async def _record(self, noted: Mapping[Refusal, int]) -> None:
         async with transaction(self._pool) as db:

@@ -1,6 +1,7 @@
 """Credentials for runs, and the one place where OAuth2 tokens are refreshed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -68,6 +69,8 @@ class CredentialService:
         self._pool, self._vault, self._outbound = pool, vault, outbound
         self._turns, self._token_seconds = turns, token_seconds
         self._under_way: dict[tuple[UUID, UUID], asyncio.Task[Refreshed]] = {}
+        # Of token endpoints' answers, since the process began.
+        self.counts: Counter[str] = Counter()
 
     async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, Opened]:
         """The credentials of these connections; one that is gone is left out."""
@@ -138,6 +141,7 @@ class CredentialService:
             return answer
         request = token_request(sealed, values, self._token_seconds)
         outcome = await request_token(self._outbound, request, tenant_id=tenant_id)
+        self.counts["granted" if isinstance(outcome, TokenGrant) else "failed"] += 1
         if isinstance(outcome, TokenGrant):
             credential, detail = await keep_grant(db, self._vault, tenant_id, sealed, values, outcome)
             act = Act("token.refresh", f"connection/{connection_id}", detail=detail)

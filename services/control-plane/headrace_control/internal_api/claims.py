@@ -19,9 +19,11 @@ from headrace.refusals.audit import Refusal, Refused
 from headrace.telemetry.context import TraceContext
 from headrace.telemetry.traces import Traces
 from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
+from prometheus_client import CollectorRegistry
 
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
+from headrace_control.internal_api.metrics import ClaimMetrics
 from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody, JobRef
 from headrace_control.internal_api.run_tokens import mint_run_token
 from headrace_control.tracing import trace_claim
@@ -86,9 +88,11 @@ class Claims:
         lease: timedelta,
         refused: Refused,
         traces: Traces | None = None,
+        metrics: ClaimMetrics | None = None,
     ) -> None:
         self._pool, self._handover, self._barrier, self._lease = pool, handover, barrier, lease
         self._refused, self._traces = refused, traces
+        self._metrics = metrics or ClaimMetrics(CollectorRegistry())
 
     async def claim(self, runner_id: UUID, body: ClaimsBody) -> dict[str, Any]:
         """Answer a batch of jobs, in one transaction; `DatabaseUnavailable` means: none was claimed, or the
@@ -112,6 +116,7 @@ class Claims:
             raised = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes) if granted else []
         for job in foreign:
             self._refused(_foreign(job, rows[job.run_id]["tenant_id"], runner_id))
+        self._metrics.answered(outcomes.values())
         epochs = {row["id"]: row["epoch"] for row in raised}
         started = {row["id"]: row["started_at"] for row in raised}
         answer: dict[UUID, dict[str, Any]] = {}
@@ -124,6 +129,8 @@ class Claims:
                 answer[run_id] |= {"run_token": tokens[run_id].text}
                 answer[run_id]["fruitless_claims"] = row["fruitless_claims"]
                 answer[run_id] |= self._traced(row, outcome, body.jobs)
+                if row["epoch"] == 1:
+                    self._metrics.began(row["created_at"], row["started_at"])
                 if outcome is Outcome.GRANTED:
                     fresh.append(row)
         given, versions = await self._handover.of(await self._handover.fitting(fresh), body.have)
