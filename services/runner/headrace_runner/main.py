@@ -1,5 +1,6 @@
-"""The runner's composition root."""
+"""The runner's composition root. `--once` takes one job off the queue, sees its run through, and ends."""
 
+import argparse
 import asyncio
 import contextlib
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from headrace_runner.gate import Gate
 from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
 from headrace_runner.metrics import RunnerMetrics
+from headrace_runner.next_job import serve_next
 from headrace_runner.own_tls import own_tls
 from headrace_runner.pace import Pace
 from headrace_runner.parts import EngineParts
@@ -48,10 +50,16 @@ _log = structlog.get_logger(__name__)
 Tasks: TypeAlias = "list[asyncio.Task[None]]"
 
 
-async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Delivery | None = None) -> None:
+async def serve(
+    settings: RunnerSettings,
+    stopping: asyncio.Event,
+    only: Delivery | None = None,
+    once_within: float | None = None,
+) -> None:
     """Advance runs until `stopping` is set; then finish or hand back what is in hand, and leave.
 
-    With `only`, that is the one job: nothing else is taken, and when it is done the runner leaves by itself.
+    With `only`, that is the one job: nothing else is taken, and when it is done the runner leaves by itself. With
+    `once_within`, so it is with the first job that comes within these seconds.
     """
     runner_id = new_id()
     structlog.contextvars.bind_contextvars(runner_id=str(runner_id))
@@ -71,7 +79,9 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     clock = Clock()
     lease = Lease(control_plane, clock, settings.capacity)
     reporting = Reporting(bus, runner_id, settings.partitions)
-    claimer = Claimer(control_plane, lease, settings.capacity, alone=only is not None)
+    claimer = Claimer(
+        control_plane, lease, settings.capacity, alone=only is not None or once_within is not None
+    )
     pools = OutboundPools(policy, PoolLimits(connections=settings.connections_per_tenant))
     templates = Templates()
     throttle = Throttle(control_plane)
@@ -109,11 +119,15 @@ async def serve(settings: RunnerSettings, stopping: asyncio.Event, only: Deliver
     # A runner that ends because something in it broke does not give its lease up: that tells against its runs.
     in_order = False
     try:
-        if only is None:
+        if only is not None:
+            await _serve_one(settings, only, worker, stopping, tasks)
+        elif once_within is not None:
+            await serve_next(
+                bus, worker, stopping, tasks, wait_seconds=once_within, drain_seconds=settings.drain_seconds
+            )
+        else:
             tasks.append(asyncio.create_task(dry_runs.run()))
             await _serve_all(settings, bus, worker, stopping, tasks)
-        else:
-            await _serve_one(settings, only, worker, stopping, tasks)
         await reporting.drained(3.0)
         with contextlib.suppress(HeadraceError):
             await refused.write()
@@ -183,6 +197,18 @@ async def _start_health(
 
 
 def main() -> None:
+    options = _options()
     settings = read_settings(RunnerSettings)
+    if options.once:
+        settings = settings.model_copy(update={"capacity": 1})
     configure_logging("runner", settings.log_level)
-    run(lambda stopping: serve(settings, stopping))
+    run(lambda stopping: serve(settings, stopping, once_within=options.wait if options.once else None))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m headrace_runner", description=__doc__)
+    parser.add_argument(
+        "--once", action="store_true", help="take one job, and end when its run ended or parked"
+    )
+    parser.add_argument("--wait", type=float, default=10.0, help="with --once: seconds to wait for it (10)")
+    return parser.parse_args()
