@@ -1,6 +1,6 @@
 """Services for tests and for trying things out, without Docker.
 
-    python deploy/local install [NAME ...]      install what is missing (all, or the named)
+    python deploy/local install [NAME ...]      install what is missing (all, or the named); `helm` is for tests alone
     python deploy/local serve NAME [--port N --data FOLDER]
                                                 run one; prints its address; ends on SIGTERM or SIGINT
     python deploy/local run [--only NAME ...] -- COMMAND ...
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import helm
 import mongodb
 import oauth2
 import rabbitmq
@@ -41,6 +42,9 @@ SERVICES: Mapping[str, Service] = {
     "oauth2": Service(oauth2.install, oauth2.running),
 }
 
+# What is installed and not run by itself.
+TOOLS: Mapping[str, Callable[[], None]] = {"helm": helm.install}
+
 
 class Stopped(Exception):
     """A signal asked this process to end."""
@@ -57,8 +61,8 @@ def main(arguments: list[str]) -> int:
     try:
         match options.verb:
             case "install":
-                for name in options.names or SERVICES:
-                    SERVICES[name].install()
+                for name in options.names or (*SERVICES, *TOOLS):
+                    (TOOLS[name] if name in TOOLS else SERVICES[name].install)()
                     print(f"{name}: installed", flush=True)
                 return 0
             case "serve":
@@ -84,8 +88,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     run.add_argument("--only", action="append", choices=SERVICES)
     run.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
-    if unknown := set(getattr(options, "names", ())) - SERVICES.keys():
-        parser.error(f"no such service: {', '.join(sorted(unknown))} (there are: {', '.join(SERVICES)})")
+    if unknown := set(getattr(options, "names", ())) - SERVICES.keys() - TOOLS.keys():
+        there = ", ".join((*SERVICES, *TOOLS))
+        parser.error(f"no such service: {', '.join(sorted(unknown))} (there are: {there})")
     return options
 
 
