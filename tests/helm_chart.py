@@ -82,6 +82,7 @@ SETS: Mapping[str, dict[str, Any]] = {
             }
         },
     },
+    "traces": {"tracesEndpoint": "http://collector.monitoring:4318"},
     "jobs by the clock": {"scheduledJobs": [_AUDIT, {**_AUDIT, "name": "again"}]},
     "its own names": {
         "fullnameOverride": "mill",

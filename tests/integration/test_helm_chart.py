@@ -13,6 +13,7 @@ import yaml
 from headrace.bus.names import Names
 from headrace.bus.port import JOBS
 from headrace.outbound.policy_file import load_policy
+from headrace.telemetry.settings import TelemetrySettings
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_reporter.settings import ReporterSettings
 from headrace_runner.settings import RunnerSettings
@@ -129,6 +130,7 @@ def test_the_settings_of_a_service_are_settings_that_it_takes(
         from_files = [path for path in _secret_paths(spec) if path.startswith("HEADRACE_")]
         given = {**_env(container), **dict.fromkeys(from_files, "0123456789abcdef")}
         known = {f"HEADRACE_{field.upper()}" for field in settings.model_fields}
+        known |= {f"OTEL_{field.upper()}" for field in TelemetrySettings.model_fields}
         known |= {f"AWS_{field.upper()}" for field in AwsSettings.model_fields}
         assert set(given) | set(names) <= known, component
         with monkeypatch.context() as environment:

@@ -116,6 +116,9 @@ topologySpreadConstraints:
 {{- with .root.Values.busNamespace }}
 {{- include "headrace.setting" (dict "name" "HEADRACE_BUS_NAMESPACE" "value" .) }}
 {{- end }}
+{{- with .root.Values.tracesEndpoint }}
+{{- include "headrace.setting" (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .) }}
+{{- end }}
 {{- include "headrace.setting" (dict "name" "HEADRACE_LOG_LEVEL" "value" .root.Values.logLevel) }}
 {{- include "headrace.setting" (dict "name" "HEADRACE_DRAIN_SECONDS" "value" .values.drainSeconds) }}
 {{- range $name, $value := .values.settings }}
