@@ -9,8 +9,8 @@ import asyncpg
 
 
 @contextlib.asynccontextmanager
-async def fresh_database(server: str, template: str) -> AsyncIterator[str]:
-    """The DSN of a clone of `template`, dropped afterwards."""
+async def fresh_database(server: str, template: str = "template1") -> AsyncIterator[str]:
+    """The DSN of a clone of `template`, dropped afterwards; without one, with nothing in it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = await asyncpg.connect(server)
     await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')

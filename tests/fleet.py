@@ -98,12 +98,18 @@ class Fleet:
             "HEADRACE_EGRESS_POLICY_FILE": str(policy),
             **self.settings,
         }
-        await migrate(self.backends.database_url, "headrace_control.migrations")
-        owner = await open_pool(self.backends.database_url)
-        self.api_key = (await bootstrap(owner, "acme")).key.text
-        await owner.close()
+        self.api_key = await self.make_schema()
         self.http = httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False)
         return self
+
+    async def make_schema(self) -> str:
+        """The schema, a platform tenant, and the key of its admin."""
+        await migrate(self.backends.database_url, "headrace_control.migrations")
+        owner = await open_pool(self.backends.database_url)
+        try:
+            return (await bootstrap(owner, "acme")).key.text
+        finally:
+            await owner.close()
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
@@ -118,6 +124,16 @@ class Fleet:
             except TimeoutError:
                 service.process.kill()
                 await service.process.wait()
+
+    def move(self, backends: Backends) -> None:
+        """Services that are started from now on keep things there; keys and tokens are the same."""
+        self.backends = backends
+        self._environment |= {
+            "HEADRACE_DATABASE_URL": backends.database_url,
+            "HEADRACE_BUS_URL": backends.bus_url,
+            "HEADRACE_BUS_NAMESPACE": backends.namespace,
+            "HEADRACE_LOG_STORE_URL": backends.log_store_url,
+        }
 
     async def start_all(self, runners: int = 1, reporters: int = 1) -> None:
         await self.control_plane()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from databases import with_database
+from databases import fresh_database
 from headrace.errors import Conflict, DatabaseUnavailable, InvalidInput
 from headrace.postgres import migrate as migrating
 from headrace.postgres.migrate import migrate
@@ -21,12 +21,8 @@ from headrace.postgres.schema import check_schema
 
 @pytest.fixture
 async def empty(postgres: str) -> AsyncIterator[str]:
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    admin = await asyncpg.connect(postgres)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    yield with_database(postgres, name)
-    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await admin.close()
+    async with fresh_database(postgres) as dsn:
+        yield dsn
 
 
 class Release:
@@ -112,7 +108,6 @@ async def test_who_waits_for_a_lock_holds_nobody_up(
     empty: str, release: Release, db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrating, "LOCK_MILLISECONDS", 50)
-    monkeypatch.setattr(migrating, "_PAUSE", 0.05)
     await migrate(empty, release.package)
     release.add("0002_new", "-- phase: expand\nALTER TABLE notes ADD COLUMN new text;")
     reading = db.transaction()
@@ -135,7 +130,6 @@ async def test_who_never_gets_its_locks_says_so(
     empty: str, release: Release, db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrating, "LOCK_MILLISECONDS", 20)
-    monkeypatch.setattr(migrating, "_PAUSE", 0)
     monkeypatch.setattr(migrating, "TRIES", 2)
     await migrate(empty, release.package)
     release.add("0002_new", "-- phase: expand\nALTER TABLE notes ADD COLUMN new text;")

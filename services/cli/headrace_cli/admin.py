@@ -1,11 +1,12 @@
-"""`headrace migrate` and `headrace bootstrap`: what an operator does to a database."""
+"""`headrace migrate`, `bootstrap` and `restored`: what an operator does to a database."""
 
 from typing import Annotated
 
 import typer
 from headrace.postgres.migrate import migrate as bring_up_to_date
 from headrace.postgres.migrations import Phase
-from headrace.postgres.pool import open_pool
+from headrace.postgres.pool import WORKER, open_pool
+from headrace_control.restores.service import begin_anew
 from headrace_control.tenants.service import bootstrap as make_platform_tenant
 from rich.markup import escape
 
@@ -25,6 +26,7 @@ DatabaseUrl = Annotated[
 def add_to(app: typer.Typer) -> None:
     command(app, "migrate", connects=False)(migrate)
     command(app, "bootstrap", connects=False)(bootstrap)
+    command(app, "restored", connects=False)(restored)
 
 
 async def migrate(
@@ -64,3 +66,16 @@ async def bootstrap(
     if not session.output.machine:
         session.output.say(f"tenant {escape(made.tenant.name)}; its ADMIN key, shown this once:")
         session.output.people.print(made.key.text, highlight=False, markup=False, soft_wrap=True)
+
+
+async def restored(session: Session, database_url: DatabaseUrl) -> None:
+    """After a restore, before runners start: fence off what is left of the time that was lost. Safe to repeat."""
+    owner = await open_pool(database_url)
+    worker = await open_pool(database_url, WORKER)
+    try:
+        runs = await begin_anew(owner, worker)
+    finally:
+        await worker.close()
+        await owner.close()
+    session.output.result({"runs": runs})
+    session.output.say(f"{runs} unfinished runs go on from what was restored; runners may be started")

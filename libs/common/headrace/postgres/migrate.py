@@ -20,8 +20,8 @@ _LOOK_AGAIN = 0.2
 
 # How long a statement may hold up those who come after it, and how often it is tried: a minute and a half in all.
 LOCK_MILLISECONDS = 1000
-TRIES = 30
-_PAUSE = 2.0
+TRIES = 40
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.5
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -140,14 +140,14 @@ async def _note(db: asyncpg.Connection, script: Migration) -> None:
 
 
 async def _patiently(name: str, apply: Callable[[], Awaitable[None]]) -> None:
-    for left in reversed(range(TRIES)):
+    for tried in range(1, TRIES + 1):
         try:
             await apply()
             break
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-            if not left:
+            if tried == TRIES:
                 raise DatabaseUnavailable(
                     f"migration {name} does not get its locks: end the transactions that have been open for long "
                     "(pg_stat_activity), then try again"
                 ) from error
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(min(_FIRST_PAUSE * tried, _LONGEST_PAUSE))

@@ -1,0 +1,51 @@
+"""A database that was restored knows nothing of what was granted and done after its backup was taken.
+
+What is left of that time elsewhere (runners that still run, events in the broker) must not become part of the runs that
+go on from the backup: see `begin_anew`.
+"""
+
+from collections import Counter
+from uuid import UUID
+
+from headrace.errors import Conflict
+from headrace.ids import new_id
+from headrace.postgres.pool import Pool, one_statement, transaction
+from headrace.postgres.queries import load
+
+_sql = load("headrace_control.restores")
+
+# Far above the number of claims that a run has in its life; an epoch is 32 bits, so there is room for 2,000 restores.
+NEW_TIME = 1_000_000
+_LOT = 1_000
+
+
+async def begin_anew(owner: Pool, worker: Pool) -> int:
+    """Fence off what is left of the time that was lost; how many unfinished runs there are.
+
+    `owner` is a pool of the login that migrates, `worker` one of the role headrace_worker. To be called before a runner
+    is started; calling it again does no harm. Raises `Conflict` while the restored database holds events of runs that
+    are not applied yet (the embedded bus): they belong to what was restored, and would be fenced off with the rest.
+    """
+    async with one_statement(owner) as db:
+        if waiting := await db.fetchval(_sql.events_on_the_bus):
+            raise Conflict(
+                f"{waiting} messages with events are on the bus in this database and not applied yet: "
+                "start a reporter, and no runner, until there are none"
+            )
+    async with one_statement(worker) as db:
+        await db.execute(_sql.forget_processes)
+    runs: Counter[UUID] = Counter()
+    last = UUID(int=0)
+    while True:
+        async with transaction(worker) as db:
+            lot = await db.fetch(_sql.begin_anew, last, _LOT, NEW_TIME)
+        runs.update(row["tenant_id"] for row in lot)
+        if len(lot) < _LOT:
+            break
+        last = lot[-1]["id"]
+    async with transaction(worker) as db:
+        tenants = [row["id"] for row in await db.fetch(_sql.tenants)]
+        await db.execute(
+            _sql.note_restore, tenants, [new_id() for _ in tenants], [runs[tenant] for tenant in tenants]
+        )
+    return runs.total()

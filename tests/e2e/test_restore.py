@@ -1,0 +1,138 @@
+"""The restore drill: a dump is taken while runs go on, everything is lost, and what was dumped goes on elsewhere."""
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from databases import fresh_database
+from designer import Designer
+from fixtures_rabbitmq import delete_queues
+from fleet import Backends, Fleet
+from headrace.bus.names import Names
+from headrace_cli.embedded_postgres import _programs
+from headrace_cli.main import app
+from pymongo import MongoClient
+from target import Target
+from typer.testing import CliRunner
+
+PARTITIONS = 2
+SETTINGS = {"HEADRACE_PARTITIONS": str(PARTITIONS), "HEADRACE_LEASE_SECONDS": "2"}
+_SETTLE = """mutation ($run: ID!) { settleStep(runId: $run, step: "unsafe", outcome: SUCCEEDED, output: {}) {
+  ok: __typename ...Failed } }"""
+
+
+def call(key: str) -> dict[str, Any]:
+    return {"key": key, "action": f"shop/{key}", "connection": "shop-main", "input": {"run": "{{ run.id }}"}}
+
+
+WORKFLOWS: dict[str, Sequence[dict[str, Any]]] = {
+    "quick": [call("one"), call("two")],
+    "in-a-step": [call("one"), call("held"), call("two")],
+    "in-doubt": [call("one"), call("unsafe"), call("two")],
+    "asleep": [call("one"), {"key": "nap", "type": "wait", "wait": {"forMs": 6000}}, call("two")],
+    "asks": [call("one"), {"key": "asked", "type": "approval", "approval": {"title": "go on?"}}, call("two")],
+}
+
+
+@pytest.mark.parametrize("backends", ["production"], indirect=True)
+async def test_everything_is_lost_and_all_runs_go_on(
+    backends: Backends, postgres: str, target: Target, tmp_path: Path
+) -> None:
+    dump = tmp_path / "headrace.dump"
+    async with fresh_database(postgres) as restored, Fleet(backends, tmp_path, SETTINGS) as fleet:
+        await fleet.start_all()
+        designer = Designer(fleet)
+        await design(designer, target)
+        target.hold("/held")
+        target.hold("/unsafe")
+        done = await designer.start("quick")
+        await designer.ended(done)
+        runs = {name: await designer.start(name) for name in WORKFLOWS if name != "quick"}
+        await asyncio.gather(target.called("/held"), target.called("/unsafe"))
+        await until(
+            backends.database_url,
+            "SELECT count(*) = 2 FROM runs WHERE status = 'WAITING' AND claimed_by IS NULL",
+            "SELECT count(*) = 2 FROM step_runs WHERE key IN ('held', 'unsafe') AND status = 'RUNNING'",
+        )
+        await postgres_program("pg_dump", "--format=custom", f"--file={dump}", backends.database_url)
+        before = {(call.path, call.key) for call in target.calls}
+        # What happens from now on will be forgotten.
+        forgotten = await designer.start("quick")
+        await designer.ended(forgotten)
+        target.release("/held")
+        await designer.ended(runs["in-a-step"])
+        for service in fleet.services:
+            await service.kill()
+        target.release("/unsafe")
+        await lose(backends)
+
+        await postgres_program("pg_restore", "--exit-on-error", f"--dbname={restored}", str(dump))
+        said = await asyncio.to_thread(
+            CliRunner().invoke, app, ["restored", "--json"], env={"HEADRACE_DATABASE_URL": restored}
+        )
+        assert (said.exit_code, json.loads(said.stdout)) == (0, {"runs": len(runs)})
+        fleet.move(replace(backends, database_url=restored))
+        await fleet.start_all()
+        await until(restored, "SELECT count(*) = 1 FROM runs WHERE wait_reason = 'IN_DOUBT'")
+        await designer.mutate(_SETTLE, run=runs["in-doubt"])
+        await designer.decide(runs["asks"], "asked", "APPROVE")
+        for name, run_id in runs.items():
+            run = await designer.ended(run_id)
+            assert run["status"] == "SUCCESS", (name, run, fleet.last_words())
+            await designer.verified(run_id)
+        assert (await designer.run(done))["status"] == "SUCCESS"
+        await until(restored, f"SELECT NOT EXISTS (SELECT FROM runs WHERE id = '{forgotten}')")
+        assert {call.headers["x-api-key"] for call in target.calls} == {"shop-secret"}
+    calls = Counter((call.path, call.key) for call in target.calls)
+    # What had ended when the dump was taken is not done again. What ended after it is, under the same key.
+    again = {("/held", f"{runs['in-a-step']}-held"): 2, ("/two", f"{runs['in-a-step']}-two"): 2}
+    assert {key: count for key, count in calls.items() if count > 1} == again
+    assert len(before) == 8
+
+
+async def design(designer: Designer, target: Target) -> None:
+    await designer.app("shop", target.url, {"kind": "API_KEY", "in": "header", "name": "x-api-key"})
+    for key in ("one", "two", "held", "unsafe"):
+        mode = "NONE" if key == "unsafe" else "KEY"
+        await designer.action("shop", key, "POST", f"/{key}", idempotency={"mode": mode})
+    await designer.connection("shop", "shop-main", {"apiKey": "shop-secret"})
+    for name, steps in WORKFLOWS.items():
+        await designer.publish({"workflow": name, "steps": steps})
+
+
+async def until(database_url: str, *questions: str) -> None:
+    """Wait until the database answers all of them with true."""
+    db = await asyncpg.connect(database_url)
+    try:
+        async with asyncio.timeout(30):
+            for question in questions:
+                while not await db.fetchval(question):
+                    await asyncio.sleep(0.05)  # asked from outside: nothing tells
+    finally:
+        await db.close()
+
+
+async def postgres_program(name: str, *arguments: str) -> None:
+    """One of Postgres's own: of the wheel, whose server it is, or of the machine where a test's server is given."""
+    program = name if os.environ.get("HEADRACE_TEST_POSTGRES_URL") else str(_programs() / name)
+    done = await asyncio.create_subprocess_exec(program, *arguments, stderr=asyncio.subprocess.PIPE)
+    _, errors = await done.communicate()
+    assert done.returncode == 0, errors.decode()
+
+
+async def lose(backends: Backends) -> None:
+    """The database, the broker's queues, the log store."""
+    db = await asyncpg.connect(backends.database_url)
+    await db.execute("DROP SCHEMA public CASCADE")
+    await db.close()
+    await delete_queues(backends.bus_url, Names(PARTITIONS, backends.namespace))
+    with MongoClient[dict[str, object]](backends.log_store_url) as client:
+        client.drop_database(urlsplit(backends.log_store_url).path[1:])
