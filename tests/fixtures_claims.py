@@ -12,7 +12,7 @@ import orjson
 import pytest
 from headrace.ids import new_id
 from headrace.postgres.listen import Listener
-from headrace.postgres.pool import WORKER, open_pool
+from headrace.postgres.pool import API, WORKER, Db, open_pool
 from headrace.refusals.audit import Refusals
 from headrace_control.dispatch.sweeper import Sweeper
 from headrace_control.internal_api.app import create_internal_app
@@ -22,6 +22,7 @@ from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.policy.approvals import Answer, CallWish
 from headrace_control.throttle.service import Throttles
@@ -203,9 +204,16 @@ class World:
         await self.admin.execute("UPDATE runners SET lease_until = now() WHERE id = $1", runner)
 
 
+class OneKey:
+    """The same for all tenants, so that it is their rows that keep them apart."""
+
+    async def naming_key(self, db: Db, tenant_id: UUID) -> bytes:
+        return bytes(32)
+
+
 @pytest.fixture
 async def world(database: str) -> AsyncIterator[World]:
-    pool = await open_pool(database, WORKER)
+    pool, api = await open_pool(database, WORKER), await open_pool(database, API)
     listener = Listener(database)
     credentials = NoCredentials()
     refusals = Refusals(pool)
@@ -215,7 +223,14 @@ async def world(database: str) -> AsyncIterator[World]:
     await listener.start()
     sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10), refusals.note)
     app = create_internal_app(
-        claims, leases, Throttles(pool), sessions, Calls(pool, NoApprovals()), refusals, NoDryRuns()
+        claims,
+        leases,
+        Throttles(pool),
+        sessions,
+        Calls(pool, NoApprovals()),
+        refusals,
+        NoDryRuns(),
+        CachedResults(pool, api, OneKey()),
     )
     admin = await asyncpg.connect(database)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://internal") as http:
@@ -223,3 +238,4 @@ async def world(database: str) -> AsyncIterator[World]:
     await listener.close()
     await admin.close()
     await pool.close()
+    await api.close()

@@ -30,6 +30,7 @@ from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
@@ -143,7 +144,14 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         calls = Calls(workers, composed.approvals)
         dry_runs = DryRunHandover(workers, pool, composed.output_keys)
         internal = create_internal_app(
-            claims, leases, Throttles(workers), sessions, calls, composed.refusals, dry_runs
+            claims,
+            leases,
+            Throttles(workers),
+            sessions,
+            calls,
+            composed.refusals,
+            dry_runs,
+            CachedResults(workers, pool, composed.output_keys),
         )
         ports = [await stack.enter_async_context(listening(app)) for app in (public, internal)]
         clients = [

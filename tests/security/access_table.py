@@ -28,7 +28,7 @@ _FIELDS: Mapping[Who, str] = {
             effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
             runAt runRevisions schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
             deadLetterStatistics replay replays rollout rollouts rolloutComparison
-            webhook webhooks webhookDeliveries runMoves
+            webhook webhooks webhookDeliveries runMoves cachedResults
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
@@ -46,7 +46,7 @@ _FIELDS: Mapping[Who, str] = {
     Who.OPERATORS: """
         query: rerunPreview movePreview
         mutation: cancelRun pauseRun resumeRun settleStep rerunRun replayDeadLetter replayDeadLetters stopReplay
-            resumeReplay discardDeadLetters moveRuns
+            resumeReplay discardDeadLetters moveRuns forgetCachedResults
     """,
     Who.APPROVERS: "mutation: decideApproval",
     Who.ADMINS: """
@@ -135,6 +135,7 @@ INTERNAL_ROUTES: Mapping[tuple[str, str], Door] = {
     ("POST", "/internal/permits"): Door.RUNNER,
     ("POST", "/internal/reports"): Door.RUNNER,
     ("POST", "/internal/approvals"): Door.RUNNER,
+    ("POST", "/internal/cached-results"): Door.RUNNER,
     ("POST", "/internal/refused-messages"): Door.RUNNER,
     ("POST", "/internal/dry-runs"): Door.RUNNER,
     ("POST", "/internal/dry-run-reports"): Door.RUNNER,

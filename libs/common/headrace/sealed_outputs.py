@@ -66,6 +66,13 @@ def run_key(root: bytes, tenant_id: UUID, run_id: UUID) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(root)
 
 
+def naming_key(root: bytes, tenant_id: UUID) -> bytes:
+    """The key by which a tenant's cached results are named: of no run, and for sealing nothing."""
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"headrace cached results" + tenant_id.bytes).derive(
+        root
+    )
+
+
 def seal_value(key: bytes, place: OutputPlace, value: Json) -> Json:
     """`value` as a marker for `place`."""
     nonce = secrets.token_bytes(_NONCE_BYTES)

@@ -18,6 +18,7 @@ from headrace_control.internal_api.app import DryRuns, create_internal_app
 from headrace_control.internal_api.calls import Calls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.leases import Leases
+from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.throttle.service import Throttles
 
@@ -48,6 +49,7 @@ def _internal_api() -> Any:
         cast(Calls, None),
         cast(Refusals, None),
         cast(DryRuns, None),
+        cast(CachedResults, None),
     )
     return app.openapi()
 

@@ -7,6 +7,7 @@ import typer
 
 from headrace_cli import (
     admin,
+    cached_results,
     connections,
     dead_letters,
     doctor,
@@ -74,6 +75,7 @@ for commands in (
     dead_letters,
     logs,
     audit,
+    cached_results,
     connections,
     keys,
     policy,

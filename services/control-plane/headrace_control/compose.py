@@ -36,6 +36,7 @@ from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
+from headrace_control.results.service import ResultService
 from headrace_control.revisions.service import RevisionService
 from headrace_control.rollouts.service import RolloutService
 from headrace_control.run_credentials import OpenedForRuns
@@ -137,6 +138,7 @@ def compose(
         revisions=RevisionService(api_pool, runs),
         dead_letters=DeadLetterService(api_pool, reruns),
         replays=ReplayService(api_pool, reruns, output_keys),
+        results=ResultService(api_pool),
         waits=WaitService(api_pool, payloads, approvals),
         messages=MessageService(api_pool, payloads),
         callbacks=CallbackService(api_pool, vault, payloads, settings.public_base, refusals.note),

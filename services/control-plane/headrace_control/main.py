@@ -41,6 +41,7 @@ from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.metrics import ClaimMetrics
+from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.operator_app import create_operator_app
 from headrace_control.quotas.counting import count_stored
@@ -131,8 +132,9 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     )
     calls = Calls(worker_pool, composed.approvals)
     dry_runs = DryRunHandover(worker_pool, api_pool, composed.output_keys)
+    results = CachedResults(worker_pool, api_pool, composed.output_keys)
     internal = create_internal_app(
-        claims, leases, Throttles(worker_pool), sessions, calls, composed.refusals, dry_runs
+        claims, leases, Throttles(worker_pool), sessions, calls, composed.refusals, dry_runs, results
     )
     pruning = [Pruning(audit_pool, kept).run()] if (kept := settings.audit_retention) else []
     servers = [

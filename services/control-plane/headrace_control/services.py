@@ -20,6 +20,7 @@ from headrace_control.moves.service import MoveService
 from headrace_control.policy.service import PolicyService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
+from headrace_control.results.service import ResultService
 from headrace_control.revisions.service import RevisionService
 from headrace_control.rollouts.service import RolloutService
 from headrace_control.runs.service import RunService
@@ -67,6 +68,7 @@ class Services:
     revisions: RevisionService
     dead_letters: DeadLetterService
     replays: ReplayService
+    results: ResultService
     waits: WaitService
     messages: MessageService
     callbacks: CallbackService

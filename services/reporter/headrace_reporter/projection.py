@@ -13,6 +13,7 @@ from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.messages import Event
 from headrace.workflow.fold import IllegalMove
+from headrace.workflow.grammar import MAX_CACHE_MS
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
     ENDED_RUN,
@@ -24,6 +25,7 @@ from headrace.workflow.state import (
     WaitKind,
 )
 
+SLOT_BYTES, MAX_ACTION = 32, 200
 _ENDS = frozenset({"SUCCESS", "FAILED", "SKIPPED", "CACHED", "UNKNOWN", "CANCELED"})
 _SETTLES = frozenset({"SUCCESS", "FAILED", "QUEUED"})
 
@@ -61,6 +63,7 @@ class RunRow:
     used_messages: list[int] = field(default_factory=list)
     waits: list["WaitRow"] = field(default_factory=list)
     children: list["Child"] = field(default_factory=list)
+    results: list["Result"] = field(default_factory=list)
     strangers: list[Event] = field(default_factory=list)  # that nobody was ever granted
 
 
@@ -93,6 +96,17 @@ class Child:
     version_id: UUID
     input: Any
     undoes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Of a step's call, to be kept for others; `ttl_ms` from now on."""
+
+    slot: bytes
+    action: str
+    step: str
+    output: Any
+    ttl_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +258,7 @@ def _complete(run: RunRow, event: Event) -> None:
         raise IllegalMove(f"{event.kind} does not say {status}")
     step.status, step.in_flight, step.retry_at, step.wait = status, False, None, None
     step.output, step.error = data.get("output"), data.get("error")
+    step.input = data.get("input", step.input)
     open_again = status in (StepStatus.UNKNOWN, StepStatus.QUEUED)
     step.finished_at = None if open_again else event.at
     placed = status in (StepStatus.SUCCESS, StepStatus.UNKNOWN)
@@ -254,12 +269,21 @@ def _complete(run: RunRow, event: Event) -> None:
     key = _key(event)
     if "attempt" not in data and status is not StepStatus.SKIPPED:
         run.resolved.append(key)  # by no attempt of its own: it may have waited
+    if status is StepStatus.SUCCESS and isinstance(kept := data.get("cache"), dict):
+        run.results.append(_result(kept, key, step.output))
     if status is StepStatus.FAILED and data.get("unhandled") is True:
         run.unhandled.append(key)
     if status is StepStatus.SUCCESS and "." in key:
         name = read_key(key)
         if name.part is Part.UNDO:
             run.undone.append(name.work)
+
+
+def _result(kept: Mapping[str, Any], key: str, output: Any) -> Result:
+    slot, action, ttl = bytes.fromhex(_text(kept["slot"])), _text(kept["action"]), kept["ttlMs"]
+    if len(slot) != SLOT_BYTES or len(action) > MAX_ACTION or type(ttl) is not int:
+        raise IllegalMove("the event does not say where its result is kept")
+    return Result(slot, action, key, output, min(max(ttl, 1), MAX_CACHE_MS))
 
 
 def _park(run: RunRow, event: Event, now: datetime) -> None:

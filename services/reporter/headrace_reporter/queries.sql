@@ -260,6 +260,17 @@ WHERE w.run_id = n.run_id AND w.step = n.step AND w.status <> 'CLOSED'
 UPDATE waits SET status = 'CLOSED', closed_at = headrace_now()
 WHERE run_id = ANY($1::uuid[]) AND status <> 'CLOSED'
 
+-- name: keep_results
+INSERT INTO cached_results AS c (tenant_id, slot, action, run_id, step, output, kept_at, expires_at)
+SELECT n.tenant_id, n.slot, n.action, n.run_id, n.step, n.output::jsonb, headrace_now(),
+    headrace_now() + make_interval(secs => n.ttl_ms / 1000.0)
+FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::bigint[])
+    WITH ORDINALITY AS n (tenant_id, slot, action, run_id, step, output, ttl_ms, ord)
+ORDER BY n.ord
+ON CONFLICT (tenant_id, slot) DO UPDATE
+SET action = excluded.action, run_id = excluded.run_id, step = excluded.step, output = excluded.output,
+    kept_at = excluded.kept_at, expires_at = excluded.expires_at
+
 -- name: renew_reporter
 INSERT INTO reporters (id, until) VALUES ($1, headrace_now() + $2::interval)
 ON CONFLICT (id) DO UPDATE SET until = excluded.until

@@ -11,6 +11,7 @@ from headrace.postgres.queries import load
 from headrace_reporter.dead_letters import write_dead_letters
 from headrace_reporter.lasting import dump, write_lasting
 from headrace_reporter.projection import RunRow, StepRow
+from headrace_reporter.results import write_results
 from headrace_reporter.uses import write_uses
 
 _sql = load("headrace_reporter")
@@ -36,6 +37,7 @@ async def write(db: Db, runs: Sequence[RunRow]) -> None:
     ]
     await _write_progress(db, runs, _payloads(told))
     await write_uses(db, runs)
+    await write_results(db, runs)
     due = await _write_parked(db, [run for run in runs if run.parked])
     due |= await _write_ended(db, [run for run in runs if run.ended])
     due |= await write_lasting(db, runs)

@@ -18,6 +18,7 @@ from headrace_runner.lease import HeldRun
 from headrace_runner.outcomes import Outcomes
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
+from headrace_runner.results import Found, Slot, Sought
 from headrace_runner.scopes import Scopes
 from headrace_runner.steps.protocol import (
     Failed,
@@ -56,6 +57,7 @@ class StepExecution:
         self._key = str(context.key)
         self._number = run.history.state.step(self._key).attempts
         self._passed = Passed()
+        self._slot: Slot | None = None
 
     async def run(self) -> None:
         if self._context.run.failure is not None:
@@ -75,6 +77,8 @@ class StepExecution:
             return
         # The one way to a call: what is not let by here is not announced, and what is not announced is not sent.
         if self._context.step.action is not None and not await self._permitted(prepared):
+            return
+        if prepared.sought is not None and await self._taken_from_cache(prepared, prepared.sought):
             return
         while True:
             if not await self._admitted(prepared):
@@ -119,6 +123,28 @@ class StepExecution:
             case _:
                 assert_never(verdict)
         return False
+
+    async def _taken_from_cache(self, prepared: Prepared, sought: Sought) -> bool:
+        """Whether an earlier result stood for the call. A call that was begun, or that a person approved, is made."""
+        if self._number > 0 or self._passed.approval is not None:
+            return False
+        found = await self._run.parts.results.find(self._context.run.run_pass, sought)
+        if not isinstance(found, Found):
+            self._slot = found
+            return False
+        if not self._run.history.keep(found.output):
+            return False
+        data: JsonObject = {
+            "status": StepStatus.CACHED,
+            "input": truncate(self._run.shown(prepared.record), RECORD_LIMIT),
+            "output": found.output,
+            "cached": found.source,
+            "inbox": list(self._passed.used),
+        }
+        self._run.history.emit(EventKind.COMPLETED, self._key, data)
+        whose = f"the result of run {found.source['runId']}"
+        self._context.log(LogLevel.INFO, f"step {self._key} took {whose}", step=self._key, **found.source)
+        return True
 
     def _wait(self, waiting: Waiting, used: tuple[int, ...] = ()) -> None:
         """The step is not attempted: it waits for a time, a person, a message or a child run."""
@@ -293,6 +319,8 @@ class StepExecution:
         data: JsonObject = {"status": status, "attempt": {**attempt, "outcome": status}}
         if output is not None:
             data["output"] = output
+        if status is StepStatus.SUCCESS and self._slot is not None:
+            data.update(self._slot.told(output, self._context.sensitive.sealed(self._key, output)))
         if failure:
             data["error"] = failure.as_json()
         self._run.history.emit(EventKind.COMPLETED, self._key, data)

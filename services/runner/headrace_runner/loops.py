@@ -54,7 +54,7 @@ def collected(step: Step, state: RunState) -> tuple[JsonObject, Failure | None]:
     first: tuple[int, Failure] | None = None
     for index in range(total):
         row = state.step(item_key(step.key, index))
-        results.append(row.output if row.status is StepStatus.SUCCESS else None)
+        results.append(row.output if row.status in (StepStatus.SUCCESS, StepStatus.CACHED) else None)
         if row.status is StepStatus.FAILED:
             error = row.error or Failure("STEP_FAILED", "the item failed")
             failed.append({"index": index, "error": error.as_json()})

@@ -38,6 +38,7 @@ from headrace_runner.pace import Pace
 from headrace_runner.parts import EngineParts
 from headrace_runner.refused_jobs import refused_jobs
 from headrace_runner.reporting import Reporting
+from headrace_runner.results import CachedResults
 from headrace_runner.settings import RunnerSettings
 from headrace_runner.spans import StepSpans
 from headrace_runner.steps.protocol import StepServices
@@ -106,6 +107,7 @@ async def serve(
         park_retries_after=settings.park_retries_after_seconds,
         draining=asyncio.Event(),
         gate=Gate(control_plane),
+        results=CachedResults(control_plane),
         pace=pace,
         spans=StepSpans(traces),
         metrics=RunnerMetrics(registry),

@@ -14,6 +14,7 @@ from headrace_runner.gate import CallGate
 from headrace_runner.lease import HeldRun
 from headrace_runner.metrics import RunnerMetrics
 from headrace_runner.pace import Pace
+from headrace_runner.results import NoResults, Results
 from headrace_runner.spans import NOT_TRACED, StepSpans
 from headrace_runner.steps.protocol import StepHandler
 
@@ -38,6 +39,7 @@ class EngineParts:
     park_retries_after: float
     draining: asyncio.Event
     gate: CallGate
+    results: Results = field(default_factory=NoResults)
     pace: Pace = field(default_factory=Pace)
     spans: StepSpans = NOT_TRACED
     metrics: RunnerMetrics = field(default_factory=lambda: RunnerMetrics(CollectorRegistry()))

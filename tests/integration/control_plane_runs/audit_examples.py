@@ -412,3 +412,8 @@ async def _resume_replay(stage: Stage) -> dict[str, Any]:
 @example("discardDeadLetters")
 async def _discard_dead_letter(stage: Stage) -> dict[str, Any]:
     return {"ids": [await _given_up(stage, "HTTP_505")], "reason": "not wanted any more"}
+
+
+@example("forgetCachedResults")
+async def _forget_cached_results(stage: Stage) -> dict[str, Any]:
+    return {"action": "shop/get-order"}

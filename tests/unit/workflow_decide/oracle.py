@@ -40,7 +40,7 @@ def is_ready(graph: Graph, state: RunState, key: str) -> bool | None:
 def _is_taken(graph: Graph, state: RunState, edge: Edge) -> bool:
     row, step = state.step(edge.from_step), graph.steps[edge.from_step]
     failed = row.status is StepStatus.FAILED
-    well = row.status in (StepStatus.SUCCESS, StepStatus.COMPENSATED)
+    well = row.status in (StepStatus.SUCCESS, StepStatus.CACHED, StepStatus.COMPENSATED)
     if edge.on is EdgeOn.ERROR and not failed:
         return False
     if edge.on is EdgeOn.SUCCESS and not (well or (failed and step.on_error is OnError.CONTINUE)):

@@ -22,7 +22,7 @@ from rpds import HashTrieMap
 LATER = "2026-11-01T00:00:05+00:00"
 ERROR = {"code": "E", "message": "it failed"}
 # Begun and ended within one event: a step whose `started` travels with its end.
-AT_ONCE = {StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.UNKNOWN}
+AT_ONCE = {StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.CACHED, StepStatus.UNKNOWN}
 
 
 def one_step(status: StepStatus) -> RunState:

@@ -193,6 +193,15 @@ class Repeat:
     max: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """For `ttl_ms` an earlier result stands for the call. `key`, when it is given, stands for the request: calls of the
+    same action through the same connection with the same key are taken for the same."""
+
+    ttl_ms: int
+    key: Json = None
+
+
 class DeadlineOutcome(StrEnum):
     """What becomes of a wait that nobody ended in time."""
 
@@ -298,6 +307,7 @@ class Step:
     join: Join = Join.ALL
     for_each: ForEach | None = None
     repeat: Repeat | None = None
+    cache: Cache | None = None
     wait: Wait | None = None
     approval: Approval | None = None
     signal: Signal | None = None

@@ -97,6 +97,8 @@ def _does(step: Step) -> Iterator[str]:
         yield f"for each of {items if isinstance(items, str) else len(items) if isinstance(items, list) else '?'}"
     if step.repeat is not None:
         yield f"every {_span(step.repeat.every_ms)} until {_when(step.repeat.until)}"
+    if step.cache is not None:
+        yield f"cached for {_span(step.cache.ttl_ms)}"
     if step.join is Join.ANY:
         yield "after any"
     if step.on_error is OnError.CONTINUE:

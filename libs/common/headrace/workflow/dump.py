@@ -16,6 +16,7 @@ from headrace.workflow.document import (
 )
 from headrace.workflow.dump_parts import (
     dump_approval,
+    dump_cache,
     dump_child,
     dump_compensation,
     dump_for_each,
@@ -76,6 +77,7 @@ def _step(step: Step) -> Json:
             "join": unless(step.join.value, Join.ALL.value),
             "forEach": None if step.for_each is None else dump_for_each(step.for_each),
             "repeat": None if step.repeat is None else dump_repeat(step.repeat),
+            "cache": None if step.cache is None else dump_cache(step.cache),
             "wait": None if step.wait is None else dump_wait(step.wait),
             "approval": None if step.approval is None else dump_approval(step.approval),
             "signal": None if step.signal is None else dump_signal(step.signal),

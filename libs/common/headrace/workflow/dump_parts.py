@@ -7,6 +7,7 @@ from headrace.workflow.document import (
     AllOf,
     AnyOf,
     Approval,
+    Cache,
     Child,
     Compensation,
     Condition,
@@ -102,6 +103,10 @@ def dump_repeat(repeat: Repeat) -> Json:
             "max": unless(repeat.max, plain.max),
         }
     )
+
+
+def dump_cache(cache: Cache) -> Json:
+    return written({"ttlMs": cache.ttl_ms, "key": cache.key})
 
 
 def dump_wait(wait: Wait) -> Json:

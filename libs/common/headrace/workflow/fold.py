@@ -184,8 +184,8 @@ def _time(value: Json) -> datetime | None:
     return datetime.fromisoformat(str(value)) if value else None
 
 
-# A step whose `started` travels with its end (a transform) is folded in one go.
-_AFTER_RUNNING = frozenset({StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.UNKNOWN})
+# A step whose `started` travels with its end (a transform), or that took a cached result, is folded in one go.
+_AFTER_RUNNING = frozenset({StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.CACHED, StepStatus.UNKNOWN})
 # What is undone in reverse order; and what a probe's answer has to be newer than.
 _PLACED = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN})
 

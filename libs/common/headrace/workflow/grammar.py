@@ -21,6 +21,7 @@ MAX_FIELD = 200
 MAX_CONCURRENT_ITEMS = 100
 MAX_ITEMS = 10_000  # of one loop
 MIN_REPEAT_MS, MAX_REPEAT_MS = 100, 24 * 60 * 60 * 1000
+MIN_CACHE_MS, MAX_CACHE_MS = 1_000, 30 * 24 * 60 * 60 * 1000
 MAX_ROUNDS = 10_000
 MAX_TITLE = 500
 MAX_PEOPLE = 50  # roles or members of one approval
@@ -65,7 +66,7 @@ PLUG_IN_KEYS = (
     "onOutputMismatch",
     "compensate",
 )
-ACTION_KEYS = (*PLUG_IN_KEYS, "probe", "forEach", "repeat")
+ACTION_KEYS = (*PLUG_IN_KEYS, "probe", "forEach", "repeat", "cache")
 BUILT_IN_KEYS: Mapping[str, tuple[str, ...]] = {
     ACTION_TYPE: ACTION_KEYS,
     TRANSFORM_TYPE: (*EVERY_STEP, "input", "output", "onError", "forEach", "repeat"),
@@ -86,6 +87,7 @@ COMPENSATION_KEYS = ("action", "connection", "input", "retry", "timeoutMs")
 PROBE_KEYS = ("action", "connection", "input", "done", "output", "retry")
 FOR_EACH_KEYS = ("items", "maxConcurrency", "onItemError")
 REPEAT_KEYS = ("until", "everyMs", "max")
+CACHE_KEYS = ("ttlMs", "key")
 WAIT_KEYS = ("forMs", "until")
 APPROVAL_KEYS = (
     "title",

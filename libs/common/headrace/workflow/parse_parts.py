@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from headrace.workflow.document import (
     Approval,
+    Cache,
     Child,
     Compensation,
     DeadlineOutcome,
@@ -18,9 +19,11 @@ from headrace.workflow.document import (
 from headrace.workflow.grammar import (
     APPROVAL_DEFAULTS,
     APPROVAL_KEYS,
+    CACHE_KEYS,
     CHILD_KEYS,
     COMPENSATION_KEYS,
     FOR_EACH_KEYS,
+    MAX_CACHE_MS,
     MAX_CONCURRENT_ITEMS,
     MAX_EXPRESSION,
     MAX_ITEMS,
@@ -34,6 +37,7 @@ from headrace.workflow.grammar import (
     MAX_TIMEOUT_MS,
     MAX_TITLE,
     MAX_VERSION,
+    MIN_CACHE_MS,
     MIN_REMINDER_MS,
     MIN_REPEAT_MS,
     PROBE_KEYS,
@@ -133,6 +137,16 @@ def read_repeat(step: Fields) -> Repeat | None:
     if until is None or every is None:
         return None
     return Repeat(until, every) if most is None else Repeat(until, every, most)
+
+
+def read_cache(step: Fields) -> Cache | None:
+    cache = step.inner("cache", CACHE_KEYS)
+    if cache is None:
+        return None
+    cache.required("ttlMs", "Write for how many milliseconds a result may stand for the call.")
+    ttl = cache.integer("ttlMs", MIN_CACHE_MS, MAX_CACHE_MS)
+    key = cache.any("key")
+    return None if ttl is None else Cache(ttl, key)
 
 
 def read_wait(step: Fields) -> Wait | None:

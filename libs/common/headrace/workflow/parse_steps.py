@@ -19,6 +19,7 @@ from headrace.workflow.grammar import (
 from headrace.workflow.names import ACTION_REF, FAILURE_CODE, NAME, STEP_KEY, STEP_TYPE
 from headrace.workflow.parse_parts import (
     read_approval,
+    read_cache,
     read_child,
     read_compensation,
     read_for_each,
@@ -93,6 +94,7 @@ def _step(fields: Fields) -> Step:
         join=fields.choice("join", Join) or Join.ALL,
         for_each=read_for_each(fields),
         repeat=read_repeat(fields),
+        cache=read_cache(fields),
         wait=read_wait(fields),
         approval=read_approval(fields) if kind == APPROVAL_TYPE else None,
         signal=read_signal(fields) if kind == SIGNAL_TYPE else None,

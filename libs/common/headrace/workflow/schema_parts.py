@@ -95,6 +95,19 @@ def part_definitions() -> JsonObject:
             "The step is done again until something is true.",
             ["until", "everyMs"],
         ),
+        "cache": entry(
+            {
+                "ttlMs": integer(
+                    grammar.MIN_CACHE_MS, grammar.MAX_CACHE_MS, "For how long a result stands for the call."
+                ),
+                "key": {
+                    "description": "What stands for the request: calls with the same key are taken for the same; "
+                    "expressions are allowed."
+                },
+            },
+            "An earlier result of the same call is taken instead of calling.",
+            ["ttlMs"],
+        ),
         "wait": entry(
             {
                 "forMs": integer(1, most, "For so long."),

@@ -76,6 +76,7 @@ def _properties() -> JsonObject:
         "probe": ref("probe"),
         "forEach": ref("forEach"),
         "repeat": ref("repeat"),
+        "cache": ref("cache"),
         "wait": ref("wait"),
         "approval": ref("approval"),
         "signal": ref("signal"),

@@ -69,7 +69,7 @@ _MEANING_OF_STEP: Mapping[StepStatus, str] = {
     StepStatus.SUCCESS: "Ended with an output.",
     StepStatus.FAILED: "Ended by a failure. The run goes on with `onError: continue` and with an error edge.",
     StepStatus.SKIPPED: "Ended without beginning: no edge into it was taken.",
-    StepStatus.CACHED: "Ended with the output of an earlier run. No command of this release leads here.",
+    StepStatus.CACHED: "Ended with the result that an earlier call of the same kind had. Nothing was called.",
     StepStatus.UNKNOWN: "In doubt: a call that can not be repeated was sent, and nobody knows its outcome. A probe or "
     "a person settles it; it stays so when its run ends before.",
     StepStatus.CANCELED: "Ended with its run, having begun and not ended.",

@@ -18,6 +18,8 @@ FIRINGS_KEPT = timedelta(days=90)
 DELIVERIES_KEPT = timedelta(days=30)
 # A dry run is read right after it was walked.
 DRY_RUNS_KEPT = timedelta(days=1)
+# Cached results of one tenant; beyond them those that end first go.
+MOST_CACHED = 100_000
 # Hooks' messages, behind their ends.
 HOOK_MESSAGES_KEPT = timedelta(days=30)
 
@@ -45,6 +47,8 @@ async def expire(pool: Pool, kept: Kept) -> int:
         (_sql.expire_deliveries, DELIVERIES_KEPT),
         (_sql.expire_dry_runs, DRY_RUNS_KEPT),
         (_sql.expire_hook_messages, HOOK_MESSAGES_KEPT),
+        (_sql.expire_cached_results, timedelta(0)),
+        (_sql.crowd_out_cached_results, MOST_CACHED),
         (_sql.expire_dead_letters, kept.dead_letters),
         (_sql.expire_replays, kept.dead_letters),
     ):

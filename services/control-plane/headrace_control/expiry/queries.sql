@@ -57,6 +57,34 @@ USING (
 WHERE d.tenant_id = old.tenant_id AND d.id = old.id
 RETURNING d.tenant_id
 
+-- name: expire_cached_results
+DELETE FROM cached_results d
+USING (
+    SELECT c.tenant_id, c.slot FROM cached_results c
+    WHERE c.expires_at < headrace_now() - $1::interval
+    ORDER BY c.expires_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+) old
+WHERE d.tenant_id = old.tenant_id AND d.slot = old.slot
+RETURNING d.tenant_id
+
+-- name: crowd_out_cached_results
+-- Of tenants with more than $1, those that end first.
+DELETE FROM cached_results d
+USING (
+    SELECT c.tenant_id, c.slot
+    FROM (SELECT tenant_id, count(*) - $1::bigint AS over FROM cached_results GROUP BY tenant_id) t
+    CROSS JOIN LATERAL (
+        SELECT tenant_id, slot FROM cached_results
+        WHERE tenant_id = t.tenant_id ORDER BY expires_at LIMIT greatest(t.over, 0)
+    ) c
+    WHERE t.over > 0
+    LIMIT $2
+) old
+WHERE d.tenant_id = old.tenant_id AND d.slot = old.slot
+RETURNING d.tenant_id
+
 -- name: expire_tokens
 DELETE FROM approval_tokens d
 USING (

@@ -26,6 +26,7 @@ from headrace_control.moves.graphql import MoveMutation, MoveQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.reruns.graphql import RerunMutation, RerunQuery
+from headrace_control.results.graphql import ResultMutation, ResultQuery
 from headrace_control.revisions.graphql import RevisionQuery
 from headrace_control.rollouts.graphql import RolloutMutation, RolloutQuery
 from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
@@ -61,6 +62,7 @@ class Query(
     DryRunQuery,
     RevisionQuery,
     DeadLetterQuery,
+    ResultQuery,
     WaitQuery,
     LogsQuery,
     AuditQuery,
@@ -91,6 +93,7 @@ class Mutation(
     RerunMutation,
     DryRunMutation,
     DeadLetterMutation,
+    ResultMutation,
     WaitMutation,
 ):
     pass

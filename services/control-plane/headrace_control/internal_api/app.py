@@ -17,6 +17,7 @@ from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.models import (
+    CachedResultBody,
     CallBody,
     CheckpointsBody,
     ClaimsBody,
@@ -29,6 +30,7 @@ from headrace_control.internal_api.models import (
     SessionBody,
     TokenBody,
 )
+from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.runners_only import RunnersOnly, runner_asking
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.throttle.model import Outcome
@@ -60,6 +62,7 @@ def create_internal_app(
     calls: Calls,
     refusals: Refusals,
     dry_runs: DryRuns,
+    results: CachedResults,
 ) -> FastAPI:
     """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
     asks for the fleet's enrolment token; a tenant's key is neither."""
@@ -104,6 +107,10 @@ def create_internal_app(
     @router.post("/approvals", summary="Whether a call that the policy holds may be made now")
     async def approvals(runner_id: Runner, body: CallBody) -> Response:
         return _json(await calls.allow(runner_id, body))
+
+    @router.post("/cached-results", summary="A result that stands for a call, or where to keep one")
+    async def cached_results(runner_id: Runner, body: CachedResultBody) -> Response:
+        return _json(await results.find(runner_id, body))
 
     @router.post("/permits", summary="Calls that may be made now")
     async def permits(runner_id: Runner, body: PermitsBody) -> Response:

@@ -122,6 +122,13 @@ class CallBody(RunBody):
     unattended: bool = False
 
 
+class CachedResultBody(RunBody):
+    """Is there a result that stands for the call with this digest (SHA-256, in hexadecimal)?"""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    connection_id: UUID | None = None
+
+
 class TokenBody(RunBody):
     """The access token `seen_version` of a connection was refused or has expired."""
 

@@ -145,6 +145,25 @@ WHERE r.id = $1 AND r.epoch = $2 AND r.claimed_by = $3 AND r.claim_token = $5
 -- name: tenant_of_claim
 SELECT tenant_id FROM runs WHERE id = $1 AND epoch = $2 AND claimed_by = $3 AND claim_token = $4
 
+-- name: who_asks_for_a_result
+-- `again`: the run is a re-run, or belongs to one.
+WITH RECURSIVE up AS (
+    SELECT r.tenant_id, r.id, r.parent_run_id, r.origin_run_id IS NOT NULL AS again, 0 AS height
+    FROM runs r WHERE r.id = $1 AND r.epoch = $2 AND r.claimed_by = $3 AND r.claim_token = $4
+    UNION ALL
+    SELECT p.tenant_id, p.id, p.parent_run_id, p.origin_run_id IS NOT NULL, up.height + 1
+    FROM up JOIN runs p ON p.tenant_id = up.tenant_id AND p.id = up.parent_run_id
+    WHERE NOT up.again
+)
+SELECT up.tenant_id, (SELECT bool_or(again) FROM up) AS again FROM up WHERE up.height = 0
+
+-- name: connection_changed
+SELECT updated_at FROM connections WHERE tenant_id = $1 AND id = $2
+
+-- name: cached_result
+SELECT output, run_id, kept_at FROM cached_results
+WHERE tenant_id = $1 AND slot = $2 AND expires_at > headrace_now()
+
 -- name: open_session
 -- By the enrolment token ($4) only where the runner has no other open session: nobody enrols as somebody else.
 INSERT INTO runner_sessions (hash, runner_id, expires_at)

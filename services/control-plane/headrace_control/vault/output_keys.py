@@ -6,7 +6,7 @@ from uuid import UUID
 
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.postgres.queries import load
-from headrace.sealed_outputs import KEY_BYTES, run_key
+from headrace.sealed_outputs import KEY_BYTES, naming_key, run_key
 
 from headrace_control.vault.envelope import Place, SecretUnreadable
 from headrace_control.vault.vault import Stored, Vault
@@ -28,6 +28,15 @@ class OutputKeys:
 
     async def within(self, db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
         """As `of`; `db` is inside a tenant's transaction."""
+        root = await self._root(db, tenant_id)
+        return {run_id: run_key(root, tenant_id, run_id) for run_id in run_ids}
+
+    async def naming_key(self, db: Db, tenant_id: UUID) -> bytes:
+        """What names of the tenant's cached results are made with; `db` as of `within`. Raises as `of` does."""
+        return naming_key(await self._root(db, tenant_id), tenant_id)
+
+    async def _root(self, db: Db, tenant_id: UUID) -> bytes:
+        """The root, made now if there is none."""
         root = await self._find(db, tenant_id)
         if root is None:
             fresh = {_place(tenant_id): secrets.token_hex(KEY_BYTES)}
@@ -36,7 +45,7 @@ class OutputKeys:
             root = await self._find(db, tenant_id)
         if root is None:
             raise SecretUnreadable
-        return {run_id: run_key(root, tenant_id, run_id) for run_id in run_ids}
+        return root
 
     async def _find(self, db: Db, tenant_id: UUID) -> bytes | None:
         row = await db.fetchrow(_sql.output_key, tenant_id)

@@ -21,6 +21,7 @@ from headrace.workflow.state import Failure
 
 from headrace_runner.pagination import Pages, PagesFailed
 from headrace_runner.requests import build_request
+from headrace_runner.results import Sought
 from headrace_runner.retry import in_doubt, next_delay, policy_of, worth_it
 from headrace_runner.sending import NOT_CALLED, Sender
 from headrace_runner.steps.protocol import (
@@ -70,6 +71,7 @@ class ActionStep:
                 for name, value in written.items()
             }
             template = self._template_headers(context, action, rendered.get("input"), budget)
+            cached_by = self._cached_by(context, budget)
             parts = assign_input(action, **rendered)
         except ExpressionError as error:
             return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
@@ -95,6 +97,7 @@ class ActionStep:
             ticket = Ticket(context.run.run_pass, connection_id, context.credentials.limited(connection_id))
             admit = partial(throttle.admit, ticket)
         work = _Work(action, call, connection_id, retry, repeatable, ticket)
+        shown = partial(_shown, pinned, connection_id, call, parts, template)
         return Prepared(
             _record(rendered),
             side_effect=True,
@@ -102,7 +105,8 @@ class ActionStep:
             retry=retry,
             work=work,
             admit=admit,
-            shown=lambda: _shown(pinned, connection_id, call, parts, template),
+            shown=shown,
+            sought=_sought(context, pinned, connection_id, call, cached_by, shown),
         )
 
     def _template_headers(
@@ -114,6 +118,13 @@ class ActionStep:
         scope = replace(context.secret_scope, input=rendered_input, env={}, steps={})
         value = self._templates.render(dict(action.headers_template), scope, "headersTemplate", budget)
         return value if isinstance(value, dict) else {}
+
+    def _cached_by(self, context: StepContext, budget: Budget) -> Json:
+        """What stands for the request among cached results; None: the request itself."""
+        cache = context.step.cache
+        if cache is None or cache.key is None:
+            return None
+        return self._templates.render(cache.key, context.secret_scope, f"{context.place}.cache.key", budget)
 
     def _misfit(
         self,
@@ -319,6 +330,27 @@ def _shown(
         "headers": {**template, **parts.headers},
         "body": parts.body,
     }
+
+
+def _sought(
+    context: StepContext,
+    pinned: PinnedAction,
+    connection_id: str | None,
+    call: OutboundCall,
+    cached_by: Json,
+    shown: Callable[[], Json],
+) -> Sought | None:
+    """By what an earlier result is found. What the document makes of an answer tells results apart, too."""
+    step, action = context.step, pinned.definition
+    if step.cache is None:
+        return None
+    of = {"revision": pinned.revision_id, "connection": connection_id, "host": urlsplit(call.url).netloc}
+    by: JsonObject = {
+        "request": shown() if cached_by is None else {**of, "key": cached_by},
+        "output": None if step.output is None else dict(step.output),
+        "onOutputMismatch": (step.on_output_mismatch or action.on_output_mismatch).value,
+    }
+    return Sought(step.cache, action.ref, connection_id, by)
 
 
 def _record(rendered: Mapping[str, Json]) -> Json:

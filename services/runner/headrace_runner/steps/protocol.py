@@ -25,6 +25,7 @@ from headrace.workflow.state import Failure
 
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials
+from headrace_runner.results import Sought
 from headrace_runner.sensitive import Sensitive
 from headrace_runner.throttle import Throttle
 
@@ -99,7 +100,8 @@ class Prepared:
     before to be confirmed first. `unsafe`: the attempt can not be repeated when nobody knows whether it
     arrived. `work` is the handler's own. `admit`, if there is one, is asked before each attempt is announced: seconds
     to wait first, without an attempt being used up, or None. `shown` is the call of an action, all that makes it this
-    one and no other, as who approves it sees it (redacted by the engine); the same for every attempt.
+    one and no other, as who approves it sees it (redacted by the engine); the same for every attempt. `sought` is
+    by what an earlier result is found that may stand for it.
     """
 
     record: Json
@@ -109,6 +111,7 @@ class Prepared:
     work: Any = field(repr=False)
     admit: Callable[[], Awaitable[float | None]] | None = field(repr=False, default=None)
     shown: Callable[[], Json] | None = field(repr=False, default=None)
+    sought: Sought | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)

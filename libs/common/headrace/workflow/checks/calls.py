@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from headrace.errors import InvalidInput
+from headrace.workflow.checks.cache import check_cache
 from headrace.workflow.checks.inputs import check_call_input, check_step_input
 from headrace.workflow.checks.subject import Subject
 from headrace.workflow.definition import ActionDefinition
@@ -17,7 +18,8 @@ from headrace.workflow.schemas import Schemas
 
 
 def check_calls(subject: Subject, schemas: Schemas, step: Step, place: str) -> None:
-    """UNKNOWN_ACTION, UNKNOWN_CONNECTION, CONNECTION_OF_OTHER_APP, UNSAFE_PROBE, and what inputs and outputs can be."""
+    """UNKNOWN_ACTION, UNKNOWN_CONNECTION, CONNECTION_OF_OTHER_APP, UNSAFE_PROBE, and what inputs, outputs and a cache
+    can be."""
     check_output(
         subject, step.output or {}, f"{place}.output", unmapped_names(step), step.type == ACTION_TYPE
     )
@@ -25,6 +27,8 @@ def check_calls(subject: Subject, schemas: Schemas, step: Step, place: str) -> N
         action = _find(subject, step.action, step.connection, place)
         if action is not None and step.type == ACTION_TYPE:
             check_step_input(subject, schemas, step, action, place)
+            if step.cache is not None:
+                check_cache(subject, step, action, place)
     _check_connection(subject, step.connection, place)
     undo, probe = step.compensate, step.probe
     if undo is not None:

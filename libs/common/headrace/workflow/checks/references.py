@@ -78,6 +78,9 @@ def _check_values(subject: Subject, step: Step, path: str) -> None:
         check_value(subject, step.probe.input, f"{path}.probe.input", place)
     if step.for_each is not None:
         check_value(subject, step.for_each.items, f"{path}.forEach.items", plain)
+    if step.cache is not None:
+        place = Place(of=step.key, secrets=True, callbacks=True, local=loop)
+        check_value(subject, step.cache.key, f"{path}.cache.key", place)
     if step.wait is not None:
         check_value(subject, step.wait.until, f"{path}.wait.until", plain)
     if step.approval is not None:

@@ -1,0 +1,1 @@
+"""Cached results of calls: what there is of them, and forgetting them."""

@@ -1,0 +1,20 @@
+"""Cached results in Postgres. Every function works inside the caller's transaction and tenant."""
+
+from uuid import UUID
+
+from headrace.postgres.pool import Db
+from headrace.postgres.queries import load
+
+from headrace_control.results.model import CachedAction
+
+_sql = load("headrace_control.results")
+
+
+async def by_action(db: Db, tenant_id: UUID, limit: int) -> list[CachedAction]:
+    return [CachedAction(**dict(row)) for row in await db.fetch(_sql.by_action, tenant_id, limit)]
+
+
+async def forget(db: Db, tenant_id: UUID, action: str | None) -> int:
+    """How many went: of one action, or with None all."""
+    count: int = await db.fetchval(_sql.forget, tenant_id, action)
+    return count
