@@ -18,9 +18,10 @@ from headrace_cli.bench.meter import DRIVER, Meter
 from headrace_cli.bench.page import page, plots, write
 from headrace_cli.bench.percentiles import percentile
 from headrace_cli.bench.report import Check, Machine, Phase, Report, Shape
-from headrace_cli.bench.scenarios import SCENARIOS, branchy, fan50, payload
+from headrace_cli.bench.scenarios import SCENARIOS, branchy, fan50, fleet, payload
 from headrace_cli.bench.suite import suite
 from headrace_cli.bench.svg import bars
+from headrace_cli.bench.svg_panels import panels
 from headrace_cli.bench.work import chain3
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,6 +160,50 @@ def test_bars_are_as_long_as_their_values_and_labels_are_text_alone() -> None:
     words = [text.text for text in drawn.findall(f"{name}text")]
     assert words[0] == "a <title>"
     assert {"one & two", "half", "x", "y", "40 ms", "20 ms"} <= set(words)
+
+
+SERIES = {
+    "seconds": (0.0, 1.0, 4.0),
+    "runners": (1, 8, 1),
+    "draining": (0, 0, 7),
+    "load": (3, 40, 0),
+    "backlog": (0, 20, 0),
+    "oldestSeconds": (0.0, 2.5, 0.0),
+}
+
+
+def test_values_over_time_hold_until_the_next_moment() -> None:
+    drawn = ET.fromstring(
+        panels("a <title>", SERIES["seconds"], [("runners & more", {"x": SERIES["runners"]})])
+    )
+    name = "{http://www.w3.org/2000/svg}"
+    (path,) = drawn.findall(f"{name}path")
+    (begin, *moves) = re.findall(r"[MHV][\d. ]+", path.attrib["d"])
+    x, y = (float(each) for each in begin[1:].split())
+    across = [x, *(float(each[1:]) for each in moves if each[0] == "H")]
+    heights = [y, *(float(each[1:]) for each in moves if each[0] == "V")]
+    assert [each[0] for each in moves] == ["H", "V", "H", "V"]
+    assert (across[2] - across[0]) / (across[1] - across[0]) == pytest.approx(4, rel=0.01)
+    assert heights[0] == heights[2] > heights[1]
+    words = [text.text for text in drawn.findall(f"{name}text")]
+    assert {"a <title>", "runners & more", "8", "0", "0 s", "4 s"} <= set(words)
+
+
+def test_a_fleet_over_time_is_drawn_on_the_page(tmp_path: Path) -> None:
+    one = report("fleet")
+    phase = one.phases[0].model_copy(update={"series": SERIES})
+    write([one.model_copy(update={"phases": (phase,)})], tmp_path / "benchmarks.md")
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert "![fleet.embedded](benchmarks/fleet.embedded.svg)" in text
+    assert "draining" in (tmp_path / "benchmarks" / "fleet.embedded.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("runs", "seconds"), [(5_000, 100), (7, 3), (1, 1), (30, 1)])
+def test_a_wave_is_all_of_its_runs(runs: int, seconds: int) -> None:
+    wave = fleet._wave(runs, seconds)
+    assert (len(wave), sum(wave)) == (seconds, runs)
+    assert min(wave) >= 0
+    assert wave[seconds // 2] >= max(wave[0], wave[-1])
 
 
 def test_what_is_no_run_has_no_bar_among_rates() -> None:

@@ -33,9 +33,19 @@ class Layout:
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of one control plane."""
+
+    public: int
+    internal: int
+    operators: int
+
+
 @dataclass(slots=True)
 class Deployment:
-    """Services that are ready. `key` is an admin's of the platform; `cold_start` is in seconds, by service."""
+    """Services that are ready. `key` is an admin's of the platform; `cold_start` is in seconds, by service. `operators`
+    are the operators' ports; a runner that a scenario starts itself gets the `runner_environment`."""
 
     urls: list[str]
     key: str = field(repr=False)
@@ -43,6 +53,9 @@ class Deployment:
     pids: Mapping[str, int]
     cold_start: Mapping[str, float]
     supervisor: Supervisor
+    operators: list[str]
+    runner_environment: Mapping[str, str] = field(repr=False)
+    logs: Path
 
     def ended(self) -> list[str]:
         """Services that are not the processes any more that were started."""
@@ -67,14 +80,24 @@ async def deployed(
             await owner.close()
         try:
             target = await _target(supervisor)
-            ports = [(spare_port(), spare_port()) for _ in range(layout.control_planes)]
+            ports = [Ports(spare_port(), spare_port(), spare_port()) for _ in range(layout.control_planes)]
+            shared = _shared(servers, layout, data)
             cold: dict[str, float] = {}
             # Control planes first: they make the queues, and the others wait for them.
-            for services in _services(servers, layout, data, ports):
+            for services in _services(shared, layout, ports):
                 seconds = await asyncio.gather(*(_start(supervisor, service) for service in services))
                 cold |= {service.name: took for service, took in zip(services, seconds, strict=True)}
-            urls = [f"http://{HOST}:{port}" for port, _ in ports]
-            yield Deployment(urls, key, target, supervisor.pids(), cold, supervisor)
+            yield Deployment(
+                [f"http://{HOST}:{each.public}" for each in ports],
+                key,
+                target,
+                supervisor.pids(),
+                cold,
+                supervisor,
+                [f"http://{HOST}:{each.operators}" for each in ports],
+                {**shared, "HEADRACE_CONTROL_PLANE_URL": f"http://{HOST}:{ports[0].internal}"},
+                folder / "logs",
+            )
         finally:
             await supervisor.stop()
 
@@ -88,11 +111,9 @@ async def _target(supervisor: Supervisor) -> str:
     return f"http://{HOST}:{orjson.loads(kept.first_line.result())['port']}"
 
 
-def _services(
-    servers: Servers, layout: Layout, data: DataFolder, ports: list[tuple[int, int]]
-) -> list[list[Service]]:
-    """Those that may start side by side, in the order of their starts."""
-    shared = {
+def _shared(servers: Servers, layout: Layout, data: DataFolder) -> dict[str, str]:
+    """The environment of every service."""
+    return {
         **clean_environment(),
         "HEADRACE_DATABASE_URL": servers.database_url,
         "HEADRACE_BUS_URL": servers.bus_url,
@@ -108,18 +129,24 @@ def _services(
         **layout.settings,
     }
 
+
+def _services(shared: Mapping[str, str], layout: Layout, ports: list[Ports]) -> list[list[Service]]:
+    """Those that may start side by side, in the order of their starts."""
+
     def service(module: str, name: str, **own: str) -> Service:
         return Service(name, [sys.executable, "-m", module], {**shared, **own})
 
     def control_plane(number: int) -> Service:
-        port, internal = ports[number]
-        own = {"HEADRACE_LISTEN_PORT": str(port), "HEADRACE_INTERNAL_PORT": str(internal)}
+        own = {
+            "HEADRACE_LISTEN_PORT": str(ports[number].public),
+            "HEADRACE_INTERNAL_PORT": str(ports[number].internal),
+            "HEADRACE_OPERATOR_PORT": str(ports[number].operators),
+        }
         return service("headrace_control", f"control-plane-{number + 1}", **own)
 
     def runner(number: int) -> Service:
-        _, internal = ports[number % len(ports)]
         own = {
-            "HEADRACE_CONTROL_PLANE_URL": f"http://{HOST}:{internal}",
+            "HEADRACE_CONTROL_PLANE_URL": f"http://{HOST}:{ports[number % len(ports)].internal}",
             "HEADRACE_HEALTH_PORT": str(spare_port()),
         }
         return service("headrace_runner", f"runner-{number + 1}", **own)

@@ -38,6 +38,7 @@ async def measured(
     layout = replace(
         wish.layout,
         control_planes=max(wish.layout.control_planes, scenario.control_planes),
+        runners=0 if scenario.own_runners else wish.layout.runners,
         settings={**scenario.settings, **wish.layout.settings},
     )
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as place:

@@ -7,7 +7,7 @@ from typing import Any
 from headrace_cli.bench.report import Check, Report
 
 # Not measured figures, or none that a median could stand for.
-_KEPT = frozenset({"count", "sizes", "machine", "shape", "checks", "at", "schema", "repeats"})
+_KEPT = frozenset({"count", "sizes", "machine", "shape", "checks", "at", "schema", "repeats", "series"})
 
 
 def median_of(reports: Sequence[Report]) -> Report:

@@ -43,6 +43,11 @@ class Meter:
         kept = {name: leader.pid for name, leader in self._leaders.items() if name in OTHERS}
         return Meter({**kept, **leaders}, self._depths)
 
+    def also(self, leaders: Mapping[str, int]) -> "Meter":
+        """One for the groups of this one and these."""
+        known = {name: leader.pid for name, leader in self._leaders.items()}
+        return Meter({**known, **leaders}, self._depths)
+
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[Usage]:
         """What is used inside; complete when left."""

@@ -8,6 +8,7 @@ from headrace_cli.bench.report import Phase, Report
 from headrace_cli.bench.scenarios import SCENARIOS
 from headrace_cli.bench.scene import OUTSIDE
 from headrace_cli.bench.svg import Row, bars
+from headrace_cli.bench.svg_panels import panels
 
 _NONE = "None are kept here. `make bench`, then `make bench-page`, on a machine that has nothing else to do."
 _SUM = "total"
@@ -39,7 +40,26 @@ def plots(reports: Sequence[Report]) -> dict[str, str]:
         "cpu.svg": ("CPU milliseconds per run, by process", cpu, "ms"),
         "latency.svg": ("One run at a time, from the call to its end", latency, "ms"),
     }
-    return {name: bars(title, rows, unit) for name, (title, rows, unit) in drawn.items() if rows}
+    charts = {name: bars(title, rows, unit) for name, (title, rows, unit) in drawn.items() if rows}
+    return charts | {_series_file(r): _over_time(r, p) for r in reports for p in r.phases if p.series}
+
+
+def _series_file(report: Report) -> str:
+    return f"{report.scenario}.{report.profile}.svg"
+
+
+def _over_time(report: Report, phase: Phase) -> str:
+    """The fleet of a report over time."""
+    series = phase.series
+    return panels(
+        f"{report.scenario}, {report.profile}: {phase.name} of {phase.count:,} {phase.unit}s",
+        series["seconds"],
+        [
+            ("runners", {"runners": series["runners"], "draining": series["draining"]}),
+            ("runs", {"load": series["load"], "backlog": series["backlog"]}),
+            ("age of the oldest that waits, s", {"age": series["oldestSeconds"]}),
+        ],
+    )
 
 
 def write(reports: Sequence[Report], into: Path) -> list[Path]:

@@ -31,7 +31,8 @@ class Phase(_Model):
     `per_second` is `count` of `unit` over `seconds`. `cpu_ms` is CPU milliseconds per one of them, by group of
     processes; `peak_memory_mb` the most memory by group; `peak_depth` the most messages ready by queue, and dispatches
     due.
-    `figures` are the scenario's own, each with its unit in its name.
+    `figures` are the scenario's own, each with its unit in its name; `series` are values over time, `seconds` the
+    moments of all others.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Phase(_Model):
     peak_memory_mb: Mapping[str, float] = Field(default_factory=dict)
     peak_depth: Mapping[str, int] = Field(default_factory=dict)
     figures: Mapping[str, float] = Field(default_factory=dict)
+    series: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
 
 
 class Check(_Model):

@@ -14,7 +14,7 @@ class Scenario:
     """One thing to measure. `about` is a sentence for people; `sizes` are those of a full measurement.
 
     `settings` go to all services, where the defaults would hold back what is to be measured. `references` says whether
-    bare references are measured beside it, in the same run.
+    bare references are measured beside it, in the same run. `own_runners`: the scenario starts its runners itself.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     references: bool = False
     control_planes: int = 1
+    own_runners: bool = False
 
     def scaled(self, scale: float, runs: int | None) -> dict[str, int]:
         """The sizes times `scale`, at least 1 each; and `runs`, where it is given, in place of that size."""

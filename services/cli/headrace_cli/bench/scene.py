@@ -42,6 +42,7 @@ class Measured:
     unit: str = "run"
     latency: Latency | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    series: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -159,6 +160,10 @@ class Scene:
         figures = {**self.phases[-1].figures, name: round(value, 3)}
         self._amend(figures=figures)
 
+    def latency(self, latency: Latency) -> None:
+        """That of the last phase, where it is known only afterwards."""
+        self._amend(latency=latency)
+
     def _amend(self, **changes: object) -> None:
         self.phases[-1] = self.phases[-1].model_copy(update=changes)
 
@@ -231,6 +236,7 @@ def _phase(name: str, phase: Measured, seconds: float, usage: Usage) -> Phase:
         peak_memory_mb={group: round(value, 1) for group, value in usage.memory.items()},
         peak_depth=usage.depth,
         figures={key: round(value, 3) for key, value in phase.figures.items()},
+        series=phase.series,
     )
 
 

@@ -20,6 +20,7 @@ _SCALES = {
     "logs": 0.02,
     "payload": 0.5,
     "tenants": 0.2,
+    "fleet": 0.3,
     "soak": 0.1,
 }
 _EMBEDDED = {"chain3": 1.0, "logs": 0.2}

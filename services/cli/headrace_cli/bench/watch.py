@@ -32,32 +32,32 @@ class Watch:
     """Looks at runs of `tenants`. Raises `TimedOut` after `seconds`."""
 
     def __init__(self, db: asyncpg.Connection, seconds: float) -> None:
-        self._db, self._seconds = db, seconds
+        self._db, self.seconds = db, seconds
         self._news = asyncio.Event()
 
     async def all_ended(self, tenants: Sequence[UUID], since: datetime) -> None:
         """Wait until none of the runs that began at `since` or later is unfinished; seen a tenth of a second late."""
         lowest = lowest_id(since)
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 while True:
                     if not await self._db.fetchval(_UNFINISHED, tenants, lowest):
                         return
                     await asyncio.sleep(_BURST_PAUSE)
         except TimeoutError:
-            raise TimedOut(f"after {self._seconds:.0f} s there are runs that have not ended") from None
+            raise TimedOut(f"after {self.seconds:.0f} s there are runs that have not ended") from None
 
     async def all_waiting(self, tenants: Sequence[UUID], since: datetime) -> None:
         """Wait until each of the runs that began at `since` or later waits for something."""
         lowest = lowest_id(since)
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 while True:
                     if not await self._db.fetchval(_ADVANCING, tenants, lowest):
                         return
                     await asyncio.sleep(_BURST_PAUSE)
         except TimeoutError:
-            raise TimedOut(f"after {self._seconds:.0f} s there are runs that do not wait") from None
+            raise TimedOut(f"after {self.seconds:.0f} s there are runs that do not wait") from None
 
     @contextlib.asynccontextmanager
     async def told(self, channel: str) -> AsyncIterator[None]:
@@ -79,7 +79,7 @@ class Watch:
     async def true(self, query: str, *arguments: object) -> None:
         """Wait until a query answers true, as `ended` does."""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 while True:
                     self._news.clear()
                     if await self._db.fetchval(query, *arguments):
@@ -88,7 +88,7 @@ class Watch:
                         async with asyncio.timeout(_SINGLE_PAUSE):
                             await self._news.wait()
         except TimeoutError:
-            raise TimedOut(f"after {self._seconds:.0f} s a run has not ended") from None
+            raise TimedOut(f"after {self.seconds:.0f} s a run has not ended") from None
 
     async def latency(self, tenants: Sequence[UUID], since: datetime) -> Latency:
         """From the start to the end of each run, as Postgres has noted them; in a burst that is mostly waiting."""

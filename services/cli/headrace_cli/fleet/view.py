@@ -1,6 +1,7 @@
 """What who watches the fleet sees: a live table, plain lines where there is no terminal, or lines of JSON."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ class View:
         self._live: Live | None = None
         self._shown: tuple[int, int, str] | None = None
         self._words: list[str] = []
+        self._began = time.monotonic()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -73,7 +75,8 @@ class View:
         self._say(f"{_clock()}  [yellow]{escape(runner)}[/] {escape(text)}")
 
     def _line(self, event: str, **told: Any) -> None:
-        self._output.line({"at": datetime.now(UTC).isoformat(), "event": event, **told})
+        second = round(time.monotonic() - self._began, 3)
+        self._output.line({"at": datetime.now(UTC).isoformat(), "second": second, "event": event, **told})
 
     def _say(self, line: str) -> None:
         if self._live is None:

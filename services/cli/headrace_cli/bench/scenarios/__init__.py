@@ -5,6 +5,7 @@ from headrace_cli.bench.scenarios import (
     branchy,
     chain3,
     fan50,
+    fleet,
     history,
     idle,
     logs,
@@ -18,5 +19,19 @@ from headrace_cli.bench.scenarios import (
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
     module.SCENARIO
-    for module in (idle, chain3, fan50, slow, branchy, park, start, history, logs, payload, tenants, soak)
+    for module in (
+        idle,
+        chain3,
+        fan50,
+        slow,
+        branchy,
+        park,
+        start,
+        history,
+        logs,
+        payload,
+        tenants,
+        fleet,
+        soak,
+    )
 )
