@@ -70,10 +70,13 @@ def _services_kept_down() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running(port: int | None = None, data: Path | None = None) -> Iterator[str]:
+def running(
+    port: int | None = None, data: Path | None = None, management_port: int | None = None
+) -> Iterator[str]:
     """A broker on the loopback; gives its AMQP address, and ends its processes by their ids on leaving.
 
-    With the same `port` and `data` again, a broker goes on from where its forerunner stood. Raises
+    With the same `port` and `data` again, a broker goes on from where its forerunner stood. With a `management_port` it
+    has the management plugin's HTTP API there, with figures a second old. Raises
     `FileNotFoundError` when it is not installed, `RuntimeError` with the log's end when it does not start.
     """
     script = program()
@@ -84,6 +87,8 @@ def running(port: int | None = None, data: Path | None = None) -> Iterator[str]:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-rabbitmq-")))
         folder.mkdir(parents=True, exist_ok=True)
         environment = _environment(folder, port)
+        if management_port is not None:
+            _with_management(folder, management_port)
         (folder / "environment.json").write_text(json.dumps(environment))
         stack.enter_context(_child(["epmd", "-port", environment["ERL_EPMD_PORT"]], environment, folder))
         # Data that nobody will see again needs no tidy end, which takes seconds.
@@ -145,6 +150,13 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "RABBITMQ_ALLOW_INPUT": "1",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG_ARGUMENTS,
     }
+
+
+def _with_management(folder: Path, port: int) -> None:
+    (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    with (folder / "rabbitmq.conf").open("a") as configuration:
+        configuration.write(f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n")
+        configuration.write("collect_statistics_interval = 1000\n")
 
 
 @contextlib.contextmanager
