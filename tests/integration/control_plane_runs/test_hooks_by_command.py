@@ -1,4 +1,6 @@
-"""`headrace hooks`, against a real API."""
+"""`kind: Hook` in `headrace apply`, and `headrace hooks`, against a real API."""
+
+from pathlib import Path
 
 import asyncpg
 
@@ -31,3 +33,25 @@ async def test_a_hook_is_made_changed_and_taken_away(acme: Client, admin: asyncp
     assert listed["name"] == "ops"
     await headrace(acme, "hooks", "delete", "ops")
     assert (await headrace(acme, "hooks", "messages", "ops", code=3))["error"]["code"] == "NOT_FOUND"
+
+
+async def test_a_hook_in_a_file_is_applied(acme: Client, tmp_path: Path) -> None:
+    told = "kind: Hook\nname: ops\nurl: https://example.com/told\nevents: [RUN_FAILED, DEAD_LETTER]\n"
+    file = tmp_path / "ops.yaml"
+    for text, verb, differences in (
+        (told, "create", []),
+        (told.replace("RUN_FAILED, DEAD_LETTER", "DEAD_LETTER, RUN_FAILED"), "unchanged", []),
+        (told.replace("RUN_FAILED, ", "").replace("/told", "/here"), "change", ["events", "url"]),
+    ):
+        file.write_text(text)
+        done = await headrace(acme, "apply", "-f", str(file), "--yes")
+        (step,) = done["steps"]
+        assert (step["kind"], step["verb"], step["differences"]) == ("Hook", verb, differences)
+    (listed,) = (await headrace(acme, "hooks", "list"))["items"]
+    assert (listed["url"], listed["events"]) == ("https://example.com/here", ["DEAD_LETTER"])
+    file.write_text(told.replace("RUN_FAILED", "RUN_BEGUN"))
+    refused = await headrace(acme, "apply", "-f", str(file), "--yes", code=2)
+    assert refused["error"]["problems"][0]["path"].endswith("events[0]")
+    file.write_text(told.replace("https://example.com/told", "told"))
+    refused = await headrace(acme, "apply", "-f", str(file), "--yes", code=2)
+    assert refused["error"]["problems"][0]["path"].endswith("url")

@@ -117,7 +117,7 @@ async def test_a_refused_start_does_not_use_up_its_key(acme: Client) -> None:
     await publish(acme, orders())
     assert (await start(acme, key="k", input={}))["code"] == "INVALID_INPUT"
     assert (await start(acme, key="k"))["__typename"] == "Run"
-    for key in ("", "k" * 201):
+    for key in ("", "k" * 201, "schedule/1", "backfill/1"):
         assert (await start(acme, key=key))["problems"][0]["path"] == "idempotencyKey"
 
 

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 from headrace.errors import HeadraceError
 
 from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.hooks import hook_terms
 from headrace_cli.apply.plan import Step, Verb
 from headrace_cli.apply.schedules import terms_of
 from headrace_cli.apply.shape import definition, rule_of, told_of
@@ -53,9 +54,21 @@ _UPDATE_WEBHOOK = """
 mutation($name: String!, $input: WebhookChanges!) {
   done: updateWebhook(name: $name, input: $input) { __typename ...Failures }
 }"""
+_CREATE_HOOK = """
+mutation($name: String!, $url: String!, $events: [HookEvent!]!) {
+  done: createHook(name: $name, url: $url, events: $events) { __typename ...Failures }
+}"""
+_UPDATE_HOOK = """
+mutation($name: String!, $url: String!, $events: [HookEvent!]!) {
+  done: updateHook(name: $name, url: $url, events: $events) { __typename ...Failures }
+}"""
 _PUBLISH = """
 mutation($document: JSON!, $waiver: String) { done: publishWorkflow(document: $document, waiver: $waiver) {
     __typename ... on PublishedVersion { notices { path message } } ...Failures } }"""
+
+
+# Whose messages are signed with a secret, and the commands that make a new one.
+_SIGNED = {Kind.WEBHOOK: "webhooks", Kind.HOOK: "hooks"}
 
 
 async def carry_out(client: Client, step: Step, waiver: str | None = None) -> list[str]:
@@ -68,11 +81,9 @@ async def carry_out(client: Client, step: Step, waiver: str | None = None) -> li
         for mutation, variables in _mutations(step, waiver):
             done = (await client.execute(mutation + FAILURES, variables))["done"]
             told += noticed(step.declared, done.get("notices") or ())
-        if step.declared.kind is Kind.WEBHOOK and step.verb is Verb.CREATE:
+        if (group := _SIGNED.get(step.declared.kind)) and step.verb is Verb.CREATE:
             # It has one that nobody has seen: what is applied is often logged.
-            told.append(
-                f"{step.declared.name}: for its secret, headrace webhooks rotate {step.declared.name}"
-            )
+            told.append(f"{step.declared.name}: for its secret, headrace {group} rotate {step.declared.name}")
     except HeadraceError as error:
         raise told_of(step.declared, error) from None
     return told
@@ -117,6 +128,8 @@ def _mutations(step: Step, waiver: str | None) -> list[tuple[str, dict[str, Any]
             if new:
                 return [(_CREATE_WEBHOOK, {"input": {"name": name, **webhook_terms(declared)}})]
             return [(_UPDATE_WEBHOOK, {"name": name, "input": webhook_terms(declared)})]
+        case Kind.HOOK:
+            return [(_CREATE_HOOK if new else _UPDATE_HOOK, {"name": name, **hook_terms(declared)})]
         case _:
             assert_never(declared.kind)
 

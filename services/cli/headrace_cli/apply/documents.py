@@ -1,5 +1,5 @@
 """Reads what files declare: YAML documents of kind App, Action, PolicyRule, Connection, Secret, Workflow,
-Schedule and Webhook.
+Schedule, Webhook and Hook.
 
 A document without `kind` that has `workflow` and `steps` is a Workflow, so that a plain workflow document,
 which any JSON Schema tool can check, is a file that can be applied. `${NAME}` in an App, a Connection or a
@@ -31,6 +31,7 @@ class Kind(StrEnum):
     WORKFLOW = "Workflow"
     SCHEDULE = "Schedule"
     WEBHOOK = "Webhook"
+    HOOK = "Hook"
 
 
 @dataclass(frozen=True, slots=True)

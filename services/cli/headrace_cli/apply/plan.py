@@ -16,6 +16,7 @@ from headrace_control.apps.auth_scheme import dump_scheme
 from headrace_control.apps.limits import dump_limits
 
 from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.hooks import hook_terms
 from headrace_cli.apply.schedules import terms_of
 from headrace_cli.apply.shape import definition, limits_of, retry_of, rule_of, scheme, told_of
 from headrace_cli.apply.webhooks import webhook_terms
@@ -49,6 +50,7 @@ _WEBHOOK = """
 query Webhook($name: String!) {
   webhook(name: $name) { workflow version input schema toleranceSeconds answer resultSeconds }
 }"""
+_HOOK = "query Hook($name: String!) { hook(name: $name) { url events } }"
 _WORKFLOW = "query Workflow($name: String!) { workflow(name: $name) { published { id document resolved } } }"
 
 
@@ -120,6 +122,10 @@ class _Planner:
             case Kind.WEBHOOK:
                 current = (await self._client.execute(_WEBHOOK, {"name": declared.name}))["webhook"]
                 return _compared(webhook_terms(declared), current)
+            case Kind.HOOK:
+                found = (await self._client.execute(_HOOK, {"name": declared.name}))["hook"]
+                current = found and {**found, "events": sorted(found["events"])}
+                return _compared(hook_terms(declared), current)
             case _:
                 assert_never(declared.kind)
 

@@ -17,6 +17,7 @@ from headrace_control.auth.roles import Role
 from headrace_control.policy.model import EXPIRES_AFTER_MS, ApprovalClass
 
 from headrace_cli.apply.documents import Declared, Kind
+from headrace_cli.apply.hooks import read_hook
 from headrace_cli.apply.schedules import read_schedule
 from headrace_cli.apply.webhooks import read_webhook
 
@@ -70,6 +71,7 @@ _KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "answer": (str, False),
             "resultSeconds": (int, False),
         },
+        Kind.HOOK: {"name": (str, True), "url": (str, True), "events": (list, True)},
     }
 )
 _WORDS: Mapping[type, str] = MappingProxyType(
@@ -228,5 +230,6 @@ _READERS: Mapping[Kind, tuple[Callable[[Declared], None], ...]] = MappingProxyTy
         Kind.POLICY_RULE: (_read_rule,),
         Kind.SCHEDULE: (read_schedule,),
         Kind.WEBHOOK: (read_webhook,),
+        Kind.HOOK: (read_hook,),
     }
 )

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from headrace.errors import InvalidInput, LimitExceeded, NotFound, Problem
 from headrace.ids import new_id
-from headrace.outbound.target import InvalidTarget, parse_target
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.signed_messages import new_secret
 
@@ -15,6 +14,7 @@ from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.hooks import repository
 from headrace_control.hooks.model import Hook, HookEvent, HookMessage, IssuedHook
+from headrace_control.hooks.terms import hook_problems
 from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.vault.vault import Vault
@@ -25,7 +25,6 @@ _MESSAGES = Cursor("hookMessages")
 MAX_HOOKS = 20
 # Messages that go in one transaction.
 _LOT = 1_000
-MAX_URL = 2_000
 DEFAULT_OVERLAP = 24 * 60 * 60
 MAX_OVERLAP = 7 * 24 * 60 * 60
 
@@ -40,7 +39,7 @@ class HookService:
     async def create(self, caller: Caller, name: str, url: str, events: Sequence[HookEvent]) -> IssuedHook:
         """Raises `InvalidInput`, `Conflict`, `LimitExceeded`, `KeysShredded`."""
         caller.require(Permission.MANAGE_HOOKS)
-        if problems := [*name_problems(name), *_problems(url, events)]:
+        if problems := [*name_problems(name), *hook_problems(url, events)]:
             raise InvalidInput(problems)
         tenant_id, hook_id = caller.tenant_id, new_id()
         async with tenant_transaction(self._pool, tenant_id) as db:
@@ -60,7 +59,7 @@ class HookService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             before = await _found(db, caller.tenant_id, name, lock=True)
             url, events = url or before.url, before.events if events is None else sorted({*events})
-            if problems := _problems(url, events):
+            if problems := hook_problems(url, events):
                 raise InvalidInput(problems)
             await repository.change(db, caller.tenant_id, before.id, url, events)
             hook = await _found(db, caller.tenant_id, name)
@@ -153,19 +152,6 @@ class HookService:
         (sealed,) = await self._vault.seal(db, tenant_id, {place: secret})
         await repository.replace_secret(db, tenant_id, hook_id, sealed, overlap)
         return secret
-
-
-def _problems(url: str, events: Sequence[HookEvent]) -> list[Problem]:
-    problems = []
-    try:
-        if len(url) > MAX_URL:
-            raise InvalidTarget(f"a hook's address has {MAX_URL} characters at most")
-        parse_target(url)
-    except InvalidTarget as error:
-        problems.append(Problem("url", str(error), "Write an address such as https://example.com/hooks."))
-    if not events:
-        problems.append(Problem("events", "at least one is needed", "Name what the hook is to be told of."))
-    return problems
 
 
 async def _found(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> Hook:

@@ -183,10 +183,11 @@ class RunStart:
     """A wish to start a run. `version` None is the newest published one.
 
     `key` makes it idempotent: the same key with the same wish answers the same run, for as long as the key
-    is kept.
+    is kept. `own_key`: the key is one that Headrace itself makes, and that callers can not write.
     """
 
     workflow: str
     input: Json
     version: int | None = None
     key: str | None = None
+    own_key: bool = False

@@ -41,6 +41,8 @@ _sql = load("headrace_control.runs")
 MAX_STARTS = 1000
 MAX_INPUT_BYTES = 256 * 1024
 MAX_KEY = 200
+# A caller that used a firing's key up would keep it from starting its run.
+OWN_KEYS = ("schedule/", "backfill/")
 
 Answer = Run | HeadraceError
 
@@ -197,7 +199,7 @@ async def _sealed(
 
 
 def _wish(n: int, start: RunStart, answers: dict[int, Answer]) -> _Wish | None:
-    problems = [*_input_problems(start.input), *_key_problems(start.key)]
+    problems = [*_input_problems(start.input), *_key_problems(start)]
     encoded = "" if problems else orjson.dumps(start.input).decode()
     if len(encoded.encode()) > MAX_INPUT_BYTES:
         mend = "Pass large data by reference, such as an id or a URL."
@@ -216,8 +218,14 @@ def _input_problems(value: Json) -> list[Problem]:
     return check_json(value, "input")
 
 
-def _key_problems(key: str | None) -> list[Problem]:
-    if key is None or (0 < len(key) <= MAX_KEY and is_storable(key)):
+def _key_problems(start: RunStart) -> list[Problem]:
+    key = start.key
+    if key is None:
+        return []
+    if not start.own_key and key.startswith(OWN_KEYS):
+        words = f"keys that begin with {' or '.join(OWN_KEYS)} are those of schedules"
+        return [Problem("idempotencyKey", words, "Begin it with another word.")]
+    if 0 < len(key) <= MAX_KEY and is_storable(key):
         return []
     return [Problem("idempotencyKey", "no such key can be kept", f"Use 1 to {MAX_KEY} characters, no NUL.")]
 

@@ -38,6 +38,7 @@ class Starter:
                 rendered(self._templates, schedule.plan.input, occasion),
                 schedule.plan.version,
                 key_of(schedule.id, occasion),
+                own_key=True,
             )
         except ExpressionError as error:
             return error
