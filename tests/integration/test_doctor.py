@@ -1,0 +1,165 @@
+"""`headrace doctor --deployment` against a real database: each thing that is wrong is found where it is."""
+
+import asyncio
+import contextlib
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from headrace.postgres.release import SCHEMA
+from headrace_cli.main import app
+from typer.testing import CliRunner
+
+LEASES = """INSERT INTO partition_leases
+    SELECT n, gen_random_uuid(), now() + interval '1 hour' FROM generate_series(0, 1) n"""
+NO_MONTHS = """DO $$ DECLARE t text; BEGIN
+    FOR t IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'waits'::regclass LOOP
+        EXECUTE 'DROP TABLE ' || t; END LOOP; END $$"""
+BROKEN = """
+    INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'one');
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
+    SELECT gen_random_uuid(), id, gen_random_uuid(), now() - interval '2 minutes' FROM tenants;
+    INSERT INTO bus_messages (queue, body) VALUES ('events.1', ''), ('dead', '');
+    INSERT INTO audit_inbox (tenant_id, id, actor_kind, actor_id, actor_name, action, target, outcome, at)
+    SELECT id, gen_random_uuid(), 'SERVICE', id, 'a', 'a', 'a', 'DONE', now() - interval '5 minutes' FROM tenants;
+    INSERT INTO data_keys (tenant_id, id, provider, wrapped_by, wrapped)
+    SELECT id, gen_random_uuid(), 'own', 'another', 'x' FROM tenants;
+    INSERT INTO dead_letters (id, source, reason) VALUES (gen_random_uuid(), 'reporter', 'r')"""
+FOUND = {
+    "partitions": ("WRONG", "nobody reports events.0, events.1"),
+    "dispatches": ("WRONG", "due for 12"),
+    "runners": ("WRONG", "1 runs are due"),
+    "queue events.1": ("WRONG", "1 messages, 0 consumers"),
+    "audit": ("WRONG", "1 records wait for 30"),
+    "months of runs": ("WRONG", "no tables for this month"),
+    "keys": ("WRONG", "data keys do not open of one"),
+    "queue dead": ("OPTIONAL", "1 messages"),
+    "dead letters": ("OPTIONAL", "1 are open, 1 of them nobody's"),
+    "releases": ("OPTIONAL", "1 sessions of headrace_worker (0031)"),
+}
+
+
+class Site:
+    """A database, and what a doctor says of it."""
+
+    def __init__(self, dsn: str, key_file: Path) -> None:
+        self.dsn = dsn
+        self._environment = {
+            "HEADRACE_DATABASE_URL": dsn,
+            "HEADRACE_BUS_URL": dsn,
+            "HEADRACE_LOG_STORE_URL": dsn,
+            "HEADRACE_RUNNER_TOKEN": "x" * 20,
+            "HEADRACE_KEY_FILE": str(key_file),
+            "HEADRACE_PARTITIONS": "2",
+        }
+
+    def do(self, statements: str) -> None:
+        async def execute() -> None:
+            db = await asyncpg.connect(self.dsn)
+            await db.execute(statements)
+            await db.close()
+
+        asyncio.run(execute())
+
+    @contextlib.contextmanager
+    def session_of_the_release_before(self) -> Iterator[None]:
+        loop = asyncio.new_event_loop()
+        named = {"application_name": "headrace:headrace_worker/31"}
+        db = loop.run_until_complete(asyncpg.connect(self.dsn, server_settings=named))
+        try:
+            yield
+        finally:
+            loop.run_until_complete(db.close())
+            loop.close()
+
+    def look(self, **own: str) -> tuple[int, dict[str, dict[str, str]]]:
+        done = CliRunner().invoke(app, ["doctor", "--deployment", "--json"], env={**self._environment, **own})
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        findings = json.loads(_first(done.stdout))
+        return done.exit_code, {found["what"]: found for found in findings}
+
+
+def _first(text: str) -> str:
+    """The first JSON value of an answer: an error comes after it."""
+    _, end = json.JSONDecoder().raw_decode(text)
+    return text[:end]
+
+
+@pytest.fixture
+def site(database: str, tmp_path: Path) -> Site:
+    key_file = tmp_path / "key"
+    key_file.write_text(b64encode(b"k" * 32).decode())
+    key_file.chmod(0o600)
+    return Site(database, key_file)
+
+
+def test_a_deployment_that_is_well(site: Site) -> None:
+    site.do(LEASES)
+    status, found = site.look()
+    assert status == 0, found
+    assert found["schema"]["detail"] == f"migration {SCHEMA:04}"
+    assert {name for name, finding in found.items() if finding["verdict"] != "OK"} == {"runners"}
+
+
+@pytest.mark.parametrize(
+    ("statements", "place", "says"),
+    [
+        (
+            f"DELETE FROM schema_migrations WHERE name LIKE '{SCHEMA:04}%'",
+            "schema",
+            "older than this release",
+        ),
+        (
+            "INSERT INTO schema_migrations (name, digest, phase, needs) VALUES ('9001_x.sql', '', 'contract', 9000)",
+            "schema",
+            "9000",
+        ),
+        (
+            "INSERT INTO partition_leases VALUES (3, gen_random_uuid(), now())",
+            "partitions",
+            "HEADRACE_PARTITIONS is 2",
+        ),
+    ],
+)
+def test_what_is_wrong_from_the_start_is_found(site: Site, statements: str, place: str, says: str) -> None:
+    site.do(statements)
+    status, found = site.look()
+    assert (status, found[place]["verdict"]) == (1, "WRONG")
+    assert says in found[place]["detail"]
+
+
+def test_each_thing_that_is_wrong_is_found_where_it_is(site: Site) -> None:
+    site.do(NO_MONTHS)
+    site.do(BROKEN)
+    with site.session_of_the_release_before():
+        status, found = site.look()
+    assert status == 1
+    for place, (verdict, says) in FOUND.items():
+        assert found[place]["verdict"] == verdict, found[place]
+        assert says in found[place]["detail"]
+        assert found[place]["mend"]
+
+
+def test_a_clock_that_a_test_has_set_is_found(site: Site) -> None:
+    name = urlsplit(site.dsn).path[1:]
+    site.do(f"ALTER DATABASE \"{name}\" SET headrace.clock_offset = '2 hours'")
+    assert site.look()[1]["clock"]["verdict"] == "WRONG"
+
+
+def test_what_is_away_is_said_and_the_rest_is_looked_at(site: Site) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    status, found = site.look(HEADRACE_DATABASE_URL=nowhere)
+    assert (status, found["Postgres"]["verdict"], found["log store"]["verdict"]) == (1, "WRONG", "OK")
+    status, found = site.look(HEADRACE_LOG_STORE_URL="mongodb://127.0.0.1:1/none?timeoutMS=200")
+    assert (found["log store"]["verdict"], found["schema"]["verdict"]) == ("WRONG", "OK")
+
+
+def test_settings_that_are_missing_are_named(site: Site) -> None:
+    done: Any = CliRunner().invoke(app, ["doctor", "--deployment"], env={})
+    assert done.exit_code == 2
