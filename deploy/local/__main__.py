@@ -25,6 +25,7 @@ from types import FrameType
 import helm
 import mongodb
 import oauth2
+import prometheus
 import rabbitmq
 
 
@@ -43,7 +44,7 @@ SERVICES: Mapping[str, Service] = {
 }
 
 # What is installed and not run by itself.
-TOOLS: Mapping[str, Callable[[], None]] = {"helm": helm.install}
+TOOLS: Mapping[str, Callable[[], None]] = {"helm": helm.install, "prometheus": prometheus.install}
 
 
 class Stopped(Exception):

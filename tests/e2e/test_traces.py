@@ -1,14 +1,13 @@
 """One run is one trace, from the request that starts it to its log records: over a wait, and over a runner's death."""
 
 import asyncio
-import json
 import secrets
 from typing import Any
 
 import pytest
 from collector import Collector, Span
 from designer import Designer
-from fleet import Backends, Fleet
+from fleet import Fleet
 from target import Target
 
 
@@ -128,32 +127,6 @@ async def _told(fleet: Fleet, target: Target, collector: Collector) -> None:
     assert {record["context"]["traceId"] for record in records} == {trace}
     assert canary.encode() not in b"".join(collector.raw)
     assert fleet.api_key.encode() not in b"".join(collector.raw)
-
-
-@pytest.mark.parametrize("backends", ["embedded"], indirect=True)
-async def test_who_does_not_trace_loads_no_sdk_and_offers_nothing(
-    backends: Backends, fleet: Fleet, target: Target
-) -> None:
-    fleet.warm = False
-    loaded = {"PYTHONPROFILEIMPORTTIME": "1"}
-    await fleet.control_plane(**loaded)
-    await fleet.reporter(**loaded)
-    await fleet.runner(**loaded)
-    designer = Designer(fleet)
-    await designer.app("shop", target.url)
-    await designer.action("shop", "one", "POST", "/one", idempotency={"mode": "KEY"})
-    await designer.publish({"workflow": "single", "steps": [step("one")]})
-    headers = {"authorization": f"Bearer {fleet.api_key}", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
-    query = START.replace("paused", "single")
-    answer = await fleet.http.post("/graphql", json={"query": query}, headers=headers)
-    run_id = answer.json()["data"]["startRun"]["id"]
-    assert (await designer.ended(run_id))["status"] == "SUCCESS"
-    (call,) = target.calls
-    assert "traceparent" not in call.headers
-    assert "traceId" not in json.dumps((await designer.do(LOGS, id=run_id))["logs"])
-    for service in fleet.services:
-        assert "structlog" in service.log.read_text()
-        assert "opentelemetry.sdk" not in service.log.read_text(), service.name
 
 
 def _shown(span: Span) -> tuple[str, int, str, int]:

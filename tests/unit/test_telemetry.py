@@ -1,5 +1,7 @@
 """Tracing by itself: the header, the ids, and that memory is bounded whatever ends while nobody takes it."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ import pytest
 from headrace.ids import new_id
 from headrace.process import read_settings
 from headrace.telemetry.context import TraceContext, claim_context, current_trace, within_trace
+from headrace.telemetry.open import open_traces
 from headrace.telemetry.otel import MOST_WAITING, OtelTraces
 from headrace.telemetry.settings import TelemetrySettings
 from headrace.telemetry.traces import Kind
@@ -65,6 +68,16 @@ def test_a_call_is_offered_its_span_unless_its_action_writes_one() -> None:
         own = (("TraceParent", "theirs"),)
         assert offering(own) == own
     assert current_trace() is None
+
+
+@pytest.mark.parametrize("service", ["headrace_control", "headrace_runner", "headrace_reporter"])
+def test_who_does_not_trace_loads_no_sdk(service: str) -> None:
+    assert open_traces(TelemetrySettings(exporter_otlp_endpoint=None), service, CollectorRegistry()) is None
+    words = (
+        f"import sys, {service}.main; print([m for m in sys.modules if m.startswith('opentelemetry.sdk')])"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 class _Collector(SpanExporter):

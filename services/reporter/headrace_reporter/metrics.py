@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from headrace.messages import Event, LogRecord
 from headrace.telemetry.metrics import LAG_SECONDS
-from headrace.workflow.state import RunStatus
+from headrace.workflow.state import ENDED_RUN, RunStatus
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
@@ -28,6 +28,8 @@ class ReporterMetrics:
         self._events = Counter("headrace_events_applied", "Events, stale ones too.", registry=registry)
         self._records = Counter("headrace_log_records_stored", "Log records.", registry=registry)
         self._ended = Counter("headrace_runs_ended", "Runs that ended.", ["status"], registry=registry)
+        for status in ENDED_RUN:  # a series that begins with its first event shows no rate of it
+            self._ended.labels(status=status)
 
     def applied(self, events: Sequence[Event], now: datetime, ended: Sequence[RunStatus]) -> None:
         """A batch was committed; `now` is Postgres's, which runners' clocks follow."""

@@ -162,6 +162,8 @@ class _Told(SpanExporter):
             "headrace_spans_exported", "Spans that the collector took.", registry=registry
         )
         self.dropped = Counter("headrace_spans_dropped", "Spans given up.", ["reason"], registry=registry)
+        for reason in ("queue_full", "not_delivered"):
+            self.dropped.labels(reason=reason)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)

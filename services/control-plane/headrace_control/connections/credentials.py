@@ -70,7 +70,7 @@ class CredentialService:
         self._turns, self._token_seconds = turns, token_seconds
         self._under_way: dict[tuple[UUID, UUID], asyncio.Task[Refreshed]] = {}
         # Of token endpoints' answers, since the process began.
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(granted=0, failed=0)
 
     async def current(self, tenant_id: UUID, connection_ids: Sequence[UUID]) -> dict[UUID, Opened]:
         """The credentials of these connections; one that is gone is left out."""

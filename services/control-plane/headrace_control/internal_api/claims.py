@@ -6,7 +6,6 @@ The rules are those of tests/model/protocol.py. `judge` is the one place that sa
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
-from headrace_control.internal_api.metrics import ClaimMetrics
+from headrace_control.internal_api.metrics import ClaimMetrics, Outcome
 from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody, JobRef
 from headrace_control.internal_api.run_tokens import mint_run_token
 from headrace_control.tracing import trace_claim
@@ -36,13 +35,6 @@ MAX_FRUITLESS_CLAIMS = 5
 # After so many it is a suspect: handed out only to a process that carries nothing else. What a poisonous run
 # takes down with it from then on is itself alone, so that its neighbours are not counted against any more.
 SUSPECT_AFTER = 2
-
-
-class Outcome(StrEnum):
-    GRANTED = "GRANTED"
-    TAKEOVER = "TAKEOVER"  # granted; the barrier comes before the checkpoint
-    ALONE = "ALONE"  # not granted; ask again from a process of the run's own
-    REFUSED = "REFUSED"  # acknowledge and forget: the sweeper comes back if it has to
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from headrace.telemetry.metrics import LAG_SECONDS
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class Outcome(StrEnum):
+    GRANTED = "GRANTED"
+    TAKEOVER = "TAKEOVER"  # granted; the barrier comes before the checkpoint
+    ALONE = "ALONE"  # not granted; ask again from a process of the run's own
+    REFUSED = "REFUSED"  # acknowledge and forget: the sweeper comes back if it has to
 
 
 class ClaimMetrics:
@@ -18,6 +26,9 @@ class ClaimMetrics:
             buckets=LAG_SECONDS,
             registry=registry,
         )
+
+        for outcome in Outcome:  # a series that begins with its first event shows no rate of it
+            self._claims.labels(outcome=outcome)
 
     def answered(self, outcomes: Iterable[str]) -> None:
         for outcome in outcomes:

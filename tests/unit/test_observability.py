@@ -1,0 +1,107 @@
+"""Alerts and dashboards by themselves: promtool reads them, each alert fires for its cause and has its section in the
+runbook, each dashboard has Grafana's shape."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import servers
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "observability"
+ALERTS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
+DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
+_DATASOURCE = {"type": "object", "required": ["type", "uid"]}
+# What Grafana needs of a dashboard to show it (its model of version 39), and what ours have besides.
+SHAPE = {
+    "type": "object",
+    "required": ["uid", "title", "schemaVersion", "templating", "time", "panels"],
+    "properties": {
+        "uid": {"pattern": "^headrace-[a-z]+$"},
+        "schemaVersion": {"const": 39},
+        "panels": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["id", "title", "type", "datasource", "gridPos", "fieldConfig", "targets"],
+                "properties": {
+                    "id": {"type": "integer"},
+                    "type": {"enum": ["timeseries", "stat", "table"]},
+                    "datasource": _DATASOURCE,
+                    "gridPos": {
+                        "type": "object",
+                        "required": ["x", "y", "w", "h"],
+                        "properties": {"x": {"maximum": 23}, "w": {"minimum": 1, "maximum": 24}},
+                    },
+                    "fieldConfig": {
+                        "properties": {"defaults": {"type": "object", "required": ["unit"]}},
+                        "required": ["defaults", "overrides"],
+                    },
+                    "targets": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "required": ["refId", "expr", "datasource", "legendFormat"],
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def promtool(*arguments: str) -> str:
+    prometheus = servers.local("prometheus")
+    program = prometheus.program("promtool")
+    if program is None:
+        servers.missing("no promtool: python deploy/local install prometheus")
+    done = subprocess.run(
+        [str(program), *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_takes_its_configuration_and_the_rules() -> None:
+    assert f"{len(ALERTS)} rules found" in promtool("check", "config", "prometheus.yaml")
+
+
+def test_each_alert_fires_for_what_it_is_there_for() -> None:
+    tested = yaml.safe_load((FOLDER / "alerts_test.yaml").read_text())["tests"]
+    assert [one["name"] for one in tested] == [alert["alert"] for alert in ALERTS]
+    promtool("test", "rules", "alerts_test.yaml")
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_has_its_section_in_the_runbook(alert: dict[str, Any]) -> None:
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", alert["alert"]).lower()
+    assert alert["annotations"]["runbook"] == f"docs/runbook.md#{name}"
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    _, there, section = runbook.partition(f"### {name.replace('-', ' ').capitalize()}\n")
+    assert there
+    assert all(f"- **{part}**: " in section.partition("\n### ")[0] for part in ("Seen", "Do", "Do not"))
+
+
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_a_dashboard_has_the_shape_of_one(file: Path) -> None:
+    dashboard = json.loads(file.read_text())
+    jsonschema.validate(dashboard, SHAPE)
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
+
+
+def test_the_collector_takes_what_the_services_send() -> None:
+    collector = yaml.safe_load((FOLDER / "collector.yaml").read_text())
+    (traces,) = collector["service"]["pipelines"].values()
+    assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].endswith(":4318")
+    for part in ("receivers", "processors", "exporters"):
+        assert traces[part] == list(collector[part])
