@@ -114,6 +114,22 @@ def test_a_pod_is_given_longer_than_its_service_drains(name: str) -> None:
             assert spec["terminationGracePeriodSeconds"] >= math.ceil(drain) + leaves + 10, component
 
 
+@each_set
+def test_an_outage_elsewhere_restarts_nothing_and_takes_no_control_plane_away(name: str) -> None:
+    for component, container, _ in helm_chart.containers(name):
+        if "livenessProbe" not in container:
+            assert component in ("migrations", "scheduled-job") or "--once" in container["command"]
+            continue
+        paths = {
+            probe: container[f"{probe}Probe"]["httpGet"]["path"]
+            for probe in ("startup", "liveness", "readiness")
+        }
+        readiness = "/health" if component == "control-plane" else "/ready"
+        assert paths == {"startup": "/ready", "liveness": "/health", "readiness": readiness}
+        ports = {port["name"] for port in container["ports"]}
+        assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in paths} <= ports
+
+
 # -- settings and secrets ------------------------------------------------------------------------------------
 
 

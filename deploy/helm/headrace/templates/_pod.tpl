@@ -126,18 +126,21 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* dict "port" p "readiness" path. A container counts as started once it reaches what it needs, so that an upgrade that
+     does not goes no further. */}}
 {{- define "headrace.healthProbes" -}}
 startupProbe:
-  httpGet: {path: /health, port: {{ . }}}
+  httpGet: {path: /ready, port: {{ .port }}}
   periodSeconds: 2
-  failureThreshold: 45
+  timeoutSeconds: 5
+  failureThreshold: 150
 livenessProbe:
-  httpGet: {path: /health, port: {{ . }}}
+  httpGet: {path: /health, port: {{ .port }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: /ready, port: {{ . }}}
+  httpGet: {path: {{ .readiness }}, port: {{ .port }}}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 3

@@ -43,7 +43,7 @@ spec:
       {{- if not .once }}
       ports:
         - {name: health, containerPort: 9090}
-      {{- include "headrace.healthProbes" "health" | nindent 6 }}
+      {{- include "headrace.healthProbes" (dict "port" "health" "readiness" "/ready") | nindent 6 }}
       {{- end }}
       resources:
         {{- toYaml $values.runner.resources | nindent 8 }}
