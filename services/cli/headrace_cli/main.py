@@ -18,6 +18,7 @@ from headrace_cli import (
     policy,
     rollouts,
     schedules,
+    tenants,
     webhooks,
     workflows,
 )
@@ -66,6 +67,7 @@ for commands in (
     apply,
     workflows,
     templates,
+    tenants,
     runs,
     dry_runs,
     schedules,

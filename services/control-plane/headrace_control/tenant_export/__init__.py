@@ -1,0 +1,1 @@
+"""Everything of one tenant but its secrets, to be taken away."""
