@@ -22,11 +22,14 @@ PAUSED = {
         {"key": "allow", "type": "approval", "approval": {"title": "Go on?"}},
         step("two"),
         {"key": "sum", "type": "transform", "input": {"n": 1}},
+        {"key": "child", "type": "workflow", "workflow": "child"},
     ],
 }
+CHILD = {"workflow": "child", "steps": [{"key": "inner", "type": "transform", "input": {"n": 1}}]}
 START = """mutation ($input: JSON) { startRun(workflow: "paused", input: $input) { ... on Run { id } } }"""
 LOGS = "query ($id: ID!) { logs(filter: {run: $id}, first: 50) { items { message context } } }"
-OF_RUN = {"headrace.tenant.id", "headrace.run.id"}
+RUN = "headrace.run.id"
+OF_RUN = {"headrace.tenant.id", RUN}
 
 
 @pytest.mark.parametrize("backends", ["embedded"], indirect=True)
@@ -44,6 +47,7 @@ async def _told(fleet: Fleet, target: Target, collector: Collector) -> None:
     await designer.app("shop", target.url)
     for name in ("one", "two"):
         await designer.action("shop", name, "POST", f"/{name}", idempotency={"mode": "KEY"})
+    await designer.publish(CHILD)
     await designer.publish(PAUSED)
     target.hold("/two")
     canary = secrets.token_hex(12)
@@ -70,12 +74,16 @@ async def _told(fleet: Fleet, target: Target, collector: Collector) -> None:
     target.release("/two")
     await designer.ended(run_id)
 
+    def named(name: str) -> list[Span]:
+        """Of the run itself, not of its child."""
+        return [span for span in collector.named(name) if span.attributes.get(RUN, run_id) == run_id]
+
     def whole() -> bool:
-        claims = {s.attributes["headrace.claim.epoch"]: s.id for s in collector.named("claim run")}
+        claims = {s.attributes["headrace.claim.epoch"]: s.id for s in named("claim run")}
         applied = {s.parent for s in collector.named("apply events")}
         stored = {s.parent for s in collector.named("store log records")}
-        told = len(claims) == 3 and set(claims.values()) <= applied and claims[3] in stored
-        return told and bool(collector.named("step sum"))
+        told = len(claims) == 4 and set(claims.values()) <= applied and claims[4] in stored
+        return told and bool(named("step sum")) and bool(collector.named("step inner"))
 
     await collector.until(whole)
     spans = collector.spans
@@ -88,18 +96,20 @@ async def _told(fleet: Fleet, target: Target, collector: Collector) -> None:
     assert (request.parent, request.service) == (callers, "headrace-control-plane")
     assert request.attributes == {"http.request.method": "POST", "http.response.status_code": 200}
     assert accepted.parent == request.id
-    sent = collector.named("send job")
+    sent = named("send job")
     assert {span.parent for span in sent} == {accepted.id}
-    claims = sorted(collector.named("claim run"), key=lambda s: s.attributes["headrace.claim.epoch"])
+    claims = sorted(named("claim run"), key=lambda s: s.attributes["headrace.claim.epoch"])
     assert {claim.parent for claim in claims} <= {span.id for span in sent}
-    assert len({claim.parent for claim in claims}) == 3
+    assert len({claim.parent for claim in claims}) == 4
     assert [claim.attributes["headrace.claim.outcome"] for claim in claims] == [
         "GRANTED",
         "GRANTED",
         "TAKEOVER",
+        "GRANTED",
     ]
-    # The second goes on where the wait ended it, the third where the runner died: each is linked to the one before.
-    assert [list(claim.links) for claim in claims] == [[], [claims[0].id], [claims[1].id]]
+    # The second goes on where the wait ended it, the third where the runner died, the fourth when the child had ended:
+    # each is linked to the one before.
+    assert [list(claim.links) for claim in claims] == [[], *([claim.id] for claim in claims[:-1])]
 
     (one,), (waits,), (two,), (summed,) = (
         collector.named(name) for name in ("step one", "step allow waits", "step two", "step sum")
@@ -109,13 +119,17 @@ async def _told(fleet: Fleet, target: Target, collector: Collector) -> None:
     assert _shown(one) == ("shop/one", 1, "SUCCESS", 200)
     assert waits.attributes["headrace.wait.kind"] == "approval"
     assert not any(span.failed for span in spans)
-    for span in collector.named("apply events"):
+    for span in named("apply events"):
         assert span.parent in {claim.id for claim in claims}
         assert span.service == "headrace-reporter"
     for span in spans:
-        if span is not request:
-            assert set(span.attributes) >= OF_RUN, span
-            assert span.attributes["headrace.run.id"] == run_id
+        assert span is request or set(span.attributes) >= OF_RUN, span
+    # A child is in its parent's trace, and stands beside its parent's own work.
+    (inner,) = collector.named("step inner")
+    (its_claim,) = (span for span in spans if span.id == inner.parent)
+    (its_job,) = (span for span in spans if span.id == its_claim.parent)
+    assert its_job.parent == accepted.id
+    assert len({span.attributes[RUN] for span in (inner, its_claim, its_job)} - {run_id}) == 1
 
     # What the target is offered is the attempt's own span; of the one that died with its runner only the trace is left.
     assert [call.headers["traceparent"] for call in target.of("/one")] == [f"00-{trace}-{one.id}-01"]
