@@ -42,6 +42,7 @@ def prometheus(tmp_path: Path) -> Callable[[dict[str, str]], AbstractContextMana
         configuration["rule_files"] = [str(FOLDER / "alerts.yaml")]
         for job in configuration["scrape_configs"]:
             address = instances[job["job_name"]].removeprefix("http://")
+            del job["dns_sd_configs"]
             job["static_configs"] = [{"targets": [address]}]
         file = tmp_path / "prometheus.yaml"
         file.write_text(yaml.safe_dump(configuration))

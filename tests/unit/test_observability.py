@@ -105,3 +105,22 @@ def test_the_collector_takes_what_the_services_send() -> None:
     assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].endswith(":4318")
     for part in ("receivers", "processors", "exporters"):
         assert traces[part] == list(collector[part])
+
+
+def test_compose_starts_what_looks_on() -> None:
+    """Merged over the deployment's own file; no engine is asked."""
+    compose = ROOT / "deploy" / "compose"
+    own = yaml.safe_load((compose / "docker-compose.yaml").read_text())
+    more = yaml.safe_load((compose / "observability.yaml").read_text())
+    for name in ("control-plane", "runner", "reporter"):
+        assert set(own["services"][name]["networks"]) < set(more["services"][name]["networks"])
+        assert more["services"][name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+    for config in more["configs"].values():
+        assert (compose / config["file"]).is_file()
+    jobs = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["scrape_configs"]
+    scraped = {name: job["port"] for one in jobs for job in one["dns_sd_configs"] for name in job["names"]}
+    assert scraped == {
+        "control-plane": int(more["services"]["control-plane"]["environment"]["HEADRACE_OPERATOR_PORT"]),
+        "runner": int(own["services"]["runner"]["environment"]["HEADRACE_HEALTH_PORT"]),
+        "reporter": int(own["services"]["reporter"]["environment"]["HEADRACE_HEALTH_PORT"]),
+    }
