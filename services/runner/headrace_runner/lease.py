@@ -22,6 +22,8 @@ RENEW_SECONDS = 3.0
 # A run that was left stays named for as long as its last events may need to be applied: a claim that lapses
 # sooner would be swept for nothing.
 LINGER_SECONDS = 6.0
+# How often it is asked, at the end, whether they are.
+CLOSED_PAUSE_SECONDS = 0.1
 
 
 class HeldRun:
@@ -135,6 +137,15 @@ class Lease:
             await self._renewed.wait()
         return held.may_go_on()
 
+    async def closed(self, seconds: float) -> None:
+        """Wait until the claims of all runs that were left are closed, at most so long, and no longer than somebody
+        tells. Given up before that, the lease would have them swept, and claimed again for nothing."""
+        with contextlib.suppress(TimeoutError, HeadraceError):
+            async with asyncio.timeout(seconds):
+                while self._left:
+                    await self.renew()
+                    await asyncio.sleep(CLOSED_PAUSE_SECONDS if self._left else 0)
+
     async def run(self) -> None:
         """Renew until cancelled."""
         while True:
@@ -159,7 +170,8 @@ class Lease:
         self._left = {i: at for i, at in self._left.items() if now - at < LINGER_SECONDS}
         # Both are read in one breath: a claim answered from here on has a higher call number.
         named, settled = dict(self._held), self.calls_settled
-        names = [*named, *self._left]
+        lingering = dict(self._left)
+        names = [*named, *lingering]
         seen = {str(run_id): held.inbox_seen for run_id, held in named.items() if held.inbox_seen}
         answer = await self._control_plane.heartbeat(
             settled, self._capacity, names, seen, timeout=RENEW_SECONDS
@@ -168,6 +180,8 @@ class Lease:
         for run_id in answer["lost"]:
             if held := named.get(UUID(run_id)):
                 held.tell(lost=True)
+            elif self._left.get(UUID(run_id)) == lingering[UUID(run_id)]:
+                del self._left[UUID(run_id)]  # its last events are applied, and its claim is closed
         for run_id in answer["canceled"]:
             if held := named.get(UUID(run_id)):
                 held.tell(canceled=True)

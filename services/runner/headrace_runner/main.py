@@ -131,6 +131,7 @@ async def serve(
             tasks.append(asyncio.create_task(dry_runs.run()))
             await _serve_all(settings, bus, worker, stopping, tasks)
         await reporting.drained(3.0)
+        await lease.closed(3.0)
         with contextlib.suppress(HeadraceError):
             await refused.write()
         in_order = True
