@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from headrace.ids import new_id
 from headrace.process import read_settings
 from headrace.telemetry.context import TraceContext, claim_context, current_trace, within_trace
@@ -67,7 +68,10 @@ def test_a_call_is_offered_its_span_unless_its_action_writes_one() -> None:
         assert offering(headers) == (*headers, ("traceparent", GOOD))
         own = (("TraceParent", "theirs"),)
         assert offering(own) == own
+        said = structlog.contextvars.get_contextvars()
+        assert (said["trace_id"], said["span_id"]) == ("a" * 32, "b" * 16)
     assert current_trace() is None
+    assert "trace_id" not in structlog.contextvars.get_contextvars()
 
 
 @pytest.mark.parametrize("service", ["headrace_control", "headrace_runner", "headrace_reporter"])

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from uuid import UUID
 
 from headrace.messages import Job
-from headrace.telemetry.context import TraceContext, claim_context
+from headrace.telemetry.context import TraceContext, claim_context, within_trace
 from headrace.telemetry.traces import Kind, Span, Traces, of_run
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,7 +69,8 @@ class RequestTraces:
 
         token = _request.set(request)
         try:
-            await self._app(scope, receive, noting)
+            with within_trace(_offered(scope)):
+                await self._app(scope, receive, noting)
         finally:
             _request.reset(token)
             request.end(status)

@@ -1,6 +1,7 @@
 """Reporting over a bus that does not confirm at once."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ from headrace.bus.port import LOGS, Outgoing
 from headrace.errors import BusUnavailable, MessageTooLarge
 from headrace.ids import new_id
 from headrace.messages import EventBatch, LogBatch, LogLevel, LogRecord
+from headrace.telemetry.context import TraceContext
 from headrace.workflow.state import EventKind
 from headrace_runner import reporting as module
 from headrace_runner.reporting import Reporting
@@ -144,3 +146,32 @@ async def test_log_records_are_bounded_in_bytes() -> None:
     bodies = [message.body for messages in bus.given for message in messages]
     assert sum(len(LogBatch.decode(body).records) for body in bodies) == 400
     assert max(len(body) for body in bodies) < module.BYTES_PER_MESSAGE + 50_000
+
+
+async def test_a_message_tells_the_traces_of_its_own_runs() -> None:
+    bus = Unsteady()
+    reporting = Reporting(bus, new_id(), partitions=1)  # type: ignore[arg-type]
+    traces = {new_id(): TraceContext(n, n) for n in range(1, 302)}
+    untraced = new_id()
+    with contextlib.ExitStack() as stack:
+        for run_id, trace in traces.items():
+            stack.enter_context(reporting.traced(run_id, trace))
+            reporting.open(new_id(), run_id, epoch=1).emit(EventKind.STARTED, NOW, "a")
+        stack.enter_context(reporting.traced(untraced, None))
+        last = reporting.open(new_id(), untraced, epoch=1)
+        last.emit(EventKind.STARTED, NOW, "a")
+        flushing = asyncio.create_task(reporting.run())
+        async with asyncio.timeout(20):
+            await last.confirmed()
+        later = reporting.open(new_id(), next(iter(traces)), epoch=1)
+    later.emit(EventKind.STARTED, NOW, "b")
+    async with asyncio.timeout(20):
+        await later.confirmed()
+    flushing.cancel()
+    batches = [EventBatch.decode(message.body) for messages in bus.given for message in messages]
+    assert len(batches) > 2
+    *during, after = batches
+    for batch in during:
+        runs = {event.run_id for event in batch.events}
+        assert batch.traces == {run_id: traces[run_id] for run_id in runs - {untraced}}
+    assert after.traces == {}
