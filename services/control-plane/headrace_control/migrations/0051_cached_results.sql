@@ -17,5 +17,7 @@ CREATE INDEX cached_results_by_end ON cached_results (expires_at);
 CREATE INDEX cached_results_by_action ON cached_results (tenant_id, action);
 SELECT headrace_confine('cached_results');
 GRANT SELECT, DELETE ON cached_results TO headrace_api;
+-- Postgres asks for this to lock rows that are to be deleted.
+GRANT UPDATE (expires_at) ON cached_results TO headrace_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON cached_results TO headrace_worker;
 CREATE POLICY worker ON cached_results TO headrace_worker USING (true);
