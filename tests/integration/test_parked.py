@@ -9,7 +9,15 @@ import pytest
 from fixtures_claims import World
 from headrace.postgres.queries import load
 
-_sql = load("headrace_control.dispatch")
+_dispatch, _scaling = load("headrace_control.dispatch"), load("headrace_control.scaling")
+# Statements that the relay, the sweeper and the signals run again and again, and what they are given.
+STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "due_dispatches": (_dispatch.due_dispatches, (100,)),
+    "next_due": (_dispatch.next_due, ()),
+    "sweep": (_dispatch.sweep, (timedelta(minutes=1),)),
+    "tenants": (_scaling.tenants, (20,)),
+    "oldest_unclaimed": (_scaling.oldest_unclaimed, ()),
+}
 PARKED = 100_000
 
 
@@ -31,13 +39,10 @@ async def park(admin: asyncpg.Connection, tenant: Any, count: int) -> None:
     await admin.execute("VACUUM ANALYZE dispatches")
 
 
-@pytest.mark.parametrize("name", ["due_dispatches", "next_due", "backlog", "sweep"])
+@pytest.mark.parametrize("name", STATEMENTS)
 async def test_what_is_read_for_a_due_timer_does_not_grow(world: World, name: str) -> None:
     tenant = await world.tenant("one")
-    query, given = (
-        getattr(_sql, name),
-        {"due_dispatches": (100,), "sweep": (timedelta(minutes=1),)}.get(name, ()),
-    )
+    query, given = STATEMENTS[name]
     await park(world.admin, tenant, 1000)
     await world.admin.execute(
         "UPDATE dispatches SET due_at = now() WHERE id = (SELECT id FROM dispatches LIMIT 1)"
