@@ -135,6 +135,11 @@ class Fleet:
             "HEADRACE_LOG_STORE_URL": backends.log_store_url,
         }
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a control plane is started with."""
+        return self._environment
+
     async def start_all(self, runners: int = 1, reporters: int = 1) -> None:
         await self.control_plane()
         await asyncio.gather(

@@ -90,6 +90,10 @@ async def test_everything_is_lost_and_all_runs_go_on(
             await designer.verified(run_id)
         assert (await designer.run(done))["status"] == "SUCCESS"
         await until(restored, f"SELECT NOT EXISTS (SELECT FROM runs WHERE id = '{forgotten}')")
+        well = await asyncio.to_thread(
+            CliRunner().invoke, app, ["doctor", "--deployment", "--json"], env=dict(fleet.environment)
+        )
+        assert well.exit_code == 0, well.output
         assert {call.headers["x-api-key"] for call in target.calls} == {"shop-secret"}
     calls = Counter((call.path, call.key) for call in target.calls)
     # What had ended when the dump was taken is not done again. What ended after it is, under the same key.

@@ -103,6 +103,8 @@ def test_only_commands_that_connect_have_the_flags_for_it(declared: typer.Typer)
         "logs",
         "migrate",
         "bootstrap",
+        "restored",
+        "tenants export",
         "doctor",
     ],
 )
