@@ -142,6 +142,7 @@ class StepExecution:
             "inbox": list(self._passed.used),
         }
         self._run.history.emit(EventKind.COMPLETED, self._key, data)
+        self._run.parts.spans.cached(self._context)
         whose = f"the result of run {found.source['runId']}"
         self._context.log(LogLevel.INFO, f"step {self._key} took {whose}", step=self._key, **found.source)
         return True

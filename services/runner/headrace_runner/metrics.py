@@ -6,7 +6,7 @@ from headrace.json_types import JsonObject
 from headrace.telemetry.metrics import CALL_SECONDS, LAG_SECONDS, RUN_SECONDS, Bounded
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import read_key
-from headrace.workflow.state import EventKind
+from headrace.workflow.state import EventKind, StepStatus
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from headrace_runner.rows import step_of
@@ -43,6 +43,16 @@ class RunnerMetrics:
             names=1,
             most=MOST_RUNS,
         )
+        self.cached = Bounded(
+            Counter(
+                "headrace_steps_cached",
+                "Steps that took an earlier result.",
+                ["workflow", "action"],
+                registry=registry,
+            ),
+            names=2,
+            most=MOST_STEPS,
+        )
         self.retries = Bounded(
             Counter(
                 "headrace_step_retries",
@@ -71,6 +81,8 @@ class RunMeter:
         if step is not None:
             if isinstance(attempt := data.get("attempt"), dict):
                 self._attempt(kind, step, attempt, data)
+            elif data.get("status") == StepStatus.CACHED:
+                self._metrics.cached.of(self._workflow, self._action(step)).inc()
         elif kind in (EventKind.FINISHED, EventKind.CANCELED):
             status = str(data.get("status", "CANCELED"))
             took = (now - self._started_at) / timedelta(seconds=1)
@@ -79,8 +91,11 @@ class RunMeter:
     def _attempt(self, kind: EventKind, row: str, attempt: JsonObject, data: JsonObject) -> None:
         if not isinstance(took := attempt.get("durationMs"), int):
             return
-        step = step_of(self._graph, read_key(row))
         outcome = str(attempt.get("outcome"))
-        self._metrics.steps.of(self._workflow, step.action or step.type, outcome).observe(took / 1000)
+        self._metrics.steps.of(self._workflow, self._action(row), outcome).observe(took / 1000)
         if kind is EventKind.ATTEMPTED and isinstance(error := data.get("error"), dict):
             self._metrics.retries.of(str(error.get("code"))).inc()
+
+    def _action(self, row: str) -> str:
+        step = step_of(self._graph, read_key(row))
+        return step.action or step.type

@@ -1,4 +1,4 @@
-"""What a runner's traces say of steps: a span for each attempt, and one that marks where a wait begins."""
+"""What a runner's traces say of steps: a span for each attempt, and one without a duration where there is none."""
 
 import contextlib
 from collections.abc import Iterator
@@ -70,11 +70,17 @@ class StepSpans:
 
     def waits(self, context: StepContext, kind: str) -> None:
         """The step waits from now on; what comes of it is another claim's to tell."""
+        self._mark(context, "waits", {"headrace.wait.kind": kind})
+
+    def cached(self, context: StepContext) -> None:
+        """An earlier result stood for the call; there is no attempt."""
+        self._mark(context, "cached", {"headrace.outcome": "CACHED"})
+
+    def _mark(self, context: StepContext, what: str, more: dict[str, str]) -> None:
         parent = current_trace()
-        if self._traces is None or parent is None:
-            return
-        attributes = {**_of_step(context), "headrace.wait.kind": kind}
-        self._traces.begin(f"step {context.key} waits", Kind.INTERNAL, parent, attributes).end()
+        if self._traces is not None and parent is not None:
+            attributes = {**_of_step(context), **more}
+            self._traces.begin(f"step {context.key} {what}", Kind.INTERNAL, parent, attributes).end()
 
 
 NOT_TRACED = StepSpans(None)

@@ -34,6 +34,8 @@ def test_attempts_retries_and_ends_are_measured() -> None:
     run.wrote(EventKind.STARTED, "charge", {"attempt": 1, "unsafe": False}, NOW)
     run.wrote(EventKind.ATTEMPTED, "charge", attempt("FAILED", error={"code": "HTTP_503"}), NOW)
     run.wrote(EventKind.COMPLETED, "charge", attempt("SUCCESS", status="SUCCESS"), NOW)
+    run.wrote(EventKind.COMPLETED, "charge", {"status": "CACHED"}, NOW)
+    run.wrote(EventKind.COMPLETED, "sum", {"status": "SKIPPED"}, NOW)
     run.wrote(EventKind.COMPLETED, "sum", attempt("SUCCESS", 0, status="SUCCESS"), NOW)
     run.wrote(EventKind.COMPLETED, "charge.undo", attempt("SUCCESS", status="SUCCESS"), NOW)
     run.wrote(EventKind.FINISHED, None, {"status": "FAILED"}, NOW)
@@ -46,6 +48,7 @@ def test_attempts_retries_and_ends_are_measured() -> None:
     assert value(f"{steps}_sum", workflow="pay", action="shop/charge", status="SUCCESS") == 0.12
     assert value(f"{steps}_count", workflow="pay", action="transform", status="SUCCESS") == 1
     assert value(f"{steps}_count", workflow="pay", action="shop/refund", status="SUCCESS") == 1
+    assert value("headrace_steps_cached_total", workflow="pay", action="shop/charge") == 1
     assert value("headrace_step_retries_total", code="HTTP_503") == 1
     assert value("headrace_run_duration_seconds_sum", workflow="pay", status="FAILED") == 40
 
