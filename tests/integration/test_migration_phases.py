@@ -198,7 +198,7 @@ async def test_an_index_of_a_table_in_parts_is_built_part_by_part(
 
 async def test_without_a_transaction_only_indexes_are_made(empty: str, release: Release) -> None:
     release.add("0002_else", "-- transaction: none\nALTER TABLE notes DROP COLUMN old;")
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput, match="0002_else"):
         await migrate(empty, release.package)
 
 

@@ -30,8 +30,6 @@ _HARMLESS = {
         "token_doubts",
     )
 } | {("throttles", "tokens")}
-_FILLED = """
-    INSERT INTO tenants (id, name) VALUES ($1, $2)"""
 
 
 def do(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:

@@ -31,9 +31,9 @@ _LONGEST_NAME = 63
 Run = Callable[[str], Awaitable[None]]
 
 
-async def build(db: asyncpg.Connection, script: str, patiently: Run) -> None:
-    """Do the statements of `script`: `CREATE INDEX CONCURRENTLY name ON table ...` and `DROP INDEX CONCURRENTLY IF
-    EXISTS name`, nothing else.
+async def build(db: asyncpg.Connection, name: str, script: str, patiently: Run) -> None:
+    """Do the statements of the migration `name`: `CREATE INDEX CONCURRENTLY index ON table ...` and `DROP INDEX
+    CONCURRENTLY IF EXISTS index`, nothing else.
 
     `patiently` runs what takes a lock that others wait behind. Raises `InvalidInput` for another statement.
     """
@@ -43,13 +43,8 @@ async def build(db: asyncpg.Connection, script: str, patiently: Run) -> None:
         elif _DROP.fullmatch(statement):
             await db.execute(statement)
         else:
-            raise InvalidInput(
-                [
-                    Problem(
-                        "", "without a transaction, only indexes are made or dropped", "see headrace.postgres"
-                    )
-                ]
-            )
+            message = "without a transaction, indexes are made and dropped, and nothing else"
+            raise InvalidInput([Problem(name, message, "see docs/guides/upgrades.md")])
 
 
 def _statements(script: str) -> list[str]:

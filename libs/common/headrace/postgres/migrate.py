@@ -114,7 +114,7 @@ async def _apply_one(db: asyncpg.Connection, script: Migration) -> None:
 
         await _patiently(script.name, once)
 
-    await build(db, script.text, statement)
+    await build(db, script.name, script.text, statement)
     await _note(db, script)
 
 
