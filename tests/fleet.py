@@ -163,23 +163,19 @@ class Fleet:
     async def runner(self, **settings: str) -> Service:
         return await self._start("headrace_runner", free_port(), settings)
 
-    async def runner_once(self, wait_seconds: float = 20, **settings: str) -> int:
-        """The exit status of a runner that takes one job; its log is kept as `once.N.log`."""
-        log = self.folder / f"once.{len(list(self.folder.glob('once.*')))}.log"
+    async def runner_once(self, wait_seconds: float = 20, **settings: str) -> Service:
+        """A runner that takes one job and ends; it may have ended already."""
+        log = self.folder / f"headrace_runner.once.{len(self.services)}.log"
         with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
+            process: Process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "headrace_runner", "--once", "--wait", str(wait_seconds)),
                 env={**self._environment, **settings},
                 stdout=out,
                 stderr=out,
                 cwd=self.folder,
             )
-        try:
-            return await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        self.services.append(Service("headrace_runner", process, "", log))
+        return self.services[-1]
 
     async def reporter(self, **settings: str) -> Service:
         return await self._start("headrace_reporter", free_port(), settings)

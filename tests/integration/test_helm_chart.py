@@ -1,5 +1,6 @@
 """The Helm chart: every set of values renders to objects that Kubernetes and KEDA know, and that fit each other."""
 
+import dataclasses
 import json
 import math
 import re
@@ -14,6 +15,7 @@ from headrace.bus.names import Names
 from headrace.bus.port import JOBS
 from headrace.outbound.policy_file import load_policy
 from headrace.telemetry.settings import TelemetrySettings
+from headrace_control.scaling.model import Scaling
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_reporter.settings import ReporterSettings
 from headrace_runner.settings import RunnerSettings
@@ -366,6 +368,8 @@ def test_keda_scales_the_runners_to_none_and_back() -> None:
         "load",
         "oldest_seconds",
     ]
+    figures = {field.name for field in dataclasses.fields(Scaling) if field.type in (int, float)}
+    assert {trigger["metadata"]["valueLocation"] for trigger in scaled["spec"]["triggers"][1:]} <= figures
     (operators,) = [
         each
         for each in helm_chart.objects("keda", "Service")
