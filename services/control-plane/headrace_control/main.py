@@ -17,10 +17,9 @@ from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import API, AUDIT, WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
-from headrace.telemetry.metrics import count_from, watch_pools
+from headrace.telemetry.metrics import count_from, process_registry, watch_pools
 from headrace.telemetry.open import open_traces
 from headrace.telemetry.settings import TelemetrySettings
-from prometheus_client import CollectorRegistry
 
 from headrace_control.app import create_app
 from headrace_control.audit.pruning import Pruning
@@ -87,7 +86,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
         )
     listener = Listener(settings.database_url)
-    registry = CollectorRegistry()
+    registry = process_registry()
     traces = open_traces(read_settings(TelemetrySettings), "control-plane", registry)
     trace_starts(traces)
     signals = Signals(worker_pool, bus, settings.partitions)

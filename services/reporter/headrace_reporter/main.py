@@ -15,10 +15,10 @@ from headrace.postgres.pool import WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
-from headrace.telemetry.metrics import count_from, watch_pools
+from headrace.telemetry.metrics import count_from, process_registry, watch_pools
 from headrace.telemetry.open import open_traces
 from headrace.telemetry.settings import TelemetrySettings
-from prometheus_client import REGISTRY, generate_latest
+from prometheus_client import generate_latest
 
 from headrace_reporter.apply import Applier
 from headrace_reporter.consumer import EventConsumer, LogConsumer
@@ -45,11 +45,12 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
         )
-    traces = open_traces(read_settings(TelemetrySettings), "reporter", REGISTRY)
+    registry = process_registry()
+    traces = open_traces(read_settings(TelemetrySettings), "reporter", registry)
     refusals = Refusals(pool)
-    metrics = ReporterMetrics(REGISTRY)
-    watch_pools(REGISTRY, {"worker": pool})
-    count_from(REGISTRY, "headrace_refusals", "What was refused.", "code", lambda: refusals.counts)
+    metrics = ReporterMetrics(registry)
+    watch_pools(registry, {"worker": pool})
+    count_from(registry, "headrace_refusals", "What was refused.", "code", lambda: refusals.counts)
     applier = GroupedApplier(Applier(pool, refusals.note, metrics))
     events = EventConsumer(pool, applier, refusals.note, traces)
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
@@ -61,7 +62,7 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
 
     checks = {"postgres": postgres_answers, "bus": bus.ping, "log_store": store.ping}
     health = HealthServer(
-        settings.health_host, settings.health_port or 0, checks, lambda: generate_latest(REGISTRY)
+        settings.health_host, settings.health_port or 0, checks, lambda: generate_latest(registry)
     )
     if settings.health_port is not None:
         await health.start()

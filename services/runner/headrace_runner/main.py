@@ -17,6 +17,7 @@ from headrace.outbound.policy_file import load_policy
 from headrace.outbound.pools import OutboundPools, PoolLimits
 from headrace.outbound.transport import trusted_transport
 from headrace.process import configure_logging, opening, read_settings, run, until
+from headrace.telemetry.metrics import process_registry
 from headrace.telemetry.open import open_traces
 from headrace.telemetry.settings import TelemetrySettings
 from headrace.workflow.expressions.render import Templates
@@ -75,7 +76,7 @@ async def serve(
     control_plane = ControlPlane(
         settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, transport
     )
-    registry = CollectorRegistry()
+    registry = process_registry()
     traces = open_traces(read_settings(TelemetrySettings), "runner", registry)
     clock = Clock()
     lease = Lease(control_plane, clock, settings.capacity)

@@ -7,7 +7,7 @@ Names are OpenTelemetry's way (`headrace.run.duration`, in seconds) as Prometheu
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
@@ -62,6 +62,13 @@ class _Read(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._read()
+
+
+def process_registry() -> CollectorRegistry:
+    """A registry with what the process itself uses: CPU, memory, open files."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
 
 
 def count_from(
