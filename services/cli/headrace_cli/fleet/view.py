@@ -36,7 +36,7 @@ class View:
     def __init__(self, output: Output, maximum: int) -> None:
         self._output, self._maximum = output, maximum
         self._live: Live | None = None
-        self._shown: tuple[int, int, str] | None = None
+        self._last: Moment | None = None
         self._words: list[str] = []
         self._began = time.monotonic()
 
@@ -55,19 +55,22 @@ class View:
     def moment(self, now: Moment) -> None:
         figures = now.figures.model_dump() if now.figures else None
         self._line("moment", figures=figures, runners=now.runners, draining=now.draining)
+        before, self._last = self._last, now
         if self._live is not None:
-            words = [Text.from_markup(line) for line in self._words]
-            self._live.update(Group(self._table(now), *words), refresh=True)
-            return
-        shown = (now.runners, now.draining, now.trouble)
-        if shown != self._shown:
-            self._shown = shown
+            self._draw(self._live)
+        elif before is None or _changes(before) != _changes(now):
             self._output.say(f"{_clock()}  {_summary(now)}")
 
     def ended(self, ended: Ended) -> None:
         self._line("ended", **asdict(ended))
-        how = "drained" if ended.status == 0 else f"ended with {ended.status}"
-        self._say(f"{_clock()}  {ended.runner} {how} in {ended.seconds:.1f} s")
+        match ended.status:
+            case 0:
+                how = f"drained in {ended.seconds:.1f} s"
+            case None:
+                how = "was not running"
+            case status:
+                how = f"ended with {status} after {ended.seconds:.1f} s"
+        self._say(f"{_clock()}  {ended.runner} {how}")
 
     def service_said(self, runner: str, text: str) -> None:
         """A warning of a runner, or of who keeps it running."""
@@ -83,6 +86,12 @@ class View:
             self._output.say(line)
         else:
             self._words = [*self._words, line][-_LAST_WORDS:]
+            self._draw(self._live)
+
+    def _draw(self, live: Live) -> None:
+        lines = [f"[yellow]{escape(self._last.trouble)}[/]"] if self._last and self._last.trouble else []
+        shown = [Text.from_markup(line) for line in [*lines, *self._words]]
+        live.update(Group(*([self._table(self._last)] if self._last else []), *shown), refresh=True)
 
     def _table(self, now: Moment) -> Table:
         shown = table("runners", "draining", "load", "backlog", "oldest", "in flight", "held")
@@ -99,14 +108,19 @@ class View:
                     f"{found.held} [dim]of {found.capacity}[/]",
                 )
                 if found
-                else (f"[yellow]{escape(now.trouble)}[/]", "-", "-", "-", "-")
+                else ("-",) * 5
             ),
         )
         return shown
 
 
+def _changes(moment: Moment) -> tuple[int, int, str]:
+    """What is worth a line of its own when it is another."""
+    return moment.runners, moment.draining, moment.trouble
+
+
 def _summary(now: Moment) -> str:
-    runners = f"{now.runners} runners" + (f", {now.draining} draining" if now.draining else "")
+    runners = f"{now.runners} runner(s)" + (f", {now.draining} draining" if now.draining else "")
     if now.figures is None:
         return f"{runners}; [yellow]{escape(now.trouble)}[/]: the fleet stays as it is"
     return f"{runners}; load {now.figures.load}, oldest {now.figures.oldest_seconds:.1f} s"
