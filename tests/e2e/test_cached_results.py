@@ -19,6 +19,9 @@ pytestmark = [
 HOUR = {"ttlMs": 3_600_000}
 FORGET = "mutation ($action: String) { forgetCachedResults(action: $action) { ... on ForgottenResults { results } } }"
 
+_ROTATE = """mutation ($new: String!) { rotateConnectionSecret(name: "main", secrets: {apiKey: $new}) {
+  ok: __typename ...Failed } }"""
+
 
 @dataclass(frozen=True)
 class World:
@@ -33,6 +36,9 @@ class World:
         assert run["status"] == "SUCCESS", run
         await self.designer.verified(run_id)
         return run
+
+    async def rotate(self, key: str) -> None:
+        await self.designer.mutate(_ROTATE, new=key)
 
     @property
     def calls(self) -> int:
@@ -133,19 +139,35 @@ async def test_items_of_a_loop_take_results(world: World) -> None:
 
 
 async def test_what_was_another_account_or_is_forgotten_stands_for_nothing(world: World) -> None:
-    await world.designer.publish({"workflow": "own", "steps": [asking("price", connection="main")]})
+    own = asking("price", connection="main")
+    await world.designer.publish({"workflow": "own", "steps": [own]})
     for status in ("SUCCESS", "CACHED"):
         assert step(await world.ran("own", of="own"), "ask")["status"] == status
-    await world.designer.mutate(
-        """mutation { rotateConnectionSecret(name: "main", secrets: {apiKey: "second-key-of-the-shop"}) {
-             ok: __typename ...Failed } }"""
-    )
+    await world.rotate("second-key-of-the-shop")
     for status in ("SUCCESS", "CACHED"):
         assert step(await world.ran("own", of="own"), "ask")["status"] == status
     listed = (await world.designer.do("{ cachedResults { action results } }"))["cachedResults"]
     assert {one["action"]: one["results"] for one in listed}["shop/price"] >= 2
     assert (await world.designer.do(FORGET, action="shop/price"))["forgetCachedResults"]["results"] >= 2
+    assert "shop/price" not in str(await world.designer.do("{ cachedResults { action } }"))
     assert step(await world.ran("own", of="own"), "ask")["status"] == "SUCCESS"
+
+
+async def test_a_run_that_has_the_credential_of_before_keeps_nothing_for_those_after(world: World) -> None:
+    own = asking("price", connection="main")
+    first = {"key": "first", "action": "shop/stock"}
+    late = {"workflow": "late", "steps": [first, own], "edges": [{"from": "first", "to": "ask"}]}
+    await world.designer.publish(late)
+    await world.designer.publish({"workflow": "after", "steps": [own]})
+    world.target.hold("/stock")
+    run = await world.designer.start("late", of="late")
+    await world.target.called("/stock")
+    await world.rotate("third-key-of-the-shop")
+    world.target.release("/stock")
+    assert (await world.designer.ended(run))["status"] == "SUCCESS"
+    assert step(await world.ran("after", of="late"), "ask")["status"] == "SUCCESS"
+    keys = [call.headers["x-key"] for call in world.target.of("/price")]
+    assert keys == ["second-key-of-the-shop", "third-key-of-the-shop"]
 
 
 async def test_a_sensitive_part_keeps_a_result_to_its_run(world: World) -> None:

@@ -27,13 +27,12 @@ class Claimed:
         self.world, self.tenant, self.run, self._token = world, tenant, run, token
         self._seq = 0
 
-    async def asks(self, digest: str = CALL, connection: UUID | None = None, **other: Any) -> Any:
+    async def asks(self, digest: str = CALL, **other: Any) -> Any:
         given = {"run_id": str(self.run), "epoch": 1, "run_token": self._token, "digest": digest} | other
-        connection_id = str(connection) if connection else None
-        return await self.world.ask("cached-results", RUNNER, **given, connection_id=connection_id)
+        return await self.world.ask("cached-results", RUNNER, **given)
 
-    async def found(self, digest: str = CALL, connection: UUID | None = None) -> Any:
-        response = await self.asks(digest, connection)
+    async def found(self, digest: str = CALL) -> Any:
+        response = await self.asks(digest)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -78,30 +77,6 @@ async def test_only_the_holder_of_a_claim_asks(world: World) -> None:
     assert (await run.asks(digest="no digest")).status_code == 422
 
 
-async def test_a_changed_connection_has_slots_of_its_own(world: World) -> None:
-    tenant = await world.tenant("mine")
-    app, connection = new_id(), new_id()
-    await world.admin.execute(
-        "INSERT INTO apps (tenant_id, id, name, base_url, auth) VALUES ($1, $2, 'shop', 'https://x', '{}')",
-        tenant,
-        app,
-    )
-    await world.admin.execute(
-        "INSERT INTO connections (tenant_id, id, app_id, name) VALUES ($1, $2, $3, 'main')",
-        tenant,
-        connection,
-        app,
-    )
-    run = await claimed(world, tenant)
-    before = (await run.found(connection=connection))["slot"]
-    assert before != (await run.found())["slot"]
-    await world.admin.execute("UPDATE connections SET token_version = 7 WHERE id = $1", connection)
-    assert (await run.found(connection=connection))["slot"] == before  # a newer token is the same account's
-    await world.admin.execute("UPDATE connections SET updated_at = headrace_now() WHERE id = $1", connection)
-    assert (await run.found(connection=connection))["slot"] != before
-    assert await run.found(connection=new_id()) == {"slot": None, "found": None}
-
-
 async def test_a_rerun_and_its_children_find_nothing_and_keep_what_they_get(world: World) -> None:
     tenant = await world.tenant("mine")
     origin, again, child = [await claimed(world, tenant) for _ in range(3)]
@@ -128,6 +103,26 @@ async def test_only_what_is_applied_is_kept(world: World) -> None:
     await run.keeps("00" * 31, "a slot that is none")
     assert await world.admin.fetchval("SELECT wait_reason FROM runs WHERE id = $1", run.run) == "DEAD_LETTER"
     assert await kept(world) == 1
+
+
+async def test_what_is_forgotten_stands_for_nothing_and_later_results_do(world: World) -> None:
+    mine, theirs = [await claimed(world, await world.tenant(name)) for name in ("mine", "theirs")]
+    slot = (await mine.found())["slot"]
+    for run in (mine, theirs):
+        await run.keeps(slot, "old")
+    forget = "INSERT INTO forgotten_results (tenant_id, action, at) VALUES ($1, $2, headrace_now())"
+    await world.admin.execute(forget, mine.tenant, "shop/stock")
+    assert (await mine.found())["found"] is not None
+    await world.admin.execute(forget, mine.tenant, "shop/price")
+    assert (await mine.found())["found"] is None
+    assert (await theirs.found())["found"] is not None
+    await mine.keeps(slot, "new")
+    assert (await mine.found())["found"]["output"] == "new"
+    await world.admin.execute(forget, mine.tenant, "*")
+    assert (await mine.found())["found"] is None
+    assert await expire(world.pool, KEPT) == 0
+    await world.admin.execute("UPDATE forgotten_results SET at = at - interval '31 days'")
+    assert await expire(world.pool, KEPT) == 3
 
 
 async def test_it_ends_with_its_time(world: World) -> None:

@@ -101,11 +101,9 @@ class ControlPlane:
             unattended=unattended,
         )
 
-    async def cached_result(self, run: RunPass, digest: str, connection_id: str | None) -> dict[str, Any]:
+    async def cached_result(self, run: RunPass, digest: str) -> dict[str, Any]:
         """The slot of a call with this digest, and what is kept in it. Raises `NotFound` when the claim is closed."""
-        return await self._post(
-            "/internal/cached-results", 5.0, **run.as_json(), digest=digest, connection_id=connection_id
-        )
+        return await self._post("/internal/cached-results", 5.0, **run.as_json(), digest=digest)
 
     async def report(
         self,

@@ -40,6 +40,7 @@ class RunCredentials:
         self._control_plane, self._run_pass = control_plane, run_pass
         self._base_urls: dict[str, str | None] = {i: c.get("base_url") for i, c in given.items()}
         self._credentials = {i: load_credential(c) for i, c in given.items() if not c.get("error")}
+        self._changed_at: dict[str, str | None] = {i: c.get("changed_at") for i, c in given.items()}
         self._limited = frozenset(i for i, c in given.items() if c.get("limited"))
         self._learnt = learnt
         self._locks: dict[str, asyncio.Lock] = {}
@@ -50,6 +51,10 @@ class RunCredentials:
     def limited(self, connection_id: str) -> bool:
         """Whether calls through the connection need permits."""
         return connection_id in self._limited
+
+    def changed_at(self, connection_id: str) -> str | None:
+        """When the connection, whose credential is at hand, was changed last: another time may be another account."""
+        return self._changed_at.get(connection_id)
 
     def base_url(self, connection_id: str) -> str | None:
         """The connection's own base URL, where it has one."""
@@ -80,6 +85,7 @@ class RunCredentials:
                 return Failure(str(given.get("code", "TOKEN_REFUSED")), str(given["error"]))
             fresh = load_credential(given)
             self._credentials[connection_id] = fresh
+            self._changed_at[connection_id] = given.get("changed_at")
             self._learnt(fresh)
             return fresh
 

@@ -1,7 +1,7 @@
 """Cached results: an earlier result of the same call, taken instead of calling (`cache` of a step).
 
 The control plane alone knows where a result is kept: from what tells the call it makes the name of a slot, with a key
-of the tenant's and with the state of the connection in it. Whoever reads the slot's name learns nothing of the call.
+of the tenant's. Whoever reads the slot's name learns nothing of the call.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ MAX_OUTPUT_BYTES = 64 * 1024
 
 
 class ControlPlaneAsked(Protocol):
-    async def cached_result(self, run: RunPass, digest: str, connection_id: str | None) -> dict[str, Any]:
+    async def cached_result(self, run: RunPass, digest: str) -> dict[str, Any]:
         """The slot of a call, and what is in it. Raises `NotFound` when the claim is closed, `Unavailable`."""
 
 
@@ -33,7 +33,6 @@ class Sought:
 
     cache: Cache
     action: str
-    connection_id: str | None
     by: Json = field(repr=False)
 
 
@@ -74,7 +73,7 @@ class CachedResults:
         """A result, or where to keep one. None when the control plane does not say: then the call is made, as it would
         be without a cache."""
         try:
-            answer = await self._control_plane.cached_result(run, digest_of(sought.by), sought.connection_id)
+            answer = await self._control_plane.cached_result(run, digest_of(sought.by))
         except HeadraceError as error:
             _log.info("no cached result", run_id=str(run.run_id), reason=error.message)
             return None

@@ -57,6 +57,7 @@ def run_credential(sealed: SealedCredential, values: Mapping[str, str]) -> RunCr
         ),
         sealed.base_url,
         sealed.limited,
+        sealed.changed_at,
     )
 
 

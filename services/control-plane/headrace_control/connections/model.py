@@ -97,6 +97,7 @@ class RunCredential:
     credential: Credential
     base_url: str | None
     limited: bool = False
+    changed_at: datetime | None = None
 
     @property
     def version(self) -> int:
@@ -114,6 +115,7 @@ class RunCredential:
             "expires_at": expires_at.isoformat() if expires_at else None,
             "base_url": self.base_url,
             "limited": self.limited,
+            "changed_at": self.changed_at.isoformat() if self.changed_at else None,
         }
 
 

@@ -78,7 +78,7 @@ DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, updated_at = h
 -- One statement, so one moment: a version beside another one's token would have its holder ask for one more. And
 -- sealed fields with their keys: a rotation that deletes a key has nothing to come between. A row for each field.
 -- $3: how long an access token must last to be handed out.
-SELECT c.id, c.base_url, c.config, c.token_version, c.token_expires_at, c.token_error, c.token_trouble,
+SELECT c.id, c.base_url, c.config, c.updated_at, c.token_version, c.token_expires_at, c.token_error, c.token_trouble,
        c.token_failures, c.token_doubts,
        c.token_retry_at > headrace_now() AS token_held_back, c.token_granted_at > headrace_now() AS token_is_new,
        a.base_url AS app_base_url, a.auth, coalesce(c.limits, a.limits) IS NOT NULL AS limited,

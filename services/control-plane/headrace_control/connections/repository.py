@@ -48,6 +48,7 @@ class SealedCredential:
     token_held_back: bool
     limited: bool
     fields: tuple[Stored, ...]
+    changed_at: datetime | None = None
 
     @property
     def has_refresh_token(self) -> bool:
@@ -225,4 +226,5 @@ def _credential(tenant_id: UUID, rows: Sequence[Any]) -> SealedCredential:
         bool(row["token_held_back"]),
         row["limited"],
         tuple(fields),
+        row["updated_at"],
     )

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
+from headrace.workflow.grammar import MAX_CACHE_MS
 
 _sql = load("headrace_control.expiry")
 
@@ -48,7 +49,7 @@ async def expire(pool: Pool, kept: Kept) -> int:
         (_sql.expire_dry_runs, DRY_RUNS_KEPT),
         (_sql.expire_hook_messages, HOOK_MESSAGES_KEPT),
         (_sql.expire_cached_results, timedelta(0)),
-        (_sql.crowd_out_cached_results, MOST_CACHED),
+        (_sql.expire_forgotten_results, timedelta(milliseconds=MAX_CACHE_MS)),
         (_sql.expire_dead_letters, kept.dead_letters),
         (_sql.expire_replays, kept.dead_letters),
     ):
@@ -58,6 +59,22 @@ async def expire(pool: Pool, kept: Kept) -> int:
             gone += went
             if went < MOST:
                 break
+    return gone + await _crowd_out(pool)
+
+
+async def _crowd_out(pool: Pool) -> int:
+    """Take from tenants what they have of cached results beyond `MOST_CACHED`."""
+    gone = 0
+    async with transaction(pool) as db:
+        crowded = await db.fetch(_sql.crowded_with_results, MOST_CACHED)
+    for row in crowded:
+        over = row["over"]
+        while over > 0:
+            async with transaction(pool) as db:
+                went = len(await db.fetch(_sql.crowd_out_cached_results, row["tenant_id"], min(over, MOST)))
+            if not went:
+                break
+            gone, over = gone + went, over - went
     return gone
 
 

@@ -69,25 +69,25 @@ USING (
 WHERE d.tenant_id = old.tenant_id AND d.slot = old.slot
 RETURNING d.tenant_id
 
+-- name: crowded_with_results
+SELECT tenant_id, count(*) - $1::bigint AS over FROM cached_results GROUP BY tenant_id HAVING count(*) > $1::bigint
+
 -- name: crowd_out_cached_results
--- Of tenants with more than $1, those that end first. One that is being written just now is not among them.
+-- Those that end first. One that is being written just now is not among them.
 DELETE FROM cached_results d
 USING (
-    SELECT l.tenant_id, l.slot
-    FROM cached_results l
-    JOIN (
-        SELECT c.tenant_id, c.slot
-        FROM (SELECT tenant_id, count(*) - $1::bigint AS over FROM cached_results GROUP BY tenant_id) t
-        CROSS JOIN LATERAL (
-            SELECT tenant_id, slot FROM cached_results
-            WHERE tenant_id = t.tenant_id ORDER BY expires_at LIMIT greatest(t.over, 0)
-        ) c
-        WHERE t.over > 0
-        LIMIT $2
-    ) c USING (tenant_id, slot)
-    FOR UPDATE OF l SKIP LOCKED
+    SELECT tenant_id, slot FROM cached_results
+    WHERE tenant_id = $1 ORDER BY expires_at LIMIT $2
+    FOR UPDATE SKIP LOCKED
 ) old
 WHERE d.tenant_id = old.tenant_id AND d.slot = old.slot
+RETURNING d.tenant_id
+
+-- name: expire_forgotten_results
+-- Nothing is kept that long.
+DELETE FROM forgotten_results d
+USING (SELECT tenant_id, action FROM forgotten_results WHERE at < headrace_now() - $1::interval LIMIT $2) old
+WHERE d.tenant_id = old.tenant_id AND d.action = old.action
 RETURNING d.tenant_id
 
 -- name: expire_tokens

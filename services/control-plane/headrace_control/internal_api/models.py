@@ -126,7 +126,6 @@ class CachedResultBody(RunBody):
     """Is there a result that stands for the call with this digest (SHA-256, in hexadecimal)?"""
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    connection_id: UUID | None = None
 
 
 class TokenBody(RunBody):

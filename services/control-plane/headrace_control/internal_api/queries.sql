@@ -157,12 +157,12 @@ WITH RECURSIVE up AS (
 )
 SELECT up.tenant_id, (SELECT bool_or(again) FROM up) AS again FROM up WHERE up.height = 0
 
--- name: connection_changed
-SELECT updated_at FROM connections WHERE tenant_id = $1 AND id = $2
-
 -- name: cached_result
-SELECT output, run_id, kept_at FROM cached_results
-WHERE tenant_id = $1 AND slot = $2 AND expires_at > headrace_now()
+SELECT c.output, c.run_id, c.kept_at FROM cached_results c
+WHERE c.tenant_id = $1 AND c.slot = $2 AND c.expires_at > headrace_now()
+  AND NOT EXISTS (
+      SELECT 1 FROM forgotten_results f
+      WHERE f.tenant_id = $1 AND f.action IN (c.action, '*') AND f.at >= c.kept_at)
 
 -- name: open_session
 -- By the enrolment token ($4) only where the runner has no other open session: nobody enrols as somebody else.

@@ -13,8 +13,6 @@ from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 
 _sql = load("headrace_control.internal_api")
 
-_NOTHING: dict[str, Any] = {"slot": None, "found": None}
-
 
 class NamingKeys(Protocol):
     async def naming_key(self, db: Db, tenant_id: UUID) -> bytes:
@@ -30,8 +28,7 @@ class CachedResults:
     async def find(self, runner_id: UUID, body: CachedResultBody) -> dict[str, Any]:
         """For the holder of the run's open claim alone. Raises `NotFound` otherwise.
 
-        A change of the connection changes the slot: what another account was answered stands for nothing. A re-run,
-        and what it begins, finds nothing: it is asked for to have calls made again.
+        A re-run, and what it begins, finds nothing: it is asked for to have calls made again.
         """
         async with one_statement(self._worker) as db:
             asking = await db.fetchrow(
@@ -41,15 +38,11 @@ class CachedResults:
             raise NotFound("claim")
         tenant_id = asking["tenant_id"]
         async with tenant_transaction(self._api, tenant_id) as db:
-            changed = await db.fetchval(_sql.connection_changed, tenant_id, body.connection_id)
-            if body.connection_id is not None and changed is None:
-                return _NOTHING
             try:
                 key = await self._keys.naming_key(db, tenant_id)
             except (KeysShredded, SecretUnreadable):
-                return _NOTHING
-            told = f"{body.digest} {body.connection_id} {changed and changed.isoformat()}"
-            slot = hmac.digest(key, told.encode(), "sha256")
+                return {"slot": None, "found": None}
+            slot = hmac.digest(key, body.digest.encode(), "sha256")
             row = None if asking["again"] else await db.fetchrow(_sql.cached_result, tenant_id, slot)
         found = row and {"output": row["output"], "run_id": row["run_id"], "at": row["kept_at"]}
         return {"slot": slot.hex(), "found": found}

@@ -14,10 +14,22 @@ CREATE TABLE cached_results (
     PRIMARY KEY (tenant_id, slot)
 );
 CREATE INDEX cached_results_by_end ON cached_results (expires_at);
+CREATE INDEX cached_results_of_tenant ON cached_results (tenant_id, expires_at);
 CREATE INDEX cached_results_by_action ON cached_results (tenant_id, action);
 SELECT headrace_confine('cached_results');
-GRANT SELECT, DELETE ON cached_results TO headrace_api;
--- Postgres asks for this to lock rows that are to be deleted.
-GRANT UPDATE (expires_at) ON cached_results TO headrace_api;
+GRANT SELECT ON cached_results TO headrace_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON cached_results TO headrace_worker;
 CREATE POLICY worker ON cached_results TO headrace_worker USING (true);
+
+-- Until when results of an action stand for nothing any more; '*': of all. To forget is one row, however many results
+-- there are, and holds up nobody who is keeping some.
+CREATE TABLE forgotten_results (
+    tenant_id uuid NOT NULL REFERENCES tenants (id),
+    action    text NOT NULL,
+    at        timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, action)
+);
+SELECT headrace_confine('forgotten_results');
+GRANT SELECT, INSERT, UPDATE ON forgotten_results TO headrace_api;
+GRANT SELECT, DELETE ON forgotten_results TO headrace_worker;
+CREATE POLICY worker ON forgotten_results TO headrace_worker USING (true);

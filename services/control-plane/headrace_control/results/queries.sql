@@ -1,20 +1,14 @@
 -- name: by_action
-SELECT action, count(*) AS results, max(kept_at) AS newest_at, max(expires_at) AS until
-FROM cached_results
-WHERE tenant_id = $1 AND expires_at > headrace_now()
-GROUP BY action
-ORDER BY action
+SELECT c.action, count(*) AS results, max(c.kept_at) AS newest_at, max(c.expires_at) AS until
+FROM cached_results c
+WHERE c.tenant_id = $1 AND c.expires_at > headrace_now()
+  AND NOT EXISTS (
+      SELECT 1 FROM forgotten_results f
+      WHERE f.tenant_id = $1 AND f.action IN (c.action, '*') AND f.at >= c.kept_at)
+GROUP BY c.action
+ORDER BY c.action
 LIMIT $2
 
 -- name: forget
--- In the order in which the reporter writes them: the two never wait for each other in a circle.
-WITH found AS (
-    SELECT slot FROM cached_results
-    WHERE tenant_id = $1 AND ($2::text IS NULL OR action = $2)
-    ORDER BY slot
-    FOR UPDATE
-),
-gone AS (
-    DELETE FROM cached_results c USING found f WHERE c.tenant_id = $1 AND c.slot = f.slot RETURNING 1
-)
-SELECT count(*) FROM gone
+INSERT INTO forgotten_results AS f (tenant_id, action, at) VALUES ($1, coalesce($2, '*'), headrace_now())
+ON CONFLICT (tenant_id, action) DO UPDATE SET at = greatest(f.at, excluded.at)

@@ -14,7 +14,6 @@ async def by_action(db: Db, tenant_id: UUID, limit: int) -> list[CachedAction]:
     return [CachedAction(**dict(row)) for row in await db.fetch(_sql.by_action, tenant_id, limit)]
 
 
-async def forget(db: Db, tenant_id: UUID, action: str | None) -> int:
-    """How many went: of one action, or with None all."""
-    count: int = await db.fetchval(_sql.forget, tenant_id, action)
-    return count
+async def forget(db: Db, tenant_id: UUID, action: str | None) -> None:
+    """Results that were kept before now stand for nothing any more: of one action, or with None all."""
+    await db.execute(_sql.forget, tenant_id, action)

@@ -32,7 +32,10 @@ class ResultService:
         if action is not None and not ACTION_REF.allows(action):
             raise InvalidInput([Problem("action", "this is no action", "Write `app/action`.")])
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            count = await repository.forget(db, caller.tenant_id, action)
+            found = await repository.by_action(db, caller.tenant_id, MAX_ACTIONS)
+            count = sum(one.results for one in found if action in (None, one.action))
+            if count:
+                await repository.forget(db, caller.tenant_id, action)
             act = Act("cached_results.forget", f"action/{action or '*'}", detail={"results": count})
             await record(db, caller, act)
         return count

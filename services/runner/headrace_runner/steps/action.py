@@ -106,7 +106,7 @@ class ActionStep:
             work=work,
             admit=admit,
             shown=shown,
-            sought=_sought(context, pinned, connection_id, call, cached_by, shown),
+            sought=self._sought(context, pinned, connection_id, cached_by, shown),
         )
 
     def _template_headers(
@@ -125,6 +125,33 @@ class ActionStep:
         if cache is None or cache.key is None:
             return None
         return self._templates.render(cache.key, context.secret_scope, f"{context.place}.cache.key", budget)
+
+    def _sought(
+        self,
+        context: StepContext,
+        pinned: PinnedAction,
+        connection_id: str | None,
+        cached_by: Json,
+        shown: Callable[[], Json],
+    ) -> Sought | None:
+        """By what an earlier result is found; None: nothing is cached. What the document makes of an answer tells
+        results apart, too; and so does the connection as it was when its credential was handed out: a call with the
+        credential of before a change is never taken for one with the credential of after it."""
+        step, action = context.step, pinned.definition
+        if step.cache is None:
+            return None
+        changed_at = context.credentials.changed_at(connection_id) if connection_id else None
+        if connection_id and changed_at is None:
+            return None
+        base = self._base_url(context, pinned)
+        keyed: JsonObject = {"revision": pinned.revision_id, "connection": connection_id, "base": base}
+        by: JsonObject = {
+            "request": shown() if cached_by is None else {**keyed, "key": cached_by},
+            "changedAt": changed_at,
+            "output": None if step.output is None else dict(step.output),
+            "onOutputMismatch": (step.on_output_mismatch or action.on_output_mismatch).value,
+        }
+        return Sought(step.cache, action.ref, by)
 
     def _misfit(
         self,
@@ -330,27 +357,6 @@ def _shown(
         "headers": {**template, **parts.headers},
         "body": parts.body,
     }
-
-
-def _sought(
-    context: StepContext,
-    pinned: PinnedAction,
-    connection_id: str | None,
-    call: OutboundCall,
-    cached_by: Json,
-    shown: Callable[[], Json],
-) -> Sought | None:
-    """By what an earlier result is found. What the document makes of an answer tells results apart, too."""
-    step, action = context.step, pinned.definition
-    if step.cache is None:
-        return None
-    of = {"revision": pinned.revision_id, "connection": connection_id, "host": urlsplit(call.url).netloc}
-    by: JsonObject = {
-        "request": shown() if cached_by is None else {**of, "key": cached_by},
-        "output": None if step.output is None else dict(step.output),
-        "onOutputMismatch": (step.on_output_mismatch or action.on_output_mismatch).value,
-    }
-    return Sought(step.cache, action.ref, connection_id, by)
 
 
 def _record(rendered: Mapping[str, Json]) -> Json:
