@@ -10,9 +10,9 @@ from fixtures_claims import World
 from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.messages import Event
-from headrace.postgres.pool import open_pool
+from headrace.postgres.pool import WORKER, open_pool
 from headrace.workflow.state import EventKind
-from headrace_control.restores.service import NEW_TIME, begin_anew
+from headrace_control.restores.service import begin_anew
 
 
 @pytest.fixture
@@ -38,16 +38,42 @@ async def test_what_was_granted_and_lost_changes_nothing_any_more(world: World, 
     # Here the backup was taken. Afterwards epochs 2 and 3 were granted, and are forgotten.
     assert await begin_anew(owner, world.pool) == 1
     finished = {"status": "SUCCESS", "result": None}
-    for epoch in (1, 2, 3, NEW_TIME + 1):
+    anew = int((await _row(world, run))["epoch"])
+    for epoch in (1, 2, 3, anew):
         await world.applier.apply([_event(tenant, run, epoch, 9, EventKind.FINISHED, **finished)])
     assert (await _row(world, run))["status"] == "RUNNING"
     after = new_id()
     claim = (await world.claim(after, job))["claims"][0]
-    assert (claim["outcome"], claim["epoch"]) == ("GRANTED", NEW_TIME + 2)
+    assert (claim["outcome"], claim["epoch"]) == ("GRANTED", anew + 1)
     await world.applier.apply([_event(tenant, run, 3, 10, EventKind.FINISHED, **finished)])
     assert (await _row(world, run))["status"] == "RUNNING"
-    await world.applier.apply([_event(tenant, run, NEW_TIME + 2, 1, EventKind.FINISHED, **finished)])
+    await world.applier.apply([_event(tenant, run, anew + 1, 1, EventKind.FINISHED, **finished)])
     assert (await _row(world, run))["status"] == "SUCCESS"
+
+
+async def test_the_same_backup_restored_twice_begins_another_time(
+    world: World, owner: asyncpg.Pool, database: str
+) -> None:
+    tenant = await world.tenant("one")
+    job = run, _ = await world.queued(tenant)
+    as_it_was = await _row(world, run)
+    await begin_anew(owner, world.pool)
+    between = (await world.claim(new_id(), job))["claims"][0]["epoch"]
+    # The backup once more, an hour later.
+    await world.admin.execute(
+        """UPDATE runs SET epoch = $2, fence_epoch = $3, fence_seq = $4, claimed_by = NULL, claimed_in_call = NULL,
+           claim_token = NULL, status = 'QUEUED', started_at = NULL WHERE id = $1""",
+        run,
+        *(as_it_was[name] for name in ("epoch", "fence_epoch", "fence_seq")),
+    )
+    name = await world.admin.fetchval("SELECT current_database()")
+    await world.admin.execute(f"ALTER DATABASE \"{name}\" SET headrace.clock_offset = '3600 seconds'")
+    async with await open_pool(database, WORKER) as later:
+        await begin_anew(owner, later)
+    assert (await _row(world, run))["epoch"] > between + 1_000
+    finished = {"status": "SUCCESS", "result": None}
+    await world.applier.apply([_event(tenant, run, between, 9, EventKind.FINISHED, **finished)])
+    assert (await _row(world, run))["finished_at"] is None
 
 
 async def test_a_runner_from_before_has_lost_its_runs(world: World, owner: asyncpg.Pool) -> None:

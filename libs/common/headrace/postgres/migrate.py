@@ -84,14 +84,14 @@ async def _apply(db: asyncpg.Connection, scripts: Sequence[Migration], phase: Ph
             if done[script.name] != script.digest:
                 raise Conflict(f"migration {script.name} was changed after it was applied")
         elif script.phase is Phase.EXPAND or contracts:
-            if script.needs is not None:
-                await _refuse_while_needed(db, script)
             await _apply_one(db, script)
             applied.append(script.name)
     return applied
 
 
 async def _refuse_while_needed(db: asyncpg.Connection, contract: Migration) -> None:
+    if contract.needs is None:
+        return
     older = await db.fetch(_OLDER, contract.needs, session_name("migrate"))
     if older:
         who = ", ".join(f"{row['sessions']} of {row['who']}" for row in older)
@@ -110,6 +110,7 @@ async def _apply_one(db: asyncpg.Connection, script: Migration) -> None:
         async def once() -> None:
             async with db.transaction():
                 await _give_way(db)
+                await _refuse_while_needed(db, script)
                 await db.execute(sql)
 
         await _patiently(script.name, once)
@@ -122,6 +123,7 @@ async def _in_transaction(db: asyncpg.Connection, script: Migration) -> None:
     async with db.transaction():
         await _give_way(db)
         await db.execute(script.text)
+        await _refuse_while_needed(db, script)  # now that it has its locks: somebody may have come meanwhile
         await _note(db, script)
 
 

@@ -1,4 +1,5 @@
-"""Looks at everything that a control plane's settings lead to, and changes nothing there."""
+"""Looks at everything that a control plane's settings lead to. It changes nothing there, but that the bus's queues are
+made where they are missing, as every service does."""
 
 import contextlib
 from collections.abc import AsyncIterator

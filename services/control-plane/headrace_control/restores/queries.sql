@@ -12,14 +12,15 @@ SELECT (SELECT count(*) FROM runners) AS runners
 
 -- name: begin_anew
 -- A lot of unfinished runs, in the order of their ids. The epochs that were granted since the backup are not known here,
--- and must not be granted a second time: events of their holders may still be on their way. So the next epoch is far
--- above all of them, and the fence above whatever they may write. A claim is closed, and its run is due.
+-- and must not be granted a second time: events of their holders may still be on their way. So the next epoch is one of
+-- the clock's, above all of them, and the fence above whatever they may write. A claim is closed, and its run is due.
 WITH lot AS (
-    SELECT id FROM runs WHERE id > $1 AND finished_at IS NULL ORDER BY id LIMIT $2 FOR UPDATE
+    SELECT id, greatest(epoch + 1, (extract(epoch FROM headrace_now() - $3::timestamptz) * $4)::integer) AS anew
+    FROM runs WHERE id > $1 AND finished_at IS NULL ORDER BY id LIMIT $2 FOR UPDATE
 ),
 fenced AS (
     UPDATE runs r
-    SET epoch = r.epoch + $3, fence_epoch = r.epoch + $3, fence_seq = 2147483647,
+    SET epoch = lot.anew, fence_epoch = lot.anew, fence_seq = 2147483647,
         claimed_by = NULL, claimed_in_call = NULL, claim_token = NULL, fruitless_claims = 0
     FROM lot WHERE r.id = lot.id
     RETURNING r.id, r.tenant_id

@@ -5,6 +5,7 @@ go on from the backup: see `begin_anew`.
 """
 
 from collections import Counter
+from datetime import UTC, datetime
 from uuid import UUID
 
 from headrace.errors import Conflict
@@ -14,8 +15,10 @@ from headrace.postgres.queries import load
 
 _sql = load("headrace_control.restores")
 
-# Far above the number of claims that a run has in its life; an epoch is 32 bits, so there is room for 2,000 restores.
-NEW_TIME = 1_000_000
+# The new epochs, by the seconds since `SINCE`: more than a run is claimed in that time, so that they are above all that
+# was granted before, by a restore of the same backup too. An epoch is 32 bits: there is room until 2043.
+EPOCHS_A_SECOND = 4
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 _LOT = 1_000
 
 
@@ -38,7 +41,7 @@ async def begin_anew(owner: Pool, worker: Pool) -> int:
     last = UUID(int=0)
     while True:
         async with transaction(worker) as db:
-            lot = await db.fetch(_sql.begin_anew, last, _LOT, NEW_TIME)
+            lot = await db.fetch(_sql.begin_anew, last, _LOT, SINCE, EPOCHS_A_SECOND)
         runs.update(row["tenant_id"] for row in lot)
         if len(lot) < _LOT:
             break
