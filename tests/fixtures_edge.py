@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -37,6 +36,7 @@ from headrace_control.tenants.service import bootstrap
 from headrace_control.throttle.service import Throttles
 from headrace_control.vault.keys import create_key_file
 from headrace_control.web.server import http_server
+from loopback import loopback
 from no_signals import no_signals
 from pydantic import SecretStr
 
@@ -88,7 +88,7 @@ class Edge:
 @contextlib.asynccontextmanager
 async def listening(app: Any) -> AsyncIterator[int]:
     """The application behind the server that the service uses; yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with loopback() as listener:
         server = http_server(app, "127.0.0.1", 0, max_message=MAX_BODY)
         task = asyncio.create_task(server._serve(sockets=[listener]))
         # Who connects before the server is up waits in the socket's backlog.

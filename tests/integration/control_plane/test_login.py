@@ -5,7 +5,6 @@ import base64
 import contextlib
 import hashlib
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ import uvicorn
 from headrace.postgres.pool import Pool
 from headrace_control.auth.roles import Role
 from headrace_control.settings import ControlPlaneSettings
+from loopback import loopback
 from pydantic import SecretStr
 
 from tests.integration.control_plane.conftest import Client
@@ -31,7 +31,7 @@ ME = "{ me { actor { kind name } role tenant { name } } }"
 @pytest.fixture
 async def issuer() -> AsyncIterator[Issuer]:
     issuer = Issuer()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with loopback() as listening:
         issuer.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(issuer.app(), lifespan="off", log_config=None))
         task = asyncio.create_task(server._serve(sockets=[listening]))

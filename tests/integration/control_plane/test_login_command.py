@@ -19,6 +19,7 @@ from headrace_control.app import create_app as public_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.settings import ControlPlaneSettings
+from loopback import loopback
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -31,7 +32,7 @@ NAMED = '# mine\n[other]\nurl = "https://other.example.com"\napi_key = "hr_of_th
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with loopback() as listening:
         yield listening
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed
 from headrace_control.graphql.schema import create_schema
 from headrace_control.graphql.view import GraphQLView
+from loopback import loopback
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -27,7 +27,7 @@ from tests.integration.control_plane.people import change_role, joined, remove
 @contextlib.asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
     """The application behind a real socket; yields its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with loopback() as listening:
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
         task = asyncio.create_task(server._serve(sockets=[listening]))
         # Who connects before the server is up waits in the socket's backlog.

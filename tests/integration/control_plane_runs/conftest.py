@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from headrace_control.compose import compose
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
 from headrace_reporter.apply import Applier
+from loopback import loopback
 from no_signals import no_signals
 from pydantic import SecretStr
 
@@ -95,7 +95,7 @@ async def serving(
     composed = compose(_settings(database, key, egress), pool, listener, log_store, no_signals())
     app = create_app(composed.services, composed.authenticator, {})
     await listener.start()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with loopback() as listening:
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio")
         )
