@@ -249,6 +249,7 @@ async def test_a_run_gets_each_kind_as_the_runner_reads_it(
         made = await create_connection(admin, f"c-{number}", f"app-{number}", config=config, secrets=secrets)
         connection_id = UUID(made["id"])
         given = (await composed.credentials.current(tenant_id, [connection_id]))[connection_id]
+        changed_at = await owner.fetchval("SELECT updated_at FROM connections WHERE id = $1", connection_id)
         assert given == {
             "connection_id": str(connection_id),
             "kind": auth["kind"],
@@ -258,4 +259,5 @@ async def test_a_run_gets_each_kind_as_the_runner_reads_it(
             "expires_at": None,
             "base_url": None,
             "limited": number == 1,
+            "changed_at": changed_at.isoformat(),
         }
