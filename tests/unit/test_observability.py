@@ -122,7 +122,12 @@ def test_compose_starts_what_looks_on() -> None:
     jobs = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["scrape_configs"]
     scraped = {name: job["port"] for one in jobs for job in one["dns_sd_configs"] for name in job["names"]}
     assert scraped == {
-        "control-plane": int(more["services"]["control-plane"]["environment"]["HEADRACE_OPERATOR_PORT"]),
+        "control-plane": int(own["services"]["control-plane"]["environment"]["HEADRACE_OPERATOR_PORT"]),
         "runner": int(own["services"]["runner"]["environment"]["HEADRACE_HEALTH_PORT"]),
         "reporter": int(own["services"]["reporter"]["environment"]["HEADRACE_HEALTH_PORT"]),
     }
+    published = [
+        port for file in (own, more) for one in file["services"].values() for port in one.get("ports", ())
+    ]
+    places = [port.rpartition(":")[0] for port in published]
+    assert len(places) == len(set(places)), places
