@@ -17,7 +17,8 @@ pytestmark = [
     pytest.mark.parametrize("module_fleet", ["embedded"], indirect=True, scope="module"),
 ]
 HOUR = {"ttlMs": 3_600_000}
-FORGET = "mutation ($action: String) { forgetCachedResults(action: $action) { ... on ForgottenResults { results } } }"
+FORGET = """mutation ($action: String) { forgetCachedResults(action: $action) {
+  ... on ForgottenResults { results } ... on Failure { code } } }"""
 
 _ROTATE = """mutation ($new: String!) { rotateConnectionSecret(name: "main", secrets: {apiKey: $new}) {
   ok: __typename ...Failed } }"""
@@ -151,6 +152,8 @@ async def test_what_was_another_account_or_is_forgotten_stands_for_nothing(world
     assert (await world.designer.do(FORGET, action="shop/price"))["forgetCachedResults"]["results"] >= 2
     assert "shop/price" not in str(await world.designer.do("{ cachedResults { action } }"))
     assert step(await world.ran("own", of="own"), "ask")["status"] == "SUCCESS"
+    refused = (await world.designer.do(FORGET, action="shop/nothing"))["forgetCachedResults"]
+    assert refused["code"] == "NOT_FOUND"
 
 
 async def test_a_run_that_has_the_credential_of_before_keeps_nothing_for_those_after(world: World) -> None:

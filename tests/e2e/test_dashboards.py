@@ -89,14 +89,14 @@ async def _shown(fleet: Fleet, target: Target, asked: httpx.AsyncClient) -> None
             target.on("/ask", 503)
         # An address that nobody gave out is refused, and told.
         await fleet.http.post("/callbacks/" + "hrc_" + "x" * 60, json={})
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.6)  # spread over several scrapes: a rate needs two
     assert {run["status"] for run in ended} == {"SUCCESS", "FAILED"}
     missing = PANELS
     async with asyncio.timeout(40):
         while missing:
             missing = [(title, query) for title, query in missing if not await _has_data(asked, title, query)]
             if missing:
-                await asyncio.sleep(1)
+                await asyncio.sleep(1)  # until the next scrape, which nothing tells of
                 await designer.ended(await designer.start("asks"))
                 await fleet.http.post("/callbacks/" + "hrc_" + "x" * 60, json={})
     target.release("/slow")

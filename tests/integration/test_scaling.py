@@ -18,7 +18,8 @@ from headrace_control.operator_app import create_operator_app
 from headrace_control.scaling.gauges import ScalingGauges
 from headrace_control.scaling.model import Scaling
 from headrace_control.scaling.service import ScalingService
-from headrace_control.scaling.signals import MAX_TENANTS, Signals
+from headrace_control.scaling.signals import Signals
+from headrace_control.scaling.tables import MAX_TENANTS
 from no_signals import no_signals
 from prometheus_client import CollectorRegistry
 

@@ -8,7 +8,7 @@ from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.keys import item_key
-from headrace.workflow.state import Failure, RunState, StepStatus
+from headrace.workflow.state import SUCCEEDED, Failure, RunState, StepStatus
 
 MAX_ITEMS = 10_000
 
@@ -54,7 +54,7 @@ def collected(step: Step, state: RunState) -> tuple[JsonObject, Failure | None]:
     first: tuple[int, Failure] | None = None
     for index in range(total):
         row = state.step(item_key(step.key, index))
-        results.append(row.output if row.status in (StepStatus.SUCCESS, StepStatus.CACHED) else None)
+        results.append(row.output if row.status in SUCCEEDED else None)
         if row.status is StepStatus.FAILED:
             error = row.error or Failure("STEP_FAILED", "the item failed")
             failed.append({"index": index, "error": error.as_json()})

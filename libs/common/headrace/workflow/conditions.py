@@ -12,7 +12,7 @@ from headrace.json_types import JsonMapping, JsonObject
 from headrace.workflow.document import AllOf, AnyOf, Condition, Expression, Not, When
 from headrace.workflow.expressions.limits import Budget, OutOfWork
 from headrace.workflow.operators import ABSENT, OPERATORS, Found
-from headrace.workflow.state import StepState, StepStatus
+from headrace.workflow.state import SUCCEEDED, StepState, StepStatus
 
 Evaluate: TypeAlias = Callable[[str, JsonMapping, Budget], bool]
 
@@ -89,7 +89,7 @@ def find(upstream: JsonMapping, field: str) -> Found:
 
 def upstream(row: StepState) -> JsonObject:
     """A row as conditions and expressions see it. A document does the same whether a result was cached or not."""
-    status = StepStatus.SUCCESS if row.status is StepStatus.CACHED else row.status
+    status = StepStatus.SUCCESS if row.status in SUCCEEDED else row.status
     return {
         "output": row.output,
         "status": status.value,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from headrace.workflow.document import Join, StepType
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
-from headrace.workflow.state import Place, RunState, StepState, StepStatus
+from headrace.workflow.state import SUCCEEDED, Place, RunState, StepState, StepStatus
 
-PASSED = frozenset({StepStatus.SUCCESS, StepStatus.CACHED, StepStatus.COMPENSATED})
+PASSED = SUCCEEDED | {StepStatus.COMPENSATED}
 SETTLED = PASSED | {StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELED}
 OPEN = frozenset({StepStatus.RUNNING, StepStatus.WAITING, StepStatus.UNKNOWN})
 

@@ -9,11 +9,10 @@ from headrace.workflow.definition import Version
 from headrace.workflow.document import OnError, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
-from headrace.workflow.state import StepStatus
+from headrace.workflow.state import SUCCEEDED, StepStatus
 
-_PASSED = frozenset({StepStatus.SUCCESS, StepStatus.CACHED})
 # Rows of these do not keep their idempotency key when they are done again: it would be answered with what was.
-_ANSWERED = _PASSED | {StepStatus.SKIPPED, StepStatus.COMPENSATED}
+_ANSWERED = SUCCEEDED | {StepStatus.SKIPPED, StepStatus.COMPENSATED}
 
 _EARLIER = "Re-run it from an earlier step, or as a whole."
 
@@ -182,7 +181,7 @@ def _after(graph: Graph, steps: Collection[str]) -> set[str]:
 
 def _fails(graph: Graph, name: RowKey, row: OriginRow) -> bool:
     """Whether the row, as it is, keeps its run from succeeding, or is not over."""
-    if row.status in _PASSED or row.status is StepStatus.SKIPPED:
+    if row.status in SUCCEEDED or row.status is StepStatus.SKIPPED:
         return False
     if row.status is not StepStatus.FAILED:
         return True

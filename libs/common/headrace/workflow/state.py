@@ -66,6 +66,8 @@ MOVES_OF_STEP: Mapping[StepStatus, frozenset[StepStatus]] = {
 }
 
 ENDED_RUN = frozenset({_R.SUCCESS, _R.FAILED, _R.CANCELED})
+# With a result of its own, or with one that stood for it.
+SUCCEEDED = frozenset({_S.SUCCESS, _S.CACHED})
 ENDED_STEP = frozenset({_S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.CACHED, _S.CANCELED, _S.COMPENSATED})
 
 

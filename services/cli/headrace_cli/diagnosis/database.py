@@ -12,6 +12,7 @@ from headrace.postgres.pool import Db, Pool, one_statement
 from headrace.postgres.queries import load
 from headrace.postgres.release import SCHEMA
 from headrace.postgres.schema import check_schema
+from headrace_control.scaling.tables import read_tables
 
 from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
 
@@ -121,23 +122,21 @@ async def _what_keeps(db: Db) -> AsyncIterator[Finding]:
 
 
 async def _as_worker(db: Db, partitions: int) -> AsyncIterator[Finding]:
-    runners = await _row(db, _sql.runners)
-    waits = await _row(db, _sql.dispatches)
-    if runners["alive"]:
-        yield ok("runners", f"{runners['alive']} with a lease, room for {runners['capacity']} runs")
-    elif waits["due"]:
-        yield wrong("runners", f"none has a lease, and {waits['due']} runs are due", "start one; see its log")
+    tables = await read_tables(db)
+    if tables.runners:
+        yield ok("runners", f"{tables.runners} with a lease, room for {tables.capacity} runs")
+    elif tables.due:
+        yield wrong("runners", f"none has a lease, and {tables.due} runs are due", "start one; see its log")
     else:
         yield note("runners", "none has a lease, and nothing is due")
-    age = waits["oldest_seconds"]
-    if age > LATE and waits["tenants_full"]:
-        detail = f"the oldest run is due for {age:.0f} s; {waits['tenants_full']} tenants are at their limit"
-        yield note("dispatches", detail, "raise max_runs_in_flight of those tenants, or let them wait")
-    elif age > LATE:
-        detail = f"the oldest run is due for {age:.0f} s"
+    if tables.oldest_takable > LATE:
+        detail = f"the oldest run is due for {tables.oldest_takable:.0f} s"
         yield wrong("dispatches", detail, "add runners; see whether a control plane logs `relay waits`")
+    elif full := tables.due - tables.takable:
+        detail = f"{tables.due} due, of which {full} wait until their tenants' limits leave room"
+        yield note("dispatches", detail, "raise max_runs_in_flight of those tenants, or let them wait")
     else:
-        yield ok("dispatches", f"{waits['due']} due, the oldest for {age:.0f} s")
+        yield ok("dispatches", f"{tables.due} due, the oldest for {tables.oldest_takable:.0f} s")
     if left := await db.fetchval(_sql.left_claims):
         yield wrong(
             "claims",

@@ -21,18 +21,6 @@ SELECT min(coalesce(last, DATE '0001-01-01')) FROM (
     LEFT JOIN pg_class c ON c.oid = i.inhrelid
     GROUP BY parent.name) months
 
--- name: dispatches
-SELECT count(*) AS due, coalesce(extract(epoch FROM headrace_now() - min(due_at)), 0)::float8 AS oldest_seconds,
-       (SELECT count(*) FROM (
-            SELECT FROM dispatches s JOIN tenants t ON t.id = s.tenant_id WHERE s.sent_at IS NOT NULL
-            GROUP BY t.id, t.max_runs_in_flight HAVING count(*) >= t.max_runs_in_flight) full_tenants) AS tenants_full
-FROM dispatches WHERE sent_at IS NULL AND due_at <= headrace_now()
-
--- name: runners
-SELECT count(*) FILTER (WHERE lease_until > headrace_now()) AS alive,
-       coalesce(sum(capacity) FILTER (WHERE lease_until > headrace_now()), 0) AS capacity
-FROM runners
-
 -- name: left_claims
 -- Runs whose holder has no lease any more, and has had none for longer than a take-over needs.
 SELECT count(*)

@@ -22,8 +22,9 @@ from prometheus_client import CollectorRegistry
 
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
-from headrace_control.internal_api.metrics import ClaimMetrics, Outcome
+from headrace_control.internal_api.metrics import ClaimMetrics
 from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody, JobRef
+from headrace_control.internal_api.outcome import Outcome
 from headrace_control.internal_api.run_tokens import mint_run_token
 from headrace_control.tracing import trace_claim
 

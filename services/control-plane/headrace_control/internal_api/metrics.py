@@ -2,17 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from headrace.telemetry.metrics import LAG_SECONDS
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-
-class Outcome(StrEnum):
-    GRANTED = "GRANTED"
-    TAKEOVER = "TAKEOVER"  # granted; the barrier comes before the checkpoint
-    ALONE = "ALONE"  # not granted; ask again from a process of the run's own
-    REFUSED = "REFUSED"  # acknowledge and forget: the sweeper comes back if it has to
+from headrace_control.internal_api.outcome import Outcome
 
 
 class ClaimMetrics:

@@ -14,6 +14,12 @@ async def by_action(db: Db, tenant_id: UUID, limit: int) -> list[CachedAction]:
     return [CachedAction(**dict(row)) for row in await db.fetch(_sql.by_action, tenant_id, limit)]
 
 
-async def forget(db: Db, tenant_id: UUID, action: str | None) -> None:
-    """Results that were kept before now stand for nothing any more: of one action, or with None all."""
+async def forget(db: Db, tenant_id: UUID, action: str | None) -> int | None:
+    """Results that were kept before now stand for nothing any more: of one action, or with None all. How many there
+    were; None when there is no such action."""
+    row = await db.fetchrow(_sql.standing, tenant_id, action)
+    if row is None or not row["known"]:
+        return None
     await db.execute(_sql.forget, tenant_id, action)
+    results: int = row["results"]
+    return results

@@ -1,8 +1,7 @@
 """Cached results of a tenant's calls: listed by action, and forgotten."""
 
-from headrace.errors import InvalidInput, Problem
+from headrace.errors import NotFound
 from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.names import ACTION_REF
 
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
@@ -27,15 +26,12 @@ class ResultService:
 
     async def forget(self, caller: Caller, action: str | None) -> int:
         """Have the next calls of an action, `app/action`, made again, or with None those of all; how many results went.
-        An action without any is none too many. Raises `InvalidInput`."""
+        Raises `NotFound`."""
         caller.require(Permission.CONTROL_RUNS)
-        if action is not None and not ACTION_REF.allows(action):
-            raise InvalidInput([Problem("action", "this is no action", "Write `app/action`.")])
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.by_action(db, caller.tenant_id, MAX_ACTIONS)
-            count = sum(one.results for one in found if action in (None, one.action))
-            if count:
-                await repository.forget(db, caller.tenant_id, action)
+            count = await repository.forget(db, caller.tenant_id, action)
+            if count is None:
+                raise NotFound("action")
             act = Act("cached_results.forget", f"action/{action or '*'}", detail={"results": count})
             await record(db, caller, act)
         return count

@@ -1,21 +1,16 @@
 """The one place where the figures are read by which the fleet is scaled."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable
 
 from headrace.bus.port import DEAD, JOBS, LOGS, Bus, events_queue
 from headrace.postgres.pool import Pool, transaction
-from headrace.postgres.queries import load
 
-from headrace_control.scaling.model import QueueDepth, Scaling, TenantBacklog
-
-_sql = load("headrace_control.scaling")
+from headrace_control.scaling.model import QueueDepth, Scaling
+from headrace_control.scaling.tables import oldest_unclaimed, read_tables
 
 # However many ask: figures so young are not read again.
 FRESH_SECONDS = 1.0
-MAX_TENANTS = 20
 
 
 class Signals:
@@ -44,33 +39,25 @@ class Signals:
         depths = {queue: (await self._bus.depth(queue)).ready for queue in self._queues}
         ready = depths[JOBS]
         async with transaction(self._pool) as db:
-            rows = await db.fetch(_sql.tenants, MAX_TENANTS)
-            waiting = await db.fetchval(_sql.oldest_unclaimed) if ready else 0.0
-            (fleet,) = await db.fetch(_sql.runners)
-        sums: Mapping[str, Any] = dict(rows[0]) if rows else _NOTHING
+            tables = await read_tables(db)
+            waiting = await oldest_unclaimed(db) if ready else 0.0
         # The broker's protocol tells what is ready, not what was taken: that is what was sent and is not there.
-        unacked = max(sums["all_in_flight"] - ready, 0)
-        backlog = ready + sums["all_takable"]
+        unacked = max(tables.in_flight - ready, 0)
+        backlog = ready + tables.takable
         return Scaling(
             backlog=backlog,
             load=backlog + unacked,
             ready=ready,
             unacked=unacked,
-            due=sums["all_due"],
-            oldest_seconds=max(waiting, sums["oldest_takable"] or 0.0),
-            runs_in_flight=sums["all_in_flight"],
-            runners=fleet["runners"],
-            capacity=fleet["capacity"],
-            held=fleet["held"],
+            due=tables.due,
+            oldest_seconds=max(waiting, tables.oldest_takable),
+            runs_in_flight=tables.in_flight,
+            runners=tables.runners,
+            capacity=tables.capacity,
+            held=tables.held,
             queues={
                 queue: QueueDepth(depth, unacked if queue == JOBS else None)
                 for queue, depth in depths.items()
             },
-            tenants=[
-                TenantBacklog(row["tenant_id"], row["due"], row["in_flight"], row["oldest_seconds"])
-                for row in rows
-            ],
+            tenants=tables.tenants,
         )
-
-
-_NOTHING = MappingProxyType({"all_due": 0, "all_in_flight": 0, "all_takable": 0, "oldest_takable": 0})
