@@ -23,10 +23,11 @@ from headrace.workflow.fold import IllegalMove
 from headrace.workflow.state import RunStatus
 from prometheus_client import CollectorRegistry
 
+from headrace_reporter.changes import RunRow
 from headrace_reporter.dead_letters import kept
 from headrace_reporter.lasting import relatives
 from headrace_reporter.metrics import ReporterMetrics
-from headrace_reporter.projection import RunRow, apply_event
+from headrace_reporter.projection import apply_event
 from headrace_reporter.rows import notify, write
 from headrace_reporter.strangers import keep_strangers
 

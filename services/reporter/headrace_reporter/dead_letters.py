@@ -13,7 +13,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import EventKind, ParkReason
 
-from headrace_reporter.projection import RunRow
+from headrace_reporter.changes import RunRow
 
 _sql = load("headrace_reporter")
 

@@ -11,7 +11,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.fold import IllegalMove
 from headrace.workflow.state import EventKind
 
-from headrace_reporter.projection import Child, RunRow
+from headrace_reporter.changes import Child, RunRow
 
 _sql = load("headrace_reporter")
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_reporter.changes import Result, RunRow
 from headrace_reporter.lasting import dump
-from headrace_reporter.projection import Result, RunRow
 
 _sql = load("headrace_reporter")
 

@@ -8,9 +8,9 @@ from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PA
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_reporter.changes import RunRow, StepRow
 from headrace_reporter.dead_letters import write_dead_letters
 from headrace_reporter.lasting import dump, write_lasting
-from headrace_reporter.projection import RunRow, StepRow
 from headrace_reporter.results import write_results
 from headrace_reporter.uses import write_uses
 

@@ -18,8 +18,8 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal
 
+from headrace_reporter.changes import RunRow
 from headrace_reporter.dead_letters import kept
-from headrace_reporter.projection import RunRow
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")

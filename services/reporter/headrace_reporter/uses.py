@@ -15,8 +15,8 @@ from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_reporter.changes import RunRow
 from headrace_reporter.lasting import dump
-from headrace_reporter.projection import RunRow
 
 _sql = load("headrace_reporter")
 

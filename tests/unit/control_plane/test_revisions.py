@@ -23,7 +23,7 @@ from headrace_control.revisions.model import (
 )
 from headrace_control.revisions.notes import note
 from headrace_control.revisions.service import steps_page
-from headrace_reporter.projection import StepRow
+from headrace_reporter.changes import StepRow
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

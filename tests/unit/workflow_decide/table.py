@@ -23,7 +23,8 @@ from headrace.workflow.state import (
     Undoing,
     WaitKind,
 )
-from headrace_reporter.projection import Ended, RunRow, StepRow, apply_event
+from headrace_reporter.changes import Ended, RunRow, StepRow
+from headrace_reporter.projection import apply_event
 from rpds import HashTrieMap
 
 

@@ -28,7 +28,7 @@ from headrace.workflow.state import (
     StepStatus,
     WaitKind,
 )
-from headrace_reporter.projection import StepRow
+from headrace_reporter.changes import StepRow
 
 from tests.unit.workflow_decide.checks import decided
 from tests.unit.workflow_decide.holder import Holder

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from headrace.concurrency.turns import Slot, Turn
-from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, Problem
+from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace.ids import new_id
 from headrace.json_types import Json
 from headrace.postgres.listen import DISPATCH_CHANNEL
@@ -22,7 +22,6 @@ from headrace.sealed_outputs import seal_input
 from headrace.workflow.concurrency import slot_key
 from headrace.workflow.document import Concurrency
 from headrace.workflow.extraction import compile_path
-from headrace.workflow.json_rules import check_json, digest_of, is_storable
 from headrace.workflow.rollout import Split
 from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import ParkReason, RunStatus
@@ -32,6 +31,7 @@ from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
 from headrace_control.runs.parameters import Parameters, StartRule
+from headrace_control.runs.wishes import Wish, read_wish
 from headrace_control.tracing import AcceptedRuns
 from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 from headrace_control.vault.output_keys import OutputKeys
@@ -39,10 +39,6 @@ from headrace_control.vault.output_keys import OutputKeys
 _sql = load("headrace_control.runs")
 
 MAX_STARTS = 1000
-MAX_INPUT_BYTES = 256 * 1024
-MAX_KEY = 200
-# A caller that used a firing's key up would keep it from starting its run.
-OWN_KEYS = ("schedule/", "backfill/")
 
 Answer = Run | HeadraceError
 
@@ -53,16 +49,6 @@ class Started:
 
     answers: Sequence[Answer]
     begun: Sequence[UUID]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A start that is well-formed by itself. `digest` is of all that makes two starts the same."""
-
-    n: int
-    start: RunStart
-    encoded: str
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +94,7 @@ class _Startable:
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    wish: _Wish
+    wish: Wish
     run: Run
     dispatch_id: UUID
     limited: bool
@@ -137,7 +123,7 @@ async def start_runs(
     say that a sensitive input can not be sealed. Runs are minted in order, with this transaction's time in their ids.
     """
     answers: dict[int, Answer] = {}
-    wishes = [w for n, start in enumerate(starts) if (w := _wish(n, start, answers))]
+    wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, answers))]
     await _answer_known_keys(db, tenant_id, wishes, answers)
     open_wishes = [wish for wish in wishes if wish.n not in answers]
     startables = await _startables(db, tenant_id, open_wishes, answers)
@@ -198,40 +184,8 @@ async def _sealed(
     return [one.sealed(tenant_id, found[one.run.id]) if one.run.id in found else one for one in new]
 
 
-def _wish(n: int, start: RunStart, answers: dict[int, Answer]) -> _Wish | None:
-    problems = [*_input_problems(start.input), *_key_problems(start)]
-    encoded = "" if problems else orjson.dumps(start.input).decode()
-    if len(encoded.encode()) > MAX_INPUT_BYTES:
-        mend = "Pass large data by reference, such as an id or a URL."
-        problems.append(Problem("input", f"above {MAX_INPUT_BYTES // 1024} KB of JSON", mend, "TOO_LARGE"))
-    if problems:
-        answers[n] = InvalidInput(problems)
-        return None
-    # The version as wished, not as found: a retry after a new version was published is still the same start.
-    digest = digest_of([start.workflow, start.version, start.input]) if start.key is not None else ""
-    return _Wish(n, start, encoded, digest)
-
-
-def _input_problems(value: Json) -> list[Problem]:
-    if not isinstance(value, dict):
-        return [Problem("input", "an object is needed", "Write names and values in it.")]
-    return check_json(value, "input")
-
-
-def _key_problems(start: RunStart) -> list[Problem]:
-    key = start.key
-    if key is None:
-        return []
-    if not start.own_key and key.startswith(OWN_KEYS):
-        words = f"keys that begin with {' or '.join(OWN_KEYS)} are those of schedules"
-        return [Problem("idempotencyKey", words, "Begin it with another word.")]
-    if 0 < len(key) <= MAX_KEY and is_storable(key):
-        return []
-    return [Problem("idempotencyKey", "no such key can be kept", f"Use 1 to {MAX_KEY} characters, no NUL.")]
-
-
 async def _answer_known_keys(
-    db: Db, tenant_id: UUID, wishes: Sequence[_Wish], answers: dict[int, Answer]
+    db: Db, tenant_id: UUID, wishes: Sequence[Wish], answers: dict[int, Answer]
 ) -> None:
     """Starts whose key was used before: the run that it started, or a conflict."""
     keyed = [wish for wish in wishes if wish.start.key is not None]
@@ -253,7 +207,7 @@ async def _answer_known_keys(
 
 
 async def _startables(
-    db: Db, tenant_id: UUID, wishes: Sequence[_Wish], answers: dict[int, Answer]
+    db: Db, tenant_id: UUID, wishes: Sequence[Wish], answers: dict[int, Answer]
 ) -> Mapping[tuple[str, int | None], _Startable]:
     """What would run for each (workflow, version); starts for which nothing would are answered."""
     places = {(wish.start.workflow, wish.start.version): None for wish in wishes}

@@ -32,7 +32,8 @@ from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs.model import Run, RunStart, Trigger, TriggerKind
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import mark_trigger
-from headrace_control.runs.starts import MAX_INPUT_BYTES, start_runs
+from headrace_control.runs.starts import start_runs
+from headrace_control.runs.wishes import MAX_INPUT_BYTES
 from headrace_control.vault.output_keys import OutputKeys
 from headrace_control.vault.vault import Vault
 from headrace_control.web.rates import Buckets

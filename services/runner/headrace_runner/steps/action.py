@@ -21,9 +21,9 @@ from headrace.workflow.state import Failure
 
 from headrace_runner.pagination import Pages, PagesFailed
 from headrace_runner.requests import build_request
-from headrace_runner.results import Sought
 from headrace_runner.retry import in_doubt, next_delay, policy_of, worth_it
 from headrace_runner.sending import NOT_CALLED, Sender
+from headrace_runner.steps.identity import shown, sought
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,
@@ -79,9 +79,10 @@ class ActionStep:
             return Failure(error.code, f"{context.place}: {error.message}")
         if problem := self._misfit(context, action, parts, template):
             return problem
+        base_url = self._base_url(context, pinned)
         call = build_request(
             action,
-            self._base_url(context, pinned),
+            base_url,
             parts,
             template_headers=template,
             idempotency_key=context.idempotency_key,
@@ -97,7 +98,7 @@ class ActionStep:
             ticket = Ticket(context.run.run_pass, connection_id, context.credentials.limited(connection_id))
             admit = partial(throttle.admit, ticket)
         work = _Work(action, call, connection_id, retry, repeatable, ticket)
-        shown = partial(_shown, pinned, connection_id, call, parts, template)
+        told = partial(shown, pinned, connection_id, call, parts, template)
         return Prepared(
             _record(rendered),
             side_effect=True,
@@ -105,8 +106,8 @@ class ActionStep:
             retry=retry,
             work=work,
             admit=admit,
-            shown=shown,
-            sought=self._sought(context, pinned, connection_id, cached_by, shown),
+            shown=told,
+            sought=sought(context, pinned, connection_id, base_url, cached_by, told),
         )
 
     def _template_headers(
@@ -125,33 +126,6 @@ class ActionStep:
         if cache is None or cache.key is None:
             return None
         return self._templates.render(cache.key, context.secret_scope, f"{context.place}.cache.key", budget)
-
-    def _sought(
-        self,
-        context: StepContext,
-        pinned: PinnedAction,
-        connection_id: str | None,
-        cached_by: Json,
-        shown: Callable[[], Json],
-    ) -> Sought | None:
-        """By what an earlier result is found; None: nothing is cached. What the document makes of an answer tells
-        results apart, too; and so does the connection as it was when its credential was handed out: a call with the
-        credential of before a change is never taken for one with the credential of after it."""
-        step, action = context.step, pinned.definition
-        if step.cache is None:
-            return None
-        changed_at = context.credentials.changed_at(connection_id) if connection_id else None
-        if connection_id and changed_at is None:
-            return None
-        base = self._base_url(context, pinned)
-        keyed: JsonObject = {"revision": pinned.revision_id, "connection": connection_id, "base": base}
-        by: JsonObject = {
-            "request": shown() if cached_by is None else {**keyed, "key": cached_by},
-            "changedAt": changed_at,
-            "output": None if step.output is None else dict(step.output),
-            "onOutputMismatch": (step.on_output_mismatch or action.on_output_mismatch).value,
-        }
-        return Sought(step.cache, action.ref, by)
 
     def _misfit(
         self,
@@ -336,27 +310,6 @@ def _detail(work: _Work, answer: CallResult | CallFailure) -> JsonObject:
             detail["connection"] = work.connection_id
             detail["host"] = urlsplit(work.call.url).hostname
     return detail
-
-
-def _shown(
-    pinned: PinnedAction,
-    connection_id: str | None,
-    call: OutboundCall,
-    parts: RequestParts,
-    template: Mapping[str, Json],
-) -> Json:
-    """All that tells this call from another, but for what is Headrace's own or the credential's."""
-    return {
-        "action": pinned.definition.ref,
-        "revision": pinned.revision_id,
-        "connection": connection_id,
-        "method": call.method,
-        "url": call.url,
-        "path": parts.path,
-        "query": parts.query,
-        "headers": {**template, **parts.headers},
-        "body": parts.body,
-    }
 
 
 def _record(rendered: Mapping[str, Json]) -> Json:
