@@ -1,7 +1,7 @@
 """The schema: the slices' fields, joined."""
 
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import strawberry
@@ -112,7 +112,13 @@ class Schema(strawberry.Schema):
 
 
 def create_schema(*, introspection: bool = False, operation_seconds: float = 30.0) -> Schema:
-    """`introspection`: whether queries may ask for the schema itself."""
+    """`introspection`: whether queries may ask for the schema itself. Made once for a process: nothing changes it, and
+    it takes a fifth of a second."""
+    return _created(introspection, operation_seconds)
+
+
+@cache
+def _created(introspection: bool, operation_seconds: float) -> Schema:
     return Schema(
         query=Query,
         mutation=Mutation,
