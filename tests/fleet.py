@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -254,9 +255,15 @@ async def _leases(db: asyncpg.Connection) -> list[Any]:
 
 
 def free_port() -> int:
-    """A port that nobody has, below those that connections going out are given (ip(7), ip_local_port_range)."""
+    """A port that nobody has, below those that connections going out are given (ip(7), ip_local_port_range).
+
+    Each process goes through them in turn: whoever was given one binds it only later, and two must not get the same.
+    """
     while True:
-        port = 12_000 + secrets.randbelow(20_000)
+        port = 12_000 + next(_ports) % 20_000
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+_ports = itertools.count(secrets.randbelow(20_000))
