@@ -42,7 +42,7 @@ def postgres() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="headrace-postgres-", dir=_in_memory()) as folder,
         running_postgres(Path(folder)) as dsn,
     ):
-        asyncio.run(_without_fsync(dsn))
+        asyncio.run(_made_to_be_lost(dsn))
         yield dsn
 
 
@@ -56,11 +56,14 @@ def _in_memory() -> Path | None:
     return _MEMORY
 
 
-async def _without_fsync(dsn: str) -> None:
-    """Nothing here has to outlive the machine, and a database is made for nearly every test."""
+async def _made_to_be_lost(dsn: str) -> None:
+    """Nothing here has to outlive the machine, and a database is made for nearly every test.
+
+    Without whole pages in the WAL, what a run writes is also the same when there has just been a checkpoint.
+    """
     connection = await asyncpg.connect(dsn)
-    await connection.execute("ALTER SYSTEM SET fsync = off")
-    await connection.execute("ALTER SYSTEM SET max_wal_size = '256MB'")
+    for setting, value in (("fsync", "off"), ("full_page_writes", "off"), ("max_wal_size", "'256MB'")):
+        await connection.execute(f"ALTER SYSTEM SET {setting} = {value}")
     await connection.execute("SELECT pg_reload_conf()")
     await connection.close()
 
