@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -223,24 +223,28 @@ async def test_an_input_that_does_not_fit_the_action_ends_the_step_before_any_ca
 # -- what targets do ---------------------------------------------------------------------------------------
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """It is bound, so that nobody else gets it meanwhile, and nobody listens there."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
 
 
 @pytest.mark.parametrize(
     ("app", "base_url", "code"),
     [
-        ("closed", f"http://127.0.0.1:{closed_port()}", "CONNECT_FAILED"),
+        ("closed", "http://127.0.0.1:{closed_port}", "CONNECT_FAILED"),
         ("nowhere", "http://nowhere.invalid", "DNS_FAILED"),
         ("metadata", "http://169.254.169.254", "EGRESS_DENIED"),
         ("private", "http://10.0.0.1", "EGRESS_DENIED"),
         ("spelled", "http://0xa9fea9fe", "EGRESS_DENIED"),
     ],
 )
-async def test_a_host_that_can_not_be_reached(world: World, app: str, base_url: str, code: str) -> None:
-    run = await world.run(app, base_url)
+async def test_a_host_that_can_not_be_reached(
+    world: World, app: str, base_url: str, code: str, closed_port: int
+) -> None:
+    run = await world.run(app, base_url.format(closed_port=closed_port))
     assert (run["status"], run["error"]["code"]) == ("FAILED", code), run
     (attempt,) = step(run, "call")["attempts"]
     assert (attempt["outcome"], attempt["error"]["code"]) == ("FAILED", code)

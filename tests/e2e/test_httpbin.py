@@ -184,7 +184,7 @@ async def test_retries_and_time_limits(httpbin: Httpbin) -> None:
     slow = {"timeoutMs": 300}
     steps = await httpbin.run(
         "retries",
-        Call("unavailable", "GET /status/503", slow, _RETRY),
+        Call("unavailable", "GET /status/503", {}, _RETRY),
         Call("too_many", "GET /status/429", {}, _RETRY),
         Call("not_found", "GET /status/404", {}, _RETRY),
         Call("teapot", "GET /status/418", {}, _RETRY),
@@ -204,7 +204,7 @@ async def test_retries_and_time_limits(httpbin: Httpbin) -> None:
 
 
 async def test_a_call_in_doubt_is_not_made_again(httpbin: Httpbin) -> None:
-    slow = Call("slow", "POST /delay/2", {"timeoutMs": 300}, _RETRY)
+    slow = Call("slow", "POST /delay/2", {"timeoutMs": 1000}, _RETRY)  # time enough to be sent
     steps = await httpbin.run("doubt", slow, wanted={"WAITING"})
     assert (steps["slow"]["status"], failure(steps["slow"])) == ("UNKNOWN", "TIMEOUT")
     assert len(steps["slow"]["attempts"]) == 1

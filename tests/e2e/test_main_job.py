@@ -107,7 +107,7 @@ async def test_a_long_retry_parks_and_comes_back(fleet: Fleet, target: Target) -
     await fleet.control_plane()
     await asyncio.gather(fleet.reporter(), fleet.runner(HEADRACE_PARK_RETRIES_AFTER_SECONDS="0"))
     designer = Designer(fleet)
-    await shop(designer, target, retry={"strategy": "FIXED", "maxAttempts": 2, "initialDelayMs": 1500})
+    await shop(designer, target, retry={"strategy": "FIXED", "maxAttempts": 2, "initialDelayMs": 3000})
     target.on("/items", status=503)
     await designer.publish(
         {"workflow": "w", "steps": [{"key": "create", "action": "shop/create", "input": {"n": 1}}]}
@@ -171,7 +171,7 @@ async def test_a_time_limit_leaves_an_unsafe_call_in_doubt(fleet: Fleet, target:
     await designer.publish(
         {
             "workflow": "w",
-            "timeoutMs": 1500,
+            "timeoutMs": 3000,
             "steps": [{"key": "create", "action": "shop/create", "input": {"n": 1}}],
         }
     )

@@ -37,7 +37,7 @@ WORKFLOWS: dict[str, Sequence[dict[str, Any]]] = {
     "quick": [call("one"), call("two")],
     "in-a-step": [call("one"), call("held"), call("two")],
     "in-doubt": [call("one"), call("unsafe"), call("two")],
-    "asleep": [call("one"), {"key": "nap", "type": "wait", "wait": {"forMs": 6000}}, call("two")],
+    "asleep": [call("one"), {"key": "nap", "type": "wait", "wait": {"forMs": 10_000}}, call("two")],
     "asks": [call("one"), {"key": "asked", "type": "approval", "approval": {"title": "go on?"}}, call("two")],
 }
 
@@ -71,6 +71,11 @@ async def test_everything_is_lost_and_all_runs_go_on(
         await designer.ended(runs["in-a-step"])
         for service in fleet.services:
             await service.kill()
+        # Of what was done behind the dump's back, these are done again, under the same keys.
+        later = {(call.path, call.key) for call in target.calls} - before
+        again = {call for call in later if call[1] and call[1].startswith(tuple(runs.values()))}
+        again |= {("/held", f"{runs['in-a-step']}-held")}
+        assert ("/two", f"{runs['in-a-step']}-two") in again
         target.release("/unsafe")
         await lose(backends)
 
@@ -96,9 +101,8 @@ async def test_everything_is_lost_and_all_runs_go_on(
         assert well.exit_code == 0, well.output
         assert {call.headers["x-api-key"] for call in target.calls} == {"shop-secret"}
     calls = Counter((call.path, call.key) for call in target.calls)
-    # What had ended when the dump was taken is not done again. What ended after it is, under the same key.
-    again = {("/held", f"{runs['in-a-step']}-held"): 2, ("/two", f"{runs['in-a-step']}-two"): 2}
-    assert {key: count for key, count in calls.items() if count > 1} == again
+    # What had ended when the dump was taken is not done again.
+    assert {key: count for key, count in calls.items() if count > 1} == dict.fromkeys(again, 2)
     assert len(before) == 8
 
 

@@ -132,7 +132,7 @@ async def test_a_lost_answer_is_settled_by_a_person(fleet: Fleet, target: Target
     await designer.publish(
         {
             "workflow": "pay",
-            "steps": [{"key": "pay", "action": "shop/pay", "timeoutMs": 500}],
+            "steps": [{"key": "pay", "action": "shop/pay", "timeoutMs": 2000}],
             "result": "{{ steps.pay.output.body.id }}",
         }
     )

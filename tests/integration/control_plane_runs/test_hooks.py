@@ -389,4 +389,6 @@ async def test_a_tenant_with_many_hooks_leaves_places_for_others(
         while "/few" not in planes.target.paths:
             await asyncio.sleep(0.01)
     await planes.turn()
+    # A turn waits for what it has begun itself, and what was begun before it goes on beside it.
+    await asyncio.wait_for(planes.target.until(9), 30)
     assert sorted(planes.target.paths) == ["/few"] + ["/many"] * 8

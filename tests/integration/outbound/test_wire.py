@@ -166,7 +166,7 @@ async def test_refused_connection_is_not_sent(client: OutboundClient) -> None:
 
 async def test_slow_headers_end_in_time(client: OutboundClient) -> None:
     async with JournalServer(Exchange.forever) as server:
-        failure = await failing(client, OutboundCall("POST", server.url, timeout=0.2))
+        failure = await failing(client, OutboundCall("POST", server.url, timeout=1))
     assert (failure.code, failure.sent, failure.status) == ("TIMEOUT", True, None)
 
 
@@ -178,7 +178,7 @@ async def test_a_body_that_drips_ends_in_time(client: OutboundClient) -> None:
             await asyncio.sleep(0.02)
 
     async with JournalServer(script) as server:
-        failure = await failing(client, OutboundCall("GET", server.url, timeout=0.3))
+        failure = await failing(client, OutboundCall("GET", server.url, timeout=1))
     assert (failure.code, failure.sent, failure.status) == ("TIMEOUT", True, 200)
 
 
