@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -164,12 +164,15 @@ class Fleet:
     async def runner(self, **settings: str) -> Service:
         return await self._start("headrace_runner", free_port(), settings)
 
-    async def runner_once(self, wait_seconds: float = 20, **settings: str) -> Service:
-        """A runner that takes one job and ends; it may have ended already."""
+    async def runner_once(
+        self, wait_seconds: float = 20, *, by: Sequence[str] = ("headrace_runner",), **settings: str
+    ) -> Service:
+        """A runner that takes one job and ends; it may have ended already. `by` is the module that starts it, and what
+        that one is told before `--once`."""
         log = self.folder / f"headrace_runner.once.{len(self.services)}.log"
         with log.open("wb") as out:
             process: Process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "headrace_runner", "--once", "--wait", str(wait_seconds)),
+                *(sys.executable, "-m", *by, "--once", "--wait", str(wait_seconds)),
                 env={**self._environment, **settings},
                 stdout=out,
                 stderr=out,

@@ -21,7 +21,8 @@ async def test_a_runner_for_one_run_takes_one_and_no_more(fleet: Fleet, target: 
             await asyncio.sleep(0.05)  # the reporter is behind the runner
     assert sorted(states) == ["QUEUED", "SUCCESS"]
 
-    assert await _ended(fleet) == 0
+    by_command = await fleet.runner_once(by=("headrace_cli.main", "runner"))
+    assert await by_command.process.wait() == 0
     for run in runs:
         assert (await designer.ended(run))["status"] == "SUCCESS"
     assert len(target.calls) == 2

@@ -17,6 +17,7 @@ from headrace_cli import (
     logs,
     policy,
     rollouts,
+    runner,
     schedules,
     tenants,
     webhooks,
@@ -62,6 +63,7 @@ def headrace(
 for commands in (
     dev,
     fleet,
+    runner,
     demo,
     login,
     apply,

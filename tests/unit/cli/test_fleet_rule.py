@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from headrace_cli.fleet.command import runner_environment
 from headrace_cli.fleet.rule import TOLERANCE, Memory, Rule, follow
+from headrace_cli.runner import runner_environment
 from hypothesis import given
 from hypothesis import strategies as st
 

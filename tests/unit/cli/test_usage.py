@@ -25,6 +25,8 @@ HEADRACE = [sys.executable, "-m", "headrace_cli.main"]
         ("fleet --signals http://127.0.0.1:1 --min 3 --max 2", "3 is above --max 2"),
         ("fleet --signals nowhere", "no http address"),
         ("fleet --signals http://127.0.0.1:1", "Field required"),
+        ("runner --once", "Field required"),
+        ("runner --once --wait -1", "greater than or equal to 0"),
         ("demo --folder {file}.none", "the demo's files are not there"),
         ("demo --folder {folder}", "orders.json"),
         ("run list --api-key schl\u00fcssel", "characters that no key has"),

@@ -2,14 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from headrace.errors import InvalidInput, Problem, Unavailable
-from headrace_runner.settings import RunnerSettings
-from pydantic import ValidationError
 
 from headrace_cli.command import Session, command
 from headrace_cli.dev.logs import is_worth_telling
@@ -18,8 +15,7 @@ from headrace_cli.fleet.rule import Memory, Rule, follow
 from headrace_cli.fleet.runners import Runners
 from headrace_cli.fleet.signals import SignalsClient
 from headrace_cli.fleet.view import Moment, View
-
-_PREFIX = "HEADRACE_"
+from headrace_cli.runner import runner_environment, runner_settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +47,7 @@ async def fleet(
         raise InvalidInput([Problem("--min", f"{minimum} is above --max {maximum}", "pass a lower --min")])
     if not signals.startswith(("http://", "https://")):
         raise InvalidInput([Problem("--signals", "no http address", "write http://127.0.0.1:9091")])
-    settings = _runner_settings()
+    settings = runner_settings()
     rule = Rule(target, minimum, maximum, stabilisation, cool_down)
     view = View(session.output, maximum)
 
@@ -95,25 +91,3 @@ async def _keep(rule: Rule, client: SignalsClient, runners: Runners, view: View,
         await runners.scale(wanted)
         view.moment(Moment(figures, trouble, runners.count, runners.draining))
         await asyncio.wait([runners.gave_up], timeout=every)
-
-
-def _runner_settings() -> RunnerSettings:
-    """What each runner will read. `InvalidInput` names what is wrong, so that none is started to say so."""
-    try:
-        return RunnerSettings()
-    except ValidationError as error:
-        problems = [
-            Problem(
-                _PREFIX + "_".join(str(part) for part in found["loc"]).upper(),
-                found["msg"],
-                "set it in the environment; see docs/operations.md",
-            )
-            for found in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        raise InvalidInput(problems) from None
-
-
-def runner_environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without settings that are no runner's: runners hold no key and no database's password."""
-    own = {_PREFIX + name.upper() for name in RunnerSettings.model_fields}
-    return {name: value for name, value in ours.items() if not name.startswith(_PREFIX) or name in own}
