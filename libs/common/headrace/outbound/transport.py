@@ -1,18 +1,17 @@
 """httpx's transport port over aiohttp's connections: one request in, one request on the wire.
 
-httpx's own pool scans every connection for every request; aiohttp's does not. What aiohttp would do by
-itself is switched off: re-sending, redirects, cookies, decompression, proxies, default headers.
+httpx's own pool scans every connection for every request; aiohttp's does not. What aiohttp's session would do by
+itself is not there: re-sending, redirects, cookies, decompression, proxies, default headers.
 """
 
 import asyncio
-import io
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 import aiohttp
 import httpx
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp import ClientResponse
 from yarl import URL
 
 from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector
@@ -23,13 +22,11 @@ from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.reply import Reply
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
+from headrace.outbound.wire_request import WireRequest, answered
 
 CONNECT_TIMEOUT = 10.0
 _CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-_MAX_FIELD = 32 * 1024  # bytes of one header of an answer
-_LARGE = 1 << 18  # bodies above it are written in pieces, so that the loop gets its turn
 _OURS = frozenset({"host", "content-length", "transfer-encoding"})
-_NO_DEFAULTS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -56,7 +53,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._connections = connections
         self._keepalive = keepalive
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: GuardedConnector | None = None
         self._closed = False
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at INFO
 
@@ -88,14 +85,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         cost is as much as all the rest, so that calls of workflows go without them."""
         dial.host = target.host
         CURRENT_DIAL.set(dial)
-        answer = await self._open_session().request(
-            method,
-            _wire_url(target),
-            headers=[("Host", target.authority), *_one_spelling(headers)],
-            data=io.BytesIO(body) if len(body) > _LARGE else body or None,
-            allow_redirects=False,
-            timeout=limits,
-        )
+        connector = self._open_connector()
+        headers = [("Host", target.authority), *_one_spelling(headers)]
+        try:
+            answer = await answered(connector, WireRequest(method, _wire_url(target), headers, body), limits)
+        except WIRE_ERRORS as error:
+            raise_failure(error, dial)
         if problem := _problem(answer):
             answer.close()
             raise TransportFailure(CallCode.BAD_RESPONSE, problem, sent=True)
@@ -103,30 +98,22 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_connector(self) -> GuardedConnector:
         if self._closed:
             raise TransportFailure(CallCode.CONNECT_FAILED, "the transport is closed", sent=False)
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=GuardedConnector(
-                    self._policy,
-                    self._resolve or thread_resolver(self._lookups),
-                    tls=self._tls,
-                    connections=self._connections,
-                    keepalive=self._keepalive,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=_NO_DEFAULTS,
-                auto_decompress=False,
-                trust_env=False,
-                max_field_size=_MAX_FIELD,
-                middlewares=(_translate,),
+        if self._connector is None:
+            self._connector = GuardedConnector(
+                self._policy,
+                self._resolve or thread_resolver(self._lookups),
+                tls=self._tls,
+                connections=self._connections,
+                keepalive=self._keepalive,
             )
-        return self._session
+        return self._connector
 
 
 def trusted_transport(*, tls: ssl.SSLContext | None = None) -> AiohttpTransport:
@@ -187,11 +174,3 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._reply.close()
-
-
-async def _translate(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Translates aiohttp's exceptions before its session sees them, which would re-send on some of them."""
-    try:
-        return await handler(request)
-    except WIRE_ERRORS as error:
-        raise_failure(error, CURRENT_DIAL.get())
