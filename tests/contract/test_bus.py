@@ -10,6 +10,7 @@ from headrace.bus.port import (
     DEAD,
     DELIVERY_LIMIT,
     JOBS,
+    LINGERS,
     LOGS,
     MAX_DELIVERIES,
     MAX_MESSAGE_BYTES,
@@ -325,6 +326,38 @@ async def test_a_batch_does_not_wait_to_be_full(bus: Bus) -> None:
     await bus.consume_batches(EVENTS, inbox.many, 1000)
     await bus.publish([Outgoing(EVENTS, b"alone")])
     assert [d.body for d in await inbox.batches.get()] == [b"alone"]
+
+
+async def test_what_nobody_waits_for_is_taken_with_what_comes_behind_it(bus: Bus) -> None:
+    inbox = Inbox()
+    await bus.consume_batches(EVENTS, inbox.many, 10, linger=60)
+    for message in (
+        Outgoing(EVENTS, b"0", (LINGERS,)),
+        Outgoing(EVENTS, b"1", (LINGERS,)),
+        Outgoing(EVENTS, b"2"),
+    ):
+        await bus.publish([message])
+    assert [d.body for d in await inbox.batches.get()] == numbers(3)
+    await reaches(bus, EVENTS, 0)
+
+
+async def test_what_nobody_waits_for_is_taken_when_the_batch_is_full_or_its_time_is_over(bus: Bus) -> None:
+    full, late = Inbox(), Inbox()
+    await bus.consume_batches(events_queue(0), full.many, 2, linger=60)
+    await bus.consume_batches(events_queue(1), late.many, 2, linger=0.05)
+    await bus.publish([Outgoing(events_queue(0), body, (LINGERS,)) for body in numbers(2)])
+    await bus.publish([Outgoing(events_queue(1), b"0", (LINGERS,))])
+    assert [d.body for d in await full.batches.get()] == numbers(2)
+    assert [d.body for d in await late.batches.get()] == numbers(1)
+
+
+async def test_what_lingers_as_a_consumption_closes_is_taken_elsewhere(place: Place) -> None:
+    bus, inbox = await place.open(), Inbox()
+    lingering = await bus.consume_batches(EVENTS, Inbox().many, 10, linger=60)
+    await bus.publish([Outgoing(EVENTS, b"0", (LINGERS,))])
+    await lingering.close(grace=30)
+    await (await place.open()).consume_batches(EVENTS, inbox.many, 10)
+    assert [d.body for d in await inbox.batches.get()] == numbers(1)
 
 
 async def test_a_failed_batch_comes_again_as_it_was_and_nothing_overtakes(bus: Bus) -> None:

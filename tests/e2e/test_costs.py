@@ -91,7 +91,7 @@ async def test_what_a_run_of_three_calls_costs(counter: Counter) -> None:
     assert 1 <= together.messages < 5  # 1.4
     assert together.bytes < 9_000  # 4,300
     alone = await counter.of(6, at_once=1)
-    assert alone.transactions < 44  # 19 to 22, with what the services do by the clock
-    assert alone.wal < 50_000  # 23,000 to 26,000
+    assert alone.transactions < 36  # 16 to 18, with what the services do by the clock
+    assert alone.wal < 50_000  # 21,000 to 24,000
     assert alone.messages < 12  # 6
     assert alone.bytes < 9_000  # 4,300

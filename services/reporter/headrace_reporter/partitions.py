@@ -24,6 +24,8 @@ RENEW_SECONDS = 2.0
 # Messages per batch: with the runners' bound on a message, what one transaction has in hand stays far below what
 # its time limit allows.
 BATCH = 50
+# How long a step's progress waits for the run's next word: a short run alone is applied in one transaction.
+LINGER_SECONDS = 0.05
 
 
 class Partitions:
@@ -70,5 +72,5 @@ class Partitions:
                 await db.execute(_sql.give_up_partitions, self._id, excess)
         for partition in sorted(held - set(excess) - self._mine.keys()):
             self._mine[partition] = await self._bus.consume_batches(
-                events_queue(partition), self._handler, BATCH
+                events_queue(partition), self._handler, BATCH, LINGER_SECONDS
             )

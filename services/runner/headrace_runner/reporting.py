@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
-from headrace.bus.port import LOGS, MAX_MESSAGE_BYTES, Bus, Outgoing, events_queue
+from headrace.bus.port import LINGERS, LOGS, MAX_MESSAGE_BYTES, Bus, Outgoing, events_queue
 from headrace.errors import BusUnavailable, MessageTooLarge
 from headrace.gathering import pause_after
 from headrace.json_types import JsonObject
@@ -18,6 +18,7 @@ from headrace.telemetry.context import TraceContext
 from headrace.workflow.state import EventKind, Place
 
 _log = structlog.get_logger(__name__)
+_Entry = TypeVar("_Entry")
 
 # What one message holds at most: bounds what one transaction of the reporter has in hand. A single entry that is
 # larger goes alone, up to the bound on an event.
@@ -30,6 +31,8 @@ LOGS_WAITING = 20_000
 GATHER_SECONDS = 0.05
 # How long events for which no run waits are kept back: a result and the beginning of the next step go in one message.
 EVENTS_LINGER_SECONDS = 0.02
+# A step's progress. Nothing is begun by its being applied, so that the reporter may take it with what comes behind it.
+_PROGRESS = frozenset({EventKind.STARTED, EventKind.ATTEMPTED, EventKind.COMPLETED})
 # How long records wait for others to go along with: no run waits for them.
 LOGS_LINGER_SECONDS = 0.05
 
@@ -72,12 +75,20 @@ class RunReport:
             await asyncio.shield(self._last)
 
 
+class _Written(NamedTuple):
+    """An event as it will be sent."""
+
+    run_id: UUID
+    body: bytes
+    lingers: bool
+
+
 class Reporting:
     """Flushes events, and beside them log records. `run` works until cancelled."""
 
     def __init__(self, bus: Bus, runner_id: UUID, partitions: int) -> None:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
-        self._events: list[tuple[UUID, bytes]] = []  # the run, and the event as it will be sent
+        self._events: list[_Written] = []
         self._flush: asyncio.Future[None] | None = None
         self._has_events, self._awaited = asyncio.Event(), asyncio.Event()
         self._traces: dict[UUID, TraceContext] = {}
@@ -111,7 +122,7 @@ class Reporting:
             raise MessageTooLarge("an event is too large to be sent")
         if self._flush is None:
             self._flush = asyncio.get_running_loop().create_future()
-        self._events.append((event.run_id, body))
+        self._events.append(_Written(event.run_id, body, event.kind in _PROGRESS))
         self._has_events.set()
         return self._flush
 
@@ -159,38 +170,37 @@ class Reporting:
             await self._publish(self._event_messages(events))
             if flush is not None:
                 flush.set_result(None)
-            await asyncio.sleep(pause_after(len({run_id for run_id, _ in events}), GATHER_SECONDS))
+            await asyncio.sleep(pause_after(len({event.run_id for event in events}), GATHER_SECONDS))
 
     async def _flush_logs(self) -> None:
         while True:
             await self._has_logs.wait()
             if len(self._logs) < ENTRIES_PER_MESSAGE:
                 await asyncio.sleep(LOGS_LINGER_SECONDS)
-            (records, *_) = _parts(self._logs)
+            (records, *_) = _parts(self._logs, len)
             del self._logs[: len(records)]
             if not self._logs:
                 self._has_logs.clear()
             await self._publish([Outgoing(LOGS, encode_logs(records))])
 
-    def _event_messages(self, events: list[tuple[UUID, bytes]]) -> list[Outgoing]:
+    def _event_messages(self, events: list[_Written]) -> list[Outgoing]:
         """One message per partition, more where they grow large; each run's events stay in their order."""
-        by_partition: dict[int, list[tuple[UUID, bytes]]] = defaultdict(list)
+        by_partition: dict[int, list[_Written]] = defaultdict(list)
         for event in events:
-            by_partition[partition_of(event[0], self._partitions)].append(event)
+            by_partition[partition_of(event.run_id, self._partitions)].append(event)
         return [
-            Outgoing(events_queue(partition), encode_events(self._runner_id, part, traces))
-            for partition, entries in by_partition.items()
-            for part, traces in self._with_traces(entries)
+            Outgoing(
+                events_queue(partition),
+                encode_events(self._runner_id, [event.body for event in part], self._traces_of(part)),
+                (LINGERS,) if all(event.lingers for event in part) else (),
+            )
+            for partition, written in by_partition.items()
+            for part in _parts(written, lambda event: len(event.body))
         ]
 
-    def _with_traces(
-        self, entries: list[tuple[UUID, bytes]]
-    ) -> Iterator[tuple[list[bytes], Mapping[UUID, TraceContext]]]:
-        done = 0
-        for part in _parts([body for _, body in entries]):
-            runs = {run_id for run_id, _ in entries[done : done + len(part)]} if self._traces else set()
-            done += len(part)
-            yield part, {run_id: trace for run_id in runs if (trace := self._traces.get(run_id))}
+    def _traces_of(self, events: list[_Written]) -> Mapping[UUID, TraceContext]:
+        runs = {event.run_id for event in events} if self._traces else set()
+        return {run_id: trace for run_id in runs if (trace := self._traces.get(run_id))}
 
     async def _publish(self, messages: list[Outgoing]) -> None:
         """rule republish_the_same: what was not confirmed may have arrived; it is published again, same seq
@@ -210,15 +220,16 @@ class Reporting:
             self._publishing -= 1
 
 
-def _parts(bodies: list[bytes]) -> Iterator[list[bytes]]:
-    """The bodies in their order, in parts that are each within the bounds of a message, or alone in theirs."""
-    part: list[bytes] = []
+def _parts(entries: list[_Entry], bytes_of: Callable[[_Entry], int]) -> Iterator[list[_Entry]]:
+    """The entries in their order, in parts that are each within the bounds of a message, or alone in theirs."""
+    part: list[_Entry] = []
     size = 0
-    for body in bodies:
-        if part and (len(part) >= ENTRIES_PER_MESSAGE or size + len(body) > BYTES_PER_MESSAGE):
+    for entry in entries:
+        more = bytes_of(entry)
+        if part and (len(part) >= ENTRIES_PER_MESSAGE or size + more > BYTES_PER_MESSAGE):
             yield part
             part, size = [], 0
-        part.append(body)
-        size += len(body)
+        part.append(entry)
+        size += more
     if part:
         yield part

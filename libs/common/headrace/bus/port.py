@@ -13,6 +13,7 @@ The contract, which `tests/contract/test_bus.py` holds both adapters to:
 - **Partitions** (`consume_batches`): messages come strictly in published order, to one active consumer of
   the queue in the whole fleet, in batches of up to `most`. The return acknowledges the batch. An exception
   hands the very same batch over again after a pause, for ever: nothing behind it overtakes, nothing is lost.
+  A batch of nothing but messages that say `LINGERS` waits up to `linger` seconds for what comes behind it.
 - **Closing** a consumption stops taking, and waits for handlers under way up to `grace` seconds; what was
   not acknowledged is delivered again elsewhere.
 - A lost connection is re-opened by the adapter; consumers go on without being told.
@@ -31,6 +32,10 @@ DEAD = "dead"
 
 DELIVERY_LIMIT = "delivery_limit"
 """The reason of a dead letter that was delivered `MAX_DELIVERIES` times."""
+
+
+LINGERS = ("lingers", "1")
+"""A header of what nobody waits for: a partition's consumer may take it together with what comes behind it."""
 
 
 def events_queue(partition: int) -> str:
@@ -100,7 +105,9 @@ class Bus(Protocol):
 
     async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption: ...
 
-    async def consume_batches(self, queue: str, handler: BatchHandler, most: int) -> Consumption: ...
+    async def consume_batches(
+        self, queue: str, handler: BatchHandler, most: int, linger: float = 0.0
+    ) -> Consumption: ...
 
     async def depth(self, queue: str) -> Depth: ...
 

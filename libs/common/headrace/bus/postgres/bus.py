@@ -127,7 +127,9 @@ class PostgresBus:
             )
         )
 
-    async def consume_batches(self, queue: str, handler: BatchHandler, most: int) -> Consumption:
+    async def consume_batches(
+        self, queue: str, handler: BatchHandler, most: int, linger: float = 0.0
+    ) -> Consumption:
         return await self._started(
             PartitionConsumption(
                 self._connect,
@@ -136,6 +138,7 @@ class PostgresBus:
                 queue=queue,
                 handler=handler,
                 most=most,
+                linger=linger,
                 retry_pause=self._retry_pause,
                 when_closed=self._consumptions.discard,
             )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +10,7 @@ import structlog
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, handle_batch
-from headrace.bus.port import BatchHandler
+from headrace.bus.port import LINGERS, BatchHandler, Delivery
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import ASK_SECONDS, POLL_SECONDS, SQL, to_delivery, translated
 
@@ -39,6 +39,7 @@ class PartitionConsumption:
         queue: str,
         handler: BatchHandler,
         most: int,
+        linger: float,
         retry_pause: float,
         when_closed: Callable[["PartitionConsumption"], None],
     ) -> None:
@@ -48,6 +49,7 @@ class PartitionConsumption:
         self._queue = queue
         self._handler = handler
         self._most = most
+        self._linger = linger
         self._retry_pause = retry_pause
         self._when_closed = when_closed
         self._news = asyncio.Event()
@@ -105,15 +107,13 @@ class PartitionConsumption:
 
     async def _consume(self, connection: asyncpg.Connection) -> None:
         while not self._closing.is_set():
-            self._news.clear()
-            async with _deadline():
-                rows = await connection.fetch(SQL.read_partition, self.name, self._most)
-            if not rows:
+            batch = await self._batch(connection)
+            if not batch:
                 await self._wait_for_news()
                 continue
             handled = await handle_batch(
                 self._handler,
-                [to_delivery(row, self._queue) for row in rows],
+                [delivery for _, delivery in batch],
                 ours=lambda: not connection.is_closed() and not self._closing.is_set(),
                 pause=self._pause,
                 first_pause=self._retry_pause,
@@ -121,7 +121,26 @@ class PartitionConsumption:
             if not handled:
                 return
             async with _deadline():
-                await connection.execute(SQL.acknowledge_partition, self.name, [row["id"] for row in rows])
+                await connection.execute(SQL.acknowledge_partition, self.name, [place for place, _ in batch])
+
+    async def _batch(self, connection: asyncpg.Connection) -> Sequence[tuple[int, Delivery]]:
+        """What is there, each with its place; read again while there is nothing that anybody waits for."""
+        until = asyncio.get_running_loop().time() + self._linger
+        while True:
+            self._news.clear()
+            async with _deadline():
+                rows = await connection.fetch(SQL.read_partition, self.name, self._most)
+            batch = [(row["id"], to_delivery(row, self._queue)) for row in rows]
+            gathering = 0 < len(batch) < self._most and all(
+                LINGERS in message.headers for _, message in batch
+            )
+            if not (self._linger and gathering) or self._closing.is_set():
+                return batch
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+            except TimeoutError:
+                return batch
 
     async def _wait_for_news(self) -> None:
         """Until something is published; or, should a notification be lost, a while."""

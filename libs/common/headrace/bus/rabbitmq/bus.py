@@ -134,7 +134,9 @@ class RabbitmqBus:
             )
         )
 
-    async def consume_batches(self, queue: str, handler: BatchHandler, most: int) -> Consumption:
+    async def consume_batches(
+        self, queue: str, handler: BatchHandler, most: int, linger: float = 0.0
+    ) -> Consumption:
         return await self._started(
             PartitionConsumption(
                 self._consuming,
@@ -142,6 +144,7 @@ class RabbitmqBus:
                 queue,
                 handler,
                 most=most,
+                linger=linger,
                 retry_pause=self._retry_pause,
             )
         )

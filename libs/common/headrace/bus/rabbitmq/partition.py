@@ -1,5 +1,6 @@
 """Consuming a partition: one active consumer, strict order, batches."""
 
+import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from headrace.bus.handling import handle_batch
 from headrace.bus.port import BatchHandler, Delivery
 from headrace.bus.rabbitmq.link import Link
 from headrace.bus.rabbitmq.subscription import Feed, Subscription
-from headrace.bus.rabbitmq.translate import to_delivery
+from headrace.bus.rabbitmq.translate import lingers, to_delivery
 
 
 class PartitionConsumption(Subscription):
@@ -22,13 +23,22 @@ class PartitionConsumption(Subscription):
     """
 
     def __init__(
-        self, link: Link, name: str, queue: str, handler: BatchHandler, *, most: int, retry_pause: float
+        self,
+        link: Link,
+        name: str,
+        queue: str,
+        handler: BatchHandler,
+        *,
+        most: int,
+        linger: float,
+        retry_pause: float,
     ) -> None:
         # One batch is being handled while the next one arrives.
         super().__init__(link, name, 2 * most)
         self._queue = queue
         self._handler = handler
         self._most = most
+        self._linger = linger
         self._retry_pause = retry_pause
         self._waiting: deque[tuple[Feed, AbstractIncomingMessage]] = deque()
 
@@ -39,6 +49,8 @@ class PartitionConsumption(Subscription):
     async def _serve(self, feed: Feed) -> None:
         while not feed.lost and not self._closing.is_set():
             self._news.clear()
+            if self._linger and self._waiting:
+                await self._gather(feed)
             batch = self._take(feed)
             if not batch:
                 await self._news.wait()
@@ -47,6 +59,18 @@ class PartitionConsumption(Subscription):
                 return
             with contextlib.suppress(*CONNECTION_EXCEPTIONS):
                 await batch[-1].ack(multiple=True)
+
+    async def _gather(self, feed: Feed) -> None:
+        """Wait for more while there is nothing that anybody waits for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._linger):
+                while len(self._waiting) < self._most and all(
+                    lingers(message) for _, message in self._waiting
+                ):
+                    if feed.lost or self._closing.is_set():
+                        return
+                    self._news.clear()
+                    await self._news.wait()
 
     def _take(self, feed: Feed) -> Sequence[AbstractIncomingMessage]:
         """What is there, up to a batch. Messages of an earlier channel will come again on this one."""

@@ -4,7 +4,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from headrace.bus.names import Names
-from headrace.bus.port import DELIVERY_LIMIT, DeadLetter, Delivery, Outgoing
+from headrace.bus.port import DELIVERY_LIMIT, LINGERS, DeadLetter, Delivery, Outgoing
 
 # Set on the dead letters that we write ourselves; the broker's own carry its x-first-death-* instead.
 _DEAD_QUEUE = "headrace-dead-queue"
@@ -41,6 +41,11 @@ def to_delivery(message: AbstractIncomingMessage, queue: str) -> Delivery:
         if isinstance(value, str) and not name.startswith(_BROKERS_OWN)
     )
     return Delivery(queue, message.body, bool(message.redelivered), headers)
+
+
+def lingers(message: AbstractIncomingMessage) -> bool:
+    name, value = LINGERS
+    return message.headers.get(name) == value
 
 
 def to_dead_letter(message: AbstractIncomingMessage, names: Names) -> DeadLetter:
