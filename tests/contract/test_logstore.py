@@ -397,6 +397,17 @@ class TestPurge:
         assert await found(store, LogQuery(TENANT)) == ["m4", "m3"]
 
 
+class TestForget:
+    async def test_one_tenants_records_go_whatever_their_age_and_no_more_than_told(
+        self, store: LogStore
+    ) -> None:
+        await store.append([record(tenant=TENANT, at=NOW + timedelta(days=n)) for n in range(12)])
+        await store.append([record("theirs", tenant=OTHER)])
+        assert [await store.forget(TENANT, 5) for _ in range(4)] == [5, 5, 2, 0]
+        assert await found(store, LogQuery(TENANT)) == []
+        assert await found(store, LogQuery(OTHER)) == ["theirs"]
+
+
 class TestAway:
     async def test_a_store_that_answers_is_there(self, store: LogStore) -> None:
         await store.ping()
@@ -416,6 +427,7 @@ class TestAway:
                     store.search(query),
                     anext(store.tail(query)),
                     store.purge(NOW),
+                    store.forget(TENANT),
                     store.ping(),
                     return_exceptions=True,
                 )
@@ -428,7 +440,7 @@ class TestAway:
         async with asyncio.timeout(25):
             answers = await asyncio.gather(*map(answers_of, urls))
         silent.close()
-        assert [[type(each) for each in of_one] for of_one in answers] == [[LogStoreUnavailable] * 5] * 4
+        assert [[type(each) for each in of_one] for of_one in answers] == [[LogStoreUnavailable] * 6] * 4
         assert "secret" not in str(answers)
 
     @pytest.mark.parametrize(

@@ -107,6 +107,37 @@ async def test_nobody_but_our_roles_reaches_a_table_and_none_of_them_owns_or_byp
     assert await db.fetchval(owned, list(ROLES)) == 0
 
 
+async def test_a_tenant_that_is_deleted_leaves_every_table_and_what_refers_goes_first(
+    db: asyncpg.Connection,
+) -> None:
+    """Who adds a table of tenants names it in `headrace_tenant_tables`, by a migration that replaces the function."""
+    order = await db.fetchval("SELECT headrace_tenant_tables()")
+    by_run = await db.fetchval("SELECT headrace_run_tables()")
+    tables = {t["name"]: t for t in await db.fetch(_TABLES) if not t["partition"]}
+    theirs = {name for name, table in tables.items() if table["has_tenant"]} | {"tenants"}
+    # What stays is the note that there was such a tenant.
+    assert sorted(order) == sorted(theirs - {"tenant_deletions"})
+    references = await db.fetch(
+        """SELECT conrelid::regclass::text AS source, confrelid::regclass::text AS target FROM pg_constraint
+           WHERE contype = 'f' AND connamespace = current_schema()::regnamespace AND conparentid = 0
+             AND conrelid <> confrelid"""
+    )
+    for key in references:
+        if key["source"] in theirs:
+            assert order.index(key["source"]) < order.index(key["target"]), f"{key['source']} goes first"
+    # What goes with its run names it, and has an index by it; the lots of others are found by their tenant.
+    first = """SELECT DISTINCT a.attname FROM pg_index i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = $1 AND i.indpred IS NULL"""
+    for name in theirs - {
+        "tenant_deletions",
+        "tenants",
+        "dispatches",
+    }:  # of unfinished runs alone: a small one
+        indexed = {row["attname"] for row in await db.fetch(first, tables[name]["oid"])}
+        assert ("run_id" if name in by_run else "tenant_id") in indexed, name
+
+
 async def test_keys_and_references_name_the_tenant(db: asyncpg.Connection) -> None:
     """A plain foreign key accepts another tenant's row. What refers to a row of a tenant names both."""
     found = await db.fetch(

@@ -29,7 +29,9 @@ BROKEN = """
     SELECT id, gen_random_uuid(), 'SERVICE', id, 'a', 'a', 'a', 'DONE', now() - interval '5 minutes' FROM tenants;
     INSERT INTO data_keys (tenant_id, id, provider, wrapped_by, wrapped)
     SELECT id, gen_random_uuid(), 'own', 'another', 'x' FROM tenants;
-    INSERT INTO dead_letters (id, source, reason) VALUES (gen_random_uuid(), 'reporter', 'r')"""
+    INSERT INTO dead_letters (id, source, reason) VALUES (gen_random_uuid(), 'reporter', 'r');
+    INSERT INTO tenant_deletions (tenant_id, asked_at, asked_by, asked_in, cancel_at, due_at)
+    SELECT id, now() - interval '9 days', id, id, now() - interval '1 day', now() - interval '1 day' FROM tenants"""
 FOUND = {
     "partitions": ("WRONG", "nobody reports events.0, events.1"),
     "dispatches": ("WRONG", "due for 12"),
@@ -37,6 +39,7 @@ FOUND = {
     "queue events.1": ("WRONG", "1 messages, 0 consumers"),
     "audit": ("WRONG", "1 records wait for 30"),
     "months of runs": ("WRONG", "no tables for this month"),
+    "deletions": ("WRONG", "1 tenants should have been deleted, the oldest 24 h ago"),
     "keys": ("WRONG", "data keys do not open of one"),
     "queue dead": ("OPTIONAL", "1 messages"),
     "dead letters": ("OPTIONAL", "1 are open, 1 of them nobody's"),
@@ -144,6 +147,16 @@ def test_each_thing_that_is_wrong_is_found_where_it_is(site: Site) -> None:
         assert found[place]["verdict"] == verdict, found[place]
         assert says in found[place]["detail"]
         assert found[place]["mend"]
+
+
+def test_tenants_that_are_to_be_deleted_are_told(site: Site) -> None:
+    site.do(
+        """INSERT INTO tenant_deletions (tenant_id, asked_by, asked_in, cancel_at, due_at)
+           SELECT i, i, i, now(), '2100-01-01Z' FROM gen_random_uuid() AS i"""
+    )
+    found = site.look()[1]["deletions"]
+    assert found["verdict"] == "OPTIONAL"
+    assert "1 tenants are to be deleted, the next at 2100-01-01 00:00Z" in found["detail"]
 
 
 def test_a_clock_that_a_test_has_set_is_found(site: Site) -> None:

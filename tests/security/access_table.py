@@ -24,8 +24,9 @@ class Who(Enum):
 
 _FIELDS: Mapping[Who, str] = {
     Who.ALL: """
-        query: tenant me app apps action actions actionRevisions connection connections secrets policyRules
-            effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs quotas schedule
+        query: tenant tenantDeletion me app apps action actions actionRevisions connection connections secrets
+            policyRules effectivePolicy workflow workflows workflowVersion diffVersions run runs approvals logs
+            quotas schedule
             runAt runRevisions schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
             deadLetterStatistics replay replays rollout rollouts rolloutComparison
             webhook webhooks webhookDeliveries runMoves cachedResults
@@ -58,8 +59,8 @@ _FIELDS: Mapping[Who, str] = {
             createHook updateHook rotateHookSecret pauseHook resumeHook deleteHook resendHookMessages
     """,
     Who.PLATFORM: """
-        query: wrappingKeys scaling
-        mutation: createTenant rewrapDataKeys shredTenantKeys setQuotas
+        query: wrappingKeys scaling tenantDeletions
+        mutation: createTenant deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas
     """,
 }
 

@@ -8,6 +8,7 @@ never one of these.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -69,6 +70,16 @@ class ConcurrencyLimit(Conflict):
     def __init__(self, message: str, runs: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.runs = tuple(str(run) for run in runs)
+
+
+class TenantEnding(Conflict):
+    """The tenant is to be deleted at `due_at`; nothing new starts in it."""
+
+    code = "TENANT_ENDING"
+
+    def __init__(self, due_at: datetime) -> None:
+        super().__init__(f"the tenant is to be deleted at {due_at.isoformat()}: nothing new starts")
+        self.due_at = due_at
 
 
 class Expired(HeadraceError):

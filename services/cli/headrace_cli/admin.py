@@ -1,12 +1,15 @@
 """`headrace migrate`, `bootstrap` and `restored`: what an operator does to a database."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from headrace.errors import InvalidInput, Problem
 from headrace.postgres.migrate import migrate as bring_up_to_date
 from headrace.postgres.migrations import Phase
 from headrace.postgres.pool import WORKER, open_pool
-from headrace_control.restores.service import begin_anew
+from headrace_control.restores.deletions import DeletedTenant, delete_again, put_off, read_list
+from headrace_control.restores.service import begin_anew, refuse_while_events_wait
 from headrace_control.tenants.service import bootstrap as make_platform_tenant
 from rich.markup import escape
 
@@ -68,14 +71,44 @@ async def bootstrap(
         session.output.people.print(made.key.text, highlight=False, markup=False, soft_wrap=True)
 
 
-async def restored(session: Session, database_url: DatabaseUrl) -> None:
-    """After a restore, before runners start: fence off what is left of the time that was lost. Safe to repeat."""
+def _listed(file: Path) -> list[DeletedTenant]:
+    try:
+        return read_list(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        mend = "name one that `headrace tenants deleted --file` wrote"
+        raise InvalidInput([Problem("--deleted", "there is no such file", mend)]) from None
+
+
+async def restored(
+    session: Session,
+    database_url: DatabaseUrl,
+    deleted: Annotated[
+        Path | None,
+        typer.Option(
+            help="The newest list that `headrace tenants deleted --file` wrote: what came back of these tenants goes."
+        ),
+    ] = None,
+) -> None:
+    """After a restore, before runners start: fence off what is left of the time that was lost, delete again what was
+    deleted. Safe to repeat."""
+    gone = _listed(deleted) if deleted else []
     owner = await open_pool(database_url)
     worker = await open_pool(database_url, WORKER)
     try:
+        await refuse_while_events_wait(owner)
+        again = await delete_again(owner, worker, gone)
+        later = await put_off(owner)
         runs = await begin_anew(owner, worker)
     finally:
         await worker.close()
         await owner.close()
-    session.output.result({"runs": runs})
+    ending = [{"tenantId": str(tenant_id), "dueAt": due_at.isoformat()} for tenant_id, due_at in later]
+    session.output.result({"runs": runs, "deletedAgain": again, "toBeDeleted": ending})
+    if gone:
+        session.output.say(f"{again} of {len(gone)} deleted tenants had come back, and are gone again")
+    for tenant_id, due_at in later:
+        session.output.say(
+            f"tenant {tenant_id} is to be deleted at {due_at:%Y-%m-%d %H:%M}Z, unless that was taken back meanwhile:"
+            " headrace tenants keep"
+        )
     session.output.say(f"{runs} unfinished runs go on from what was restored; runners may be started")

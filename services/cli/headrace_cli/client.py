@@ -25,6 +25,7 @@ from headrace.errors import (
     ProviderRefused,
     QuotaExceeded,
     RateLimited,
+    TenantEnding,
     TimedOut,
     Unauthenticated,
     Unavailable,
@@ -181,6 +182,7 @@ _FAILURE_TYPES = frozenset(
         "LimitExceeded",
         "ProviderRefused",
         "QuotaExceeded",
+        "TenantEnding",
         "Unavailable",
     }
 )
@@ -202,6 +204,7 @@ _BY_CODE: Mapping[str, type[HeadraceError]] = {
     # Told by their messages alone.
     QuotaExceeded.code: LimitExceeded,
     RateLimited.code: Unavailable,
+    TenantEnding.code: Conflict,
     "REPLAYED": Conflict,
 }
 

@@ -18,6 +18,7 @@ from headrace.postgres.pool import API, WORKER, open_pool
 from headrace_control.tenant_export.service import TenantRows, tenant_rows
 from rich.markup import escape
 
+from headrace_cli import tenant_ends
 from headrace_cli.admin import DatabaseUrl
 from headrace_cli.command import Session, command
 
@@ -28,6 +29,7 @@ _OWNER_ALONE = 0o600
 def add_to(app: typer.Typer) -> None:
     tenants = typer.Typer(no_args_is_help=True, help="What an operator does for one tenant.")
     command(tenants, "export", connects=False)(export)
+    tenant_ends.add_to(tenants)
     app.add_typer(tenants, name="tenants")
 
 

@@ -49,6 +49,7 @@ from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
 from headrace_control.services import Services
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
+from headrace_control.tenant_deletion.service import TenantDeletionService
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.open import OpenKeys
 from headrace_control.vault.output_keys import OutputKeys
@@ -114,6 +115,7 @@ def compose(
     runs = RunService(api_pool, changes, output_keys)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
+        tenant_deletions=TenantDeletionService(api_pool),
         login=_login(settings, api_pool, outbound),
         members=MemberService(api_pool, settings.invitations_last),
         apps=AppService(api_pool),

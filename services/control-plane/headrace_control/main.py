@@ -48,6 +48,7 @@ from headrace_control.scaling.gauges import ScalingGauges
 from headrace_control.scaling.signals import Signals
 from headrace_control.schedules.loop import ScheduleLoop
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
+from headrace_control.tenant_deletion.ending import Endings
 from headrace_control.throttle.service import OpenBreakers, Throttles
 from headrace_control.tracing import trace_starts
 from headrace_control.upkeep import keep_up
@@ -182,6 +183,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             composed.refusals.run(),
             composed.services.webhook_intake.refused_messages.run(),
             keep_up(worker_pool, store, settings.kept),
+            Endings(worker_pool, api_pool, store).run(),
             Replaying(worker_pool, composed.services.replays).run(),
             *pruning,
             count_stored(worker_pool),

@@ -28,6 +28,7 @@ from headrace_control.scaling.service import ScalingService
 from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
+from headrace_control.tenant_deletion.service import TenantDeletionService
 from headrace_control.tenants.service import TenantService
 from headrace_control.vault.rotation import KeyRotation
 from headrace_control.vault.shredding import KeyShredding
@@ -44,6 +45,7 @@ class Services:
     """Reached by resolvers as `info.context.services`."""
 
     tenants: TenantService
+    tenant_deletions: TenantDeletionService
     login: LoginService
     members: MemberService
     apps: AppService

@@ -6,6 +6,9 @@ FROM runs WHERE id = ANY($1::uuid[])
 ORDER BY id
 FOR UPDATE
 
+-- name: tenants_gone
+SELECT tenant_id FROM tenant_deletions WHERE tenant_id = ANY($1::uuid[]) AND begun_at IS NOT NULL
+
 -- name: relatives
 SELECT parent_run_id AS id FROM runs WHERE id = ANY($1::uuid[]) AND parent_run_id IS NOT NULL
 UNION

@@ -37,7 +37,9 @@ class Stage:
 Example = Callable[[Stage], Awaitable[dict[str, Any]]]
 EXAMPLES: dict[str, Example] = {}
 # Done by the platform's admin, not by the tenant's.
-OF_THE_PLATFORM = frozenset({"createTenant", "rewrapDataKeys", "setQuotas", "shredTenantKeys"})
+OF_THE_PLATFORM = frozenset(
+    {"createTenant", "deleteTenant", "keepTenant", "rewrapDataKeys", "setQuotas", "shredTenantKeys"}
+)
 
 _SCHEMA = create_schema()._schema
 MUTATIONS = tuple(_SCHEMA.mutation_type.fields) if _SCHEMA.mutation_type else ()
@@ -178,6 +180,19 @@ async def _delete_secret(stage: Stage) -> dict[str, Any]:
 async def _shred(stage: Stage) -> dict[str, Any]:
     await mutate(stage.platform, "createTenant", {"name": "leaving"})
     return {"tenant": "leaving", "confirm": "leaving"}
+
+
+@example("deleteTenant")
+async def _delete_tenant(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.platform, "createTenant", {"name": "ending"})
+    return {"tenant": "ending", "confirm": "ending"}
+
+
+@example("keepTenant")
+async def _keep_tenant(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.platform, "createTenant", {"name": "staying"})
+    await mutate(stage.platform, "deleteTenant", {"tenant": "staying", "confirm": "staying"})
+    return {"tenant": "staying"}
 
 
 @example("discardDraft")

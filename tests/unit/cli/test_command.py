@@ -1,6 +1,7 @@
 """Declaring a command: shared flags, exit codes for every error of the tree, no traceback."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ EXPECTED = {
     errors.NotFound: 3,
     errors.Conflict: 2,
     errors.ConcurrencyLimit: 2,
+    errors.TenantEnding: 2,
     errors.Expired: 2,
     errors.Unauthenticated: 3,
     errors.Forbidden: 3,
@@ -36,6 +38,7 @@ MADE_OF = {
     errors.ProviderRefused: ("words", "access_denied"),
     errors.QuotaExceeded: ("startsPerMinute", 1, "starts"),
     errors.RateLimited: ("words", 1.0),
+    errors.TenantEnding: (datetime(2026, 1, 1, tzinfo=UTC),),
 }
 
 
@@ -105,6 +108,9 @@ def test_only_commands_that_connect_have_the_flags_for_it(declared: typer.Typer)
         "bootstrap",
         "restored",
         "tenants export",
+        "tenants delete",
+        "tenants keep",
+        "tenants deleted",
         "doctor",
     ],
 )

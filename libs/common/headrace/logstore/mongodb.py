@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import structlog
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
@@ -104,17 +105,18 @@ class MongoLogStore:
         return follow(self._records, query, self._poll, longest_append)
 
     async def purge(self, now: datetime, most: int = 10_000) -> int:
+        return await self._delete({"expires_at": {"$lte": now}}, [("expires_at", ASCENDING)], most)
+
+    async def forget(self, tenant_id: UUID, most: int = 10_000) -> int:
+        return await self._delete({"tenant": tenant_id}, [("at", DESCENDING), ("_id", DESCENDING)], most)
+
+    async def _delete(self, wanted: Document, order: list[tuple[str, int]], most: int) -> int:
         deleted = 0
         with translated():
             while deleted < most:
                 bound = min(most - deleted, _DELETED_AT_ONCE)
-                expired = self._records.find(
-                    {"expires_at": {"$lte": now}},
-                    {"_id": True},
-                    sort=[("expires_at", ASCENDING)],
-                    limit=bound,
-                )
-                ids = [document["_id"] for document in await expired.to_list()]
+                found = self._records.find(wanted, {"_id": True}, sort=order, limit=bound)
+                ids = [document["_id"] for document in await found.to_list()]
                 if ids:
                     deleted += (await self._records.delete_many({"_id": {"$in": ids}})).deleted_count
                 if len(ids) < bound:

@@ -9,6 +9,7 @@ The contract, which `tests/contract/test_logstore.py` holds both adapters to:
 - **Tail** yields what there is from `since` on by time, then each record as it is stored, also one whose
   time is past: none is missed, none comes twice.
 - **Purge** deletes, a bounded number at a time, what has passed its own `expires_at`.
+- **Forget** deletes, a bounded number at a time, what is one tenant's, and nothing of another's.
 - All raise `LogStoreUnavailable` when the store can not be reached.
 """
 
@@ -60,6 +61,9 @@ class LogStore(Protocol):
 
     async def purge(self, now: datetime, most: int = 10_000) -> int:
         """Delete expired records, at most `most`; returns how many."""
+
+    async def forget(self, tenant_id: UUID, most: int = 10_000) -> int:
+        """Delete records of a tenant, at most `most`; returns how many."""
 
     async def ping(self) -> None: ...
 

@@ -103,6 +103,10 @@ class PostgresLogStore:
         async with _bounded(), transaction(self._writing) as db:
             return _count(await db.execute(SQL.purge, now, most))
 
+    async def forget(self, tenant_id: UUID, most: int = 10_000) -> int:
+        async with _bounded(), transaction(self._writing) as db:
+            return _count(await db.execute(SQL.forget, tenant_id, most))
+
     async def ping(self) -> None:
         async with _bounded(), transaction(self._reading) as db:
             await db.execute("SELECT 1")

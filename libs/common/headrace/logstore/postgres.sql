@@ -45,3 +45,9 @@ WITH expired AS MATERIALIZED (
     SELECT id FROM log_records WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
 )
 DELETE FROM log_records r USING expired e WHERE r.id = e.id
+
+-- name: forget
+WITH theirs AS MATERIALIZED (
+    SELECT id FROM log_records WHERE tenant_id = $1 LIMIT $2
+)
+DELETE FROM log_records r USING theirs t WHERE r.id = t.id

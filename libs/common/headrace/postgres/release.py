@@ -1,7 +1,7 @@
 """Which migrations this release knows, and which it can not do without."""
 
-SCHEMA = 51
+SCHEMA = 52
 """The number of the newest."""
 
-NEEDED = 51
+NEEDED = 52
 """The number of the newest expanding one: it has to have been applied."""

@@ -152,6 +152,7 @@ async def _as_worker(db: Db, partitions: int) -> AsyncIterator[Finding]:
         )
     else:
         yield ok("dead letters", "none is open")
+    yield _deletions(await _row(db, _sql.deletions))
 
 
 def _partitions(row: asyncpg.Record, partitions: int) -> Finding:
@@ -162,6 +163,18 @@ def _partitions(row: asyncpg.Record, partitions: int) -> Finding:
         detail = f"nobody reports {', '.join(f'events.{n}' for n in missing)}"
         return wrong("partitions", detail, "start a reporter; see whether one logs `partition leases wait`")
     return ok("partitions", f"all {partitions} are reported")
+
+
+def _deletions(row: asyncpg.Record) -> Finding:
+    if row["overdue"]:
+        detail = (
+            f"{row['overdue']} tenants should have been deleted, the oldest {row['oldest_hours']:.0f} h ago"
+        )
+        return wrong("deletions", detail, "see why a control plane logs `deletions of tenants wait`")
+    if row["asked"]:
+        detail = f"{row['asked']} tenants are to be deleted, the next at {row['next']:%Y-%m-%d %H:%M}Z"
+        return note("deletions", detail, "headrace tenants keep, if one of them is not to go")
+    return ok("deletions", "no tenant is to be deleted")
 
 
 def _audit(unsealed: asyncpg.Record) -> Finding:

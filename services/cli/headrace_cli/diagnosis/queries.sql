@@ -72,3 +72,10 @@ SELECT name, token_error IS NOT NULL AS refused,
 FROM connections
 WHERE tenant_id = $1 AND (token_error IS NOT NULL OR authorization_ends_at < headrace_now() + $2::interval)
 ORDER BY name
+
+-- name: deletions
+-- Those that are due are looked for twice a minute.
+SELECT count(*) FILTER (WHERE due_at < headrace_now() - interval '1 hour') AS overdue,
+       coalesce(extract(epoch FROM headrace_now() - min(due_at)), 0)::float8 / 3600 AS oldest_hours,
+       count(*) AS asked, min(due_at) AS next
+FROM tenant_deletions WHERE done_at IS NULL

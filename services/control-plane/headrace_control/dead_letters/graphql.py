@@ -7,7 +7,12 @@ import strawberry
 
 from headrace_control.dead_letters import model
 from headrace_control.graphql.context import Info
-from headrace_control.graphql.failures import ConcurrencyLimitType, Failed, QuotaExceededType
+from headrace_control.graphql.failures import (
+    ConcurrencyLimitType,
+    Failed,
+    QuotaExceededType,
+    TenantEndingType,
+)
 from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
@@ -182,7 +187,8 @@ class ReplayInput:
 
 
 ReplayDeadLetterPayload = Annotated[
-    RunType | ConcurrencyLimitType | QuotaExceededType | Failed, strawberry.union("ReplayDeadLetterPayload")
+    RunType | ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed,
+    strawberry.union("ReplayDeadLetterPayload"),
 ]
 ReplayDeadLettersPayload = Annotated[ReplayType | Failed, strawberry.union("ReplayDeadLettersPayload")]
 StopReplayPayload = Annotated[ReplayType | Failed, strawberry.union("StopReplayPayload")]

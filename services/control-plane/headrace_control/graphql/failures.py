@@ -1,6 +1,7 @@
 """Expected failures as members of a mutation's payload, and the one mapping from errors to them."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,7 @@ from headrace.errors import (
     ProviderRefused,
     QuotaExceeded,
     RateLimited,
+    TenantEnding,
     TimedOut,
     Unauthenticated,
     Unavailable,
@@ -63,6 +65,11 @@ class ConflictType(FailureType):
 )
 class ConcurrencyLimitType(FailureType):
     runs: list[strawberry.ID] = strawberry.field(description="The oldest of the unfinished runs; at most 10.")
+
+
+@strawberry.type(name="TenantEnding", description="The tenant is to be deleted; nothing new starts in it.")
+class TenantEndingType(FailureType):
+    due_at: datetime = strawberry.field(description="When.")
 
 
 @strawberry.type(name="Forbidden", description="The caller's role does not allow this.")
@@ -117,6 +124,10 @@ def _refused(error: ProviderRefused) -> ProviderRefusedType:
     return ProviderRefusedType(code=error.code, message=error.message, reason=error.reason)
 
 
+def _ending(error: TenantEnding) -> TenantEndingType:
+    return TenantEndingType(code=error.code, message=error.message, due_at=error.due_at)
+
+
 # None: not a payload but an entry in `errors`, with the error's own code and message.
 FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingProxyType(
     {
@@ -125,6 +136,7 @@ FAILURE_OF: Mapping[type[HeadraceError], Callable[[Any], Any] | None] = MappingP
         NotFound: _plain(NotFoundType),
         Conflict: _plain(ConflictType),
         ConcurrencyLimit: _limit_reached,
+        TenantEnding: _ending,
         Expired: None,
         Unauthenticated: None,
         Forbidden: _plain(ForbiddenType),

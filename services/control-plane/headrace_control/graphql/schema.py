@@ -33,6 +33,7 @@ from headrace_control.runs.graphql import RunMutation, RunQuery, RunSubscription
 from headrace_control.scaling.graphql import ScalingQuery
 from headrace_control.schedules.graphql import ScheduleMutation, ScheduleQuery
 from headrace_control.secrets.graphql import SecretMutation, SecretQuery
+from headrace_control.tenant_deletion.graphql import TenantDeletionMutation, TenantDeletionQuery
 from headrace_control.tenants.graphql import TenantMutation, TenantQuery
 from headrace_control.vault.graphql import KeyMutation, KeyQuery
 from headrace_control.waits.graphql import WaitMutation, WaitQuery
@@ -43,6 +44,7 @@ from headrace_control.workflows.graphql import WorkflowMutation, WorkflowQuery
 @strawberry.type
 class Query(
     TenantQuery,
+    TenantDeletionQuery,
     MemberQuery,
     AppQuery,
     ActionQuery,
@@ -74,6 +76,7 @@ class Query(
 @strawberry.type
 class Mutation(
     TenantMutation,
+    TenantDeletionMutation,
     MemberMutation,
     AppMutation,
     ActionMutation,

@@ -5,7 +5,12 @@ from typing import Annotated, Any
 import strawberry
 
 from headrace_control.graphql.context import Info
-from headrace_control.graphql.failures import ConcurrencyLimitType, Failed, QuotaExceededType
+from headrace_control.graphql.failures import (
+    ConcurrencyLimitType,
+    Failed,
+    QuotaExceededType,
+    TenantEndingType,
+)
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.scalars import JSON, read_id
 from headrace_control.reruns import model
@@ -69,7 +74,8 @@ class RerunPreview:
 
 
 RerunRunPayload = Annotated[
-    RunType | ConcurrencyLimitType | QuotaExceededType | Failed, strawberry.union("RerunRunPayload")
+    RunType | ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed,
+    strawberry.union("RerunRunPayload"),
 ]
 
 

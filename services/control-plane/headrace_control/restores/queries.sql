@@ -39,3 +39,28 @@ INSERT INTO audit_inbox (tenant_id, id, actor_kind, actor_id, actor_name, action
 SELECT n.tenant_id, n.id, 'SERVICE', '00000000-0000-0000-0000-000000000000', 'restored', 'deployment.restore',
     'deployment', 'DONE', jsonb_build_object('runs', n.runs)
 FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (tenant_id, id, runs)
+
+-- name: deleted_tenants
+SELECT tenant_id, asked_at, asked_by, asked_in, due_at, done_at FROM tenant_deletions
+WHERE begun_at IS NOT NULL ORDER BY begun_at, tenant_id
+
+-- name: note_deleted
+-- As it was. Whether the tenant is there again.
+WITH noted AS (
+    INSERT INTO tenant_deletions (tenant_id, asked_at, asked_by, asked_in, cancel_at, due_at)
+    VALUES ($1, $2, $3, $4, $5, $5)
+    ON CONFLICT (tenant_id) DO UPDATE
+    SET asked_at = excluded.asked_at, cancel_at = excluded.cancel_at, due_at = excluded.due_at
+    WHERE tenant_deletions.begun_at IS NULL
+)
+SELECT EXISTS (SELECT FROM tenants WHERE id = $1)
+
+-- name: end_lot
+SELECT headrace_end_tenant($1, $2)
+
+-- name: put_off
+UPDATE tenant_deletions
+SET due_at = greatest(due_at, headrace_now() + interval '7 days'),
+    cancel_at = greatest(cancel_at, headrace_now() + interval '6 days 12 hours')
+WHERE begun_at IS NULL
+RETURNING tenant_id, due_at

@@ -29,12 +29,7 @@ async def begin_anew(owner: Pool, worker: Pool) -> int:
     is started; calling it again does no harm. Raises `Conflict` while the restored database holds events of runs that
     are not applied yet (the embedded bus): they belong to what was restored, and would be fenced off with the rest.
     """
-    async with one_statement(owner) as db:
-        if waiting := await db.fetchval(_sql.events_on_the_bus):
-            raise Conflict(
-                f"{waiting} messages with events are on the bus in this database and not applied yet: "
-                "start a reporter, and no runner, until there are none"
-            )
+    await refuse_while_events_wait(owner)
     async with one_statement(worker) as db:
         await db.execute(_sql.forget_processes)
     runs: Counter[UUID] = Counter()
@@ -52,3 +47,13 @@ async def begin_anew(owner: Pool, worker: Pool) -> int:
             _sql.note_restore, tenants, [new_id() for _ in tenants], [runs[tenant] for tenant in tenants]
         )
     return runs.total()
+
+
+async def refuse_while_events_wait(owner: Pool) -> None:
+    """Raises `Conflict` while they do, see `begin_anew`."""
+    async with one_statement(owner) as db:
+        if waiting := await db.fetchval(_sql.events_on_the_bus):
+            raise Conflict(
+                f"{waiting} messages with events are on the bus in this database and not applied yet: "
+                "start a reporter, and no runner, until there are none"
+            )

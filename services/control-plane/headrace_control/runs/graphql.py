@@ -10,7 +10,13 @@ from headrace.errors import HeadraceError
 from headrace.workflow.state import RunStatus
 
 from headrace_control.graphql.context import Info
-from headrace_control.graphql.failures import ConcurrencyLimitType, Failed, QuotaExceededType, failure_of
+from headrace_control.graphql.failures import (
+    ConcurrencyLimitType,
+    Failed,
+    QuotaExceededType,
+    TenantEndingType,
+    failure_of,
+)
 from headrace_control.graphql.fields import mutation, query, subscription
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
@@ -51,7 +57,8 @@ class RunFilterInput:
 
 
 StartRunPayload = Annotated[
-    RunType | ConcurrencyLimitType | QuotaExceededType | Failed, strawberry.union("StartRunPayload")
+    RunType | ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed,
+    strawberry.union("StartRunPayload"),
 ]
 CancelRunPayload = Annotated[RunType | Failed, strawberry.union("CancelRunPayload")]
 PauseRunPayload = Annotated[RunType | Failed, strawberry.union("PauseRunPayload")]

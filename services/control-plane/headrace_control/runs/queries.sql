@@ -5,10 +5,11 @@ WHERE k.tenant_id = $1 AND k.key = ANY($2::text[])
 -- name: startable
 -- For each wished (workflow, version), once: the version that would run, by name and number, or the newest
 -- published one that is not held back where no number is given; then with the terms of the open rollout, if there is
--- one. Read with each start: none goes by terms that were changed before it began. `now` is this transaction's, which
+-- one. Read with each start: none goes by terms that were changed before it began, and none in a tenant that is to be deleted. `now` is this transaction's, which
 -- new runs will carry.
 SELECT wish.n, w.id AS workflow_id, v.id AS version_id, v.status, headrace_now() AS now,
-       o.candidate_id, o.share, o.salt, o.key, o.cohorts
+       o.candidate_id, o.share, o.salt, o.key, o.cohorts,
+       (SELECT due_at FROM tenant_deletions WHERE tenant_id = $1) AS ends_at
 FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS wish (workflow, version, n)
 LEFT JOIN workflows w ON w.tenant_id = $1 AND w.name = wish.workflow
 LEFT JOIN LATERAL (

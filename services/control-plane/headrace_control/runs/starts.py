@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from headrace.concurrency.turns import Slot, Turn
-from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound
+from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, TenantEnding
 from headrace.ids import new_id
 from headrace.json_types import Json
 from headrace.postgres.listen import DISPATCH_CHANNEL
@@ -119,8 +119,9 @@ async def start_runs(
     """Start what can be started; `db` is inside a tenant's transaction.
 
     `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
-    what is missing or in the way, `QuotaExceeded` what the tenant has used up; `KeysShredded` and `SecretUnreadable`
-    say that a sensitive input can not be sealed. Runs are minted in order, with this transaction's time in their ids.
+    what is missing or in the way, `QuotaExceeded` what the tenant has used up, `TenantEnding` that it is to be
+    deleted; `KeysShredded` and `SecretUnreadable` say that a sensitive input can not be sealed. Runs are minted in
+    order, with this transaction's time in their ids.
     """
     answers: dict[int, Answer] = {}
     wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, answers))]
@@ -219,7 +220,7 @@ async def _startables(
     refused: dict[tuple[str, int | None], HeadraceError] = {}
     for row in rows:
         place = wanted[row["n"] - 1]
-        refusal = _refusal(row, place[1])
+        refusal = TenantEnding(row["ends_at"]) if row["ends_at"] else _refusal(row, place[1])
         if refusal is None:
             found[place] = _Startable(row["workflow_id"], row["version_id"], row["now"], _rollout(row))
         else:

@@ -1,0 +1,1 @@
+"""The end of a tenant: asked for, taken back, or carried out when its time is over."""
