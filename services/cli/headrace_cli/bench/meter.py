@@ -125,7 +125,7 @@ def _cpu(leader: psutil.Process, descendants: Sequence[psutil.Process]) -> float
         for child in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = child.cpu_times()
-                total += times.user + times.system
+                total += times.user + times.system + times.children_user + times.children_system
     return total
 
 

@@ -21,6 +21,7 @@ _SCALES = {
     "payload": 0.5,
     "tenants": 0.2,
     "fleet": 0.3,
+    "stops": 0.1,
     "soak": 0.1,
 }
 _EMBEDDED = {"chain3": 1.0, "logs": 0.2}

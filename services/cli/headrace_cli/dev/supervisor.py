@@ -209,7 +209,7 @@ async def _spawn(service: Service) -> _Running:
             stdout=output_end,
             stderr=errors_end,
             process_group=0,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     finally:
         os.close(output_end)
@@ -237,6 +237,6 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return await stream.read(overrun.consumed)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: be ended by the kernel if the supervisor is killed. See prctl(2); Linux alone has it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -14,6 +14,7 @@ from headrace_cli.bench.scenarios import (
     slow,
     soak,
     start,
+    stops,
     tenants,
 )
 
@@ -32,6 +33,7 @@ SCENARIOS: tuple[Scenario, ...] = tuple(
         payload,
         tenants,
         fleet,
+        stops,
         soak,
     )
 )

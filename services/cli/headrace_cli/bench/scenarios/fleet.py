@@ -2,17 +2,14 @@
 
 import asyncio
 import math
-import sys
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-import orjson
-from headrace.errors import Unavailable
-
 from headrace_cli.bench.report import Check
 from headrace_cli.bench.scenario import Scenario
 from headrace_cli.bench.scene import Scene, ids
+from headrace_cli.bench.telling import Telling
 from headrace_cli.bench.work import chain3
 
 MOST = 8
@@ -39,10 +36,10 @@ _HANDED_BACK = "SELECT count(*) FROM events WHERE kind = 'parked'"
 
 async def play(scene: Scene, sizes: Mapping[str, int]) -> None:
     work, tenant = chain3(delay_ms=_DELAY_MS), await scene.tenant("bench")
-    fleet = await _Fleet.started(scene)
+    fleet = await _started(scene)
     try:
         await scene.prepared(tenant, work)
-        await fleet.at_rest()
+        await fleet.until(_rests, scene.watch.seconds)
         scene.meter = scene.meter.also({"runner": fleet.process.pid})
         begin = len(fleet.told)
         async with scene.measured("wave") as phase:
@@ -50,7 +47,7 @@ async def play(scene: Scene, sizes: Mapping[str, int]) -> None:
             for runs in _wave(sizes["runs"], sizes["seconds"]):
                 await asyncio.gather(scene.start_all([tenant], work, runs), asyncio.sleep(1))
             await scene.watch.all_ended(ids([tenant]), since)
-            await fleet.at_rest()
+            await fleet.until(_rests, scene.watch.seconds)
             phase.count = sizes["runs"]
             phase.series = _series(fleet.told[begin:])
         ended = [told for told in fleet.told[begin:] if told["event"] == "ended"]
@@ -68,54 +65,12 @@ async def play(scene: Scene, sizes: Mapping[str, int]) -> None:
     ]
 
 
-class _Fleet:
-    """`headrace fleet` as a process of its own; `told` are its lines of JSON."""
-
-    def __init__(self, process: asyncio.subprocess.Process, seconds: float) -> None:
-        self.process, self._seconds = process, seconds
-        self.told: list[dict[str, Any]] = []
-        self._news = asyncio.Event()
-        self._ended = False
-        self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def started(cls, scene: Scene) -> "_Fleet":
-        deployment = scene.deployment
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "headrace_cli.main", "fleet", "--json"),
-            *("--signals", deployment.operators[0], "--logs", str(deployment.logs), *_RULE),
-            env=deployment.runner_environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        return cls(process, scene.watch.seconds)
-
-    async def _read(self) -> None:
-        stream = self.process.stdout
-        while stream is not None and (line := await stream.readline()):
-            self.told.append(orjson.loads(line))
-            self._news.set()
-        self._ended = True
-        self._news.set()
-
-    async def at_rest(self) -> None:
-        """Wait until a moment comes with one runner, none that is leaving, and no load."""
-        seen = len(self.told)
-        try:
-            async with asyncio.timeout(self._seconds):
-                while not any(_rests(told) for told in self.told[seen:]):
-                    if self._ended:
-                        raise Unavailable("`headrace fleet` has ended")
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise Unavailable(f"the fleet has not come to rest within {self._seconds:.0f} s") from None
-
-    async def stop(self) -> None:
-        if self.process.returncode is None:
-            self.process.terminate()
-        await self.process.wait()
-        await self._reading
+async def _started(scene: Scene) -> Telling:
+    deployment = scene.deployment
+    command = ("headrace_cli.main", "fleet", "--json", "--signals", deployment.operators[0])
+    return await Telling.started(
+        (*command, "--logs", str(deployment.logs), *_RULE), deployment.runner_environment
+    )
 
 
 def _rests(told: Mapping[str, Any]) -> bool:
