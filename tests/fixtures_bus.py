@@ -63,7 +63,7 @@ async def place(bus_address: tuple[str, str]) -> AsyncIterator[Place]:
             proxy.flow()
             await asyncio.gather(*(bus.close() for bus in place.opened))
     if kind == "rabbitmq":
-        await delete_queues(url, Names(PARTITIONS, namespace))
+        await delete_queues(url, Names(PARTITIONS, namespace, ("eu",)))
 
 
 @pytest.fixture

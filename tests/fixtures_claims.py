@@ -57,7 +57,7 @@ class NoCredentials:
 class NoDryRuns:
     """There are none to take."""
 
-    async def take(self) -> dict[str, Any] | None:
+    async def take(self, pool: str) -> dict[str, Any] | None:
         return None
 
     async def report(self, dry_run_id: UUID, token: str, report: Mapping[str, Any]) -> None:
@@ -212,7 +212,13 @@ class OneKey:
 
 
 @pytest.fixture
-async def world(database: str) -> AsyncIterator[World]:
+def pool_tokens() -> Mapping[str, str]:
+    """The tokens of runner pools that have one of their own."""
+    return {}
+
+
+@pytest.fixture
+async def world(database: str, pool_tokens: Mapping[str, str]) -> AsyncIterator[World]:
     pool, api = await open_pool(database, WORKER), await open_pool(database, API)
     listener = Listener(database)
     credentials = NoCredentials()
@@ -221,7 +227,7 @@ async def world(database: str) -> AsyncIterator[World]:
     claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10), refusals.note)
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
-    sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10), refusals.note)
+    sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10), refusals.note, pool_tokens)
     app = create_internal_app(
         claims,
         leases,

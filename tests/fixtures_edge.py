@@ -134,7 +134,7 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         listener = Listener(database)
         await listener.start()
         stack.push_async_callback(listener.close)
-        composed = compose(settings, pool, listener, store, no_signals())
+        composed = compose(settings, pool, workers, listener, store, no_signals())
         stack.push_async_callback(composed.close)
         public = create_app(composed.services, composed.authenticator, {})
         handover = Handover(workers, composed.credentials, composed.services.callbacks)

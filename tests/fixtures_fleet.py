@@ -74,6 +74,6 @@ async def backends_of(request: pytest.FixtureRequest, profile: str, database: st
     try:
         yield Backends("production", database, rabbitmq_url, log_store_url, namespace)
     finally:
-        await delete_queues(rabbitmq_url, Names(PARTITIONS, namespace))
+        await delete_queues(rabbitmq_url, Names(PARTITIONS, namespace, ("eu",)))
         with MongoClient(mongodb_url) as client:
             client.drop_database(logs)

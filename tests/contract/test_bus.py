@@ -20,6 +20,7 @@ from headrace.bus.port import (
     Outgoing,
     Reject,
     events_queue,
+    jobs_queue,
 )
 from headrace.errors import MessageTooLarge, NotFound
 
@@ -129,6 +130,30 @@ async def test_many_publishers_at_once_lose_nothing(bus: Bus) -> None:
     await bus.consume(JOBS, inbox.one, 50)
     await asyncio.gather(*(bus.publish(numbered(JOBS, 10, first)) for first in range(0, 500, 10)))
     assert sorted(await inbox.bodies(500)) == sorted(numbers(500))
+
+
+async def test_each_pool_has_a_queue_of_its_own(place: Place) -> None:
+    bus, inbox = await place.open(), Inbox()
+    queue = jobs_queue("eu")
+    with pytest.raises(NotFound):
+        await bus.publish([Outgoing(queue, b"too early")])
+    await bus.add_pool("eu")
+    await bus.add_pool("eu")
+    await bus.publish([Outgoing(queue, b"there"), Outgoing(JOBS, b"here"), Outgoing(queue, b"bad")])
+    assert ((await bus.depth(queue)).ready, (await bus.depth(JOBS)).ready) == (2, 1)
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.body == b"bad":
+            raise Reject("unreadable")
+        await inbox.one(delivery)
+
+    taking = await place.open(pool="eu")
+    await taking.consume(queue, handle, 1)
+    assert (await inbox.deliveries.get()).queue == queue
+    while not (letters := await bus.dead_letters()):
+        await asyncio.sleep(0.02)  # nothing tells of a dead letter
+    assert [(letter.queue, letter.reason) for letter in letters] == [(queue, "unreadable")]
+    assert (await bus.depth(JOBS)).ready == 1
 
 
 async def test_namespaces_are_apart(place: Place) -> None:

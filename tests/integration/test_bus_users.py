@@ -8,7 +8,7 @@ import aio_pika
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
 from headrace.bus.open import open_bus
-from headrace.bus.port import JOBS, LOGS, Delivery, Outgoing, events_queue
+from headrace.bus.port import JOBS, LOGS, Delivery, Outgoing, events_queue, holds_jobs, jobs_queue
 from servers import local, missing
 
 DEFINITIONS = Path(__file__).parents[2] / "deploy" / "compose" / "rabbitmq-definitions.json"
@@ -43,7 +43,9 @@ async def heard(queue: str, reader: str, writer: str) -> bytes:
 
     reading, writing = await open_bus(reader, partitions=1), await open_bus(writer, partitions=1)
     consumption = await (
-        reading.consume(queue, one, 1) if queue in (JOBS, LOGS) else reading.consume_batches(queue, batch, 1)
+        reading.consume(queue, one, 1)
+        if queue == LOGS or holds_jobs(queue)
+        else reading.consume_batches(queue, batch, 1)
     )
     await writing.publish([Outgoing(queue, b"hello")])
     async with asyncio.timeout(20):
@@ -57,9 +59,12 @@ async def heard(queue: str, reader: str, writer: str) -> bytes:
 @pytest.mark.rabbitmq
 async def test_each_service_does_its_own_work_and_no_others(urls: Mapping[str, str]) -> None:
     control_plane, runner, reporter = (urls[service] for service in SERVICES)
-    await (await open_bus(control_plane, partitions=1)).close()  # makes the queues
+    maker = await open_bus(control_plane, partitions=1)  # makes the queues
+    await maker.add_pool("eu")
+    await maker.close()
     for queue, reader, writer in (
         (JOBS, runner, control_plane),
+        (jobs_queue("eu"), runner, control_plane),
         (events_queue(0), reporter, runner),
         (LOGS, reporter, runner),
     ):

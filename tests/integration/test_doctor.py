@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from headrace.postgres.release import SCHEMA
+from headrace.postgres.release import NEEDED, SCHEMA
 from headrace_cli.main import app
 from typer.testing import CliRunner
 
@@ -32,6 +32,14 @@ BROKEN = """
     INSERT INTO dead_letters (id, source, reason) VALUES (gen_random_uuid(), 'reporter', 'r');
     INSERT INTO tenant_deletions (tenant_id, asked_at, asked_by, asked_in, cancel_at, due_at)
     SELECT id, now() - interval '9 days', id, id, now() - interval '1 day', now() - interval '1 day' FROM tenants"""
+NO_RUNNER_OF_A_POOL = """
+    INSERT INTO pools (name) VALUES ('eu');
+    INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'one');
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+    SELECT gen_random_uuid(), id, gen_random_uuid(), now(), 'eu' FROM tenants;
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at, pool)
+    SELECT gen_random_uuid(), id, gen_random_uuid(), now(), now(), 'eu' FROM tenants;
+    INSERT INTO runners (id, lease_until) VALUES (gen_random_uuid(), now() + interval '1 hour')"""
 FOUND = {
     "partitions": ("WRONG", "nobody reports events.0, events.1"),
     "dispatches": ("WRONG", "due for 12"),
@@ -114,7 +122,7 @@ def test_a_deployment_that_is_well(site: Site) -> None:
     ("statements", "place", "says"),
     [
         (
-            f"DELETE FROM schema_migrations WHERE name LIKE '{SCHEMA:04}%'",
+            f"DELETE FROM schema_migrations WHERE name LIKE '{NEEDED:04}%'",
             "schema",
             "older than this release",
         ),
@@ -128,6 +136,8 @@ def test_a_deployment_that_is_well(site: Site) -> None:
             "partitions",
             "HEADRACE_PARTITIONS is 2",
         ),
+        (NO_RUNNER_OF_A_POOL, "pool eu", "2 runs wait"),
+        (NO_RUNNER_OF_A_POOL, "queue jobs.eu", "missing"),
     ],
 )
 def test_what_is_wrong_from_the_start_is_found(site: Site, statements: str, place: str, says: str) -> None:

@@ -15,7 +15,7 @@ from headrace.postgres import migrate as migrating
 from headrace.postgres.migrate import migrate
 from headrace.postgres.migrations import Phase
 from headrace.postgres.pool import WORKER, open_pool
-from headrace.postgres.release import SCHEMA
+from headrace.postgres.release import NEEDED, SCHEMA
 from headrace.postgres.schema import check_schema
 
 
@@ -218,7 +218,7 @@ async def test_a_service_looks_whether_the_schema_is_its_own(database: str) -> N
     await owner.execute(note, "9003_less.sql", "contract", 9001)
     with pytest.raises(InvalidInput, match=f"9001.*{SCHEMA:04}"):
         await looked_at()
-    await owner.execute("DELETE FROM schema_migrations WHERE left(name, 4)::int >= $1", SCHEMA)
+    await owner.execute("DELETE FROM schema_migrations WHERE left(name, 4)::int >= $1", NEEDED)
     with pytest.raises(DatabaseUnavailable, match="headrace migrate"):
         await looked_at()
     await pool.close()
@@ -229,7 +229,7 @@ async def test_a_service_whose_schema_is_too_old_leaves_and_comes_again(
     database: str, tmp_path: Path
 ) -> None:
     owner = await asyncpg.connect(database)
-    await owner.execute("DELETE FROM schema_migrations WHERE left(name, 4)::int >= $1", SCHEMA)
+    await owner.execute("DELETE FROM schema_migrations WHERE left(name, 4)::int >= $1", NEEDED)
     await owner.close()
     reporter = await asyncio.create_subprocess_exec(
         sys.executable,

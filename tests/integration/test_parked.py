@@ -15,7 +15,9 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "due_dispatches": (_dispatch.due_dispatches, (100,)),
     "next_due": (_dispatch.next_due, ()),
     "sweep": (_dispatch.sweep, (timedelta(minutes=1),)),
-    "tenants": (_scaling.tenants, (20,)),
+    "pools_waiting": (_dispatch.pools_waiting, ()),
+    "due_in_pool": (_dispatch.due_in_pool, (100, "eu")),
+    "due": (_scaling.due, (20,)),
     "oldest_unclaimed": (_scaling.oldest_unclaimed, ()),
 }
 PARKED = 100_000
@@ -28,10 +30,11 @@ async def pages(admin: asyncpg.Connection, query: str, *given: Any) -> int:
 
 
 async def park(admin: asyncpg.Connection, tenant: Any, count: int) -> None:
-    """Timers spread over the hour after the next."""
+    """Timers spread over the hour after the next, half of them in a pool."""
     await admin.execute(
-        """INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-           SELECT gen_random_uuid(), $1, gen_random_uuid(), now() + interval '1 hour' * (1 + n::float8 / $2)
+        """INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+           SELECT gen_random_uuid(), $1, gen_random_uuid(), now() + interval '1 hour' * (1 + n::float8 / $2),
+                  CASE WHEN n % 2 = 0 THEN 'eu' END
            FROM generate_series(1, $2::int) n""",
         tenant,
         count,

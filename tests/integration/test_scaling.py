@@ -114,6 +114,45 @@ async def test_jobs_in_the_broker_are_counted_once(scene: Scene) -> None:
     }
 
 
+async def test_each_pool_has_figures_of_its_own(scene: Scene) -> None:
+    """Those of all pools are their sums, and a tenant's limit is shared by its runs in all of them."""
+    small, large = await scene.world.tenant("small", in_flight=6), await scene.world.tenant("large")
+    await scene.world.admin.execute("INSERT INTO pools (name) VALUES ('eu'), ('us')")
+    await scene.bus.add_pool("eu")  # no relay has made the queue of the other one yet
+    in_eu = [*await scene.queue(small, unsent=4, sent=1), *await scene.queue(large, unsent=1)]
+    for table, key in (("runs", "id"), ("dispatches", "run_id")):
+        await scene.world.admin.execute(
+            f"UPDATE {table} SET pool = 'eu' WHERE {key} = ANY($1::uuid[])",
+            [run for run, _ in in_eu],
+        )
+    await scene.queue(small, unsent=3, sent=1)
+    await scene.bus.publish([Outgoing("jobs.eu", b"a job")])
+    await scene.waits_for(in_eu[0][1], timedelta(minutes=5))
+    await scene.waits_for(in_eu[4][1], timedelta(minutes=10))
+    await scene.world.beat(new_id())
+    await scene.world.admin.execute("UPDATE runners SET pool = 'eu'")
+    found = await scene.read()
+    assert list(found.pools) == ["default", "eu", "us"]
+    eu, default, us = found.pools["eu"], found.pools["default"], found.pools["us"]
+    assert (default.due, default.backlog, default.runs_in_flight, default.unacked) == (3, 3, 1, 1)
+    # Six at once, two of them sent and three taken by the other pool's: one of the small tenant's, and the large one's.
+    assert (eu.due, eu.ready, eu.backlog, eu.runs_in_flight, eu.unacked) == (5, 1, 1 + 1 + 1, 1, 0)
+    assert (eu.runners, eu.capacity, default.runners) == (1, 10, 0)
+    assert 600 <= eu.oldest_seconds < 660
+    assert default.oldest_seconds < 60
+    assert (us.load, us.runners) == (0, 0)
+    assert (found.backlog, found.load, found.due) == (6, default.load + eu.load, 8)
+    assert found.queues["jobs.eu"].ready == 1
+    assert found.tenants[0].due == 7
+    registry = CollectorRegistry()
+    ScalingGauges(scene.signals, registry).show(found)
+    shown = set((await asked(scene.signals, "/metrics", registry)).text.splitlines())
+    assert {
+        'headrace_runner_pool_load{pool="eu"} 3.0',
+        'headrace_runner_pool_runners{pool="us"} 0.0',
+    } <= shown
+
+
 async def test_runners_count_while_their_lease_is_live(scene: Scene) -> None:
     tenant, alive, gone = await scene.world.tenant("one"), new_id(), new_id()
     (job,) = await scene.queue(tenant, sent=1)
@@ -175,6 +214,10 @@ async def test_scalers_read_json(scene: Scene) -> None:
             "events.0": {"ready": 0, "unacked": None},
         },
         "tenants": [{"tenant_id": str(tenant), "due": 2, "in_flight": 1}],
+        "pools": {
+            "default": {name: value for name, value in body.items() if isinstance(value, int)}
+            | {"oldest_seconds": max(ages)}
+        },
     }
     assert answer.headers["cache-control"] == "no-store"
 

@@ -29,13 +29,13 @@ _FIELDS: Mapping[Who, str] = {
             quotas schedule
             runAt runRevisions schedules scheduleFirings backfill backfills deadLetters deadLetter deadLetterGroups
             deadLetterStatistics replay replays rollout rollouts rolloutComparison
-            webhook webhooks webhookDeliveries runMoves cachedResults
+            webhook webhooks webhookDeliveries runMoves cachedResults tenantPools
         subscription: runChanged logTail
     """,
     Who.DESIGNERS: """
         query: validateWorkflow
         mutation: createApp updateApp deleteApp saveAction saveDraft discardDraft publishVersion publishWorkflow
-            deprecateVersion testConnection
+            deprecateVersion testConnection setWorkflowPool
     """,
     Who.STARTERS: """
         query: dryRun
@@ -59,8 +59,9 @@ _FIELDS: Mapping[Who, str] = {
             createHook updateHook rotateHookSecret pauseHook resumeHook deleteHook resendHookMessages
     """,
     Who.PLATFORM: """
-        query: wrappingKeys scaling tenantDeletions
-        mutation: createTenant deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas
+        query: wrappingKeys scaling tenantDeletions runnerPools
+        mutation: createTenant deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas createRunnerPool
+            removeRunnerPool setTenantPools drainRunnerPool
     """,
 }
 

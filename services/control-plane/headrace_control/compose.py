@@ -34,6 +34,7 @@ from headrace_control.members.service import MemberService
 from headrace_control.moves.service import MoveService
 from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
+from headrace_control.pools.service import PoolService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
 from headrace_control.results.service import ResultService
@@ -91,6 +92,7 @@ class Composed:
 def compose(
     settings: ControlPlaneSettings,
     api_pool: Pool,
+    worker_pool: Pool,
     listener: Listener,
     log_store: LogStore,
     signals: Signals,
@@ -128,6 +130,7 @@ def compose(
         key_wrapping=KeyWrapping(api_pool, vault.provider),
         key_shredding=shredding,
         policy=PolicyService(api_pool),
+        pools=PoolService(api_pool, worker_pool),
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
         rollouts=RolloutService(api_pool),

@@ -26,6 +26,7 @@ from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import compose
 from headrace_control.dead_letters.replays import Replaying
+from headrace_control.dispatch.pool_relay import PoolRelay
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
 from headrace_control.dry_runs.taking import DryRunHandover
@@ -91,9 +92,10 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     traces = open_traces(read_settings(TelemetrySettings), "control-plane", registry)
     trace_starts(traces)
     signals = Signals(worker_pool, bus, settings.partitions)
-    composed = compose(settings, api_pool, listener, store, signals, aws)
+    composed = compose(settings, api_pool, worker_pool, listener, store, signals, aws)
     sweeper = Sweeper(worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
     relay = Relay(worker_pool, bus, listener, settings.relay_window, traces)
+    pool_relay = PoolRelay(worker_pool, bus, listener, settings.relay_window, relay)
     schedules = ScheduleLoop(worker_pool, api_pool, composed.output_keys, listener)
     outbound, vault = OutboundClient(composed.outbound), Vault(composed.keys.provider)
     hooks = HookSending(worker_pool, api_pool, vault, outbound, listener)
@@ -129,6 +131,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         settings.runner_token.get_secret_value(),
         timedelta(seconds=settings.runner_session_seconds),
         composed.refusals.note,
+        {pool: token.get_secret_value() for pool, token in (settings.pool_tokens or {}).items()},
     )
     calls = Calls(worker_pool, composed.approvals)
     dry_runs = DryRunHandover(worker_pool, api_pool, composed.output_keys)
@@ -172,6 +175,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         asyncio.create_task(work)
         for work in (
             relay.run(),
+            pool_relay.run(),
             sweeper.run(),
             schedules.run(),
             hooks.run(),

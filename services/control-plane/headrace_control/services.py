@@ -18,6 +18,7 @@ from headrace_control.logs.service import LogService
 from headrace_control.members.service import MemberService
 from headrace_control.moves.service import MoveService
 from headrace_control.policy.service import PolicyService
+from headrace_control.pools.service import PoolService
 from headrace_control.quotas.service import QuotaService
 from headrace_control.reruns.service import RerunService
 from headrace_control.results.service import ResultService
@@ -58,6 +59,7 @@ class Services:
     key_wrapping: KeyWrapping
     key_shredding: KeyShredding
     policy: PolicyService
+    pools: PoolService
     quotas: QuotaService
     workflows: WorkflowService
     rollouts: RolloutService

@@ -1,10 +1,12 @@
 """The control plane's settings, read once from HEADRACE_* by `main`."""
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from headrace.pools import POOL_NAME
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +15,8 @@ from headrace_control.login.algorithms import ALGORITHMS
 from headrace_control.login.discovery import is_provider_url
 from headrace_control.login.model import OidcClient
 from headrace_control.web.policy import HttpSettings
+
+MIN_RUNNER_TOKEN = 16
 
 
 class KeyProviderName(StrEnum):
@@ -38,14 +42,14 @@ class ControlPlaneSettings(HttpSettings):
 
     `key_file` or `key` holds the key that wraps the tenants' data keys: 32 bytes, in base64 or hexadecimal. With
     `kms_key_id` a KMS does, at `kms_endpoint`, else at AWS's for `kms_region`; keys of both kinds unwrap then, and
-    `key_provider` says which one wraps (the KMS's, if not said).
-    `public_url` is where the outside reaches the public API, for the addresses that are given to external systems; if
-    there is none, this machine's loopback. `partitions` is fixed for a deployment's life. `relay_window` is how many
-    jobs stand ready in the broker at most. `bus_namespace` shares a broker among deployments. Without an
-    `operator_port` there are neither metrics nor figures for scalers. Times are in seconds
-    unless named otherwise. `runner_token` is what runners enrol with, for sessions of
-    `runner_session_seconds`. The `internal_tls` files (PEM) serve the internal API over TLS; with a client authority
-    given, runners have to show a certificate of it.
+    `key_provider` says which one wraps (the KMS's, if not said). `public_url` is where the outside reaches the
+    public API, for the addresses that are given to external systems; if there is none, this machine's loopback.
+    `partitions` is fixed for a deployment's life. `relay_window` is how many jobs stand ready in the broker at
+    most. `bus_namespace` shares a broker among deployments. Without an `operator_port` there are neither metrics
+    nor figures for scalers. Times are in seconds unless named otherwise. `runner_token` is what runners enrol with,
+    for sessions of `runner_session_seconds`; for a runner pool among `pool_tokens` the token there, in its place.
+    The `internal_tls` files (PEM) serve the internal API over TLS; with a client authority given, runners have to
+    show a certificate of it.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", hide_input_in_errors=True)
@@ -64,7 +68,8 @@ class ControlPlaneSettings(HttpSettings):
     internal_tls_certificate_file: Path | None = None
     internal_tls_key_file: Path | None = None
     internal_tls_client_ca_file: Path | None = None
-    runner_token: SecretStr = Field(min_length=16)
+    runner_token: SecretStr = Field(min_length=MIN_RUNNER_TOKEN)
+    pool_tokens: dict[str, SecretStr] | None = None
     runner_session_seconds: float = Field(default=600, ge=10, le=86_400)
     key_file: Path | None = None
     key: SecretStr | None = None
@@ -149,6 +154,16 @@ class ControlPlaneSettings(HttpSettings):
     @property
     def longest_api_key(self) -> timedelta | None:
         return timedelta(days=self.api_key_max_days) if self.api_key_max_days else None
+
+    @field_validator("pool_tokens")
+    @classmethod
+    def _pool_tokens(cls, tokens: dict[str, SecretStr] | None) -> dict[str, SecretStr] | None:
+        for pool, token in (tokens or {}).items():
+            if re.fullmatch(POOL_NAME, pool) is None or len(token.get_secret_value()) < MIN_RUNNER_TOKEN:
+                raise ValueError(
+                    'give a JSON object of pools and tokens, such as {"eu": "16 characters or more"}'
+                )
+        return tokens
 
     @field_validator("oidc_issuer")
     @classmethod

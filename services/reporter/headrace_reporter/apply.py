@@ -147,4 +147,5 @@ def _run_row(row: Any) -> RunRow:
         row["inbox_seq"],
         row["parent_run_id"],
         row["undoes_run_id"],
+        row["pool"],
     )

@@ -28,6 +28,7 @@ class RunRow:
     inbox_seq: int = 0
     parent_run_id: UUID | None = None
     undoes_run_id: UUID | None = None
+    pool: str | None = None
     progress: bool = False
     marked: bool = False
     parked: "Parked | None" = None

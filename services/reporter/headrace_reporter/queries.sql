@@ -1,7 +1,7 @@
 -- name: lock_runs
 -- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock.
 SELECT id, tenant_id, status, dispatch_id, epoch, claimed_by IS NOT NULL AS claim_open, fence_epoch, fence_seq,
-       cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id, headrace_now() AS now
+       cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id, pool, headrace_now() AS now
 FROM runs WHERE id = ANY($1::uuid[])
 ORDER BY id
 FOR UPDATE
@@ -94,8 +94,8 @@ WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING') AND r.c
 DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
 
 -- name: add_dispatches
-INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[])
+INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[])
 
 -- name: set_run_aside
 UPDATE runs
@@ -161,32 +161,36 @@ WHERE s.run_id = n.run_id AND s.key = n.key AND s.status = 'SUCCESS'
 -- name: begin_children
 -- A child belongs to its parent's tenant, and its version too. One that undoes takes the input of the run that it
 -- undoes, and its version, which has the steps to undo: that run is the ended child of that step, of the run that did
--- the step, where it was taken over. A re-run's child may be a re-run itself, as the plan of its parent says.
+-- the step, where it was taken over. A re-run's child may be a re-run itself, as the plan of its parent says. Its pool
+-- is found as that of any start; one that undoes stays where it was done.
 WITH child AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[])
         AS c (parent_id, id, dispatch_id, step, version_id, input, undoes)
 ),
 begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, parent_run_id,
-        parent_step, depth, undoes_run_id, origin_run_id, rerun, traceparent)
+        parent_step, depth, undoes_run_id, origin_run_id, rerun, traceparent, pool)
     SELECT c.id, p.tenant_id, v.workflow_id, coalesce(origin.version_id, v.id),
         coalesce(origin.input, c.input::jsonb), c.dispatch_id,
         p.created_by, p.id, c.step, p.depth + 1, origin.id,
-        (p.rerun -> 'children' -> c.step ->> 'origin')::uuid, p.rerun -> 'children' -> c.step, p.traceparent
+        (p.rerun -> 'children' -> c.step ->> 'origin')::uuid, p.rerun -> 'children' -> c.step, p.traceparent,
+        CASE WHEN origin.id IS NULL THEN nullif(coalesce(w.pool, t.pool), 'default') ELSE origin.pool END
     FROM child c
     JOIN runs p ON p.id = c.parent_id
     JOIN workflow_versions v ON v.tenant_id = p.tenant_id AND v.id = c.version_id AND v.status <> 'DRAFT'
+    JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
+    JOIN tenants t ON t.id = p.tenant_id
     LEFT JOIN step_runs did ON did.run_id = coalesce(p.undoes_run_id, p.id) AND did.key = c.undoes
     LEFT JOIN runs origin ON c.undoes IS NOT NULL
         AND origin.parent_run_id = coalesce(did.taken_from, p.undoes_run_id, p.id)
         AND origin.parent_step = c.undoes AND origin.undoes_run_id IS NULL AND origin.status = 'SUCCESS'
     WHERE c.undoes IS NULL OR origin.id IS NOT NULL
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, tenant_id, dispatch_id, rerun IS NOT NULL AS takes
+    RETURNING id, tenant_id, dispatch_id, pool, rerun IS NOT NULL AS takes
 ),
 sent AS (
-    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-    SELECT dispatch_id, tenant_id, id, headrace_now() FROM begun
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+    SELECT dispatch_id, tenant_id, id, headrace_now(), pool FROM begun
 )
 SELECT id, takes FROM begun
 
@@ -226,8 +230,8 @@ RETURNING run_id
 
 -- name: wake
 -- The CURRENT dispatch of each that nobody holds becomes due now, under the same id. One that was sent is on its way.
-INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-SELECT dispatch_id, tenant_id, id, headrace_now() FROM runs
+INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+SELECT dispatch_id, tenant_id, id, headrace_now(), pool FROM runs
 WHERE id = ANY($1::uuid[]) AND claimed_by IS NULL AND status IN ('QUEUED', 'WAITING', 'COMPENSATING')
   -- One set aside would be refused to every runner, and swept for ever. Its cancel alone is heard.
   AND (wait_reason IS DISTINCT FROM 'DEAD_LETTER' OR (cancel_requested AND status <> 'COMPENSATING'))

@@ -126,6 +126,7 @@ async def _write_parked(db: Db, runs: Sequence[RunRow]) -> bool:
         [r.tenant_id for r, _ in due],
         [r.id for r, _ in due],
         [p.due_at for _, p in due],
+        [r.pool for r, _ in due],
     )
     return True
 

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from headrace.bus.port import JOBS, Delivery
+from headrace.bus.port import Delivery, jobs_queue
 from headrace.process import configure_logging, read_settings, run
 
 from headrace_runner.main import serve
@@ -22,7 +22,7 @@ async def serve_alone(settings: RunnerSettings, stopping: asyncio.Event) -> None
     job = await reader.readline()
     watching = asyncio.create_task(_until_the_end(reader, stopping))
     try:
-        await serve(settings, stopping, Delivery(JOBS, job))
+        await serve(settings, stopping, Delivery(jobs_queue(settings.pool), job))
     finally:
         watching.cancel()
         pipe.close()

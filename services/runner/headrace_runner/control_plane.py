@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 import orjson
 from headrace.errors import Conflict, NotFound, Unauthenticated, Unavailable
+from headrace.pools import DEFAULT_POOL
 
 from headrace_runner.run_pass import RunPass
 
@@ -21,9 +22,14 @@ class ControlPlane:
     came; then it may have been done."""
 
     def __init__(
-        self, base_url: str, enrolment_token: str, runner_id: UUID, transport: httpx.AsyncBaseTransport
+        self,
+        base_url: str,
+        enrolment_token: str,
+        runner_id: UUID,
+        transport: httpx.AsyncBaseTransport,
+        pool: str = DEFAULT_POOL,
     ) -> None:
-        self._runner_id = runner_id
+        self._runner_id, self._pool = runner_id, pool
         self._enrolment_token = enrolment_token
         self._session, self._renew_at = "", 0.0
         self._offered = ""  # a session that was asked for: the same again, until an answer comes
@@ -173,7 +179,7 @@ class ControlPlane:
                 return self._session  # somebody else has just opened it
             self._offered = self._offered or f"hrs_{secrets.token_urlsafe(32)}"
             asked_at = time.monotonic()
-            body = {"runner_id": self._runner_id, "session": self._offered}
+            body = {"runner_id": self._runner_id, "session": self._offered, "pool": self._pool}
             by = self._enrolment_token if anew or not self._session else self._session
             try:
                 answer = await self._ask("/internal/sessions", 5.0, by, body)

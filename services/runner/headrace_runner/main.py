@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import structlog
 from headrace.bus.open import open_bus
-from headrace.bus.port import JOBS, Bus, Delivery
+from headrace.bus.port import Bus, Delivery, jobs_queue
 from headrace.errors import HeadraceError, Unavailable
 from headrace.health import Check, HealthServer
 from headrace.ids import new_id
@@ -69,12 +69,19 @@ async def serve(
         policy = load_policy(settings.egress_policy_file)
     with opening("bus_url"):
         bus = await open_bus(
-            settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
+            settings.bus_url,
+            partitions=settings.partitions,
+            namespace=settings.bus_namespace,
+            pool=settings.pool,
         )
     with opening("control_plane_ca_file"):
         transport = trusted_transport(tls=own_tls(settings))
     control_plane = ControlPlane(
-        settings.control_plane_url, settings.runner_token.get_secret_value(), runner_id, transport
+        settings.control_plane_url,
+        settings.runner_token.get_secret_value(),
+        runner_id,
+        transport,
+        settings.pool,
     )
     registry = process_registry()
     traces = open_traces(read_settings(TelemetrySettings), "runner", registry)
@@ -113,7 +120,7 @@ async def serve(
         spans=StepSpans(traces),
         metrics=RunnerMetrics(registry),
     )
-    refused = refused_jobs(control_plane)
+    refused = refused_jobs(control_plane, jobs_queue(settings.pool))
     worker = Worker(control_plane, claimer, lease, reporting, parts, Isolation(parts.draining), refused.note)
     tasks = [
         asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run(), refused.run())
@@ -126,7 +133,13 @@ async def serve(
             await _serve_one(settings, only, worker, stopping, tasks)
         elif once_within is not None:
             await serve_next(
-                bus, worker, stopping, tasks, wait_seconds=once_within, drain_seconds=settings.drain_seconds
+                bus,
+                jobs_queue(settings.pool),
+                worker,
+                stopping,
+                tasks,
+                wait_seconds=once_within,
+                drain_seconds=settings.drain_seconds,
             )
         else:
             tasks.append(asyncio.create_task(dry_runs.run()))
@@ -153,8 +166,8 @@ async def serve(
 async def _serve_all(
     settings: RunnerSettings, bus: Bus, worker: Worker, stopping: asyncio.Event, tasks: Tasks
 ) -> None:
-    jobs = await bus.consume(JOBS, worker.handle, settings.capacity)
-    _log.info("running", capacity=settings.capacity)
+    jobs = await bus.consume(jobs_queue(settings.pool), worker.handle, settings.capacity)
+    _log.info("running", capacity=settings.capacity, pool=settings.pool)
     await until(stopping, *tasks)
     worker.drain()
     await jobs.close(settings.drain_seconds)

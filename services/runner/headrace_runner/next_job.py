@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 import structlog
-from headrace.bus.port import JOBS, Bus, Delivery
+from headrace.bus.port import Bus, Delivery
 from headrace.process import until
 
 from headrace_runner.worker import Worker
@@ -18,6 +18,7 @@ _FOR_GOOD = 86_400.0
 
 async def serve_next(
     bus: Bus,
+    queue: str,
     worker: Worker,
     stopping: asyncio.Event,
     tasks: Sequence[asyncio.Task[None]],
@@ -25,8 +26,8 @@ async def serve_next(
     wait_seconds: float,
     drain_seconds: float,
 ) -> None:
-    """Take the next job and see it through: its run ended, parked or was refused. Return, too, when none came within
-    `wait_seconds`; on `stopping` the run is handed back within `drain_seconds`.
+    """Take the next job of `queue` and see it through: its run ended, parked or was refused. Return, too, when none
+    came within `wait_seconds`; on `stopping` the run is handed back within `drain_seconds`.
 
     The job is acknowledged after the consumption has begun to end, so that no second one is begun.
     """
@@ -39,7 +40,7 @@ async def serve_next(
         finally:
             await closing.wait()
 
-    jobs = await bus.consume(JOBS, handle, 1)
+    jobs = await bus.consume(queue, handle, 1)
     waiting = asyncio.create_task(_within(taken, wait_seconds))
     await until(stopping, waiting, *tasks)
     waiting.cancel()

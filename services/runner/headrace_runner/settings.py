@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from headrace.pools import DEFAULT_POOL, POOL_NAME
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -12,7 +13,8 @@ class RunnerSettings(BaseSettings):
     targets it has open for one tenant. `control_plane_url` is the internal API's.
 
     Over https its certificate is checked against `control_plane_ca_file`, or else the system's authorities; the client
-    certificate and key (PEM) are what this runner shows. `runner_token` enrols it.
+    certificate and key (PEM) are what this runner shows. `runner_token` enrols it. It advances runs of
+    its `pool` alone.
 
     A run that is held for `time_slice_minutes` parks at its next step boundary, due at once: a broker takes a
     delivery back that is held for too long.
@@ -27,6 +29,7 @@ class RunnerSettings(BaseSettings):
     client_key_file: Path | None = None
     runner_token: SecretStr
     bus_namespace: str = ""
+    pool: str = Field(default=DEFAULT_POOL, pattern=f"^{POOL_NAME}$")
     partitions: int = Field(default=4, ge=1, le=256)
     capacity: int = Field(default=200, ge=1, le=5000)
     connections_per_tenant: int = Field(default=512, ge=1, le=10_000)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from headrace.logstore.open import open_log_store
 from headrace.postgres.listen import Listener
-from headrace.postgres.pool import API, Pool, open_pool
+from headrace.postgres.pool import API, WORKER, Pool, open_pool
 from headrace_control.app import create_app
 from headrace_control.auth.roles import Role
 from headrace_control.compose import Composed, compose
@@ -95,9 +95,10 @@ def settings(database: str, tmp_path: Path) -> ControlPlaneSettings:
 @pytest.fixture
 async def composed(settings: ControlPlaneSettings, pool: Pool) -> AsyncIterator[Composed]:
     store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
-    whole = compose(settings, pool, Listener(settings.database_url), store, no_signals())
-    yield whole
-    await whole.close()
+    async with await open_pool(settings.database_url, WORKER) as workers:
+        whole = compose(settings, pool, workers, Listener(settings.database_url), store, no_signals())
+        yield whole
+        await whole.close()
     await store.close()
 
 
@@ -162,7 +163,7 @@ async def other_process(
     """The same service over a pool of its own, as a second control plane has it."""
     async with await open_pool(settings.database_url, API) as pool:
         whole = compose(
-            settings, pool, Listener(settings.database_url), composed.services.logs._store, no_signals()
+            settings, pool, pool, Listener(settings.database_url), composed.services.logs._store, no_signals()
         )
         yield whole.refreshes
         await whole.close()

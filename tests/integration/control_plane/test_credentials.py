@@ -34,7 +34,7 @@ async def test_a_credential_that_does_not_open_is_not_one_that_is_gone(
     gone = new_id()
     async with await open_pool(settings.database_url, API) as pool:
         whole = compose(
-            wrong, pool, Listener(settings.database_url), composed.services.logs._store, no_signals()
+            wrong, pool, pool, Listener(settings.database_url), composed.services.logs._store, no_signals()
         )
         found = await whole.refreshes.current(ledger.tenant_id, [ledger.connection_id, gone])
         refreshed = await whole.refreshes.refresh(ledger.tenant_id, ledger.connection_id, 0)

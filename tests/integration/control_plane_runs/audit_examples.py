@@ -37,9 +37,9 @@ class Stage:
 Example = Callable[[Stage], Awaitable[dict[str, Any]]]
 EXAMPLES: dict[str, Example] = {}
 # Done by the platform's admin, not by the tenant's.
-OF_THE_PLATFORM = frozenset(
-    {"createTenant", "deleteTenant", "keepTenant", "rewrapDataKeys", "setQuotas", "shredTenantKeys"}
-)
+_BY_THE_PLATFORM = """createTenant deleteTenant keepTenant rewrapDataKeys setQuotas shredTenantKeys createRunnerPool
+    removeRunnerPool setTenantPools drainRunnerPool"""
+OF_THE_PLATFORM = frozenset(_BY_THE_PLATFORM.split())
 
 _SCHEMA = create_schema()._schema
 MUTATIONS = tuple(_SCHEMA.mutation_type.fields) if _SCHEMA.mutation_type else ()
@@ -78,6 +78,8 @@ plain("createApiKey", name="k", role="VIEWER")
 plain("inviteMember", email="kim@example.com", role="VIEWER")
 plain("setPolicyRule", app="shop", approvalClass="B")
 plain("setQuotas", tenant="acme", quotas={"loopItems": 100})
+plain("createRunnerPool", name="eu")
+plain("setTenantPools", tenant="acme", pool="default")
 plain("createApp", input={"name": "made", **_APP})
 plain("updateApp", name="shop", input={"title": "The shop"})
 plain("saveAction", app="shop", name="made", definition={"method": "GET", "endpointTemplate": "/made"})
@@ -97,6 +99,24 @@ async def _revoke(stage: Stage) -> dict[str, Any]:
     wanted = "... on IssuedApiKey { apiKey { id } }"
     made = await mutate(stage.admin, "createApiKey", {"name": "r", "role": "VIEWER"}, wanted)
     return {"id": made["apiKey"]["id"]}
+
+
+@example("setWorkflowPool")
+async def _bind_workflow(stage: Stage) -> dict[str, Any]:
+    await publish(stage.admin, orders(workflow="bound"))
+    return {"workflow": "bound"}
+
+
+@example("removeRunnerPool")
+async def _remove_pool(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.platform, "createRunnerPool", {"name": "gone"})
+    return {"name": "gone"}
+
+
+@example("drainRunnerPool")
+async def _drain_pool(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.platform, "createRunnerPool", {"name": "drained"})
+    return {"name": "drained", "into": "default"}
 
 
 async def _invited(stage: Stage, email: str) -> str:

@@ -92,7 +92,8 @@ async def serving(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which listens on loopback."""
     pool, listener = await open_pool(database, API, max_size=25), Listener(database)
-    composed = compose(_settings(database, key, egress), pool, listener, log_store, no_signals())
+    workers = await open_pool(database, WORKER, max_size=2)
+    composed = compose(_settings(database, key, egress), pool, workers, listener, log_store, no_signals())
     app = create_app(composed.services, composed.authenticator, {})
     await listener.start()
     with loopback() as listening:
@@ -107,6 +108,7 @@ async def serving(
         await running
     await composed.close()
     await listener.close()
+    await workers.close()
     await pool.close()
 
 

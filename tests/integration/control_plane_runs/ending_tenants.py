@@ -87,6 +87,7 @@ async def what_no_mutation_writes(admin: asyncpg.Connection, tenant_id: UUID, ru
     for statement, *given in (
         ("INSERT INTO callback_keys (tenant_id, key_id, sealed) VALUES ($1, $2, 'x')", key),
         ("INSERT INTO quotas (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING",),
+        ("INSERT INTO pool_grants (tenant_id, pool) VALUES ($1, 'default')",),
         ("INSERT INTO start_keys (tenant_id, key, run_id, digest) VALUES ($1, 'k', $2, 'd')", run_id),
         (
             """INSERT INTO approval_tokens (tenant_id, nonce, run_id, step, digest, seq, approved_by,

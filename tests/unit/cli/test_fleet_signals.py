@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from headrace.errors import Unavailable
 from headrace_cli.fleet.signals import Figures, SignalsClient
-from headrace_control.scaling.model import Scaling
+from headrace_control.scaling.model import PoolFigures, Scaling
 
 KEYS = {"load": 5, "backlog": 3, "oldest_seconds": 1.5, "runs_in_flight": 2, "held": 2, "capacity": 200}
 
@@ -41,6 +41,19 @@ async def test_figures_are_read_from_the_control_planes_keys(port: Port) -> None
     port.body = web.json_response({**KEYS, "tenants": []}).text or ""
     async with SignalsClient(port.url) as client:
         assert await client.read() == Figures(**KEYS)
+
+
+async def test_each_pool_is_read_by_itself(port: Port) -> None:
+    """Those of all pools are a release's that knows none, and the default pool's then."""
+    assert set(KEYS) <= set(PoolFigures.__dataclass_fields__)
+    pools = {"default": {**KEYS, "load": 1}, "eu": {**KEYS, "load": 4}}
+    port.body = web.json_response({**KEYS, "pools": pools}).text or ""
+    for pool, load in (("default", 1), ("eu", 4)):
+        async with SignalsClient(port.url, pool) as client:
+            assert (await client.read()).load == load
+    async with SignalsClient(port.url, "us") as client:
+        with pytest.raises(Unavailable, match="no runner pool us"):
+            await client.read()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Which queues there are, and what they are called where several Headraces share a bus."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from headrace.bus.port import DEAD, JOBS, LOGS, events_queue
+from headrace.bus.port import DEAD, JOBS, LOGS, events_queue, jobs_queue
+from headrace.pools import DEFAULT_POOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,7 @@ class Names:
 
     partitions: int
     namespace: str = ""
+    pools: tuple[str, ...] = ()  # beside the default pool
 
     def outside(self, queue: str) -> str:
         """What our queue is called on the bus."""
@@ -22,4 +24,11 @@ class Names:
 
     def queues(self) -> tuple[str, ...]:
         """All, without the namespace; `dead` first, for the others point at it."""
-        return (DEAD, JOBS, LOGS, *(events_queue(n) for n in range(self.partitions)))
+        events = (events_queue(n) for n in range(self.partitions))
+        return (DEAD, JOBS, LOGS, *events, *map(jobs_queue, self.pools))
+
+    def with_pool(self, pool: str) -> "Names":
+        """The same, with the queue of this pool's jobs."""
+        if pool == DEFAULT_POOL or pool in self.pools:
+            return self
+        return replace(self, pools=(*self.pools, pool))

@@ -7,6 +7,7 @@ from headrace.bus.port import Bus
 from headrace.bus.postgres import PostgresBus
 from headrace.bus.rabbitmq import RabbitmqBus
 from headrace.errors import InvalidInput, Problem
+from headrace.pools import DEFAULT_POOL
 
 
 async def open_bus(
@@ -17,16 +18,18 @@ async def open_bus(
     name: str = "headrace",
     retry_pause: float = 0.2,
     lease: float = 8.0,
+    pool: str = DEFAULT_POOL,
 ) -> Bus:
     """Connect to the bus at `url` (amqp, amqps, postgresql) and make its queues if they are missing.
 
     `partitions`: how many queues of events there are, the same number everywhere. `namespace` keeps several
-    Headraces apart on one bus. `name` is what an operator sees of this connection. `retry_pause`: seconds
-    before a failed message or batch is tried again, four times longer after each failure, up to fifty times.
-    `lease`: seconds after which what a silent consumer held is delivered again; on Postgres only, RabbitMQ
-    goes by the connection. Raises `BusUnavailable`, and `InvalidInput` for an address that is not a bus's.
+    Headraces apart on one bus. `name` is what an operator sees of this connection. `retry_pause`: seconds before a
+    failed message or batch is tried again, four times longer after each failure, up to fifty times. `lease`:
+    seconds after which what a silent consumer held is delivered again; on Postgres only, RabbitMQ goes by the
+    connection. `pool`: whose jobs are taken from it. Raises `BusUnavailable`, and `InvalidInput` for an address
+    that is not a bus's.
     """
-    names = Names(partitions, namespace)
+    names = Names(partitions, namespace).with_pool(pool)
     match _scheme(url):
         case "amqp" | "amqps":
             return await RabbitmqBus.open(url, names, name=name, retry_pause=retry_pause)

@@ -23,10 +23,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from headrace.pools import DEFAULT_POOL
+
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_DELIVERIES = 5
 
-JOBS = "jobs"
+JOBS = "jobs"  # of the default pool
 LOGS = "logs"
 DEAD = "dead"
 
@@ -41,6 +43,16 @@ LINGERS = ("lingers", "1")
 def events_queue(partition: int) -> str:
     """The queue of one partition of events, `events.0` and up."""
     return f"events.{partition}"
+
+
+def jobs_queue(pool: str) -> str:
+    """The queue of one pool's jobs."""
+    return JOBS if pool == DEFAULT_POOL else f"{JOBS}.{pool}"
+
+
+def holds_jobs(queue: str) -> bool:
+    """Whether it is some pool's queue of jobs."""
+    return queue == JOBS or queue.startswith(f"{JOBS}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,10 @@ class Bus(Protocol):
     """See the module's docstring for the contract."""
 
     async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None: ...
+
+    async def add_pool(self, pool: str) -> None:
+        """Make the queue of a pool's jobs, if it is missing; from now on it is looked after like the others. Raises
+        `BusUnavailable`."""
 
     async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption: ...
 

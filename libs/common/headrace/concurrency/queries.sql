@@ -31,8 +31,8 @@ WITH gone AS (
     RETURNING tenant_id, run_id, dispatch_id
 ),
 due AS (
-    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-    SELECT dispatch_id, tenant_id, run_id, headrace_now() FROM gone
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+    SELECT dispatch_id, tenant_id, run_id, headrace_now(), (SELECT r.pool FROM runs r WHERE r.id = run_id) FROM gone
     ON CONFLICT (run_id) DO NOTHING
 )
 SELECT run_id FROM gone
@@ -68,8 +68,9 @@ admitted AS (
     RETURNING t.tenant_id, t.run_id, t.dispatch_id
 ),
 due AS (
-    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-    SELECT dispatch_id, tenant_id, run_id, headrace_now() FROM admitted
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+    SELECT dispatch_id, tenant_id, run_id, headrace_now(), (SELECT r.pool FROM runs r WHERE r.id = run_id)
+    FROM admitted
     ON CONFLICT (run_id) DO NOTHING
 )
 SELECT run_id FROM admitted

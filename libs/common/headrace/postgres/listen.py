@@ -11,6 +11,7 @@ import structlog
 
 # The channels of the run protocol. A notification is a nudge: whoever waits also looks by itself now and then.
 DISPATCH_CHANNEL = "headrace_dispatch"  # something is due; no payload
+POOLS_CHANNEL = "headrace_pools"  # there are other runner pools than before; no payload
 RUNS_CHANNEL = "headrace_runs"  # runs changed; payload: their ids, separated by commas
 FENCE_CHANNEL = "headrace_fence"  # a `claimed` mark was applied; payload: run ids
 

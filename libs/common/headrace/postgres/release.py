@@ -1,7 +1,7 @@
 """Which migrations this release knows, and which it can not do without."""
 
-SCHEMA = 52
+SCHEMA = 55
 """The number of the newest."""
 
-NEEDED = 52
+NEEDED = 54
 """The number of the newest expanding one: it has to have been applied."""

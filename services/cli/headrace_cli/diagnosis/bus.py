@@ -1,9 +1,9 @@
 """A look at the bus and the log store: whether they answer, and whether somebody takes what is in the queues."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from headrace.bus.port import DEAD, JOBS, LOGS, Bus, events_queue
-from headrace.errors import Unavailable
+from headrace.bus.port import DEAD, JOBS, LOGS, Bus, events_queue, jobs_queue
+from headrace.errors import NotFound, Unavailable
 from headrace.logstore.port import LogStore
 
 from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
@@ -12,10 +12,16 @@ from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
 MANY = 10_000
 
 
-async def examine_bus(bus: Bus, partitions: int) -> AsyncIterator[Finding]:
+async def examine_bus(bus: Bus, partitions: int, pools: Sequence[str] = ()) -> AsyncIterator[Finding]:
+    """`pools` are the runner pools beside the default one."""
     try:
-        for queue, whose in ((JOBS, "runner"), (LOGS, "reporter")):
-            depth = await bus.depth(queue)
+        of_pools = [(jobs_queue(pool), f"runner with HEADRACE_POOL={pool}") for pool in pools]
+        for queue, whose in ((JOBS, "runner"), *of_pools, (LOGS, "reporter")):
+            try:
+                depth = await bus.depth(queue)
+            except NotFound:
+                yield wrong(f"queue {queue}", "it is missing", "a control plane makes it: see its log")
+                continue
             said = f"{depth.ready} messages, {depth.consumers} consumers"
             if depth.ready and not depth.consumers:
                 yield wrong(f"queue {queue}", said, f"start a {whose}; see its log")

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 from headrace.errors import DatabaseUnavailable, InvalidInput
+from headrace.pools import DEFAULT_POOL
 from headrace.postgres.migrations import Phase, read_migrations
 from headrace.postgres.pool import Db, Pool, one_statement
 from headrace.postgres.queries import load
@@ -49,6 +50,12 @@ async def examine_database(pools: Pools, partitions: int) -> Sequence[Finding]:
     async with one_statement(pools.audit) as db:
         found.append(_audit(await _row(db, _sql.unsealed)))
     return found
+
+
+async def named_pools(pools: Pools) -> list[str]:
+    """The runner pools beside the default one."""
+    async with one_statement(pools.worker) as db:
+        return [row["name"] for row in await db.fetch(_sql.pools)]
 
 
 async def _row(db: Db, question: str) -> asyncpg.Record:
@@ -122,13 +129,21 @@ async def _what_keeps(db: Db) -> AsyncIterator[Finding]:
 
 
 async def _as_worker(db: Db, partitions: int) -> AsyncIterator[Finding]:
-    tables = await read_tables(db)
+    by_pool = await read_tables(db)
+    tables = by_pool.whole
     if tables.runners:
         yield ok("runners", f"{tables.runners} with a lease, room for {tables.capacity} runs")
     elif tables.due:
         yield wrong("runners", f"none has a lease, and {tables.due} runs are due", "start one; see its log")
     else:
         yield note("runners", "none has a lease, and nothing is due")
+    for pool, own in by_pool.pools.items():
+        waiting = own.due + own.in_flight
+        if waiting and not own.runners and (tables.runners or pool != DEFAULT_POOL):
+            mend = f"start one with HEADRACE_POOL={pool}"
+            if pool != DEFAULT_POOL:
+                mend += f", or headrace pools drain {pool} --into another"
+            yield wrong(f"pool {pool}", f"it has no runner with a lease, and {waiting} runs wait", mend)
     if tables.oldest_takable > LATE:
         detail = f"the oldest run is due for {tables.oldest_takable:.0f} s"
         yield wrong("dispatches", detail, "add runners; see whether a control plane logs `relay waits`")

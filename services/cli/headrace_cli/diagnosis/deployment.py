@@ -13,7 +13,7 @@ from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.vault.open import OpenKeys
 
 from headrace_cli.diagnosis.bus import examine_bus, examine_log_store
-from headrace_cli.diagnosis.database import Pools, examine_database
+from headrace_cli.diagnosis.database import Pools, examine_database, named_pools
 from headrace_cli.diagnosis.finding import Finding, Verdict, wrong
 from headrace_cli.diagnosis.tenants import examine_tenants
 
@@ -26,6 +26,7 @@ async def examine() -> list[Finding]:
 
 
 async def _findings(settings: ControlPlaneSettings) -> AsyncIterator[Finding]:
+    runner_pools: list[str] = []
     async with contextlib.AsyncExitStack() as stack:
         try:
             pools = Pools(
@@ -40,6 +41,7 @@ async def _findings(settings: ControlPlaneSettings) -> AsyncIterator[Finding]:
             if database[0].verdict is not Verdict.WRONG:  # the schema comes first
                 async for finding in _keys(settings, pools):
                     yield finding
+                runner_pools = await named_pools(pools)
     try:
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
@@ -47,7 +49,7 @@ async def _findings(settings: ControlPlaneSettings) -> AsyncIterator[Finding]:
     except Unavailable as error:
         yield wrong("bus", error.message, "see whether the broker runs, and HEADRACE_BUS_URL")
     else:
-        async for finding in examine_bus(bus, settings.partitions):
+        async for finding in examine_bus(bus, settings.partitions, runner_pools):
             yield finding
         await bus.close()
     try:

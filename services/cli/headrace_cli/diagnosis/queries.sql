@@ -79,3 +79,6 @@ SELECT count(*) FILTER (WHERE due_at < headrace_now() - interval '1 hour') AS ov
        coalesce(extract(epoch FROM headrace_now() - min(due_at)), 0)::float8 / 3600 AS oldest_hours,
        count(*) AS asked, min(due_at) AS next
 FROM tenant_deletions WHERE done_at IS NULL
+
+-- name: pools
+SELECT name FROM pools WHERE name <> 'default' ORDER BY name

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from headrace.errors import InvalidInput, Problem, Unavailable
+from headrace.pools import DEFAULT_POOL, POOL_NAME
 
 from headrace_cli.command import Session, command
 from headrace_cli.dev.logs import is_worth_telling
@@ -27,6 +29,9 @@ async def fleet(
     signals: Annotated[
         str, typer.Option(envvar="HEADRACE_SIGNALS_URL", help="A control plane's operators' port.")
     ],
+    pool: Annotated[
+        str, typer.Option(envvar="HEADRACE_POOL", help="The runner pool whose load is followed.")
+    ] = DEFAULT_POOL,
     minimum: Annotated[int, typer.Option("--min", min=0, max=256, help="Runners at least.")] = 1,
     maximum: Annotated[int, typer.Option("--max", min=1, max=256, help="Runners at most.")] = 4,
     target: Annotated[float, typer.Option(min=0.1, help="The load of one runner, in runs.")] = 100,
@@ -39,7 +44,7 @@ async def fleet(
     every: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between readings.")] = 2,
     logs: Annotated[Path, typer.Option(help="Where what runners write is kept.")] = Path(".headrace/fleet"),
 ) -> None:
-    """Run as many runners on this machine as there is work for, until Ctrl-C.
+    """Run as many runners of a pool on this machine as there is work for, until Ctrl-C.
 
     Runners get this command's HEADRACE_* settings. With HEADRACE_HEALTH_PORT they get that port and those after it.
     """
@@ -47,6 +52,8 @@ async def fleet(
         raise InvalidInput([Problem("--min", f"{minimum} is above --max {maximum}", "pass a lower --min")])
     if not signals.startswith(("http://", "https://")):
         raise InvalidInput([Problem("--signals", "no http address", "write http://127.0.0.1:9091")])
+    if re.fullmatch(POOL_NAME, pool) is None:
+        raise InvalidInput([Problem("--pool", "this is no pool's name", "headrace pools list names them")])
     settings = runner_settings()
     rule = Rule(target, minimum, maximum, stabilisation, cool_down)
     view = View(session.output, maximum)
@@ -57,7 +64,7 @@ async def fleet(
 
     with cancelled_by_signals(), view.open():
         runners = Runners(
-            runner_environment(os.environ),
+            {**runner_environment(os.environ), "HEADRACE_POOL": pool},
             logs,
             said,
             view.ended,
@@ -65,7 +72,7 @@ async def fleet(
             health_port=settings.health_port,
         )
         try:
-            async with SignalsClient(signals) as client:
+            async with SignalsClient(signals, pool) as client:
                 await _keep(rule, client, runners, view, every)
         except asyncio.CancelledError:
             session.output.say("Draining all runners ...")

@@ -2,6 +2,7 @@
 
 import httpx
 from headrace.errors import Unavailable
+from headrace.pools import DEFAULT_POOL
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 TIMEOUT_SECONDS = 5.0
@@ -20,10 +21,17 @@ class Figures(BaseModel):
     capacity: int
 
 
-class SignalsClient:
-    """Asks the operators' port at `url`. Use it as an async context."""
+class _Scaling(BaseModel):
+    """By runner pool; a control plane of the release before knows none."""
 
-    def __init__(self, url: str) -> None:
+    pools: dict[str, Figures] | None = None
+
+
+class SignalsClient:
+    """Asks the operators' port at `url` about a runner pool. Use it as an async context."""
+
+    def __init__(self, url: str, pool: str = DEFAULT_POOL) -> None:
+        self._pool = pool
         self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     async def __aenter__(self) -> "SignalsClient":
@@ -41,6 +49,11 @@ class SignalsClient:
         if answer.status_code != httpx.codes.OK:
             raise Unavailable(f"the operators' port answered {answer.status_code}")
         try:
-            return Figures.model_validate_json(answer.content)
+            pools = _Scaling.model_validate_json(answer.content).pools
+            if pools is None and self._pool == DEFAULT_POOL:
+                return Figures.model_validate_json(answer.content)
         except ValidationError:
             raise Unavailable("the operators' port did not answer with figures") from None
+        if (figures := (pools or {}).get(self._pool)) is None:
+            raise Unavailable(f"the control plane knows no runner pool {self._pool}")
+        return figures

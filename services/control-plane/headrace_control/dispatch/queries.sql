@@ -4,19 +4,21 @@
 SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
 
 -- name: due_dispatches
--- What to send now: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no tenant
+-- What to send now to the default pool: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no tenant
 -- above its limit of runs in flight. A tenant that already has much in flight takes its turn later, so a
 -- thousand queued runs of one delay nobody else's first. The recursive part visits each tenant that has
--- unsent rows by one index probe (dispatches_due).
+-- unsent rows by one index probe (dispatches_due_by_default). A tenant's limit is over all pools, its turn is not.
 WITH RECURSIVE waiting (tenant_id) AS (
-    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND pool IS NULL ORDER BY tenant_id LIMIT 1)
     UNION ALL
     SELECT (SELECT d.tenant_id FROM dispatches d
-            WHERE d.sent_at IS NULL AND d.tenant_id > w.tenant_id ORDER BY d.tenant_id LIMIT 1)
+            WHERE d.sent_at IS NULL AND d.pool IS NULL AND d.tenant_id > w.tenant_id
+            ORDER BY d.tenant_id LIMIT 1)
     FROM waiting w WHERE w.tenant_id IS NOT NULL
 ),
 in_flight AS (
-    SELECT tenant_id, count(*) AS runs FROM dispatches WHERE sent_at IS NOT NULL GROUP BY tenant_id
+    SELECT tenant_id, count(*) AS runs, count(*) FILTER (WHERE pool IS NULL) AS here
+    FROM dispatches WHERE sent_at IS NOT NULL GROUP BY tenant_id
 )
 SELECT due.id, due.tenant_id, due.run_id
 FROM waiting w
@@ -25,11 +27,51 @@ LEFT JOIN in_flight f ON f.tenant_id = w.tenant_id
 CROSS JOIN LATERAL (
     SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.due_at, d.id) AS turn
     FROM dispatches d
-    WHERE d.tenant_id = w.tenant_id AND d.sent_at IS NULL AND d.due_at <= headrace_now()
+    WHERE d.tenant_id = w.tenant_id AND d.sent_at IS NULL AND d.pool IS NULL AND d.due_at <= headrace_now()
     ORDER BY d.due_at, d.id
     LIMIT least($1::bigint, greatest(t.max_runs_in_flight - coalesce(f.runs, 0), 0))
 ) due
-ORDER BY due.turn + coalesce(f.runs, 0), due.due_at, due.id
+ORDER BY due.turn + coalesce(f.here, 0), due.due_at, due.id
+LIMIT $1
+
+-- name: pools
+SELECT name FROM pools WHERE name <> 'default' ORDER BY name
+
+-- name: pools_waiting
+-- The pools that have unsent rows, each by one probe of dispatches_due_in_pools.
+WITH RECURSIVE waiting (pool) AS (
+    (SELECT pool FROM dispatches WHERE sent_at IS NULL AND pool IS NOT NULL ORDER BY pool LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.pool FROM dispatches d WHERE d.sent_at IS NULL AND d.pool > w.pool ORDER BY d.pool LIMIT 1)
+    FROM waiting w WHERE w.pool IS NOT NULL
+)
+SELECT pool FROM waiting WHERE pool IS NOT NULL
+
+-- name: due_in_pool
+-- As due_dispatches, of the pool $2, by dispatches_due_in_pools.
+WITH RECURSIVE waiting (tenant_id) AS (
+    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND pool = $2 ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.tenant_id FROM dispatches d
+            WHERE d.sent_at IS NULL AND d.pool = $2 AND d.tenant_id > w.tenant_id ORDER BY d.tenant_id LIMIT 1)
+    FROM waiting w WHERE w.tenant_id IS NOT NULL
+),
+in_flight AS (
+    SELECT tenant_id, count(*) AS runs, count(*) FILTER (WHERE pool = $2) AS here
+    FROM dispatches WHERE sent_at IS NOT NULL GROUP BY tenant_id
+)
+SELECT due.id, due.tenant_id, due.run_id
+FROM waiting w
+JOIN tenants t ON t.id = w.tenant_id
+LEFT JOIN in_flight f ON f.tenant_id = w.tenant_id
+CROSS JOIN LATERAL (
+    SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.due_at, d.id) AS turn
+    FROM dispatches d
+    WHERE d.tenant_id = w.tenant_id AND d.sent_at IS NULL AND d.pool = $2 AND d.due_at <= headrace_now()
+    ORDER BY d.due_at, d.id
+    LIMIT least($1::bigint, greatest(t.max_runs_in_flight - coalesce(f.runs, 0), 0))
+) due
+ORDER BY due.turn + coalesce(f.here, 0), due.due_at, due.id
 LIMIT $1
 
 -- name: traced
@@ -50,9 +92,10 @@ FROM dispatches WHERE sent_at IS NULL AND due_at > headrace_now()
 -- name: sweep
 -- Sent, and nobody is at work on it: the claim has lapsed, or nobody ever claimed. The SAME id becomes due
 -- again (rule sweep_keeps_dispatch_id: a new id for each sweep would starve a run in a long queue for ever).
--- The run's row is locked first, like everywhere else; SKIP LOCKED, for a locked row is being advanced.
+-- The run's row is locked first, like everywhere else; SKIP LOCKED, for a locked row is being advanced. It goes to the
+-- run's pool, whichever it was sent to.
 WITH idle AS (
-    SELECT d.id
+    SELECT d.id, r.pool
     FROM dispatches d
     JOIN runs r ON r.id = d.run_id
     LEFT JOIN runners holder ON holder.id = r.claimed_by
@@ -69,7 +112,7 @@ WITH idle AS (
     LIMIT 1000
     FOR UPDATE OF r, d SKIP LOCKED
 )
-UPDATE dispatches d SET sent_at = NULL, due_at = headrace_now()
+UPDATE dispatches d SET sent_at = NULL, due_at = headrace_now(), pool = idle.pool
 FROM idle WHERE d.id = idle.id
 RETURNING d.id
 

@@ -47,7 +47,7 @@ class Rest:
 
 
 class Relay:
-    """Publishes due dispatches until closed.
+    """Publishes due dispatches of the default pool until closed; those of other pools are `PoolRelay`'s.
 
     `window` bounds how many jobs stand ready in the broker: order and fairness are decided here, not there,
     and a job in a long queue would be old news when it is taken.
@@ -93,24 +93,25 @@ class Relay:
             rows = await db.fetch(_sql.due_dispatches, most)
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
-                await self._publish(db, jobs)
+                await self.publish(db, JOBS, jobs)
                 await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs])
                 if len(jobs) > 1 or most == 1:  # there may be more that is due
                     return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
             (upcoming,) = await db.fetch(_sql.next_due)
-        return Rest(_until(upcoming["due_at"], upcoming["now"]))
+        return Rest(until_due(upcoming["due_at"], upcoming["now"]))
 
-    async def _publish(self, db: Db, jobs: Sequence[Job]) -> None:
+    async def publish(self, db: Db, queue: str, jobs: Sequence[Job]) -> None:
+        """Put jobs into the queue of their pool. Returns when the bus has them."""
         spans: Sequence[Span] = ()
         if self._traces is not None:
             stored = await db.fetch(_sql.traced, [job.run_id for job in jobs])
             sent = SentJobs(self._traces, jobs, {row["id"]: row["traceparent"] for row in stored})
             jobs, spans = sent.jobs, sent.spans
         with ended(spans):
-            await self._bus.publish([Outgoing(JOBS, job.encode()) for job in jobs])
+            await self._bus.publish([Outgoing(queue, job.encode()) for job in jobs])
 
 
-def _until(due_at: datetime | None, now: datetime) -> float:
+def until_due(due_at: datetime | None, now: datetime) -> float:
     """Seconds to the next timer. One that is past is held by its tenant's limit: a run's end wakes us."""
     if due_at is None or due_at <= now:
         return SAFETY_NET_SECONDS

@@ -6,9 +6,12 @@ SELECT count(*) FROM dry_runs WHERE tenant_id = $1 AND status IN ('QUEUED', 'WAL
 SELECT pg_advisory_xact_lock(hashtextextended('dry_runs ' || $1::uuid::text, 0))
 
 -- name: add
+-- Walked by runners of the pool that a run of the workflow would be started in.
 INSERT INTO dry_runs (tenant_id, id, workflow, number, version_id, resolved, base_version_id, run_id, given, created_by,
-    opens)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    opens, pool)
+SELECT $1, $2, $3::text, $4, $5, $6, $7, $8, $9, $10, $11, nullif(coalesce(w.pool, t.pool), 'default')
+FROM tenants t LEFT JOIN workflows w ON w.tenant_id = t.id AND w.name = $3
+WHERE t.id = $1
 
 -- name: one
 SELECT id, workflow, number, status, run_id, report, failure, created_at, finished_at
@@ -50,6 +53,7 @@ SET status = 'WALKING', token = $1, taken_until = headrace_now() + $2::interval,
 WHERE (d.tenant_id, d.id) = (
     SELECT n.tenant_id, n.id FROM dry_runs n
     WHERE n.status IN ('QUEUED', 'WALKING') AND (n.status = 'QUEUED' OR n.taken_until < headrace_now())
+      AND n.pool IS NOT DISTINCT FROM $3::text
     ORDER BY (
         SELECT count(*) FROM dry_runs o
         WHERE o.tenant_id = n.tenant_id AND o.status = 'WALKING' AND o.taken_until >= headrace_now()),

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from headrace.errors import Conflict, HeadraceError, LimitExceeded, NotFound
+from headrace.pools import DEFAULT_POOL, stored
 from headrace.postgres.pool import Db, Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 from headrace.sealed_outputs import OutputUnreadable
@@ -40,13 +41,13 @@ class DryRunHandover:
     def __init__(self, worker: Pool, api: Pool, keys: OutputKeys) -> None:
         self._worker, self._api, self._keys = worker, api, keys
 
-    async def take(self) -> dict[str, Any] | None:
-        """The next dry run, for who asks alone until its time is over; None when there is none."""
+    async def take(self, pool: str = DEFAULT_POOL) -> dict[str, Any] | None:
+        """The next dry run of a runner pool, for who asks alone until its time is over; None when there is none."""
         while True:
             token = mint_run_token()
             async with transaction(self._worker) as db:
                 await db.execute(_sql.lapse, MOST_TAKES)
-                row = await db.fetchrow(_sql.take, token.hash, TAKEN_FOR)
+                row = await db.fetchrow(_sql.take, token.hash, TAKEN_FOR, stored(pool))
                 quotas = await for_runners(db, {row["tenant_id"]}) if row else {}
             if row is None:
                 return None

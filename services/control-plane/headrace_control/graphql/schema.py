@@ -24,6 +24,7 @@ from headrace_control.logs.graphql import LogsQuery, LogsSubscription
 from headrace_control.members.graphql import MemberMutation, MemberQuery
 from headrace_control.moves.graphql import MoveMutation, MoveQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
+from headrace_control.pools.graphql import PoolMutation, PoolQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
 from headrace_control.reruns.graphql import RerunMutation, RerunQuery
 from headrace_control.results.graphql import ResultMutation, ResultQuery
@@ -53,6 +54,7 @@ class Query(
     KeyQuery,
     PolicyQuery,
     QuotaQuery,
+    PoolQuery,
     WorkflowQuery,
     RolloutQuery,
     RunQuery,
@@ -86,6 +88,7 @@ class Mutation(
     KeyMutation,
     PolicyMutation,
     QuotaMutation,
+    PoolMutation,
     WorkflowMutation,
     RolloutMutation,
     RunMutation,

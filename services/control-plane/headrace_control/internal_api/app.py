@@ -31,8 +31,8 @@ from headrace_control.internal_api.models import (
     TokenBody,
 )
 from headrace_control.internal_api.results import CachedResults
-from headrace_control.internal_api.runners_only import RunnersOnly, runner_asking
-from headrace_control.internal_api.sessions import RunnerSessions
+from headrace_control.internal_api.runners_only import RunnersOnly, known_runner, runner_asking
+from headrace_control.internal_api.sessions import KnownRunner, RunnerSessions
 from headrace_control.throttle.model import Outcome
 from headrace_control.throttle.service import RunHolder, Throttles
 from headrace_control.unexpected import AnswerUnexpected
@@ -42,13 +42,14 @@ from headrace_control.web.unwatched import NO_TELEMETRY
 MAX_BODY = 4 * 1024 * 1024
 
 Runner: TypeAlias = Annotated[UUID, Depends(runner_asking)]
+RunnerOfPool: TypeAlias = Annotated[KnownRunner, Depends(known_runner)]
 
 
 class DryRuns(Protocol):
     """What runners take beside runs."""
 
-    async def take(self) -> dict[str, Any] | None:
-        """The next dry run, for who asks alone until its time is over; None when there is none."""
+    async def take(self, pool: str) -> dict[str, Any] | None:
+        """The next dry run of a runner pool, for who asks alone until its time is over; None when there is none."""
 
     async def report(self, dry_run_id: UUID, token: str, report: DryRunReport) -> None:
         """Raises `NotFound` when it is another runner's by now, or over."""
@@ -84,16 +85,16 @@ def create_internal_app(
         return _json({"seconds": lasts})
 
     @router.post("/claims", summary="Claim a batch of jobs")
-    async def claim(runner_id: Runner, body: ClaimsBody) -> Response:
-        return _json(await claims.claim(runner_id, body))
+    async def claim(runner: RunnerOfPool, body: ClaimsBody) -> Response:
+        return _json(await claims.claim(runner, body))
 
     @router.post("/checkpoints", summary="Pass the barrier of a take-over")
     async def checkpoints(runner_id: Runner, body: CheckpointsBody) -> Response:
         return _json(await claims.checkpoints(runner_id, body))
 
     @router.post("/heartbeats", summary="Renew the runner's lease")
-    async def heartbeat(runner_id: Runner, body: HeartbeatBody) -> Response:
-        return _json(await leases.heartbeat(runner_id, body))
+    async def heartbeat(runner: RunnerOfPool, body: HeartbeatBody) -> Response:
+        return _json(await leases.heartbeat(runner, body))
 
     @router.post("/releases", summary="Give up the runner's lease")
     async def release(runner_id: Runner) -> Response:
@@ -133,8 +134,8 @@ def create_internal_app(
         return _json({"open_seconds": await throttles.report(by, body.connection_id, outcome)})
 
     @router.post("/dry-runs", summary="Take a dry run that waits")
-    async def take_dry_run(runner_id: Runner) -> Response:
-        return _json({"dry_run": await dry_runs.take()})
+    async def take_dry_run(runner: RunnerOfPool) -> Response:
+        return _json({"dry_run": await dry_runs.take(runner.pool)})
 
     @router.post("/dry-run-reports", summary="What came of a dry run")
     async def report_dry_run(runner_id: Runner, body: DryRunReportBody) -> Response:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from headrace.ids import new_id
+from headrace.pools import DEFAULT_POOL, named, stored
 from headrace.postgres.listen import RUNS_CHANNEL
 from headrace.postgres.pool import Pool, one_statement, transaction
 from headrace.postgres.queries import load
@@ -26,6 +27,7 @@ from headrace_control.internal_api.metrics import ClaimMetrics
 from headrace_control.internal_api.models import CheckpointsBody, ClaimsBody, JobRef
 from headrace_control.internal_api.outcome import Outcome
 from headrace_control.internal_api.run_tokens import mint_run_token
+from headrace_control.internal_api.sessions import KnownRunner
 from headrace_control.tracing import trace_claim
 
 _log = structlog.get_logger(__name__)
@@ -49,11 +51,14 @@ class Claimable:
     fruitless_claims: int
     dead_letter: bool
     cancel_requested: bool
+    pool: str = DEFAULT_POOL
 
 
-def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool) -> Outcome:
-    """Whether a job with one of `dispatch_ids` gets the run. `alone`: who asks carries no other run, now and
-    later."""
+def judge(run: Claimable, dispatch_ids: Collection[UUID], alone: bool, pool: str = DEFAULT_POOL) -> Outcome:
+    """Whether a job with one of `dispatch_ids` gets the run, for a runner of `pool`. `alone`: who asks carries no other
+    run, now and later."""
+    if run.pool != pool:
+        return Outcome.OTHER_POOL  # whatever queue its job was in, and whatever became of the run
     if run.status in ENDED_RUN or run.status is RunStatus.PAUSED:
         return Outcome.REFUSED  # rule claim_refuses_paused
     if run.dispatch_id not in dispatch_ids:
@@ -87,9 +92,10 @@ class Claims:
         self._refused, self._traces = refused, traces
         self._metrics = metrics or ClaimMetrics(CollectorRegistry())
 
-    async def claim(self, runner_id: UUID, body: ClaimsBody) -> dict[str, Any]:
+    async def claim(self, runner: KnownRunner, body: ClaimsBody) -> dict[str, Any]:
         """Answer a batch of jobs, in one transaction; `DatabaseUnavailable` means: none was claimed, or the
         answer is lost, and the claims lapse."""
+        runner_id = runner.id
         wanted = list(dict.fromkeys(job.run_id for job in body.jobs))
         async with transaction(self._pool) as db:
             rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, wanted)}
@@ -99,10 +105,13 @@ class Claims:
                 if job not in foreign:
                     jobs[job.run_id].add(job.dispatch_id)
             # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
-            now = await db.fetchval(_sql.keep_lease, runner_id, self._lease, body.capacity, body.call)
+            lease = runner_id, self._lease, body.capacity, body.call, stored(runner.pool)
+            now = await db.fetchval(_sql.keep_lease, *lease)
             held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
             live = {row["id"] for row in await db.fetch(_sql.live_claims, held)} if held else set()
-            outcomes = {i: _outcome(rows.get(i), ids, i in live, body.alone) for i, ids in jobs.items()}
+            outcomes = {
+                i: _outcome(rows.get(i), ids, i in live, body.alone, runner.pool) for i, ids in jobs.items()
+            }
             granted = [i for i, o in outcomes.items() if o in (Outcome.GRANTED, Outcome.TAKEOVER)]
             tokens = {run_id: mint_run_token() for run_id in granted}
             hashes = [token.hash for token in tokens.values()]
@@ -216,7 +225,7 @@ def _is_poison(row: Mapping[str, Any]) -> bool:
     return row["fruitless_claims"] > MAX_FRUITLESS_CLAIMS and not heard
 
 
-def _outcome(row: Any, dispatch_ids: Collection[UUID], live: bool, alone: bool) -> Outcome:
+def _outcome(row: Any, dispatch_ids: Collection[UUID], live: bool, alone: bool, pool: str) -> Outcome:
     if row is None:
         return Outcome.REFUSED
     claim_open = row["claimed_by"] is not None
@@ -228,8 +237,9 @@ def _outcome(row: Any, dispatch_ids: Collection[UUID], live: bool, alone: bool) 
         row["fruitless_claims"],
         row["wait_reason"] == ParkReason.DEAD_LETTER,
         row["cancel_requested"],
+        named(row["pool"]),
     )
-    return judge(run, dispatch_ids, alone)
+    return judge(run, dispatch_ids, alone, pool)
 
 
 def _verdict(row: Any, epoch: int, runner_id: UUID) -> str:

@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from headrace.errors import NotFound
+from headrace.pools import stored
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.models import HeartbeatBody, TokenBody
+from headrace_control.internal_api.sessions import KnownRunner
 from headrace_control.throttle.service import not_closed
 
 _sql = load("headrace_control.internal_api")
@@ -24,21 +26,22 @@ class Leases:
         self._pool, self._credentials = pool, credentials
         self._lease, self._released = lease, released
 
-    async def heartbeat(self, runner_id: UUID, body: HeartbeatBody) -> dict[str, Any]:
+    async def heartbeat(self, runner: KnownRunner, body: HeartbeatBody) -> dict[str, Any]:
         """Renew; tells which of the named runs were asked to cancel or to pause, which are another's by now, and
         what was said to those that are still the runner's. And which connections the fleet leaves alone, and
         whether dry runs wait."""
+        runner_id, pool = runner.id, stored(runner.pool)
         seen = [body.inbox_seen.get(run_id, 0) for run_id in body.held]
         async with transaction(self._pool) as db:
             await db.execute(
-                _sql.renew_lease, runner_id, self._lease, body.held, body.calls_settled, body.capacity
+                _sql.renew_lease, runner_id, self._lease, body.held, body.calls_settled, body.capacity, pool
             )
             news = await db.fetch(_sql.held_news, body.held, runner_id, seen) if body.held else []
             own = [row for row in news if row["claimed_by"] == runner_id]
             behind = {row["id"]: row["seen"] for row in own if row["has_messages"]}
             messages = await unused(db, behind, bounded=True)
             breakers = await not_closed(db)
-            dry_runs = await db.fetchval(_sql.dry_runs_wait)
+            dry_runs = await db.fetchval(_sql.dry_runs_wait, pool)
             now = await db.fetchval(_sql.now)
         return {
             "now": now,

@@ -3,6 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
+from headrace.pools import DEFAULT_POOL, POOL_NAME
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace_control.internal_api.dry_run_reports import DryRunReport
@@ -17,10 +18,12 @@ class _Body(BaseModel):
 
 
 class SessionBody(_Body):
-    """`session` is made by the runner, at random: `hrs_` and 256 bits in base64url."""
+    """`session` is made by the runner, at random: `hrs_` and 256 bits in base64url. `pool` is whose runs it advances; a
+    runner of the release before does not say."""
 
     runner_id: UUID
     session: str = Field(pattern=r"^hrs_[A-Za-z0-9_-]{43}$")
+    pool: str = Field(default=DEFAULT_POOL, pattern=f"^{POOL_NAME}$")
 
 
 class RunBody(_Body):
@@ -148,7 +151,7 @@ class RefusedMessages(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    queue: str = Field(pattern=r"^[a-z0-9.]{1,40}$")
+    queue: str = Field(pattern=r"^[a-z0-9.-]{1,60}$")
     reason: str = Field(pattern=r"^[ -~]{1,200}$")
     times: int = Field(ge=1, lt=2**31)
 

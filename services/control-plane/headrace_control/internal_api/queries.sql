@@ -2,8 +2,8 @@
 -- One renewal per runner process: it names the runs that it holds, and says up to which of its claim calls
 -- it knows the answer. A claim that is not named although its call is settled has lapsed: its answer was
 -- lost, or its holder has left it.
-INSERT INTO runners (id, lease_until, held, calls_settled, capacity)
-VALUES ($1, headrace_now() + $2::interval, $3, $4, $5)
+INSERT INTO runners (id, lease_until, held, calls_settled, capacity, pool)
+VALUES ($1, headrace_now() + $2::interval, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
 SET lease_until = excluded.lease_until, capacity = excluded.capacity,
     held = excluded.held, calls_settled = excluded.calls_settled
@@ -13,8 +13,8 @@ WHERE runners.calls_settled <= excluded.calls_settled
 -- name: keep_lease
 -- A claim call shows that the runner lives; what it holds is not touched. A row that is made anew counts the calls
 -- before this one as settled: what they claimed was given up with the row before.
-INSERT INTO runners (id, lease_until, capacity, calls_settled)
-VALUES ($1, headrace_now() + $2::interval, $3, $4::bigint - 1)
+INSERT INTO runners (id, lease_until, capacity, calls_settled, pool)
+VALUES ($1, headrace_now() + $2::interval, $3, $4::bigint - 1, $5)
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
 RETURNING headrace_now()
 
@@ -28,7 +28,7 @@ DELETE FROM runners WHERE id = $1
 -- runs do not deadlock.
 SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested,
        pause_requested, fence_epoch, fruitless_claims, input, created_at, started_at, inbox_seq, compensating, depth,
-       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys, traceparent
+       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys, traceparent, pool
 FROM runs
 WHERE id = ANY($1::uuid[])
 ORDER BY id
@@ -128,7 +128,8 @@ WHERE r.cancel_requested OR r.pause_requested OR r.inbox_seq > held.seen OR r.cl
 -- name: dry_runs_wait
 SELECT EXISTS (
     SELECT 1 FROM dry_runs
-    WHERE status IN ('QUEUED', 'WALKING') AND (status = 'QUEUED' OR taken_until < headrace_now()))
+    WHERE status IN ('QUEUED', 'WALKING') AND (status = 'QUEUED' OR taken_until < headrace_now())
+      AND pool IS NOT DISTINCT FROM $1::text)
 
 -- name: now
 SELECT headrace_now() AS now
@@ -166,15 +167,15 @@ WHERE c.tenant_id = $1 AND c.slot = $2 AND c.expires_at > headrace_now()
 
 -- name: open_session
 -- By the enrolment token ($4) only where the runner has no other open session: nobody enrols as somebody else.
-INSERT INTO runner_sessions (hash, runner_id, expires_at)
-SELECT $1, $2, headrace_now() + $3::interval
+INSERT INTO runner_sessions (hash, runner_id, expires_at, pool)
+SELECT $1, $2, headrace_now() + $3::interval, $5
 WHERE NOT $4 OR NOT EXISTS (
     SELECT 1 FROM runner_sessions s WHERE s.runner_id = $2 AND s.hash <> $1 AND s.expires_at > headrace_now())
 ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at WHERE runner_sessions.runner_id = excluded.runner_id
 RETURNING runner_id
 
 -- name: find_session
-SELECT runner_id FROM runner_sessions WHERE hash = $1 AND expires_at > headrace_now()
+SELECT runner_id, pool FROM runner_sessions WHERE hash = $1 AND expires_at > headrace_now()
 
 -- name: forget_sessions
 DELETE FROM runner_sessions WHERE expires_at < headrace_now() - interval '1 hour'

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headrace_control.http_errors import error_response
-from headrace_control.internal_api.sessions import RunnerSessions
+from headrace_control.internal_api.sessions import KnownRunner, RunnerSessions
 
 # The one path that is open to who has no session yet; its route asks for the enrolment token.
 SESSIONS_PATH = "/internal/sessions"
-_RUNNER = "headrace.runner_id"
+_RUNNER = "headrace.runner"
 
 
 class RunnersOnly:
@@ -39,7 +39,12 @@ class RunnersOnly:
         await self._app(scope, receive, send)
 
 
-async def runner_asking(request: Request) -> UUID:
+async def known_runner(request: Request) -> KnownRunner:
     """The runner whose session the request showed. Async, or FastAPI would ask in a thread."""
-    runner_id: UUID = request.scope[_RUNNER]
-    return runner_id
+    runner: KnownRunner = request.scope[_RUNNER]
+    return runner
+
+
+async def runner_asking(request: Request) -> UUID:
+    """The id of `known_runner`."""
+    return (await known_runner(request)).id

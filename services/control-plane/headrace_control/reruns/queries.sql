@@ -65,13 +65,13 @@ SELECT headrace_take_over($1, $2, $3, $4::text[], $5::text[])
 -- name: start_undoing
 WITH begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, undoes_run_id,
-        origin_run_id, lineage, rerun, traceparent)
-    SELECT $3, tenant_id, workflow_id, version_id, input, $4, $5, id, $6, $7, $8, $9 FROM runs
+        origin_run_id, lineage, rerun, traceparent, pool)
+    SELECT $3, tenant_id, workflow_id, version_id, input, $4, $5, id, $6, $7, $8, $9, pool FROM runs
     WHERE tenant_id = $1 AND id = $2
-    RETURNING id, dispatch_id
+    RETURNING id, dispatch_id, pool
 )
-INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-SELECT dispatch_id, $1, id, headrace_now() FROM begun
+INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+SELECT dispatch_id, $1, id, headrace_now(), pool FROM begun
 RETURNING headrace_now() AS now
 
 -- name: notify

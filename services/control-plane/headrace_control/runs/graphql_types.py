@@ -196,6 +196,7 @@ class RunType:
         description="What started it; null of a run that somebody asked for."
     )
     undoes: strawberry.ID | None = strawberry.field(description="The ended run whose steps this one undoes.")
+    pool: str = strawberry.field(description="The runner pool whose runners advance it.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -213,6 +214,7 @@ class RunType:
             parent_step=run.parent_step,
             trigger=RunTriggerType.of(run.trigger),
             undoes=strawberry.ID(str(run.undoes_run_id)) if run.undoes_run_id else None,
+            pool=run.pool,
             created_at=run.created_at,
             started_at=run.started_at,
             finished_at=run.finished_at,

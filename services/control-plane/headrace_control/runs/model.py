@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
+from headrace.pools import DEFAULT_POOL
 from headrace.workflow.state import ENDED_RUN, EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 
@@ -53,9 +54,10 @@ class Trigger:
 class Run:
     """A run without its input and result, which may be large and are read when they are asked for.
 
-    `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is; `origin_run_id` the ended run
-    that this one goes on from, `undoes_run_id` the one whose steps it undoes. `trigger` is None where somebody asked
-    for it. `fence` and `epoch` are the protocol's; here they only tell one state of the run from the next.
+    `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is; `origin_run_id` the ended
+    run that this one goes on from, `undoes_run_id` the one whose steps it undoes. `pool` is whose runners advance
+    it. `trigger` is None where somebody asked for it. `fence` and `epoch` are the protocol's; here they only tell
+    one state of the run from the next.
     """
 
     id: UUID
@@ -76,6 +78,7 @@ class Run:
     trigger: Trigger | None = None
     origin_run_id: UUID | None = None
     undoes_run_id: UUID | None = None
+    pool: str = DEFAULT_POOL
 
     @property
     def ended(self) -> bool:

@@ -8,9 +8,10 @@ WHERE k.tenant_id = $1 AND k.key = ANY($2::text[])
 -- one. Read with each start: none goes by terms that were changed before it began, and none in a tenant that is to be deleted. `now` is this transaction's, which
 -- new runs will carry.
 SELECT wish.n, w.id AS workflow_id, v.id AS version_id, v.status, headrace_now() AS now,
-       o.candidate_id, o.share, o.salt, o.key, o.cohorts,
+       nullif(coalesce(w.pool, t.pool), 'default') AS pool, o.candidate_id, o.share, o.salt, o.key, o.cohorts,
        (SELECT due_at FROM tenant_deletions WHERE tenant_id = $1) AS ends_at
 FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS wish (workflow, version, n)
+LEFT JOIN tenants t ON t.id = $1
 LEFT JOIN workflows w ON w.tenant_id = $1 AND w.name = wish.workflow
 LEFT JOIN LATERAL (
     SELECT id, status FROM workflow_versions
@@ -30,8 +31,8 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 -- its item out, and the caller looks up whose run it is. Keys in order, so that batches do not deadlock.
 WITH item AS (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-        $9::bool[], $12::text[])
-        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, limited, traceparent, n)
+        $9::bool[], $12::text[], $13::text[])
+        WITH ORDINALITY AS i (id, dispatch_id, workflow_id, version_id, input, key, digest, limited, traceparent, pool, n)
 ),
 keyed AS (
     INSERT INTO start_keys (tenant_id, key, run_id, digest)
@@ -41,15 +42,15 @@ keyed AS (
 ),
 begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, limited, wait_reason,
-        traceparent)
+        traceparent, pool)
     SELECT id, $1, workflow_id, version_id, input::jsonb, dispatch_id, $10, limited,
-           CASE WHEN limited THEN 'CONCURRENCY' END, traceparent
+           CASE WHEN limited THEN 'CONCURRENCY' END, traceparent, pool
     FROM item WHERE key IS NULL OR id IN (SELECT run_id FROM keyed)
-    RETURNING id, dispatch_id, limited
+    RETURNING id, dispatch_id, limited, pool
 ),
 sent AS (
-    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-    SELECT dispatch_id, $1, id, headrace_now() FROM begun WHERE NOT limited
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+    SELECT dispatch_id, $1, id, headrace_now(), pool FROM begun WHERE NOT limited
 )
 SELECT id, pg_notify($11, '') FROM begun
 
@@ -70,7 +71,7 @@ ORDER BY t.place
 -- name: runs_by_id
 SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
        parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-       origin_run_id, undoes_run_id
+       origin_run_id, undoes_run_id, pool
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: of_workflows
@@ -92,7 +93,7 @@ FROM unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id
+           origin_run_id, undoes_run_id, pool
     FROM runs
     WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
     ORDER BY status, id DESC
@@ -109,7 +110,7 @@ CROSS JOIN unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id
+           origin_run_id, undoes_run_id, pool
     FROM runs
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
@@ -127,7 +128,7 @@ FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id
+           origin_run_id, undoes_run_id, pool
     FROM runs
     WHERE tenant_id = $1 AND parent_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
@@ -142,7 +143,7 @@ FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id
+           origin_run_id, undoes_run_id, pool
     FROM runs
     WHERE tenant_id = $1 AND origin_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
@@ -248,11 +249,11 @@ WITH asked AS (
         status = CASE WHEN status = 'PAUSED' THEN 'WAITING' ELSE status END,
         fruitless_claims = CASE WHEN wait_reason = 'DEAD_LETTER' THEN 0 ELSE fruitless_claims END
     WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND status <> 'COMPENSATING'
-    RETURNING id, status, dispatch_id, limited
+    RETURNING id, status, dispatch_id, limited, pool
 ),
 woken AS (
-    INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-    SELECT dispatch_id, $1, id, headrace_now() FROM asked WHERE status = 'WAITING'
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+    SELECT dispatch_id, $1, id, headrace_now(), pool FROM asked WHERE status = 'WAITING'
     ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
     WHERE dispatches.sent_at IS NULL
 )
@@ -295,8 +296,8 @@ RETURNING seq, created_at
 -- name: wake
 -- rule cancel_is_a_request: the run's CURRENT dispatch becomes due now, under the same id. One that was sent
 -- is on its way already, and its claim will tell of the cancel.
-INSERT INTO dispatches (id, tenant_id, run_id, due_at)
-VALUES ($1, $2, $3, headrace_now())
+INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+SELECT $1, tenant_id, id, headrace_now(), pool FROM runs WHERE tenant_id = $2 AND id = $3
 ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
 WHERE dispatches.sent_at IS NULL
 

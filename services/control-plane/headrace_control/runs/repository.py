@@ -9,6 +9,7 @@ from uuid import UUID
 
 from headrace.concurrency import turns
 from headrace.ids import lowest_id
+from headrace.pools import named
 from headrace.postgres.listen import DISPATCH_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
@@ -243,6 +244,7 @@ def _run(row: Any) -> Run:
         Trigger.of(row["trigger"]) if row["trigger"] else None,
         row["origin_run_id"],
         row["undoes_run_id"],
+        named(row["pool"]),
     )
 
 

@@ -15,6 +15,7 @@ from headrace.concurrency.turns import Slot, Turn
 from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, TenantEnding
 from headrace.ids import new_id
 from headrace.json_types import Json
+from headrace.pools import named, stored
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
@@ -63,6 +64,7 @@ class _Startable:
     version_id: UUID
     now: datetime
     rollout: _Rollout | None
+    pool: str
 
     @property
     def version_ids(self) -> set[UUID]:
@@ -89,6 +91,7 @@ class _Startable:
             finished_at=None,
             fence=(0, 0),
             epoch=0,
+            pool=self.pool,
         )
 
 
@@ -222,7 +225,9 @@ async def _startables(
         place = wanted[row["n"] - 1]
         refusal = TenantEnding(row["ends_at"]) if row["ends_at"] else _refusal(row, place[1])
         if refusal is None:
-            found[place] = _Startable(row["workflow_id"], row["version_id"], row["now"], _rollout(row))
+            found[place] = _Startable(
+                row["workflow_id"], row["version_id"], row["now"], _rollout(row), named(row["pool"])
+            )
         else:
             refused[place] = refusal
     for wish in wishes:
@@ -309,6 +314,7 @@ async def _insert(
         created_by,
         DISPATCH_CHANNEL,
         [accepted.of(one.run.id) for one in new],
+        [stored(one.run.pool) for one in new],
     )
     begun = {row["id"] for row in rows}
     accepted.begun(begun)

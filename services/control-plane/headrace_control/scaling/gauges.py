@@ -28,11 +28,25 @@ _TOTALS = (
 
 
 class ScalingGauges:
-    """Read anew every few seconds. Series by queue are as many as there are queues, those by tenant are bounded."""
+    """Read anew every few seconds. Series by queue and by pool are as many as there are, those by tenant are
+    bounded."""
 
     def __init__(self, signals: Signals, registry: CollectorRegistry) -> None:
         self._signals = signals
         self._totals = [(Gauge(name, told, registry=registry), field) for name, field, told in _TOTALS]
+        self._pools = [
+            (Gauge(f"headrace_runner_pool_{name}", told, ["pool"], registry=registry), name)
+            for name, told in (
+                ("backlog", "Of a runner pool: jobs ready, and due dispatches that a runner could take now."),
+                ("load", "Of a runner pool: the backlog and the jobs in runners' hands."),
+                ("due", "Of a runner pool: dispatches that are due and not sent."),
+                ("oldest_seconds", "Of a runner pool: age of the oldest dispatch of the backlog."),
+                ("runs_in_flight", "Of a runner pool: dispatches sent and not yet parked or ended."),
+                ("runners", "Of a runner pool: runners with a live lease."),
+                ("capacity", "Of a runner pool: runs that these runners can hold."),
+                ("held", "Of a runner pool: runs that these runners hold."),
+            )
+        ]
         self._queue = Gauge(
             "headrace_queue_ready", "Messages ready in a queue.", ["queue"], registry=registry
         )
@@ -55,6 +69,11 @@ class ScalingGauges:
     def show(self, scaling: Scaling) -> None:
         for gauge, field in self._totals:
             gauge.set(getattr(scaling, field))
+        for gauge, field in self._pools:
+            gauge.clear()
+            for pool, own in scaling.pools.items():
+                gauge.labels(pool).set(getattr(own, field))
+        self._queue.clear()
         for queue, depth in scaling.queues.items():
             self._queue.labels(queue).set(depth.ready)
         for gauge, field in self._tenants:

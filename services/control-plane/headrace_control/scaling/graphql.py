@@ -1,5 +1,7 @@
 """The signals in GraphQL."""
 
+from dataclasses import asdict
+
 import strawberry
 
 from headrace_control.graphql.context import Info
@@ -24,6 +26,25 @@ class TenantBacklogType:
     oldest_seconds: float = strawberry.field(description="Age of the oldest that is due.")
 
 
+@strawberry.type(name="PoolScaling", description="What there is to do in one runner pool, and who does it.")
+class PoolScalingType:
+    pool: str
+    backlog: int
+    load: int
+    ready: int
+    unacked: int
+    due: int
+    oldest_seconds: float
+    runs_in_flight: int
+    runners: int
+    capacity: int
+    held: int
+
+    @classmethod
+    def of(cls, pool: str, figures: model.PoolFigures) -> "PoolScalingType":
+        return cls(pool=pool, **asdict(figures))
+
+
 @strawberry.type(name="Scaling", description="What there is to do in the whole deployment, and who does it.")
 class ScalingType:
     backlog: int = strawberry.field(description="What a further runner could take now.")
@@ -38,6 +59,7 @@ class ScalingType:
     held: int = strawberry.field(description="Runs that they named in their last renewals.")
     queues: list[QueueDepthType]
     tenants: list[TenantBacklogType] = strawberry.field(description="Those with most due, 20 at most.")
+    pools: list[PoolScalingType] = strawberry.field(description="The same figures of each runner pool.")
 
     @classmethod
     def of(cls, scaling: model.Scaling) -> "ScalingType":
@@ -65,6 +87,7 @@ class ScalingType:
                 )
                 for tenant in scaling.tenants
             ],
+            pools=[PoolScalingType.of(pool, figures) for pool, figures in scaling.pools.items()],
         )
 
 

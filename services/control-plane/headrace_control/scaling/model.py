@@ -26,8 +26,24 @@ class TenantBacklog:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """The figures of `Scaling` for one runner pool."""
+
+    backlog: int
+    load: int
+    ready: int
+    unacked: int
+    due: int
+    oldest_seconds: float
+    runs_in_flight: int
+    runners: int
+    capacity: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
-    """All figures of one moment.
+    """All figures of one moment, over all runner pools and of each by itself (`pools`).
 
     `backlog` is what a further runner could take: jobs `ready` in the broker, and of those `due` in the table as many
     as their tenants' limits of runs in flight leave room for. `unacked` are jobs in runners' hands, and `load` is both:
@@ -48,6 +64,7 @@ class Scaling:
     held: int
     queues: Mapping[str, QueueDepth]
     tenants: Sequence[TenantBacklog]
+    pools: Mapping[str, PoolFigures]
 
     def as_json(self) -> dict[str, Any]:
         """The body of `GET /scaling`."""

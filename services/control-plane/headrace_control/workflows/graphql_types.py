@@ -122,6 +122,9 @@ class WorkflowType:
     id: strawberry.ID
     name: str
     created_at: datetime
+    pool: str | None = strawberry.field(
+        description="The runner pool that it is bound to; null: its tenant's."
+    )
 
     @classmethod
     def of(cls, workflow: model.Workflow) -> "WorkflowType":
@@ -130,6 +133,7 @@ class WorkflowType:
             id=strawberry.ID(str(workflow.id)),
             name=workflow.name,
             created_at=workflow.created_at,
+            pool=workflow.pool,
         )
 
     @field

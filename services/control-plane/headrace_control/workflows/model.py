@@ -29,9 +29,12 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
+    """`pool` is the runner pool that it is bound to; None: its tenant's."""
+
     id: UUID
     name: str
     created_at: datetime
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

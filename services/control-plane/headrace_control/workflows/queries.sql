@@ -1,11 +1,11 @@
 -- name: workflow_named
-SELECT id, name, created_at FROM workflows WHERE tenant_id = $1 AND name = $2
+SELECT id, name, created_at, pool FROM workflows WHERE tenant_id = $1 AND name = $2
 
 -- name: workflows_by_id
-SELECT id, name, created_at FROM workflows WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+SELECT id, name, created_at, pool FROM workflows WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: workflows_after
-SELECT id, name, created_at FROM workflows
+SELECT id, name, created_at, pool FROM workflows
 WHERE tenant_id = $1 AND name > $2
 ORDER BY name
 LIMIT $3
@@ -14,10 +14,10 @@ LIMIT $3
 -- Makes the workflow when it is new, and locks its row either way: who numbers its versions waits here.
 INSERT INTO workflows (tenant_id, id, name) VALUES ($1, $2, $3)
 ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name
-RETURNING id, name, created_at
+RETURNING id, name, created_at, pool
 
 -- name: lock_workflow_of_version
-SELECT w.id, w.name, w.created_at
+SELECT w.id, w.name, w.created_at, w.pool
 FROM workflows w
 WHERE w.tenant_id = $1
   AND w.id = (SELECT v.workflow_id FROM workflow_versions v WHERE v.tenant_id = $1 AND v.id = $2)

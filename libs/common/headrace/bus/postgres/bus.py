@@ -82,6 +82,10 @@ class PostgresBus:
         async with session(self._publishing) as db:
             await db.execute(SQL.declare_queues, [self._names.outside(q) for q in self._names.queues()])
 
+    async def add_pool(self, pool: str) -> None:
+        self._names = self._names.with_pool(pool)
+        await self._declare()
+
     def _heard(self, name: str) -> None:
         # No name: the listener was away, and anything may have been published meanwhile.
         for consumption in self._consumptions:

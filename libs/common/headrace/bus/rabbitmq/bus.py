@@ -46,7 +46,7 @@ class RabbitmqBus:
 
     def __init__(self, url: str, names: Names, *, name: str, retry_pause: float) -> None:
         self._names = names
-        topology = Topology(names)
+        self._topology = topology = Topology(names)
         self._retry_pause = retry_pause
         self._publishing = Link(url, f"{name}:publish", topology.declare)
         self._consuming = Link(url, f"{name}:consume", topology.declare)
@@ -120,6 +120,11 @@ class RabbitmqBus:
             await channel.default_exchange.publish(
                 dead_to_amqp(delivery, reason), self._names.outside(DEAD), mandatory=True
             )
+
+    async def add_pool(self, pool: str) -> None:
+        self._topology.add_pool(pool)
+        async with deadline(ASK_SECONDS):
+            await self._consuming.make(self._topology.declare)
 
     async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption:
         return await self._started(

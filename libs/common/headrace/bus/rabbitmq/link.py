@@ -70,6 +70,12 @@ class Link:
             await channel.initialize()
             return channel
 
+    async def make(self, what: Callable[[AbstractConnection], Awaitable[None]]) -> None:
+        """Do on the open connection what `on_open` does on a new one. Raises `BusUnavailable`."""
+        connection = await self._connected()
+        with translated():
+            await what(connection)
+
     def drop(self) -> None:
         """Give the connection up without waiting for the broker; the next user opens another."""
         connection, self._connection = self._connection, None

@@ -7,7 +7,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from headrace.bus.names import Names
-from headrace.bus.port import DEAD, JOBS, LOGS, MAX_DELIVERIES
+from headrace.bus.port import DEAD, LOGS, MAX_DELIVERIES, holds_jobs
 from headrace.errors import BusUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -16,14 +16,18 @@ _log = structlog.get_logger(__name__)
 class Topology:
     """Makes the queues that `Names` lists.
 
-    All are quorum queues. `jobs` and `logs` have a delivery limit, the others none. What a queue gives up
-    goes to `dead` at least once, which RabbitMQ keeps only with `reject-publish` beside it (quorum queues
-    guide, "at-least-once dead-lettering"). Events have a dead-letter target too, as a net: an operator's
-    policy may set a limit that we do not.
+    All are quorum queues. `jobs`, those of pools and `logs` have a delivery limit, the others none. What a queue
+    gives up goes to `dead` at least once, which RabbitMQ keeps only with `reject-publish` beside it (quorum queues
+    guide, "at-least-once dead-lettering"). Events have a dead-letter target too, as a net: an operator's policy may
+    set a limit that we do not.
     """
 
     def __init__(self, names: Names) -> None:
         self._names = names
+
+    def add_pool(self, pool: str) -> None:
+        """Make its queue on every connection from now on."""
+        self._names = self._names.with_pool(pool)
 
     async def declare(self, connection: AbstractConnection) -> None:
         """Make what is missing. A queue that stands with other arguments is left as it is, with a warning.
@@ -75,7 +79,7 @@ class Topology:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
-        if queue in (JOBS, LOGS):
+        if queue == LOGS or holds_jobs(queue):
             # The limit counts the returns, so the first delivery stands outside of it.
             return arguments | {"x-delivery-limit": MAX_DELIVERIES - 1}
         return arguments | {"x-single-active-consumer": True} | unlimited
