@@ -82,6 +82,30 @@ SETS: Mapping[str, dict[str, Any]] = {
             }
         },
     },
+    "pools": {
+        "runnerPools": {
+            "eu": {
+                "replicas": 0,
+                "nodeSelector": {"region": "eu"},
+                "resources": {"limits": {"memory": "2Gi"}},
+                "secrets": {"runnerToken": {"name": "eu", "key": "token"}},
+            },
+            "us": {"settings": {"HEADRACE_TIME_SLICE_MINUTES": 5}},
+        },
+        "secrets": {"poolTokens": {"name": "pools", "key": "tokens"}},
+    },
+    "pools and keda": {
+        "autoscaling": {"enabled": True, "minReplicas": 1},
+        "busNamespace": "mill.",
+        "runnerPools": {
+            "eu": {
+                "maxUnavailable": 1,
+                "autoscaling": {"minReplicas": 0, "maxReplicas": 50, "oldestSeconds": 0},
+            },
+            "us": {"kind": "ScaledJob"},
+        },
+        **_TLS,
+    },
     "traces": {"tracesEndpoint": "http://collector.monitoring:4318"},
     "jobs by the clock": {"scheduledJobs": [_AUDIT, {**_AUDIT, "name": "again"}]},
     "its own names": {
@@ -136,6 +160,11 @@ def objects(name: str, kind: str | None = None) -> list[dict[str, Any]]:
     """The objects of a set, as the newest Kubernetes gets them."""
     version = list(_helm().KUBERNETES)[-1]
     return [each for each in rendered()[f"{name} @ {version}"]["objects"] if kind in (None, each["kind"])]
+
+
+def service(component: str) -> str:
+    """Whose pods a component's are: those of a runner pool are runners'."""
+    return "runner" if component.startswith("runner-") else component
 
 
 def pods(name: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,10 +12,10 @@ import helm_chart
 import pytest
 import yaml
 from headrace.bus.names import Names
-from headrace.bus.port import JOBS
+from headrace.bus.port import JOBS, jobs_queue
 from headrace.outbound.policy_file import load_policy
 from headrace.telemetry.settings import TelemetrySettings
-from headrace_control.scaling.model import Scaling
+from headrace_control.scaling.model import PoolFigures
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_reporter.settings import ReporterSettings
 from headrace_runner.settings import RunnerSettings
@@ -31,6 +31,7 @@ SECRET_SETTINGS = {
     "HEADRACE_BUS_URL",
     "HEADRACE_LOG_STORE_URL",
     "HEADRACE_RUNNER_TOKEN",
+    "HEADRACE_POOL_TOKENS",
     "HEADRACE_KEY",
     "HEADRACE_OIDC_CLIENT_SECRET",
     "HEADRACE_API_KEY",
@@ -79,6 +80,12 @@ def test_a_set_renders_to_valid_objects_on_the_oldest_and_on_a_new_kubernetes(na
         ),
         ({"autoscaling": {"queue": {"protocol": "stomp"}}}, "/autoscaling/queue/protocol"),
         ({"operators": {"port": 8081}}, "/operators/port"),
+        ({"runner": {"settings": {"HEADRACE_POOL": "eu"}}}, "HEADRACE_POOL"),
+        ({"controlPlane": {"settings": {"HEADRACE_POOL_TOKENS": "{}"}}}, "POOL_TOKENS"),
+        ({"runnerPools": {"default": {}}}, "propertyName 'default'"),
+        ({"runnerPools": {"Eu": {}}}, "propertyName 'Eu'"),
+        ({"runnerPools": {"eu": {"autoscaling": {"enabled": True}}}}, "/runnerPools/eu/autoscaling"),
+        ({"runnerPools": {"eu": {"kind": "ScaledJob"}}}, "runnerPools.eu: runner.kind ScaledJob"),
     ],
 )
 def test_values_that_can_not_be_meant_are_refused(values: dict[str, Any], why: str) -> None:
@@ -110,7 +117,7 @@ def test_every_pod_is_confined(name: str) -> None:
 @each_set
 def test_a_pod_is_given_longer_than_its_service_drains(name: str) -> None:
     for component, container, spec in helm_chart.containers(name):
-        if component in SERVICES:
+        if helm_chart.service(component) in SERVICES:
             drain = float(_env(container)["HEADRACE_DRAIN_SECONDS"])
             leaves = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
             assert spec["terminationGracePeriodSeconds"] >= math.ceil(drain) + leaves + 10, component
@@ -142,11 +149,13 @@ def test_the_settings_of_a_service_are_settings_that_it_takes(
     for component, container, spec in helm_chart.containers(name):
         names = [entry["name"] for entry in container.get("env", [])]
         assert len(names) == len(set(names)), (component, "named twice")
-        settings = SERVICES.get(component)
+        settings = SERVICES.get(helm_chart.service(component))
         if settings is None:
             continue
         from_files = [path for path in _secret_paths(spec) if path.startswith("HEADRACE_")]
         given = {**_env(container), **dict.fromkeys(from_files, "0123456789abcdef")}
+        if "HEADRACE_POOL_TOKENS" in from_files:
+            given["HEADRACE_POOL_TOKENS"] = '{"eu": "0123456789abcdef"}'
         known = {f"HEADRACE_{field.upper()}" for field in settings.model_fields}
         known |= {f"OTEL_{field.upper()}" for field in TelemetrySettings.model_fields}
         known |= {f"AWS_{field.upper()}" for field in AwsSettings.model_fields}
@@ -287,7 +296,7 @@ def test_a_service_leads_to_a_port_that_is_there(name: str) -> None:
         assert {port["targetPort"] for port in each["spec"]["ports"]} <= ports
     assert services["internal"]["spec"]["type"] == "ClusterIP"
     for component, container, _ in helm_chart.containers(name):
-        if component == "runner":
+        if helm_chart.service(component) == "runner":
             url = _env(container)["HEADRACE_CONTROL_PLANE_URL"]
             assert url.endswith(f"://{services['internal']['metadata']['name']}.flows.svc:8081")
 
@@ -365,11 +374,10 @@ def test_keda_scales_the_runners_to_none_and_back() -> None:
     assert scaled["spec"]["minReplicaCount"] == 0
     assert [each["metadata"].get("valueLocation") for each in scaled["spec"]["triggers"]] == [
         None,
-        "load",
-        "oldest_seconds",
+        "pools.default.load",
+        "pools.default.oldest_seconds",
     ]
-    figures = {field.name for field in dataclasses.fields(Scaling) if field.type in (int, float)}
-    assert {trigger["metadata"]["valueLocation"] for trigger in scaled["spec"]["triggers"][1:]} <= figures
+    assert {"load", "oldest_seconds"} <= {field.name for field in dataclasses.fields(PoolFigures)}
     (operators,) = [
         each
         for each in helm_chart.objects("keda", "Service")
@@ -379,6 +387,75 @@ def test_keda_scales_the_runners_to_none_and_back() -> None:
     assert scaled["spec"]["triggers"][1]["metadata"]["url"] == (
         f"http://{operators['metadata']['name']}.flows.svc:{port['port']}/scaling"
     )
+
+
+def test_each_pool_has_runners_that_are_scaled_by_its_own_queue_and_figures() -> None:
+    names = Names(4, "mill.")
+    scaled = {
+        each["metadata"]["name"].removeprefix("fleet-headrace-"): each["spec"]
+        for each in helm_chart.objects("pools and keda")
+        if each["kind"] in ("ScaledObject", "ScaledJob")
+    }
+    watched = {
+        component: [
+            each["metadata"].get("queueName") or each["metadata"]["valueLocation"]
+            for each in spec["triggers"]
+        ]
+        for component, spec in scaled.items()
+    }
+    assert watched == {
+        "runner": [names.outside(JOBS), "pools.default.load", "pools.default.oldest_seconds"],
+        "runner-eu": [names.outside(jobs_queue("eu")), "pools.eu.load"],
+        "runner-us": [names.outside(jobs_queue("us"))],
+    }
+    bounds = {
+        component: (spec["minReplicaCount"], spec["maxReplicaCount"]) for component, spec in scaled.items()
+    }
+    assert bounds == {"runner": (1, 20), "runner-eu": (0, 50), "runner-us": (1, 20)}
+    assert scaled["runner-eu"]["scaleTargetRef"]["name"] == "fleet-headrace-runner-eu"
+    assert len(helm_chart.objects("pools and keda", "TriggerAuthentication")) == 1
+    for name in ("pools", "pools and keda"):
+        pools = {
+            component: _env(container).get("HEADRACE_POOL")
+            for component, container, _ in helm_chart.containers(name)
+        }
+        assert {component: pool for component, pool in pools.items() if component.startswith("runner")} == {
+            "runner": None,
+            "runner-eu": "eu",
+            "runner-us": "us",
+        }
+
+
+def test_a_pool_is_like_the_other_runners_but_for_what_it_says() -> None:
+    deployments = {
+        each["metadata"]["name"].removeprefix("fleet-headrace-"): each["spec"]
+        for each in helm_chart.objects("pools", "Deployment")
+    }
+    assert [deployments[name]["replicas"] for name in ("runner", "runner-eu", "runner-us")] == [2, 0, 2]
+    own, eu = (deployments[name]["template"]["spec"] for name in ("runner", "runner-eu"))
+    assert "nodeSelector" not in own
+    assert eu["nodeSelector"] == {"region": "eu"}
+    cpu = {"cpu": "1"}
+    assert [pod["containers"][0]["resources"]["limits"] for pod in (own, eu)] == [
+        {**cpu, "memory": "1Gi"},
+        {**cpu, "memory": "2Gi"},
+    ]
+    bus = ("headrace-runner-bus", "url")
+    assert set(_secrets(own)) == {bus, ("headrace-runner-token", "token")}
+    assert set(_secrets(eu)) == {bus, ("eu", "token")}
+    assert "HEADRACE_POOL_TOKENS" in _secret_paths(deployments["control-plane"]["template"]["spec"])
+    # Whoever is a runner of some pool reaches the runners' port.
+    (policy,) = [
+        each
+        for each in helm_chart.objects("pools", "NetworkPolicy")
+        if each["metadata"]["name"].endswith("-control-plane")
+    ]
+    (inside,) = [rule for rule in policy["spec"]["ingress"] if rule["ports"][0]["port"] == "internal"]
+    assert [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in inside["from"]] == [
+        "runner",
+        "runner-eu",
+        "runner-us",
+    ]
 
 
 def _secrets(objects: Any) -> Iterator[tuple[str, str]]:

@@ -1,21 +1,22 @@
-{{/* The pod of a runner: dict "root" $ "component" "runner" "values" .Values.runner "once" false. */}}
+{{/* The pod of a runner: one of headrace.runners with "root" $ "once" false. */}}
 {{- define "headrace.runnerPod" -}}
 {{- $root := .root }}
 {{- $values := $root.Values }}
+{{- $runner := .values }}
 {{- $tls := $values.internalTls }}
 metadata:
   labels:
     {{- include "headrace.labels" . | nindent 4 }}
   annotations:
     headrace/egress: {{ toJson $values.egress | sha256sum }}
-    {{- with $values.runner.podAnnotations }}
+    {{- with $runner.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
   serviceAccountName: {{ include "headrace.name" $root }}
   {{- include "headrace.podSecurity" $root | nindent 2 }}
   # Longer than the drain, so that runs under way are finished or handed back.
-  terminationGracePeriodSeconds: {{ add (ceil $values.runner.drainSeconds) 20 }}
+  terminationGracePeriodSeconds: {{ add (ceil $runner.drainSeconds) 20 }}
   {{- include "headrace.placing" . | nindent 2 }}
   {{- if .once }}
   restartPolicy: Never
@@ -28,8 +29,11 @@ spec:
         {{- include "headrace.commonEnv" . | nindent 8 }}
         - {name: HEADRACE_CONTROL_PLANE_URL, value: {{ include "headrace.internalUrl" $root | quote }}}
         - {name: HEADRACE_EGRESS_POLICY_FILE, value: /etc/headrace/egress.yaml}
+        {{- if ne .pool "default" }}
+        - {name: HEADRACE_POOL, value: {{ .pool | quote }}}
+        {{- end }}
         {{- if not .once }}
-        - {name: HEADRACE_CAPACITY, value: {{ $values.runner.capacity | quote }}}
+        - {name: HEADRACE_CAPACITY, value: {{ $runner.capacity | quote }}}
         - {name: HEADRACE_HEALTH_HOST, value: 0.0.0.0}
         - {name: HEADRACE_HEALTH_PORT, value: "9090"}
         {{- end }}
@@ -46,7 +50,7 @@ spec:
       {{- include "headrace.healthProbes" (dict "port" "health" "readiness" "/ready") | nindent 6 }}
       {{- end }}
       resources:
-        {{- toYaml $values.runner.resources | nindent 8 }}
+        {{- toYaml $runner.resources | nindent 8 }}
       volumeMounts:
         {{- include "headrace.commonMounts" $root | nindent 8 }}
         - {name: egress, mountPath: /etc/headrace, readOnly: true}
@@ -60,8 +64,8 @@ spec:
     {{- include "headrace.commonVolumes" $root | nindent 4 }}
     {{- include "headrace.egressVolume" $root | nindent 4 }}
     {{- $files := list
-          (dict "secret" $values.secrets.runnerBus "path" "HEADRACE_BUS_URL")
-          (dict "secret" $values.secrets.runnerToken "path" "HEADRACE_RUNNER_TOKEN") }}
+          (dict "secret" .secrets.runnerBus "path" "HEADRACE_BUS_URL")
+          (dict "secret" .secrets.runnerToken "path" "HEADRACE_RUNNER_TOKEN") }}
     {{- include "headrace.secretVolume" (dict "files" $files) | nindent 4 }}
     {{- if $tls.enabled }}
     # Of the server's Secret the authority alone, never its key.
