@@ -1,7 +1,7 @@
 """A tenant goes while it works, the control plane dies in the middle of it, and its neighbour's runs go on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from designer import Designer
 from fleet import Backends, Fleet, heartbeat_heard
 from headrace.logstore.open import open_log_store
 from headrace.logstore.port import LogQuery
+from leftovers import holding
 from target import Target
 
 # A runner renews its lease, and hears what it lost, each 0.6 s.
@@ -29,8 +30,6 @@ _AT_IT = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%headrace_end_tenant%'"""
 _LEFT = """SELECT (SELECT count(*) FROM data_keys WHERE tenant_id = $1),
     (SELECT count(*) FROM runs WHERE tenant_id = $1), (SELECT count(*) FROM workflows WHERE tenant_id = $1)"""
-_TABLES = """SELECT relname AS name FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"""
 # What stays: the note that there was such a tenant, and what the platform's audit says of its admins' acts.
 _STAYS = {"tenant_deletions", "audit_inbox", "audit_log"}
 
@@ -137,6 +136,8 @@ async def killed_in_the_middle(fleet: Fleet, db: asyncpg.Connection, tenant_id: 
         async with holder.transaction():
             await holder.execute("SELECT FROM workflows WHERE tenant_id = $1 FOR UPDATE", tenant_id)
             control_plane = await fleet.control_plane()
+            # It may wait for a run, too, which the reporter has: only behind the runs it is the workflows.
+            await until(db, f"SELECT count(*) = 0 FROM runs WHERE tenant_id = '{tenant_id}'")
             await until(db, f"SELECT ({_AT_IT} AND wait_event_type = 'Lock') = 1")
             await control_plane.kill()
     finally:
@@ -148,15 +149,3 @@ async def until(db: asyncpg.Connection, question: str) -> None:
     async with asyncio.timeout(60):
         while not await db.fetchval(question):
             await asyncio.sleep(0.05)  # asked from outside: nothing tells
-
-
-async def holding(db: asyncpg.Connection, words: Sequence[str]) -> set[str]:
-    """The tables with a row that has one of the words anywhere, in bytes too."""
-    patterns = [f"%{spelt}%" for word in words for spelt in (word, word.encode().hex())]
-    return {
-        table["name"]
-        for table in await db.fetch(_TABLES)
-        if await db.fetchval(
-            f'SELECT EXISTS (SELECT FROM "{table["name"]}" t WHERE t::text LIKE ANY ($1))', patterns
-        )
-    }

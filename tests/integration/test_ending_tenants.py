@@ -94,6 +94,16 @@ async def test_an_owner_that_bypasses_nothing_deletes_that_tenant_alone(
                     version,
                 ),
                 (
+                    """INSERT INTO logins (state_hash, browser_hash, nonce, verifier, tenant, challenge, redirect,
+                       client_state, expires_at)
+                       SELECT sha256(name::bytea), sha256('x'), 'n', 'v', name, 'c', 'r', 's', now() FROM tenants
+                       WHERE id = $1""",
+                ),
+                (
+                    """INSERT INTO bus_messages (queue, body, origin, reason)
+                       VALUES ('dead', convert_to($1::uuid::text, 'UTF8'), 'jobs', 'x')""",
+                ),
+                (
                     """INSERT INTO audit_log (tenant_id, seq, id, at, actor_kind, actor_id, actor_name, action, target,
                        outcome, detail, correlation_id, previous, hash)
                        VALUES ($1, 1, $1, now(), 'SERVICE', $1, 'n', 'a', 't', 'DONE', '{}', '', sha256(''),
@@ -102,12 +112,13 @@ async def test_an_owner_that_bypasses_nothing_deletes_that_tenant_alone(
             ):
                 await everything.execute(statement, tenant, *given)
         counted = """SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM workflow_versions)
-            + (SELECT count(*) FROM workflows) + (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM tenants)"""
-        assert await everything.fetchval(counted) == 10
+            + (SELECT count(*) FROM workflows) + (SELECT count(*) FROM audit_log) + (SELECT count(*) FROM tenants)
+            + (SELECT count(*) FROM logins) + (SELECT count(*) FROM bus_messages)"""
+        assert await everything.fetchval(counted) == 14
         await over(everything, tenants[0])
         async with await open_pool(plain_owner, WORKER) as worker:
             await delete(worker, tenants[0])
-        assert await everything.fetchval(counted) == 5
+        assert await everything.fetchval(counted) == 7
         assert await everything.fetchval("SELECT id FROM tenants") == tenants[1]
     finally:
         await everything.close()

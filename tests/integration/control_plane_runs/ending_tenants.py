@@ -139,5 +139,10 @@ async def what_no_mutation_writes(admin: asyncpg.Connection, tenant_id: UUID, ru
                VALUES ($1, 'h', $2, 'c', 'r', now() + interval '1 day')""",
             member,
         ),
+        (
+            """INSERT INTO logins (state_hash, browser_hash, nonce, verifier, tenant, challenge, redirect, client_state,
+               expires_at)
+               SELECT sha256('x'), sha256('x'), 'n', 'v', name, 'c', 'r', 's', now() FROM tenants WHERE id = $1""",
+        ),
     ):
         await admin.execute(statement, tenant_id, *given)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ import orjson
 import pytest
 from headrace.errors import DatabaseUnavailable
 from headrace.ids import new_id
+from headrace.logstore.open import open_log_store
 from headrace.logstore.port import LogQuery, LogStore
 from headrace.messages import Event
 from headrace.postgres.pool import API, AUDIT, WORKER, open_pool
@@ -41,6 +42,7 @@ from tests.integration.control_plane_runs.ending_tenants import (
     rows_of,
     what_no_mutation_writes,
 )
+from tests.leftovers import holding
 from tests.target import Target
 
 
@@ -93,6 +95,8 @@ async def test_everything_of_it_goes_and_nothing_of_its_neighbour(
     asked = await ask(platform)
     before, neighbours = await rows_of(admin, tenant_id), await rows_of(admin, other_id)
     assert [name for name, rows in before.items() if not rows] == []
+    words = [str(tenant_id), "acme", "a@b.c", *map(str, runs)]
+    assert {*before, "tenants", "logins", "bus_messages"} <= await holding(admin, words)
     assert await endings.end_due() == 0
     assert await rows_of(admin, tenant_id) == before
 
@@ -102,6 +106,8 @@ async def test_everything_of_it_goes_and_nothing_of_its_neighbour(
         "tenant_deletions": 1
     }
     assert await admin.fetchval("SELECT count(*) FROM tenants WHERE id = $1", tenant_id) == 0
+    # Only the platform's admins' acts still name it.
+    assert await holding(admin, words) <= {"tenant_deletions", "audit_inbox", "audit_log"}
     assert await rows_of(admin, other_id) == neighbours
     assert not (await log_store.search(LogQuery(tenant_id))).records
     assert len((await log_store.search(LogQuery(other_id))).records) == 1
@@ -150,8 +156,10 @@ async def test_who_dies_in_the_middle_is_followed_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ending, "MOST", 10)
+    await mutate(acme, "setSecret", {"name": "token", "value": "sealed under a key"})
     tenant_id = await due(platform, acme, admin)
     before = await rows_of(admin, tenant_id)
+    assert before["data_keys"] == 1
     # Somebody holds a run: whoever deletes has got as far as that, and its lot is lost with its session.
     holder = await asyncpg.connect(database)
     lock = holder.transaction()
@@ -172,6 +180,9 @@ async def test_who_dies_in_the_middle_is_followed_by_another(
     assert begun["done_at"] is None
     left = await rows_of(admin, tenant_id)
     assert left["data_keys"] == 0, "keys go first"
+    assert await admin.fetchval("SELECT keys_shredded_at FROM tenants WHERE id = $1", tenant_id), (
+        "none is made"
+    )
     assert left["runs"] == before["runs"]
     # Nobody takes it back any more, and two others go on at once.
     kept = await mutate(platform, "keepTenant", {"tenant": "acme"})
@@ -185,6 +196,31 @@ async def test_who_dies_in_the_middle_is_followed_by_another(
     counts = orjson.loads((await ended_row(admin, tenant_id))["counts"])
     assert counts["runs"] == before["runs"]
     assert counts["workflow_versions"] == before["workflow_versions"]
+
+
+async def test_a_log_store_that_is_away_holds_up_nobodys_rows(
+    acme: Client,
+    stranger: Client,
+    platform: Client,
+    admin: asyncpg.Connection,
+    database: str,
+    endings: Endings,
+) -> None:
+    tenants = [await id_of(admin, name) for name in ("acme", "stranger")]
+    for name, tenant_id in zip(("acme", "stranger"), tenants, strict=True):
+        await ask(platform, name)
+        await passes(admin, tenant_id, 31)
+    store = await open_log_store("mongodb://127.0.0.1:1/logs?timeoutMS=200", retention=timedelta(days=1))
+    async with await open_pool(database, WORKER) as worker, await open_pool(database, API) as api:
+        assert await Endings(worker, api, store).end_due() == 0
+    await store.close()
+    for tenant_id in tenants:
+        assert {name for name, rows in (await rows_of(admin, tenant_id)).items() if rows} == {
+            "tenant_deletions"
+        }
+        assert (await ended_row(admin, tenant_id))["done_at"] is None
+    assert await endings.end_due() == 2
+    assert (await ended_row(admin, tenants[1]))["done_at"] is not None
 
 
 async def test_what_comes_late_is_kept_by_nobody(
