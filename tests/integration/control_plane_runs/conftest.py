@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from headrace.logstore.open import open_log_store
 from headrace.logstore.port import LogStore
 from headrace.postgres.listen import Listener
@@ -28,6 +30,9 @@ from no_signals import no_signals
 from pydantic import SecretStr
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, design, new_tenant
+
+# Made once: reading the authorities takes longer than many a test.
+_TLS = httpx.create_ssl_context()
 
 
 @pytest.fixture
@@ -97,19 +102,31 @@ async def serving(
     app = create_app(composed.services, composed.authenticator, {})
     await listener.start()
     with loopback() as listening:
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio")
-        )
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
-            yield client
-        server.should_exit = True
-        await running
+        async with _served(app, listening):
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, verify=_TLS) as client:
+                yield client
     await composed.close()
     await listener.close()
     await workers.close()
     await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def _served(app: FastAPI, listening: socket.socket) -> AsyncIterator[None]:
+    """uvicorn without its loop, which looks ten times a second whether it is to end: so would every test."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio")
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
+    yield
+    for accepting in server.servers:
+        accepting.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    while server.server_state.tasks:
+        await asyncio.wait(server.server_state.tasks)
 
 
 def with_database(dsn: str, name: str) -> str:
