@@ -194,6 +194,14 @@ async def test_a_child_run_is_a_step_and_is_undone_as_a_whole(world: World) -> N
         "/unbook",
     ]
     assert {s["key"]: s["status"] for s in run["steps"]}["stay"] == "COMPENSATED"
+    of_run = {call.path: call.key.removesuffix(f"-{call.path[1:]}") for call in target.calls[before:][:3]}
+    undone_by = [call.key for call in target.calls[before:][3:]]
+    child, parent = of_run["/book"], run["id"]
+    assert (of_run["/ship"], of_run["/pay"], undone_by[0]) == (child, parent, f"{parent}-pay.undo")
+    # By a run of its own: neither the child, which has ended, nor the parent.
+    undoing = undone_by[1].removesuffix("-ship.undo")
+    assert undone_by[2] == f"{undoing}-book.undo"
+    assert undoing not in {child, parent}
 
 
 async def test_a_cancel_reaches_children_and_undoes_what_they_did(world: World) -> None:
