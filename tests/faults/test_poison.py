@@ -30,6 +30,14 @@ class Kill:
         return Prepared(None, side_effect=False, unsafe=False, retry=RetryPolicy(), work=None)
 
     async def attempt(self, context, prepared):
+        try:
+            bytes(1 << 30)
+        except MemoryError:
+            refused = "refused"
+        else:
+            refused = "had"
+        with open(os.environ["ACME_MEMORY"], "a") as file:
+            print(refused, file=file)
         os._exit(70)
 """
 
@@ -67,6 +75,8 @@ async def test_a_poisonous_run_is_set_aside_and_a_long_call_beside_it_is_not(
     # The usual pause between sweeps: as long as a suspect's process takes to start, each sweep sends its job again.
     own = {**SETTINGS, **injected({})}
     own["PYTHONPATH"] += f":{install(tmp_path)}"
+    memory = tmp_path / "memory"
+    own["ACME_MEMORY"] = str(memory)
     async with Fleet(backends, tmp_path, own) as fleet:
         await asyncio.gather(fleet.control_plane(), fleet.reporter())
         scene = Scene(fleet, target, tallies, {})
@@ -82,6 +92,9 @@ async def test_a_poisonous_run_is_set_aside_and_a_long_call_beside_it_is_not(
             await scene.designer.ended(poison, seconds=90, wanted={"WAITING"})
             # It took runners down until it was a suspect; then only what it was alone in.
             assert deaths == [70] * (SUSPECT_AFTER + 1)
+            # And there it could not have what would have taken the runner's container down.
+            alone = MAX_FRUITLESS_CLAIMS - SUSPECT_AFTER
+            assert memory.read_text().split() == ["had"] * (SUSPECT_AFTER + 1) + ["refused"] * alone
             assert await letters(backends) == [
                 f"claimed {MAX_FRUITLESS_CLAIMS + 1} times in a row without progress"
             ]

@@ -1,6 +1,7 @@
 """python -m headrace_runner.alone: a runner for the one job on its standard input; see `isolation`."""
 
 import asyncio
+import resource
 import sys
 
 from headrace.bus.port import Delivery, jobs_queue
@@ -33,8 +34,23 @@ async def _until_the_end(reader: asyncio.StreamReader, stopping: asyncio.Event) 
     stopping.set()
 
 
+def _bound_memory(mebibytes: int) -> None:
+    """Have what is asked for beyond that refused: a `MemoryError`. Linux counts all private memory (RLIMIT_DATA in
+    getrlimit(2)), other systems less.
+
+    Where a container ends as a whole at its limit (`memory.oom.group` of cgroup v2, which Kubernetes sets),
+    the runner beside us would end with us.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = mebibytes * 2**20
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+    )
+
+
 def main() -> None:
     given = read_settings(RunnerSettings)
+    _bound_memory(given.suspect_memory_mb)
     # The health port is the runner's; and it should see us leave before it stops waiting.
     drain_seconds = max(given.drain_seconds - LEAVE_SECONDS, 0)
     settings = given.model_copy(update={"capacity": 1, "health_port": None, "drain_seconds": drain_seconds})

@@ -17,7 +17,8 @@ class RunnerSettings(BaseSettings):
     its `pool` alone.
 
     A run that is held for `time_slice_minutes` parks at its next step boundary, due at once: a broker takes a
-    delivery back that is held for too long.
+    delivery back that is held for too long. A process in which one run is tried alone can have
+    `suspect_memory_mb` (MiB).
     """
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", hide_input_in_errors=True)
@@ -37,6 +38,7 @@ class RunnerSettings(BaseSettings):
     drain_seconds: float = Field(default=20, ge=0)
     time_slice_minutes: float = Field(default=15, gt=0, le=25)
     park_retries_after_seconds: float = Field(default=5, ge=0)
+    suspect_memory_mb: int = Field(default=384, ge=192)
     health_host: str = "127.0.0.1"
     health_port: int | None = None
     log_level: str = "INFO"
