@@ -25,7 +25,8 @@ from target import Call, Target
 
 MIGRATIONS = "headrace_control.migrations"
 FIRST = {"key": "one", "action": "shop/one", "input": {"run": "{{ run.id }}"}}
-KEYED = {"idempotency": {"mode": "KEY"}}
+# Runs that may last are published only where each call says how it is undone, or that it need not be.
+KEYED = {"idempotency": {"mode": "KEY"}, "reversibility": "REVERSIBLE"}
 ONCE_MORE = {"strategy": "FIXED", "maxAttempts": 3, "initialDelayMs": 100, "maxDelayMs": 1000}
 
 
