@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 from fixtures_claims import ENROLMENT, World
 from headrace.bus.open import open_bus
-from headrace.bus.port import JOBS, Bus, Delivery, jobs_queue
+from headrace.bus.port import JOBS, Bus, Delivery, Outgoing, jobs_queue
 from headrace.ids import new_id
 from headrace.messages import Job
-from headrace.postgres.listen import POOLS_CHANNEL, Listener
+from headrace.postgres.listen import DISPATCH_CHANNEL, POOLS_CHANNEL, Listener
+from headrace.postgres.pool import transaction
 from headrace_control.dispatch.pool_relay import PoolRelay
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dry_runs.taking import DryRunHandover
+from headrace_control.pools import repository
 
 EU = jobs_queue("eu")
 
@@ -154,6 +156,28 @@ async def test_a_pool_that_nobody_takes_from_holds_up_no_other(world: World, rel
         assert (await relays.bus.depth(EU)).ready == 4
         await relays.take(EU)
         assert {await relays.published.get() for _ in range(12)} == {run for run, _ in far}
+
+
+async def test_a_run_that_is_moved_while_its_job_is_sent_is_sent_to_the_other_pool(
+    world: World, relaying: Relaying
+) -> None:
+    job = await world.queued(await world.tenant("one"), sent=False)
+    await put_into(world, "eu", job)
+    async with relaying(4) as relays:
+        publish, moved = relays.bus.publish, asyncio.Event()
+
+        async def move_meanwhile(messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
+            await publish(messages, timeout)
+            if not moved.is_set():
+                moved.set()
+                async with transaction(world.pool) as db:
+                    await repository.move_some(db, "eu", "us", UUID(int=0), None, 10)
+
+        relays.bus.publish = move_meanwhile  # type: ignore[method-assign]
+        await world.admin.execute("SELECT pg_notify($1, '')", DISPATCH_CHANNEL)
+        await relays.take(jobs_queue("us"))
+        assert await relays.published.get() == job[0]
+        assert moved.is_set()
 
 
 async def test_a_tenants_limit_is_over_all_pools(world: World, relaying: Relaying) -> None:

@@ -78,6 +78,10 @@ LIMIT $1
 -- Asked only by who traces.
 SELECT id, traceparent FROM runs WHERE id = ANY($1::uuid[]) AND traceparent IS NOT NULL
 
+-- name: mark_sent_in_pool
+-- Not one whose run was moved to another pool meanwhile: that one is sent there, and this job will be refused.
+UPDATE dispatches SET sent_at = headrace_now() WHERE id = ANY($1::uuid[]) AND pool = $2 AND sent_at IS NULL
+
 -- name: mark_sent
 -- rule relay_deletes_what_it_sent: by dispatch id, never by run: the run may have parked meanwhile, and its
 -- next dispatch is another row that was not sent. The row is marked instead of deleted, so that what is in
