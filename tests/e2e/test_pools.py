@@ -1,5 +1,7 @@
 """Two fleets: each advances the runs of its own pool, and neither waits for the other."""
 
+import json
+
 import pytest
 from designer import Designer
 from fleet import Fleet
@@ -49,3 +51,29 @@ async def test_each_pools_runs_are_for_its_runners(fleet: Fleet, target: Target)
     assert moved["runs"] == 1
     assert (await designer.ended(left))["status"] == "SUCCESS"
     assert len(target.calls) == 5
+
+
+async def test_who_may_not_enrol_for_a_pool_leaves_its_jobs_where_they_are(
+    fleet: Fleet, target: Target
+) -> None:
+    """With the broker's user for runners, and the token of the fleet in place of the pool's."""
+    token = "the-own-token-of-the-pool-eu"
+    await fleet.control_plane(HEADRACE_POOL_TOKENS=json.dumps({"eu": token}))
+    await fleet.reporter()
+    designer = Designer(fleet)
+    await designer.app("shop", target.url)
+    await designer.action("shop", "read", "GET", "/read")
+    await designer.publish({"workflow": "far", "steps": [{"key": "read", "action": "shop/read"}]})
+    await designer.mutate("""mutation { createRunnerPool(name: "eu") { ok: __typename ...Failed } }""")
+    await designer.mutate(
+        """mutation { setTenantPools(tenant: "acme", pool: "eu") { ok: __typename ...Failed } }"""
+    )
+    run = await designer.start("far")
+    foreign = await fleet.runner_once(2, HEADRACE_POOL="eu")
+    assert await foreign.process.wait() == 0
+    assert "lease refused" in foreign.log.read_text()
+    figures = (await fleet.http.get(f"{fleet.operators}/scaling")).json()["pools"]["eu"]
+    assert (figures["backlog"], figures["unacked"], figures["runners"]) == (1, 0, 0)
+    await fleet.runner(HEADRACE_POOL="eu", HEADRACE_RUNNER_TOKEN=token)
+    assert (await designer.ended(run))["status"] == "SUCCESS"
+    assert len(target.calls) == 1

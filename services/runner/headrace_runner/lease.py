@@ -103,6 +103,11 @@ class Lease:
     def live(self) -> bool:
         return time.monotonic() < self._until
 
+    async def given(self) -> None:
+        """Wait until the lease is live."""
+        while not self.live():
+            await self._renewed.wait()
+
     def kept_alive(self, sent: float, lease_seconds: float, now: datetime) -> None:
         """A claim call was sent at `sent` (monotonic) and answered. It keeps a live lease, and does not revive
         one that has run out: only a renewal tells which runs are another's by now."""

@@ -33,7 +33,7 @@ from headrace_runner.gate import Gate
 from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
 from headrace_runner.metrics import RunnerMetrics
-from headrace_runner.next_job import serve_next
+from headrace_runner.next_job import serve_next, within
 from headrace_runner.own_tls import own_tls
 from headrace_runner.pace import Pace
 from headrace_runner.parts import EngineParts
@@ -131,6 +131,8 @@ async def serve(
     try:
         if only is not None:
             await _serve_one(settings, only, worker, stopping, tasks)
+        elif not await _is_known(lease, stopping, tasks, once_within):
+            _log.info("left without a lease")
         elif once_within is not None:
             await serve_next(
                 bus,
@@ -161,6 +163,15 @@ async def serve(
         await control_plane.close()
         if traces is not None:
             await traces.close()
+
+
+async def _is_known(lease: Lease, stopping: asyncio.Event, tasks: Tasks, seconds: float | None) -> bool:
+    """Wait, at most so long, until the control plane has given the lease: jobs that could not be claimed are left to
+    others, and not spoilt by being returned."""
+    waiting = asyncio.create_task(within(lease.given(), seconds))
+    await until(stopping, waiting, *tasks)
+    waiting.cancel()
+    return lease.live()
 
 
 async def _serve_all(

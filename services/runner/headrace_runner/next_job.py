@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import structlog
 from headrace.bus.port import Bus, Delivery
@@ -41,7 +41,7 @@ async def serve_next(
             await closing.wait()
 
     jobs = await bus.consume(queue, handle, 1)
-    waiting = asyncio.create_task(_within(taken, wait_seconds))
+    waiting = asyncio.create_task(within(taken.wait(), wait_seconds))
     await until(stopping, waiting, *tasks)
     waiting.cancel()
     if not taken.is_set():
@@ -58,7 +58,8 @@ async def serve_next(
     await jobs.close()
 
 
-async def _within(event: asyncio.Event, seconds: float) -> None:
+async def within(awaited: Awaitable[object], seconds: float | None) -> None:
+    """Wait for it, at most so long."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await event.wait()
+            await awaited
