@@ -141,11 +141,11 @@ def test_a_document_of_expressions(here: Meter, texts: list[Json]) -> None:
 
 def test_what_is_kept_of_compiled_texts_stays_small(here: Meter) -> None:
     templates = Templates()
-    with here.one("first texts"):
+    with here.one("first texts", cases=30):
         for n in range(30):
             templates.render("{{ [" + "1, " * 250 + f"{n}] }}}}", scope(SMALL))
     for batch in range(2):
-        with here.one(f"texts {batch}"):
+        with here.one(f"texts {batch}", cases=30):
             for n in range(30):
                 templates.render("{{ [" + "1, " * 240 + f"{batch} * {n}] }}}}", scope(SMALL))
 

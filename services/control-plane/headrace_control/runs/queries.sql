@@ -5,8 +5,8 @@ WHERE k.tenant_id = $1 AND k.key = ANY($2::text[])
 -- name: startable
 -- For each wished (workflow, version), once: the version that would run, by name and number, or the newest
 -- published one that is not held back where no number is given; then with the terms of the open rollout, if there is
--- one. Read with each start: none goes by terms that were changed before it began, and none in a tenant that is to be deleted. `now` is this transaction's, which
--- new runs will carry.
+-- one. Read with each start: none goes by terms that were changed before it began, and none in a tenant that is to be
+-- deleted. `now` is this transaction's, which new runs will carry.
 SELECT wish.n, w.id AS workflow_id, v.id AS version_id, v.status, headrace_now() AS now,
        nullif(coalesce(w.pool, t.pool), 'default') AS pool, o.candidate_id, o.share, o.salt, o.key, o.cohorts,
        (SELECT due_at FROM tenant_deletions WHERE tenant_id = $1) AS ends_at
@@ -27,8 +27,9 @@ SELECT id, resolved -> 'document' -> 'parameters' AS parameters, resolved -> 'do
 FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: start
--- Start keys, runs and dispatches in one statement; a run with a limit waits for its turn to get one. A key that another transaction has taken meanwhile keeps
--- its item out, and the caller looks up whose run it is. Keys in order, so that batches do not deadlock.
+-- Start keys, runs and dispatches in one statement; a run with a limit waits for its turn to get one. A key that another
+-- transaction has taken meanwhile keeps its item out, and the caller looks up whose run it is. Keys in order, so that
+-- batches do not deadlock.
 WITH item AS (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
         $9::bool[], $12::text[], $13::text[])
