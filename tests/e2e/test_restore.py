@@ -1,10 +1,9 @@
-"""The restore drill: a dump is taken while runs go on, everything is lost, and what was dumped goes on elsewhere."""
+"""The restore drill: a backup is made while runs go on, everything is lost, and what was kept goes on elsewhere."""
 
 import asyncio
 import json
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from databases import fresh_database
+from backups import Kept, archived, dumped
+from click.testing import Result
 from designer import Designer
 from fixtures_rabbitmq import delete_queues
 from fleet import Backends, Fleet
 from headrace.bus.names import Names
-from headrace_cli.embedded_postgres import _programs
 from headrace_cli.main import app
 from pymongo import MongoClient
 from target import Target
@@ -42,12 +41,24 @@ WORKFLOWS: dict[str, Sequence[dict[str, Any]]] = {
 }
 
 
+@pytest.fixture(params=["dump", "point in time"])
+async def kept(
+    request: pytest.FixtureRequest, backends: Backends, postgres: str, tmp_path: Path
+) -> AsyncIterator[Kept]:
+    if request.param == "dump":
+        async with dumped(backends.database_url, postgres, tmp_path) as kept:
+            yield kept
+    else:
+        async with archived(tmp_path) as kept:
+            yield kept
+
+
 @pytest.mark.parametrize("backends", ["production"], indirect=True)
 async def test_everything_is_lost_and_all_runs_go_on(
-    backends: Backends, postgres: str, target: Target, tmp_path: Path
+    backends: Backends, kept: Kept, target: Target, tmp_path: Path
 ) -> None:
-    dump = tmp_path / "headrace.dump"
-    async with fresh_database(postgres) as restored, Fleet(backends, tmp_path, SETTINGS) as fleet:
+    backends = replace(backends, database_url=kept.database_url)
+    async with Fleet(backends, tmp_path, SETTINGS) as fleet:
         await fleet.start_all()
         designer = Designer(fleet)
         await design(designer, target)
@@ -62,7 +73,7 @@ async def test_everything_is_lost_and_all_runs_go_on(
             "SELECT count(*) = 2 FROM runs WHERE status = 'WAITING' AND claimed_by IS NULL",
             "SELECT count(*) = 2 FROM step_runs WHERE key IN ('held', 'unsafe') AND status = 'RUNNING'",
         )
-        await postgres_program("pg_dump", "--format=custom", f"--file={dump}", backends.database_url)
+        await kept.take()
         before = {(call.path, call.key) for call in target.calls}
         # What happens from now on will be forgotten.
         forgotten = await designer.start("quick")
@@ -71,20 +82,24 @@ async def test_everything_is_lost_and_all_runs_go_on(
         await designer.ended(runs["in-a-step"])
         for service in fleet.services:
             await service.kill()
-        # Of what was done behind the dump's back, these are done again, under the same keys.
+        # Of what was done behind the backup's back, these are done again, under the same keys.
         later = {(call.path, call.key) for call in target.calls} - before
         again = {call for call in later if call[1] and call[1].startswith(tuple(runs.values()))}
         again |= {("/held", f"{runs['in-a-step']}-held")}
         assert ("/two", f"{runs['in-a-step']}-two") in again
         target.release("/unsafe")
-        await lose(backends)
+        await kept.lose()
+        await lose_the_rest(backends)
 
-        await postgres_program("pg_restore", "--exit-on-error", f"--dbname={restored}", str(dump))
-        said = await asyncio.to_thread(
-            CliRunner().invoke, app, ["restored", "--json"], env={"HEADRACE_DATABASE_URL": restored}
-        )
+        restored = await kept.bring_back()
+        early = await command(restored)
+        if await kept.end_recovery():
+            assert early.exit_code == 2, early.output
+            assert "still being recovered" in early.output
+        said = await command(restored)
         done_anew = {"runs": len(runs), "deletedAgain": 0, "toBeDeleted": []}
-        assert (said.exit_code, json.loads(said.stdout)) == (0, done_anew)
+        assert said.exit_code == 0, said.output
+        assert json.loads(said.stdout) == done_anew
         fleet.move(replace(backends, database_url=restored))
         await fleet.start_all()
         await until(restored, "SELECT count(*) = 1 FROM runs WHERE wait_reason = 'IN_DOUBT'")
@@ -102,7 +117,7 @@ async def test_everything_is_lost_and_all_runs_go_on(
         assert well.exit_code == 0, well.output
         assert {call.headers["x-api-key"] for call in target.calls} == {"shop-secret"}
     calls = Counter((call.path, call.key) for call in target.calls)
-    # What had ended when the dump was taken is not done again.
+    # What had ended when the backup was made is not done again.
     assert {key: count for key, count in calls.items() if count > 1} == dict.fromkeys(again, 2)
     assert len(before) == 8
 
@@ -117,6 +132,11 @@ async def design(designer: Designer, target: Target) -> None:
         await designer.publish({"workflow": name, "steps": steps})
 
 
+async def command(database_url: str) -> Result:
+    settings = {"HEADRACE_DATABASE_URL": database_url}
+    return await asyncio.to_thread(CliRunner().invoke, app, ["restored", "--json"], env=settings)
+
+
 async def until(database_url: str, *questions: str) -> None:
     """Wait until the database answers all of them with true."""
     db = await asyncpg.connect(database_url)
@@ -129,19 +149,8 @@ async def until(database_url: str, *questions: str) -> None:
         await db.close()
 
 
-async def postgres_program(name: str, *arguments: str) -> None:
-    """One of Postgres's own: of the wheel, whose server it is, or of the machine where a test's server is given."""
-    program = name if os.environ.get("HEADRACE_TEST_POSTGRES_URL") else str(_programs() / name)
-    done = await asyncio.create_subprocess_exec(program, *arguments, stderr=asyncio.subprocess.PIPE)
-    _, errors = await done.communicate()
-    assert done.returncode == 0, errors.decode()
-
-
-async def lose(backends: Backends) -> None:
-    """The database, the broker's queues, the log store."""
-    db = await asyncpg.connect(backends.database_url)
-    await db.execute("DROP SCHEMA public CASCADE")
-    await db.close()
+async def lose_the_rest(backends: Backends) -> None:
+    """The broker's queues, the log store."""
     await delete_queues(backends.bus_url, Names(PARTITIONS, backends.namespace))
     with MongoClient[dict[str, object]](backends.log_store_url) as client:
         client.drop_database(urlsplit(backends.log_store_url).path[1:])

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from fixtures_claims import World
-from headrace.errors import Conflict
+from headrace.errors import Conflict, DatabaseUnavailable
 from headrace.ids import new_id
 from headrace.messages import Event
 from headrace.postgres.pool import WORKER, open_pool
@@ -112,3 +112,12 @@ async def test_a_bus_that_came_back_with_its_events_is_read_first(world: World, 
     with pytest.raises(Conflict, match="1 messages with events"):
         await begin_anew(owner, world.pool)
     assert (await _row(world, run))["epoch"] == 0
+
+
+async def test_a_backup_of_an_older_release_is_migrated_first(world: World, owner: asyncpg.Pool) -> None:
+    job = run, _ = await world.queued(await world.tenant("one"))
+    await world.admin.execute("DELETE FROM schema_migrations WHERE left(name, 4)::int > 50")
+    with pytest.raises(DatabaseUnavailable, match="run `headrace migrate`"):
+        await begin_anew(owner, world.pool)
+    assert (await _row(world, run))["epoch"] == 0
+    assert (await world.claim(new_id(), job))["claims"][0]["epoch"] == 1

@@ -9,7 +9,7 @@ from headrace.postgres.migrate import migrate as bring_up_to_date
 from headrace.postgres.migrations import Phase
 from headrace.postgres.pool import WORKER, open_pool
 from headrace_control.restores.deletions import DeletedTenant, delete_again, put_off, read_list
-from headrace_control.restores.service import begin_anew, refuse_while_events_wait
+from headrace_control.restores.service import begin_anew, refuse_unready
 from headrace_control.tenants.service import bootstrap as make_platform_tenant
 from rich.markup import escape
 
@@ -93,14 +93,16 @@ async def restored(
     deleted. Safe to repeat."""
     gone = _listed(deleted) if deleted else []
     owner = await open_pool(database_url)
-    worker = await open_pool(database_url, WORKER)
     try:
-        await refuse_while_events_wait(owner)
-        again = await delete_again(owner, worker, gone)
-        later = await put_off(owner)
-        runs = await begin_anew(owner, worker)
+        await refuse_unready(owner)
+        worker = await open_pool(database_url, WORKER)
+        try:
+            again = await delete_again(owner, worker, gone)
+            later = await put_off(owner)
+            runs = await begin_anew(owner, worker)
+        finally:
+            await worker.close()
     finally:
-        await worker.close()
         await owner.close()
     ending = [{"tenantId": str(tenant_id), "dueAt": due_at.isoformat()} for tenant_id, due_at in later]
     session.output.result({"runs": runs, "deletedAgain": again, "toBeDeleted": ending})

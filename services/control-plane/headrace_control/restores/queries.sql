@@ -1,3 +1,6 @@
+-- name: in_recovery
+SELECT pg_is_in_recovery()
+
 -- name: events_on_the_bus
 -- Of the embedded bus, whose messages came back with the runs.
 SELECT count(*) FROM bus_messages WHERE queue ~ '(^|\.)events\.[0-9]+$'

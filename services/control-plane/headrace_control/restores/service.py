@@ -12,6 +12,7 @@ from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.postgres.pool import Pool, one_statement, transaction
 from headrace.postgres.queries import load
+from headrace.postgres.schema import check_schema
 
 _sql = load("headrace_control.restores")
 
@@ -26,10 +27,9 @@ async def begin_anew(owner: Pool, worker: Pool) -> int:
     """Fence off what is left of the time that was lost; how many unfinished runs there are.
 
     `owner` is a pool of the login that migrates, `worker` one of the role headrace_worker. To be called before a runner
-    is started; calling it again does no harm. Raises `Conflict` while the restored database holds events of runs that
-    are not applied yet (the embedded bus): they belong to what was restored, and would be fenced off with the rest.
+    is started; calling it again does no harm. Raises what `refuse_unready` does.
     """
-    await refuse_while_events_wait(owner)
+    await refuse_unready(owner)
     async with one_statement(worker) as db:
         await db.execute(_sql.forget_processes)
     runs: Counter[UUID] = Counter()
@@ -49,9 +49,16 @@ async def begin_anew(owner: Pool, worker: Pool) -> int:
     return runs.total()
 
 
-async def refuse_while_events_wait(owner: Pool) -> None:
-    """Raises `Conflict` while they do, see `begin_anew`."""
+async def refuse_unready(owner: Pool) -> None:
+    """Raises `Conflict` while the database is still being recovered, or holds events of runs that are not applied yet
+    (the embedded bus: they belong to what was restored, and would be fenced off with the rest); and what `check_schema`
+    raises, where the backup is an older release's."""
     async with one_statement(owner) as db:
+        if await db.fetchval(_sql.in_recovery):
+            raise Conflict(
+                "this database is still being recovered, and can only be read: wait until pg_is_in_recovery() is false"
+            )
+        await check_schema(db)
         if waiting := await db.fetchval(_sql.events_on_the_bus):
             raise Conflict(
                 f"{waiting} messages with events are on the bus in this database and not applied yet: "
