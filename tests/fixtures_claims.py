@@ -117,24 +117,26 @@ class World:
         self.versions[tenant] = (workflow, version)
         return tenant
 
-    async def queued(self, tenant: UUID, sent: bool = True) -> tuple[UUID, UUID]:
+    async def queued(self, tenant: UUID, sent: bool = True, pool: str | None = None) -> tuple[UUID, UUID]:
         """A queued run and its dispatch."""
         run, dispatch = new_id(), new_id()
         await self.admin.execute(
-            """INSERT INTO runs (id, tenant_id, workflow_id, version_id, dispatch_id, input)
-               VALUES ($1, $2, $3, $4, $5, '{"n": 1}')""",
+            """INSERT INTO runs (id, tenant_id, workflow_id, version_id, dispatch_id, input, pool)
+               VALUES ($1, $2, $3, $4, $5, '{"n": 1}', $6)""",
             run,
             tenant,
             *self.versions[tenant],
             dispatch,
+            pool,
         )
         await self.admin.execute(
-            """INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at)
-               VALUES ($1, $2, $3, now(), CASE WHEN $4 THEN now() END)""",
+            """INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at, pool)
+               VALUES ($1, $2, $3, now(), CASE WHEN $4 THEN now() END, $5)""",
             dispatch,
             tenant,
             run,
             sent,
+            pool,
         )
         return run, dispatch
 
