@@ -5,13 +5,11 @@ costs one look in a while.
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 
-import asyncpg
 import structlog
 from headrace.bus.port import Bus, jobs_queue
-from headrace.errors import BusUnavailable, HeadraceError, NotFound, Unavailable
+from headrace.errors import BusUnavailable, NotFound
 from headrace.gathering import pause_after
 from headrace.messages import Job
 from headrace.postgres.listen import DISPATCH_CHANNEL, POOLS_CHANNEL, Listener
@@ -24,6 +22,7 @@ from headrace_control.dispatch.relay import (
     GATHER_SECONDS,
     Relay,
     Rest,
+    relay_again_and_again,
     until_due,
 )
 
@@ -53,48 +52,41 @@ class PoolRelay:
     def __init__(self, pool: Pool, bus: Bus, listener: Listener, window: int, relay: Relay) -> None:
         self._pool, self._bus, self._window, self._relay = pool, bus, window, relay
         self._awake, self._changed = asyncio.Event(), asyncio.Event()
-        self._full: dict[str, _Full] = {}
-        listener.subscribe(DISPATCH_CHANNEL, lambda _: self._awake.set())
-        listener.subscribe(POOLS_CHANNEL, lambda _: self._hear())
-
-    def _hear(self) -> None:
         self._changed.set()
-        self._awake.set()
+        self._pools, self._looked_at = 0, float("-inf")
+        self._full: dict[str, _Full] = {}
+        listener.subscribe(DISPATCH_CHANNEL, lambda _: self._hear())
+        listener.subscribe(POOLS_CHANNEL, lambda _: self._hear(changed=True))
+
+    def _hear(self, *, changed: bool = False) -> None:
+        """Of a run that is due: nothing to get up for while there are no pools."""
+        if changed:
+            self._changed.set()
+        if changed or self._pools:
+            self._awake.set()
 
     async def run(self) -> None:
         """Work until cancelled. Trouble with Postgres or the bus is waited out."""
-        pause, pools, looked_at = 0.5, 0, float("-inf")
-        self._changed.set()
-        while True:
-            self._awake.clear()
-            try:
-                if self._changed.is_set() or self._now() > looked_at + LOOK_SECONDS:
-                    pools, looked_at = await self._learn(), self._now()
-                rest = await self._cycle() if pools else Rest(LOOK_SECONDS)
-                pause = 0.5
-            except (Unavailable, asyncpg.PostgresError) as error:
-                _log.warning("pool relay waits", error=type(error).__name__)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
-                continue
-            except HeadraceError as error:
-                _log.error("pool relay failed", code=error.code)
-                rest = Rest(1.0)
-            if rest.sound:
-                await asyncio.sleep(rest.seconds)
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest.seconds):
-                    await (self._awake if pools else self._changed).wait()
+        await relay_again_and_again(self._turn, self._awake)
+
+    async def _turn(self) -> Rest:
+        if self._changed.is_set() or self._now() > self._looked_at + LOOK_SECONDS:
+            self._pools = await self._learn()
+            self._looked_at = self._now()
+        return await self._cycle() if self._pools else Rest(LOOK_SECONDS)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
     async def _learn(self) -> int:
         """See to the pools' queues; how many pools there are beside the default one."""
-        async with one_statement(self._pool) as db:
-            pools = [row["name"] for row in await db.fetch(_sql.pools)]
-        self._changed.clear()
+        self._changed.clear()  # before it is read: what changes meanwhile is read again
+        try:
+            async with one_statement(self._pool) as db:
+                pools = [row["name"] for row in await db.fetch(_sql.pools)]
+        except BaseException:
+            self._changed.set()
+            raise
         for pool in pools:
             try:
                 await self._bus.add_pool(pool)

@@ -6,7 +6,7 @@ dies in between, nothing is marked and the same jobs are published again; a clai
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,26 +62,7 @@ class Relay:
 
     async def run(self) -> None:
         """Work until cancelled. Trouble with Postgres or the bus is waited out."""
-        pause = 0.5
-        while True:
-            self._awake.clear()
-            try:
-                rest = await self._cycle()
-                pause = 0.5
-            except (Unavailable, asyncpg.PostgresError) as error:
-                _log.warning("relay waits", error=type(error).__name__)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
-                continue
-            except HeadraceError as error:
-                _log.error("relay failed", code=error.code)
-                rest = Rest(1.0)
-            if rest.sound:
-                await asyncio.sleep(rest.seconds)
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest.seconds):
-                    await self._awake.wait()
+        await relay_again_and_again(self._cycle, self._awake)
 
     async def _cycle(self) -> Rest:
         """Send what there is room for."""
@@ -109,6 +90,30 @@ class Relay:
             jobs, spans = sent.jobs, sent.spans
         with ended(spans):
             await self._bus.publish([Outgoing(queue, job.encode()) for job in jobs])
+
+
+async def relay_again_and_again(cycle: Callable[[], Awaitable[Rest]], awake: asyncio.Event) -> None:
+    """Run cycles until cancelled, and rest between them. Trouble with Postgres or the bus is waited out."""
+    pause = 0.5
+    while True:
+        awake.clear()
+        try:
+            rest = await cycle()
+            pause = 0.5
+        except (Unavailable, asyncpg.PostgresError) as error:
+            _log.warning("relay waits", error=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+            continue
+        except HeadraceError as error:
+            _log.error("relay failed", code=error.code)
+            rest = Rest(1.0)
+        if rest.sound:
+            await asyncio.sleep(rest.seconds)
+            continue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest.seconds):
+                await awake.wait()
 
 
 def until_due(due_at: datetime | None, now: datetime) -> float:

@@ -27,7 +27,14 @@ class TenantBacklog:
 
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
-    """The figures of `Scaling` for one runner pool."""
+    """Of one runner pool.
+
+    `backlog` is what a further runner could take: jobs `ready` in the broker, and of those `due` in the table as many
+    as their tenants' limits of runs in flight leave room for. `unacked` are jobs in runners' hands, and `load` is both:
+    what the fleet's size is measured by. `oldest_seconds` is the age of the oldest dispatch of the backlog.
+    `runs_in_flight` are dispatches sent, and neither parked nor ended. `runners` have a live lease; together they can
+    hold `capacity` runs, and `held` they named in their last renewals.
+    """
 
     backlog: int
     load: int
@@ -42,26 +49,10 @@ class PoolFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaling:
-    """All figures of one moment, over all runner pools and of each by itself (`pools`).
+class Scaling(PoolFigures):
+    """All figures of one moment, over all runner pools and of each by itself (`pools`). `tenants` are those with most
+    due, bounded."""
 
-    `backlog` is what a further runner could take: jobs `ready` in the broker, and of those `due` in the table as many
-    as their tenants' limits of runs in flight leave room for. `unacked` are jobs in runners' hands, and `load` is both:
-    what the fleet's size is measured by. `oldest_seconds` is the age of the oldest dispatch of the backlog.
-    `runs_in_flight` are dispatches sent, and neither parked nor ended. `runners` have a live lease; together they can
-    hold `capacity` runs, and `held` they named in their last renewals. `tenants` are those with most due, bounded.
-    """
-
-    backlog: int
-    load: int
-    ready: int
-    unacked: int
-    due: int
-    oldest_seconds: float
-    runs_in_flight: int
-    runners: int
-    capacity: int
-    held: int
     queues: Mapping[str, QueueDepth]
     tenants: Sequence[TenantBacklog]
     pools: Mapping[str, PoolFigures]
