@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from databases import fresh_database, with_database
 from headrace.postgres.migrate import migrate
+from hypothesis import settings
 
 pytest_plugins = [
     "fixtures_parallel",
@@ -23,6 +24,11 @@ pytest_plugins = [
     "fixtures_oauth2",
     "fixtures_edge",
 ]
+
+# Where a change is judged, by the same examples each time; whoever works on it gets new ones with each run.
+if os.environ.get("HEADRACE_REQUIRE_SERVICES") == "1":
+    settings.register_profile("judged", derandomize=True)
+    settings.load_profile("judged")
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3

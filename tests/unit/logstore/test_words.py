@@ -12,7 +12,7 @@ from headrace.logstore.words import (
     words_of,
     words_wanted,
 )
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 TEXT = st.text(st.one_of(st.characters(), st.sampled_from(" .@_-+:/注é\u0301ßİ")), max_size=200)
@@ -37,6 +37,8 @@ def test_case_and_composition_do_not_matter(text: str, form: str) -> None:
 
 @settings(deadline=None)
 @given(TEXT)
+@example("0@.0")
+@example("a" * (MAX_WORD - 1) + ".b")
 def test_a_word_finds_itself_again(text: str) -> None:
     for word in words_of(text):
         assert words_of(word)[0] == word

@@ -28,6 +28,7 @@ _SPACED = rf"[[\p{{L}}\p{{N}}]--{_UNSPACED}]"
 _ATOM = rf"(?:{_UNSPACED}\p{{M}}*+|(?:{_SPACED}\p{{M}}*+)++)"
 _WHOLE = regex.compile(rf"{_ATOM}(?:[.@_+\-]++{_ATOM})*+", regex.V1)
 # From the loosest joint to the tightest: each cut of a whole gives words too.
+_JOINED = ".@_+-"
 _JOINTS = tuple(regex.compile(joint, regex.V1) for joint in (r"@+", r"[.@]+", r"[.@_+\-]+"))
 
 
@@ -35,10 +36,10 @@ def words_of(text: str) -> list[str]:
     """The words under which `text` is found: at most `MAX_WORDS`, each cut at `MAX_WORD` characters."""
     words: dict[str, None] = {}
     for whole in _wholes(text):
-        words[whole[:MAX_WORD]] = None
+        words[_word(whole)] = None
         for joint in _JOINTS:
             for part in joint.split(whole):
-                words[part[:MAX_WORD]] = None
+                words[_word(part)] = None
         if len(words) >= MAX_WORDS:
             break
     return list(words)[:MAX_WORDS]
@@ -54,12 +55,17 @@ def words_wanted(text: str) -> list[str]:
         raise _refused(f"longer than {MAX_SEARCH} characters", "search for fewer words")
     words: dict[str, None] = {}
     for whole in _wholes(text):
-        words[whole[:MAX_WORD]] = None
+        words[_word(whole)] = None
         if len(words) > MAX_WORDS_WANTED:
             raise _refused(f"more than {MAX_WORDS_WANTED} words", "search for fewer words")
     if text and not text.isspace() and not words:
         raise _refused("no word in it", "search for letters or digits")
     return list(words)
+
+
+def _word(part: str) -> str:
+    """Without the joints at which it was cut off from the rest."""
+    return part[:MAX_WORD].strip(_JOINED)
 
 
 def _refused(message: str, mend: str) -> InvalidInput:
