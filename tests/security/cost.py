@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MOST_CPU = 1.0  # seconds of one case
+# Seconds of one case. The worst takes 0.55 on a quiet machine; one that is shared has been seen to double that.
+MOST_CPU = 1.5
 MOST_MEMORY = 50.0  # megabytes
 _TICKS = os.sysconf("SC_CLK_TCK")
 
