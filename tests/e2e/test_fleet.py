@@ -63,7 +63,7 @@ class Scaled:
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def __aenter__(self) -> Self:
-        environment = {**self.deployment._environment, "HEADRACE_CAPACITY": "20"}
+        environment = {**self.deployment.environment, "HEADRACE_CAPACITY": "20"}
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "headrace_cli.main", "fleet", "--json", "--every", "0.2"),
             *("--signals", self.deployment.operators, *self.arguments),
@@ -190,7 +190,7 @@ async def test_a_runner_stopped_each_second_fails_no_run(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "headrace_cli.bench.stopped_runners"),
         *("--runners", "4", "--every", "1", "--logs", str(tmp_path)),
-        env={**deployment._environment, "HEADRACE_CAPACITY": "5"},
+        env={**deployment.environment, "HEADRACE_CAPACITY": "5"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -177,7 +177,7 @@ class Reporting:
             await self._has_logs.wait()
             if len(self._logs) < ENTRIES_PER_MESSAGE:
                 await asyncio.sleep(LOGS_LINGER_SECONDS)
-            (records, *_) = _parts(self._logs, len)
+            records = next(_parts(self._logs, len))
             del self._logs[: len(records)]
             if not self._logs:
                 self._has_logs.clear()

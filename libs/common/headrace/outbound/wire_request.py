@@ -19,7 +19,6 @@ from yarl import URL
 _LARGE = 1 << 18  # bodies above it are written in pieces, so that the loop gets its turn
 _MAX_FIELD = 32 * 1024  # bytes of one header of an answer
 _NO_TIMER = TimerNoop()
-_NO_BODY = frozenset({"HEAD"})
 # What aiohttp must not choose by itself.
 _UNCHOSEN: "CIMultiDict[None]" = CIMultiDict(
     (name, None) for name in ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -80,7 +79,7 @@ async def answered(connector: TCPConnector, request: WireRequest, limits: Client
         if protocol is not None:
             protocol.set_response_params(
                 timer=_NO_TIMER,
-                skip_payload=request.method in _NO_BODY,
+                skip_payload=request.method == "HEAD",
                 read_until_eof=True,
                 auto_decompress=False,
                 read_timeout=limits.sock_read,

@@ -8,10 +8,8 @@ import strawberry
 from headrace_control.dead_letters import model
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import (
-    ConcurrencyLimitType,
     Failed,
-    QuotaExceededType,
-    TenantEndingType,
+    NotStarted,
 )
 from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page
@@ -187,7 +185,7 @@ class ReplayInput:
 
 
 ReplayDeadLetterPayload = Annotated[
-    RunType | ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed,
+    RunType | NotStarted,
     strawberry.union("ReplayDeadLetterPayload"),
 ]
 ReplayDeadLettersPayload = Annotated[ReplayType | Failed, strawberry.union("ReplayDeadLettersPayload")]

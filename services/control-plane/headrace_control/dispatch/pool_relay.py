@@ -124,7 +124,7 @@ class PoolRelay:
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
                 await self._relay.publish(db, queue, jobs)
-                await db.execute(_sql.mark_sent_in_pool, [job.dispatch_id for job in jobs], pool)
+                await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs], pool)
         except (BusUnavailable, NotFound) as error:
             _log.warning("pool waits", pool=pool, error=type(error).__name__)
             self._full[pool] = _Full(0, TROUBLE_SECONDS, self._now() + TROUBLE_SECONDS)

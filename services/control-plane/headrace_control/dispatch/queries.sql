@@ -4,10 +4,10 @@
 SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
 
 -- name: due_dispatches
--- What to send now to the default pool: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no tenant
--- above its limit of runs in flight. A tenant that already has much in flight takes its turn later, so a
--- thousand queued runs of one delay nobody else's first. The recursive part visits each tenant that has
--- unsent rows by one index probe (dispatches_due_by_default). A tenant's limit is over all pools, its turn is not.
+-- What to send now to the default pool: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no
+-- tenant above its limit of runs in flight. A tenant that already has much in flight takes its turn later, so a thousand
+-- queued runs of one delay nobody else's first. The recursive part visits each tenant that has unsent rows by one index
+-- probe (dispatches_due_by_default). A tenant's limit is over all pools, its turn is not.
 WITH RECURSIVE waiting (tenant_id) AS (
     (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND pool IS NULL ORDER BY tenant_id LIMIT 1)
     UNION ALL
@@ -48,7 +48,7 @@ WITH RECURSIVE waiting (pool) AS (
 SELECT pool FROM waiting WHERE pool IS NOT NULL
 
 -- name: due_in_pool
--- As due_dispatches, of the pool $2, by dispatches_due_in_pools.
+-- As due_dispatches, of the pool $2, by dispatches_due_in_pools: one statement for both would be served by neither index.
 WITH RECURSIVE waiting (tenant_id) AS (
     (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND pool = $2 ORDER BY tenant_id LIMIT 1)
     UNION ALL
@@ -78,15 +78,13 @@ LIMIT $1
 -- Asked only by who traces.
 SELECT id, traceparent FROM runs WHERE id = ANY($1::uuid[]) AND traceparent IS NOT NULL
 
--- name: mark_sent_in_pool
--- Not one whose run was moved to another pool meanwhile: that one is sent there, and this job will be refused.
-UPDATE dispatches SET sent_at = headrace_now() WHERE id = ANY($1::uuid[]) AND pool = $2 AND sent_at IS NULL
-
 -- name: mark_sent
 -- rule relay_deletes_what_it_sent: by dispatch id, never by run: the run may have parked meanwhile, and its
 -- next dispatch is another row that was not sent. The row is marked instead of deleted, so that what is in
--- flight can be counted and swept.
-UPDATE dispatches SET sent_at = headrace_now() WHERE id = ANY($1::uuid[]) AND sent_at IS NULL
+-- flight can be counted and swept. One whose run was moved out of the pool $2 meanwhile is not: it is sent there, and
+-- this job will be refused.
+UPDATE dispatches SET sent_at = headrace_now()
+WHERE id = ANY($1::uuid[]) AND pool IS NOT DISTINCT FROM $2::text AND sent_at IS NULL
 
 -- name: next_due
 -- The next timer. What is due and unsent already waits for a place in flight, and an end wakes the relay.

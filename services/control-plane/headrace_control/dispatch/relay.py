@@ -75,7 +75,7 @@ class Relay:
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
                 await self.publish(db, JOBS, jobs)
-                await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs])
+                await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs], None)
                 if len(jobs) > 1 or most == 1:  # there may be more that is due
                     return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
             (upcoming,) = await db.fetch(_sql.next_due)

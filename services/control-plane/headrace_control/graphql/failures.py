@@ -98,8 +98,9 @@ class UnavailableType(FailureType):
     pass
 
 
-# What a mutation's payload may be beside its result.
+# What a mutation's payload may be beside its result, and of one that starts a run.
 Failed = InvalidInputType | NotFoundType | ConflictType | ForbiddenType | LimitExceededType | UnavailableType
+NotStarted = ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed
 
 
 def _plain(shape: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -6,10 +6,7 @@ import strawberry
 
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import (
-    ConcurrencyLimitType,
-    Failed,
-    QuotaExceededType,
-    TenantEndingType,
+    NotStarted,
 )
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.scalars import JSON, read_id
@@ -74,7 +71,7 @@ class RerunPreview:
 
 
 RerunRunPayload = Annotated[
-    RunType | ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed,
+    RunType | NotStarted,
     strawberry.union("RerunRunPayload"),
 ]
 

@@ -11,10 +11,8 @@ from headrace.workflow.state import RunStatus
 
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import (
-    ConcurrencyLimitType,
     Failed,
-    QuotaExceededType,
-    TenantEndingType,
+    NotStarted,
     failure_of,
 )
 from headrace_control.graphql.fields import mutation, query, subscription
@@ -57,7 +55,7 @@ class RunFilterInput:
 
 
 StartRunPayload = Annotated[
-    RunType | ConcurrencyLimitType | QuotaExceededType | TenantEndingType | Failed,
+    RunType | NotStarted,
     strawberry.union("StartRunPayload"),
 ]
 CancelRunPayload = Annotated[RunType | Failed, strawberry.union("CancelRunPayload")]
