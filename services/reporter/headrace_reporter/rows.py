@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from headrace.concurrency import turns
-from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
+from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PAYLOAD, ROOM, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
@@ -44,6 +44,8 @@ async def write(db: Db, runs: Sequence[RunRow]) -> None:
     await write_dead_letters(db, runs)
     if due:
         await db.execute(_sql.notify, [DISPATCH_CHANNEL], [""])
+    elif any(run.ended or run.parked for run in runs):
+        await db.execute(_sql.notify, [DISPATCH_CHANNEL], [ROOM])
 
 
 async def notify(db: Db, told: Iterable[tuple[str, Sequence[UUID]]]) -> None:
@@ -107,7 +109,7 @@ async def _write_progress(db: Db, runs: Sequence[RunRow], told: tuple[Sequence[s
 
 
 async def _write_parked(db: Db, runs: Sequence[RunRow]) -> bool:
-    """Close claims, and mint the next dispatches; whether there are runs like that."""
+    """Close claims, and mint the next dispatches; whether any is due sometime."""
     parked = [(run, run.parked) for run in runs if run.parked]
     if not parked:
         return False
@@ -128,11 +130,11 @@ async def _write_parked(db: Db, runs: Sequence[RunRow]) -> bool:
         [p.due_at for _, p in due],
         [r.pool for r, _ in due],
     )
-    return True
+    return bool(due)
 
 
 async def _write_ended(db: Db, runs: Sequence[RunRow]) -> bool:
-    """Close claims and open steps, and drop the dispatches; whether there are runs like that."""
+    """Close claims and open steps, and drop the dispatches; whether others are admitted in their places."""
     ended = [(run, run.ended) for run in runs if run.ended]
     if not ended:
         return False
@@ -150,6 +152,4 @@ async def _write_ended(db: Db, runs: Sequence[RunRow]) -> bool:
     for row in in_doubt:
         by_id[row["run_id"]].in_doubt.append(row["key"])
     limited = [r.id for r, _ in ended if r.limited]
-    if limited:
-        await turns.leave(db, limited)
-    return True
+    return bool(limited and await turns.leave(db, limited))

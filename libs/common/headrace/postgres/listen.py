@@ -10,10 +10,13 @@ import asyncpg
 import structlog
 
 # The channels of the run protocol. A notification is a nudge: whoever waits also looks by itself now and then.
-DISPATCH_CHANNEL = "headrace_dispatch"  # something is due; no payload
+DISPATCH_CHANNEL = "headrace_dispatch"  # something is due; payload: none, or ROOM
 POOLS_CHANNEL = "headrace_pools"  # there are other runner pools than before; no payload
 RUNS_CHANNEL = "headrace_runs"  # runs changed; payload: their ids, separated by commas
 FENCE_CHANNEL = "headrace_fence"  # a `claimed` mark was applied; payload: run ids
+
+# On the dispatch channel: nothing became due, but a run left its place under its tenant's limit.
+ROOM = "room"
 
 # Postgres takes payloads below 8,000 bytes; an id and its comma are 37.
 IDS_PER_PAYLOAD = 200
