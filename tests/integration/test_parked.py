@@ -13,6 +13,7 @@ _dispatch, _scaling = load("headrace_control.dispatch"), load("headrace_control.
 # Statements that the relay, the sweeper and the signals run again and again, and what they are given.
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "due_dispatches": (_dispatch.due_dispatches, (100,)),
+    "mark_sent": (_dispatch.mark_sent, ([], None)),
     "next_due": (_dispatch.next_due, ()),
     "sweep": (_dispatch.sweep, (timedelta(minutes=1),)),
     "pools_waiting": (_dispatch.pools_waiting, ()),

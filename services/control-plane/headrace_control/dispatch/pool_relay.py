@@ -5,7 +5,7 @@ costs one look in a while.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from headrace.bus.port import Bus, jobs_queue
@@ -16,6 +16,7 @@ from headrace.postgres.listen import DISPATCH_CHANNEL, POOLS_CHANNEL, Listener
 from headrace.postgres.pool import Db, Pool, one_statement, transaction
 from headrace.postgres.queries import load
 
+from headrace_control.dispatch.alarm import Alarm
 from headrace_control.dispatch.relay import (
     BATCH,
     FULL_WINDOW_SECONDS,
@@ -51,23 +52,25 @@ class PoolRelay:
 
     def __init__(self, pool: Pool, bus: Bus, listener: Listener, window: int, relay: Relay) -> None:
         self._pool, self._bus, self._window, self._relay = pool, bus, window, relay
-        self._awake, self._changed = asyncio.Event(), asyncio.Event()
+        self._alarm, self._changed = Alarm(), asyncio.Event()
         self._changed.set()
         self._pools, self._looked_at = 0, float("-inf")
         self._full: dict[str, _Full] = {}
-        listener.subscribe(DISPATCH_CHANNEL, lambda _: self._hear())
-        listener.subscribe(POOLS_CHANNEL, lambda _: self._hear(changed=True))
+        listener.subscribe(DISPATCH_CHANNEL, self._hear)
+        listener.subscribe(POOLS_CHANNEL, lambda _: self._hear_of_pools())
 
-    def _hear(self, *, changed: bool = False) -> None:
+    def _hear(self, payload: str) -> None:
         """Of a run that is due: nothing to get up for while there are no pools."""
-        if changed:
-            self._changed.set()
-        if changed or self._pools:
-            self._awake.set()
+        if self._pools:
+            self._alarm.hear(payload)
+
+    def _hear_of_pools(self) -> None:
+        self._changed.set()
+        self._alarm.hear()
 
     async def run(self) -> None:
         """Work until cancelled. Trouble with Postgres or the bus is waited out."""
-        await relay_again_and_again(self._turn, self._awake)
+        await relay_again_and_again(self._turn, self._alarm)
 
     async def _turn(self) -> Rest:
         if self._changed.is_set() or self._now() > self._looked_at + LOOK_SECONDS:
@@ -107,8 +110,8 @@ class PoolRelay:
                     looks.append(self._full[pool].until - self._now())
             if sent > 1:  # there may be more that is due
                 return Rest(pause_after(sent, GATHER_SECONDS), sound=True)
-            (upcoming,) = await db.fetch(_sql.next_due)
-        return Rest(max(min([until_due(upcoming["due_at"], upcoming["now"]), *looks]), 0.0))
+            rest = until_due(await db.fetchrow(_sql.next_due))
+        return replace(rest, seconds=max(min([rest.seconds, *looks]), 0.0))
 
     async def _send(self, db: Db, pool: str) -> int:
         """How many jobs were sent. A pool whose queue can not be reached keeps nobody else waiting."""

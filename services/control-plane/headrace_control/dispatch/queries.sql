@@ -83,13 +83,21 @@ SELECT id, traceparent FROM runs WHERE id = ANY($1::uuid[]) AND traceparent IS N
 -- next dispatch is another row that was not sent. The row is marked instead of deleted, so that what is in
 -- flight can be counted and swept. One whose run was moved out of the pool $2 meanwhile is not: it is sent there, and
 -- this job will be refused.
-UPDATE dispatches SET sent_at = headrace_now()
-WHERE id = ANY($1::uuid[]) AND pool IS NOT DISTINCT FROM $2::text AND sent_at IS NULL
+-- And what `next_due` tells, as it is after that: a round trip less for a run that is alone in its cycle.
+WITH marked AS (
+    UPDATE dispatches SET sent_at = headrace_now()
+    WHERE id = ANY($1::uuid[]) AND pool IS NOT DISTINCT FROM $2::text AND sent_at IS NULL
+)
+SELECT (SELECT min(due_at) FROM dispatches WHERE sent_at IS NULL AND due_at > headrace_now()) AS due_at,
+       headrace_now() AS now,
+       EXISTS (SELECT 1 FROM dispatches
+               WHERE sent_at IS NULL AND due_at <= headrace_now() AND id <> ALL($1::uuid[])) AS held_back
 
 -- name: next_due
--- The next timer. What is due and unsent already waits for a place in flight, and an end wakes the relay.
-SELECT min(due_at) AS due_at, headrace_now() AS now
-FROM dispatches WHERE sent_at IS NULL AND due_at > headrace_now()
+-- The next timer; and whether something is due and unsent already, which waits for a place in flight or in a window.
+SELECT (SELECT min(due_at) FROM dispatches WHERE sent_at IS NULL AND due_at > headrace_now()) AS due_at,
+       headrace_now() AS now,
+       EXISTS (SELECT 1 FROM dispatches WHERE sent_at IS NULL AND due_at <= headrace_now()) AS held_back
 
 -- name: sweep
 -- Sent, and nobody is at work on it: the claim has lapsed, or nobody ever claimed. The SAME id becomes due

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 import asyncpg
 import structlog
@@ -21,6 +21,7 @@ from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.telemetry.traces import Span, Traces, ended
 
+from headrace_control.dispatch.alarm import Alarm
 from headrace_control.tracing import SentJobs
 
 _log = structlog.get_logger(__name__)
@@ -40,10 +41,11 @@ BATCH = 500
 @dataclass(frozen=True, slots=True)
 class Rest:
     """What comes before the next cycle: so many seconds, or less when a run becomes due. A `sound` one is not disturbed
-    by that."""
+    by that. `held_back`: something is due that was not sent, so that a free place is worth a cycle."""
 
     seconds: float
     sound: bool = False
+    held_back: bool = True
 
 
 class Relay:
@@ -57,29 +59,55 @@ class Relay:
         self, pool: Pool, bus: Bus, listener: Listener, window: int, traces: Traces | None = None
     ) -> None:
         self._pool, self._bus, self._window, self._traces = pool, bus, window, traces
-        self._awake = asyncio.Event()
-        listener.subscribe(DISPATCH_CHANNEL, lambda _: self._awake.set())
+        self._alarm = Alarm()
+        self._full = False
+        listener.subscribe(DISPATCH_CHANNEL, self._alarm.hear)
 
     async def run(self) -> None:
         """Work until cancelled. Trouble with Postgres or the bus is waited out."""
-        await relay_again_and_again(self._cycle, self._awake)
+        await relay_again_and_again(self._cycle, self._alarm)
 
     async def _cycle(self) -> Rest:
         """Send what there is room for."""
         async with transaction(self._pool, _sql.one_relay_at_a_time) as db:
-            room = self._window - (await self._bus.depth(JOBS)).ready
-            if room < (self._window + 1) // 2:
+            most, rows = await self._choose(db)
+            if not most:
                 return Rest(FULL_WINDOW_SECONDS, sound=True)
-            most = min(room, BATCH)
-            rows = await db.fetch(_sql.due_dispatches, most)
-            if rows:
-                jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
-                await self.publish(db, JOBS, jobs)
-                await db.execute(_sql.mark_sent, [job.dispatch_id for job in jobs], None)
-                if len(jobs) > 1 or most == 1:  # there may be more that is due
-                    return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
-            (upcoming,) = await db.fetch(_sql.next_due)
-        return Rest(until_due(upcoming["due_at"], upcoming["now"]))
+            if not rows:
+                return until_due(await db.fetchrow(_sql.next_due))
+            jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
+            await self.publish(db, JOBS, jobs)
+            left = await db.fetchrow(_sql.mark_sent, [job.dispatch_id for job in jobs], None)
+        if len(jobs) > 1 or most == 1:  # there may be more that is due
+            return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
+        return until_due(left)
+
+    async def _choose(self, db: Db) -> tuple[int, Sequence[Any]]:
+        """How many may be sent, none while the window is more than half full, and what is due, the first of it."""
+        if self._full:
+            ready, rows = (await self._bus.depth(JOBS)).ready, None
+        else:
+            ready, rows = await self._ask_both(db)
+        room = self._window - ready
+        self._full = room < (self._window + 1) // 2
+        if self._full:
+            return 0, ()
+        most = min(room, BATCH)
+        return most, await db.fetch(_sql.due_dispatches, most) if rows is None else rows[:most]
+
+    async def _ask_both(self, db: Db) -> tuple[int, Sequence[Any]]:
+        """How many stand ready, and what is due, at once; the first of many are the same as the first of few. Each is
+        waited for, whatever becomes of the other: the session is rolled back when it is at rest."""
+        depth, rows = await asyncio.gather(
+            self._bus.depth(JOBS),
+            db.fetch(_sql.due_dispatches, min(self._window, BATCH)),
+            return_exceptions=True,
+        )
+        if isinstance(rows, BaseException):
+            raise rows
+        if isinstance(depth, BaseException):
+            raise depth
+        return depth.ready, rows
 
     async def publish(self, db: Db, queue: str, jobs: Sequence[Job]) -> None:
         """Put jobs into the queue of their pool. Returns when the bus has them."""
@@ -92,11 +120,11 @@ class Relay:
             await self._bus.publish([Outgoing(queue, job.encode()) for job in jobs])
 
 
-async def relay_again_and_again(cycle: Callable[[], Awaitable[Rest]], awake: asyncio.Event) -> None:
+async def relay_again_and_again(cycle: Callable[[], Awaitable[Rest]], alarm: Alarm) -> None:
     """Run cycles until cancelled, and rest between them. Trouble with Postgres or the bus is waited out."""
     pause = 0.5
     while True:
-        awake.clear()
+        alarm.look_begins()
         try:
             rest = await cycle()
             pause = 0.5
@@ -111,13 +139,16 @@ async def relay_again_and_again(cycle: Callable[[], Awaitable[Rest]], awake: asy
         if rest.sound:
             await asyncio.sleep(rest.seconds)
             continue
+        alarm.look_ended(held_back=rest.held_back)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rest.seconds):
-                await awake.wait()
+                await alarm.rung()
 
 
-def until_due(due_at: datetime | None, now: datetime) -> float:
-    """Seconds to the next timer. One that is past is held by its tenant's limit: a run's end wakes us."""
-    if due_at is None or due_at <= now:
-        return SAFETY_NET_SECONDS
-    return min((due_at - now).total_seconds() + 0.001, SAFETY_NET_SECONDS)
+def until_due(left: Any) -> Rest:
+    """Until the next timer of `next_due`. What is past already is held back: a run's end wakes us."""
+    due_at, now = left["due_at"], left["now"]
+    seconds = SAFETY_NET_SECONDS
+    if due_at is not None:
+        seconds = min((due_at - now).total_seconds() + 0.001, seconds)
+    return Rest(seconds, held_back=left["held_back"])
