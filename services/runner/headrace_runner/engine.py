@@ -4,7 +4,6 @@ One `Engine` advances one claimed run. It is the one writer of the run's events 
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -124,12 +123,12 @@ class Engine:
         """Take in what the holder was told of: a cancel, a pause, messages."""
         held, state = self.held, self.history.state
         if held.cancel_requested and not state.cancel:
-            state = replace(state, cancel=True)
+            state = state._replace(cancel=True)
         if held.pause_requested != state.pause:
-            state = replace(state, pause=held.pause_requested)
+            state = state._replace(pause=held.pause_requested)
         if held.inbox:
             new, held.inbox = tuple(held.inbox), []
-            state = replace(state, inbox=(*state.inbox, *new), inbox_seen=new[-1].seq)
+            state = state._replace(inbox=(*state.inbox, *new), inbox_seen=new[-1].seq)
         self.history.state = state
 
     async def _turn(self) -> None:

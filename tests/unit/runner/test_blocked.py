@@ -116,7 +116,7 @@ async def test_a_call_that_nobody_answered_is_asked_again_however_it_is_put_off(
         waiting: Any = events[2][2]
         assert waiting["wait"].get("unanswered") is unanswered
         state = run.engine.history.state
-    later = replace(state, cancel=True)
+    later = state._replace(cancel=True)
     (turn,) = decide(run.engine.run.graph, later, datetime.now(UTC))
     assert isinstance(turn, Compensate) == bool(unanswered)
 
@@ -161,7 +161,7 @@ async def test_a_call_that_nobody_answered_is_asked_again_although_it_waits_for_
         assert told(events) == ["waiting a", "parked"]
         state = run.engine.history.state
     assert refusing.asked == [(True, False)]
-    async with held(replace(state, cancel=True)) as run:
+    async with held(state._replace(cancel=True)) as run:
         events = await run.to_its_end()
     assert [kind for kind in told(events) if kind.startswith(("started", "compensating", "canceled"))] == [
         "compensating",

@@ -5,7 +5,6 @@ whatever else chance decides, is the `answer` to a question: the first option is
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -114,8 +113,8 @@ class Holder:
         """A heartbeat's news: the flags, and the messages above those that are known."""
         new = [message for message in inbox.inbox if message.seq > self.state.inbox_seen]
         seen = new[-1].seq if new else self.state.inbox_seen
-        state = replace(self.state, cancel=self.state.cancel or cancel, pause=pause)
-        self.state = replace(state, inbox=(*state.inbox, *new), inbox_seen=seen)
+        state = self.state._replace(cancel=self.state.cancel or cancel, pause=pause)
+        self.state = state._replace(inbox=(*state.inbox, *new), inbox_seen=seen)
 
     def _carry_out(self, command: Command) -> None:
         match command:

@@ -238,5 +238,5 @@ def same_as(table: Table, folded: RunState) -> None:
     for key, row in rows.items():
         from_row, from_events = _state(row), folded.steps[key]
         if row.status is StepStatus.CANCELED:  # by the end of the run
-            from_row, from_events = replace(from_row, wait=None), replace(from_events, wait=None)
+            from_row, from_events = from_row._replace(wait=None), from_events._replace(wait=None)
         assert from_row == from_events, key

@@ -1,6 +1,5 @@
 """`decide` on states that say by themselves what has to follow."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from headrace.workflow.commands import Finish, Park, Resolve, Start
@@ -67,7 +66,7 @@ def test_of_two_waits_for_one_name_each_needs_a_signal_of_its_own() -> None:
     state = RunState(RunStatus.RUNNING, HashTrieMap(rows), inbox=signals[:1])
     (first,) = decide(graph, state, NOW)
     assert isinstance(first, Resolve)
-    both = decide(graph, replace(state, inbox=signals), NOW)
+    both = decide(graph, state._replace(inbox=signals), NOW)
     assert {command.inbox for command in both if isinstance(command, Resolve)} == {(1,), (2,)}
 
 

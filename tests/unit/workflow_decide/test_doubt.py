@@ -1,6 +1,5 @@
 """A call that a dead runner announced is in doubt, whatever else is true of its run; and how doubts are settled."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,11 +52,11 @@ def test_what_may_have_been_done_is_settled_before_it_is_undone() -> None:
     state = RunState(RunStatus.RUNNING, HashTrieMap({"a": DOUBT}), cancel=True)
     (turn,) = decide(graph, state, NOW)
     assert turn == Compensate(Undoing(RunStatus.CANCELED))
-    turned = replace(state, status=RunStatus.COMPENSATING, undoing=Undoing(RunStatus.CANCELED))
+    turned = state._replace(status=RunStatus.COMPENSATING, undoing=Undoing(RunStatus.CANCELED))
     assert list(decide(graph, turned, NOW)) == [Park(ParkReason.IN_DOUBT, None)]
-    (settle,) = decide(graph, replace(turned, inbox=(settled(StepStatus.SUCCESS),)), NOW)
+    (settle,) = decide(graph, turned._replace(inbox=(settled(StepStatus.SUCCESS),)), NOW)
     assert isinstance(settle, Settle)
-    arrived = replace(turned, steps=HashTrieMap({"a": StepState(StepStatus.SUCCESS, 1, done=(1, 9))}))
+    arrived = turned._replace(steps=HashTrieMap({"a": StepState(StepStatus.SUCCESS, 1, done=(1, 9))}))
     assert list(decide(graph, arrived, NOW)) == [Start("a.undo")]
 
 
@@ -72,7 +71,7 @@ def test_a_probe_that_is_under_way_is_not_asked_twice_and_answers_for_its_own_do
     graph = one(probe=Probe("app/ask", Condition("status", "exists")))
     state = RunState(RunStatus.RUNNING, HashTrieMap({"a": DOUBT}))
     assert list(decide(graph, state, NOW, ["a.probe"])) == []
-    told = replace(state, inbox=(settled(StepStatus.QUEUED),))
+    told = state._replace(inbox=(settled(StepStatus.QUEUED),))
     assert list(decide(graph, told, NOW, ["a.probe"])) == []
 
 
@@ -97,7 +96,7 @@ def test_a_word_about_an_earlier_doubt_settles_no_later_one() -> None:
     state = RunState(RunStatus.RUNNING, HashTrieMap({"a": row}), inbox=(said(1, [1, 2]),))
     (park,) = decide(graph, state, NOW)
     assert isinstance(park, Park)
-    (settle,) = decide(graph, replace(state, inbox=(said(1, [1, 2]), said(2, [3, 4]))), NOW)
+    (settle,) = decide(graph, state._replace(inbox=(said(1, [1, 2]), said(2, [3, 4]))), NOW)
     assert isinstance(settle, Settle)
     assert settle.inbox == (1, 2)
 
@@ -113,18 +112,18 @@ def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoin
     state = RunState(RunStatus.RUNNING, HashTrieMap({"a": lost}), cancel=True)
     (turn,) = decide(graph, state, NOW)
     assert isinstance(turn, Compensate)
-    undoing = replace(state, status=RunStatus.COMPENSATING, undoing=turn.undoing)
+    undoing = state._replace(status=RunStatus.COMPENSATING, undoing=turn.undoing)
     assert list(decide(graph, undoing, NOW)) == [Park(ParkReason.RETRY, later)]
     assert list(decide(graph, undoing, later)) == [Start("a")]
     blocked = {"kind": WaitKind.BLOCKED, "unanswered": True}
-    put_off = replace(undoing, steps=HashTrieMap({"a": replace(lost, error=None, wait=blocked)}))
-    assert list(decide(graph, replace(put_off, undoing=None), NOW)) == [turn]
+    put_off = undoing._replace(steps=HashTrieMap({"a": lost._replace(error=None, wait=blocked)}))
+    assert list(decide(graph, put_off._replace(undoing=None), NOW)) == [turn]
     assert list(decide(graph, put_off, NOW)) == [Park(ParkReason.BLOCKED, later)]
     assert list(decide(graph, put_off, later)) == [Start("a")]
     gated = {"kind": WaitKind.GATE, "unanswered": True}
-    asking = replace(undoing, steps=HashTrieMap({"a": replace(lost, error=None, wait=gated)}))
-    assert list(decide(graph, replace(asking, undoing=None), NOW)) == [turn]
+    asking = undoing._replace(steps=HashTrieMap({"a": lost._replace(error=None, wait=gated)}))
+    assert list(decide(graph, asking._replace(undoing=None), NOW)) == [turn]
     assert list(decide(graph, asking, NOW)) == [Start("a")]
-    answered = replace(lost, error=Failure("HTTP_503", "busy"))
-    plain = replace(state, steps=HashTrieMap({"a": answered}))
+    answered = lost._replace(error=Failure("HTTP_503", "busy"))
+    plain = state._replace(steps=HashTrieMap({"a": answered}))
     assert [type(c).__name__ for c in decide(graph, plain, NOW)] == ["Cancel"]

@@ -1,8 +1,7 @@
 """`fold`: how one event changes a run's state. Pure; the twin of `headrace.workflow.decide.decide`."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.keys import Part, read_key
@@ -17,6 +16,7 @@ from headrace.workflow.state import (
     Place,
     RunState,
     RunStatus,
+    Steps,
     StepState,
     StepStatus,
     Undoing,
@@ -28,8 +28,7 @@ class IllegalMove(Exception):
     """An event asks for a move that the table does not have; the event's writer is at fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """The part of an event that `fold` reads."""
 
     kind: EventKind
@@ -59,22 +58,22 @@ def fold(state: RunState, change: Change) -> RunState:
             return _fold_row(state, change)
         case EventKind.COMPENSATING:
             undoing = Undoing.from_json(change.data)
-            return replace(state, status=_move_run(state.status, RunStatus.COMPENSATING), undoing=undoing)
+            return state._replace(status=_move_run(state.status, RunStatus.COMPENSATING), undoing=undoing)
         case EventKind.PARKED:
             if state.status is RunStatus.COMPENSATING:
                 return state  # it waits as what it is, and goes on from there
-            return replace(state, status=_move_run(state.status, RunStatus.WAITING))
+            return state._replace(status=_move_run(state.status, RunStatus.WAITING))
         case EventKind.FINISHED:
             status = RunStatus(str(change.data["status"]))
-            return replace(
-                _cancel_open_steps(state),
+            return state._replace(
+                steps=_cancel_open_steps(state.steps),
                 status=_move_run(state.status, status),
                 result=change.data.get("result"),
                 error=Failure.from_json(change.data.get("error")),
             )
         case EventKind.CANCELED:
-            return replace(
-                _cancel_open_steps(state),
+            return state._replace(
+                steps=_cancel_open_steps(state.steps),
                 status=_move_run(state.status, RunStatus.CANCELED),
                 error=Failure.from_json(change.data.get("error")),
             )
@@ -91,10 +90,10 @@ def _fold_row(state: RunState, change: Change) -> RunState:
         key = read_key(change.step)
         if key.part is Part.UNDO:
             undone = state.step(key.work)
-            moved = replace(undone, status=move_step(undone.status, StepStatus.COMPENSATED))
+            moved = undone._replace(status=move_step(undone.status, StepStatus.COMPENSATED))
             steps = steps.insert(key.work, moved)
     status = RunStatus.COMPENSATING if state.status is RunStatus.COMPENSATING else RunStatus.RUNNING
-    return replace(state, status=status, steps=steps, inbox=_unused(state.inbox, change.data))
+    return state._replace(status=status, steps=steps, inbox=_unused(state.inbox, change.data))
 
 
 def _unused(inbox: tuple[Message, ...], data: JsonObject) -> tuple[Message, ...]:
@@ -113,8 +112,7 @@ def _fold_step(step: StepState, change: Change) -> StepState:
             status = step.status
             if status is not StepStatus.RUNNING:
                 status = move_step(status, StepStatus.RUNNING)
-            return replace(
-                step,
+            return step._replace(
                 status=status,
                 error=None,
                 retry_at=None,
@@ -127,8 +125,7 @@ def _fold_step(step: StepState, change: Change) -> StepState:
             waiting = StepStatus.WAITING if retry_at else StepStatus.RUNNING
             status = step.status if step.status is waiting else move_step(step.status, waiting)
             number = data.get("round")
-            return replace(
-                step,
+            return step._replace(
                 status=status,
                 attempts=step.attempts + 1,
                 error=Failure.from_json(data.get("error")),
@@ -148,29 +145,28 @@ def _fold_step(step: StepState, change: Change) -> StepState:
             if status is not StepStatus.WAITING:
                 status = move_step(status, StepStatus.WAITING)
             until = _time(wait.get("until"))
-            return replace(step, status=status, error=None, retry_at=until, wait=wait, in_flight=False)
+            return step._replace(status=status, error=None, retry_at=until, wait=wait, in_flight=False)
         case EventKind.REMINDED:
             if step.status is not StepStatus.WAITING or step.wait is None:
                 raise IllegalMove("reminded of nothing")
-            return replace(step, wait={**step.wait, "remindAt": data.get("remindAt")})
+            return step._replace(wait={**step.wait, "remindAt": data.get("remindAt")})
         case EventKind.SETTLED:
             target = StepStatus(str(data["status"]))
             if step.status is not StepStatus.UNKNOWN:
                 raise IllegalMove("there is no doubt to settle")
-            return _ended(step, target, change)
+            return _ended(step, target, change, step.attempts)
         case _:
             target = StepStatus(str(data["status"]))
             if step.status in (StepStatus.QUEUED, StepStatus.WAITING) and target in _AFTER_RUNNING:
-                step = replace(step, status=move_step(step.status, StepStatus.RUNNING))
-            ended = _ended(step, target, change)
-            return replace(ended, attempts=step.attempts + (1 if data.get("attempt") else 0))
+                step = step._replace(status=move_step(step.status, StepStatus.RUNNING))
+            return _ended(step, target, change, attempts=step.attempts + (1 if data.get("attempt") else 0))
 
 
-def _ended(step: StepState, target: StepStatus, change: Change) -> StepState:
+def _ended(step: StepState, target: StepStatus, change: Change, attempts: int) -> StepState:
     data = change.data
-    return replace(
-        step,
+    return step._replace(
         status=move_step(step.status, target),
+        attempts=attempts,
         output=data.get("output"),
         error=Failure.from_json(data.get("error")),
         retry_at=None,
@@ -190,15 +186,15 @@ _AFTER_RUNNING = frozenset({StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.CA
 _PLACED = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN})
 
 
-def _cancel_open_steps(state: RunState) -> RunState:
+def _cancel_open_steps(steps: Steps) -> Steps:
     """Steps that had begun and not ended when the run ended are canceled with it. One in doubt stays in doubt:
     that the run is over does not tell whether its call arrived."""
-    steps = state.steps
-    for key, step in state.steps.items():
+    ended = steps
+    for key, step in steps.items():
         if step.status not in ENDED_STEP and step.status is not StepStatus.UNKNOWN:
-            canceled = replace(step, status=StepStatus.CANCELED, retry_at=None, in_flight=False)
-            steps = steps.insert(key, canceled)
-    return replace(state, steps=steps)
+            canceled = step._replace(status=StepStatus.CANCELED, retry_at=None, in_flight=False)
+            ended = ended.insert(key, canceled)
+    return ended
 
 
 def move_step(old: StepStatus, new: StepStatus) -> StepStatus:

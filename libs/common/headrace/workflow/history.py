@@ -1,7 +1,6 @@
 """A run as its history alone tells it: the events folded, from nothing or from what the run that it undoes had done."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 
 from rpds import HashTrieMap
 
@@ -17,7 +16,7 @@ def rebuilt(events: Iterable[Change], origin: Mapping[str, StepState] | None = N
     `origin` are the rows of the run that this one undoes, as that one left them. Raises `IllegalMove`.
     """
     done = {key: row for key, row in (origin or {}).items() if read_key(key).part is None}
-    state = replace(initial(), steps=HashTrieMap(done))
+    state = initial()._replace(steps=HashTrieMap(done))
     for event in events:
         state = fold(state, event)
     return state
@@ -43,5 +42,5 @@ def compensated(state: RunState, rows: Collection[str]) -> RunState:
     steps = state.steps
     for key in rows:
         if (row := steps.get(key)) is not None and row.status is StepStatus.SUCCESS:
-            steps = steps.insert(key, replace(row, status=StepStatus.COMPENSATED))
-    return replace(state, steps=steps)
+            steps = steps.insert(key, row._replace(status=StepStatus.COMPENSATED))
+    return state._replace(steps=steps)

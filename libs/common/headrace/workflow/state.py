@@ -5,10 +5,10 @@ and the picture in the docs are generated from them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from rpds import HashTrieMap
 
@@ -155,8 +155,7 @@ class Failure:
 Place: TypeAlias = tuple[int, int]  # an event's (epoch, seq)
 
 
-@dataclass(frozen=True, slots=True)
-class StepState:
+class StepState(NamedTuple):
     """One row of one run (a step, an item of a loop, a compensation, a probe), as its events tell.
 
     `attempts` counts attempts that ended. `in_flight` is true between the `started` of a call that can not
@@ -199,8 +198,7 @@ class Undoing:
 Steps: TypeAlias = "HashTrieMap[str, StepState]"
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(NamedTuple):
     """One run, as its events tell: all that `decide` looks at beside the graph and the time.
 
     `steps` is keyed by row key, and persistent: a changed copy shares all but the change. `cancel`, `pause` and
@@ -209,7 +207,7 @@ class RunState:
     """
 
     status: RunStatus = RunStatus.QUEUED
-    steps: Steps = field(default_factory=HashTrieMap)
+    steps: Steps = HashTrieMap()
     result: Json = None
     error: Failure | None = None
     cancel: bool = False

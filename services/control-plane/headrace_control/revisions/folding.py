@@ -1,7 +1,7 @@
 """A run's events, folded one by one into what can be shown of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -104,7 +104,7 @@ class Folding:
     def _know_as_done(self, work: str) -> None:
         if work not in self.state.steps:
             done = StepState(StepStatus.SUCCESS)
-            self.state = replace(self.state, steps=self.state.steps.insert(work, done))
+            self.state = self.state._replace(steps=self.state.steps.insert(work, done))
 
     def _note(self, event: StoredEvent, key: str) -> None:
         row, status = self._beside.setdefault(key, _Beside()), self.state.step(key).status

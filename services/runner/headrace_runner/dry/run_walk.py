@@ -114,7 +114,7 @@ class RunWalk:
         for message in new:
             self._seq += 1
             numbered.append(replace(message, seq=self._seq))
-        return replace(state, status=status, inbox=(*state.inbox, *numbered), inbox_seen=self._seq)
+        return state._replace(status=status, inbox=(*state.inbox, *numbered), inbox_seen=self._seq)
 
     # -- what a run waits for ------------------------------------------------------------------------------
 

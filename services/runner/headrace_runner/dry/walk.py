@@ -121,7 +121,7 @@ class Walker:
         if (undone := wait.get("undoes")) is not None:
             origin = self.walk.runs[f"{place}{undone}/"]
             done = {key: step for key, step in origin.state.steps.items() if "." not in key}
-            state = replace(run.state, steps=HashTrieMap(done), undoing=Undoing(RunStatus.SUCCESS))
+            state = run.state._replace(steps=HashTrieMap(done), undoing=Undoing(RunStatus.SUCCESS))
             undoes = uuid5(parent.run_id, str(undone))
             run = replace(run, state=state, undoes=undoes, input=origin.input)
         return await self._advance(run, f"{place}{row}/", recorded)
