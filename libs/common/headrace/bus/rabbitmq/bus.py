@@ -23,7 +23,7 @@ from headrace.bus.rabbitmq.link import ASK_SECONDS, KeptChannel, Link, close_cha
 from headrace.bus.rabbitmq.partition import PartitionConsumption
 from headrace.bus.rabbitmq.subscription import Subscription
 from headrace.bus.rabbitmq.topology import Topology
-from headrace.bus.rabbitmq.translate import dead_to_amqp, to_amqp, to_dead_letter
+from headrace.bus.rabbitmq.translate import dead_to_amqp, properties_of, to_dead_letter
 from headrace.bus.rabbitmq.work import WorkConsumption
 from headrace.errors import BusUnavailable, NotFound
 
@@ -94,7 +94,7 @@ class RabbitmqBus:
                 underlay.basic_publish(
                     message.body,
                     routing_key=self._names.outside(message.queue),
-                    properties=to_amqp(message).properties,
+                    properties=properties_of(message),
                     mandatory=True,
                     wait=False,  # type: ignore[call-arg]  # the abstract class lacks it
                 )

@@ -5,13 +5,13 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 
-from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import DeliveredMessage
 
 from headrace.bus.handling import handle_batch
 from headrace.bus.port import BatchHandler, Delivery
 from headrace.bus.rabbitmq.link import Link
-from headrace.bus.rabbitmq.subscription import Feed, Subscription
+from headrace.bus.rabbitmq.subscription import Feed, Subscription, acknowledge
 from headrace.bus.rabbitmq.translate import lingers, to_delivery
 
 
@@ -40,9 +40,9 @@ class PartitionConsumption(Subscription):
         self._most = most
         self._linger = linger
         self._retry_pause = retry_pause
-        self._waiting: deque[tuple[Feed, AbstractIncomingMessage]] = deque()
+        self._waiting: deque[tuple[Feed, DeliveredMessage]] = deque()
 
-    def _arrived(self, feed: Feed, message: AbstractIncomingMessage) -> None:
+    def _arrived(self, feed: Feed, message: DeliveredMessage) -> None:
         self._waiting.append((feed, message))
         self._news.set()
 
@@ -58,7 +58,7 @@ class PartitionConsumption(Subscription):
             if not await self._handle(feed, [to_delivery(message, self._queue) for message in batch]):
                 return
             with contextlib.suppress(*CONNECTION_EXCEPTIONS):
-                await batch[-1].ack(multiple=True)
+                await acknowledge(batch[-1], multiple=True)
 
     async def _gather(self, feed: Feed) -> None:
         """Wait for more while there is nothing that anybody waits for."""
@@ -72,9 +72,9 @@ class PartitionConsumption(Subscription):
                     self._news.clear()
                     await self._news.wait()
 
-    def _take(self, feed: Feed) -> Sequence[AbstractIncomingMessage]:
+    def _take(self, feed: Feed) -> Sequence[DeliveredMessage]:
         """What is there, up to a batch. Messages of an earlier channel will come again on this one."""
-        batch: list[AbstractIncomingMessage] = []
+        batch: list[DeliveredMessage] = []
         while self._waiting and len(batch) < self._most:
             origin, message = self._waiting.popleft()
             if origin is feed:

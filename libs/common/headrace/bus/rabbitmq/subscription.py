@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside
@@ -93,15 +94,17 @@ class Subscription(ABC):
         try:
             async with deadline(ASK_SECONDS):
                 await feed.channel.set_qos(self._prefetch)
-                queue = await feed.channel.declare_queue(self._name, passive=True)
+                await feed.channel.declare_queue(self._name, passive=True)
                 # A queue that is deleted, or loses its leader, ends the consumer and leaves the channel.
                 underlay = await feed.channel.get_underlay_channel()
                 underlay.on_consumer_cancel_callbacks.add(feed.lose)
 
-                async def arrived(message: AbstractIncomingMessage) -> None:
+                async def arrived(message: DeliveredMessage) -> None:
                     self._arrived(feed, message)
 
-                feed.consumer_tag = await queue.consume(arrived)
+                # Below the client's own messages and their tasks: they cost more than what they carry.
+                consuming = await underlay.basic_consume(self._name, arrived)
+                feed.consumer_tag = consuming.consumer_tag or ""
         except BaseException:
             await close_channel(feed.channel, self._link)
             raise
@@ -114,7 +117,7 @@ class Subscription(ABC):
                 await self._closing.wait()
 
     @abstractmethod
-    def _arrived(self, feed: Feed, message: AbstractIncomingMessage) -> None:
+    def _arrived(self, feed: Feed, message: DeliveredMessage) -> None:
         """Take one message in. Called in the order of arrival."""
 
     @abstractmethod
@@ -128,3 +131,12 @@ class Subscription(ABC):
     @abstractmethod
     async def _abandon(self) -> None:
         """Cancel the handlers that are still under way and wait for their end."""
+
+
+async def acknowledge(message: DeliveredMessage, *, multiple: bool = False) -> None:
+    """Of `multiple`, it and all before it. It is on its way when this returns; what is lost on it comes again."""
+    await message.channel.basic_ack(message.delivery_tag or 0, multiple=multiple, wait=False)
+
+
+async def give_back(message: DeliveredMessage) -> None:
+    await message.channel.basic_nack(message.delivery_tag or 0, requeue=True, wait=False)

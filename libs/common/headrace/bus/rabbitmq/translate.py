@@ -1,7 +1,11 @@
 """Our messages as AMQP's and back."""
 
+from typing import Any
+
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
+from aiormq import spec
+from aiormq.abc import DeliveredMessage
 
 from headrace.bus.names import Names
 from headrace.bus.port import DELIVERY_LIMIT, LINGERS, DeadLetter, Delivery, Outgoing
@@ -20,9 +24,10 @@ _BROKERS_OWN = (
 )
 
 
-def to_amqp(message: Outgoing) -> aio_pika.Message:
-    return aio_pika.Message(
-        message.body, headers=dict(message.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+def properties_of(message: Outgoing) -> spec.Basic.Properties:
+    """What goes with the body; the client's own message around both would cost as much as sending it."""
+    return spec.Basic.Properties(
+        headers=dict(message.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
     )
 
 
@@ -34,18 +39,18 @@ def dead_to_amqp(delivery: Delivery, reason: str) -> aio_pika.Message:
     )
 
 
-def to_delivery(message: AbstractIncomingMessage, queue: str) -> Delivery:
+def to_delivery(message: DeliveredMessage, queue: str) -> Delivery:
     headers = tuple(
         (name, value)
-        for name, value in message.headers.items()
+        for name, value in _headers(message).items()
         if isinstance(value, str) and not name.startswith(_BROKERS_OWN)
     )
     return Delivery(queue, message.body, bool(message.redelivered), headers)
 
 
-def lingers(message: AbstractIncomingMessage) -> bool:
+def lingers(message: DeliveredMessage) -> bool:
     name, value = LINGERS
-    return message.headers.get(name) == value
+    return _headers(message).get(name) == value
 
 
 def to_dead_letter(message: AbstractIncomingMessage, names: Names) -> DeadLetter:
@@ -60,7 +65,12 @@ def to_dead_letter(message: AbstractIncomingMessage, names: Names) -> DeadLetter
     )
 
 
-def deliveries_before(message: AbstractIncomingMessage) -> int:
+def deliveries_before(message: DeliveredMessage) -> int:
     """How often the message was handed out and came back."""
-    count = message.headers.get("x-delivery-count", 0)
+    count = _headers(message).get("x-delivery-count", 0)
     return count if isinstance(count, int) else 0
+
+
+def _headers(message: DeliveredMessage) -> dict[str, Any]:
+    properties = message.header.properties
+    return properties.headers or {}

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import DeliveredMessage
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, storable_reason
 from headrace.bus.port import MAX_DELIVERIES, Delivery, Handler, Reject
 from headrace.bus.rabbitmq.link import Link
-from headrace.bus.rabbitmq.subscription import Feed, Subscription
+from headrace.bus.rabbitmq.subscription import Feed, Subscription, acknowledge, give_back
 from headrace.bus.rabbitmq.translate import deliveries_before, to_delivery
 
 _log = structlog.get_logger(__name__)
@@ -42,12 +42,12 @@ class WorkConsumption(Subscription):
         self._places = asyncio.Semaphore(limit)
         self._handling: set[asyncio.Task[None]] = set()
 
-    def _arrived(self, feed: Feed, message: AbstractIncomingMessage) -> None:
+    def _arrived(self, feed: Feed, message: DeliveredMessage) -> None:
         task = asyncio.create_task(self._handle(feed, message))
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
 
-    async def _handle(self, feed: Feed, message: AbstractIncomingMessage) -> None:
+    async def _handle(self, feed: Feed, message: DeliveredMessage) -> None:
         delivery = to_delivery(message, self._queue)
         try:
             async with self._places:
@@ -62,17 +62,17 @@ class WorkConsumption(Subscription):
                 raise
             await self._return(message, error)
         else:
-            await _settle(message.ack())
+            await _settle(acknowledge(message))
 
-    async def _reject(self, message: AbstractIncomingMessage, delivery: Delivery, reason: str) -> None:
+    async def _reject(self, message: DeliveredMessage, delivery: Delivery, reason: str) -> None:
         try:
             await self._bury(delivery, reason)
         except Exception as error:
             await self._return(message, error)
         else:
-            await _settle(message.ack())
+            await _settle(acknowledge(message))
 
-    async def _return(self, message: AbstractIncomingMessage, error: BaseException) -> None:
+    async def _return(self, message: DeliveredMessage, error: BaseException) -> None:
         """Give it back after a pause, in which it holds its place: what failed needs time, not haste."""
         failures = deliveries_before(message) + 1
         _log.warning(
@@ -84,7 +84,7 @@ class WorkConsumption(Subscription):
         )
         if failures < MAX_DELIVERIES:
             await self._pause(pause_after(failures, self._retry_pause))
-        await _settle(message.nack(requeue=True))
+        await _settle(give_back(message))
 
     async def _serve(self, feed: Feed) -> None:
         while not feed.lost and not self._closing.is_set():
