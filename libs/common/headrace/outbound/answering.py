@@ -6,6 +6,7 @@ keeps what comes over an idle connection for the next request's answer.
 """
 
 import asyncio
+import select
 from typing import Any
 
 import aiohttp
@@ -31,13 +32,15 @@ class AnswerBroken(aiohttp.ClientError):
 class AnswerProtocol(ResponseHandler):
     """One connection, used again as long as nothing comes over it but what was asked for.
 
-    `begin` comes before each request.
+    `begin` comes before each request. `address` is the other end's.
     """
 
     _budget: int | None = None
     _interim = 0
     _final = False
     _tls: Any = None
+    _looking: "select.poll | None" = None
+    address: str | None = None
 
     def begin(self, budget: int | None) -> None:
         """A request is about to be written; its answer may have `budget` bytes in all (None: any number)."""
@@ -85,9 +88,23 @@ class AnswerProtocol(ResponseHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tls = transport.get_extra_info("ssl_object")
+        peer, end = transport.get_extra_info("peername"), transport.get_extra_info("socket")
+        if peer:
+            self.address = peer[0]
+        if end is not None:
+            self._looking = select.poll()
+            self._looking.register(end.fileno(), select.POLLIN)
         super().connection_made(transport)
 
+    def has_news(self) -> bool:
+        """Whether something lies at the idle connection's socket: its end, or what nobody asked for. True when in
+        doubt."""
+        if self._looking is None or self.transport is None or self.transport.is_closing():
+            return True
+        return bool(self._looking.poll(0))
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._looking = None  # the number of its socket may be another's from now on
         if exc is not None or (isinstance(self._tls, TargetTls) and not self._tls.closed):
             # A body without a length ends where the connection does, but a reset is no end, nor is one that whoever
             # stands on the way may have made.

@@ -6,7 +6,6 @@ be asked to connect to.
 """
 
 import asyncio
-import select
 import socket
 import ssl
 from contextvars import ContextVar
@@ -87,33 +86,20 @@ class GuardedConnector(aiohttp.TCPConnector):
         while True:
             dial.opened = False
             connection = await super().connect(req, traces, timeout)
-            if not dial.opened and _has_news(connection):
+            protocol = connection.protocol
+            ours = protocol if isinstance(protocol, AnswerProtocol) else None
+            if not dial.opened and (ours is None or ours.has_news()):
                 # A pooled connection may have been closed by the target while the loop was busy. Two turns
                 # of the loop let that news arrive before the request is written into the void.
                 await _turns(connection, 2)
                 if connection.protocol is None or not connection.protocol.is_connected():
                     connection.close()
                     continue
-            if isinstance(connection.protocol, AnswerProtocol):
-                connection.protocol.begin(dial.budget)
+            if ours is not None:
+                ours.begin(dial.budget)
+                dial.address = ours.address or dial.address
             dial.sent = True
-            peer = connection.transport.get_extra_info("peername") if connection.transport else None
-            if peer:
-                dial.address = peer[0]
             return connection
-
-
-def _has_news(connection: "Connection") -> bool:
-    """Whether something lies at an idle connection's socket: its end, or what nobody asked for. True when in doubt."""
-    end = connection.transport.get_extra_info("socket") if connection.transport else None
-    if end is None:
-        return True
-    looking = select.poll()
-    try:
-        looking.register(end.fileno(), select.POLLIN)
-        return bool(looking.poll(0))
-    except (OSError, ValueError):  # it is being closed
-        return True
 
 
 async def _turns(connection: "Connection", count: int) -> None:
