@@ -8,7 +8,7 @@ the bytes.
 import contextlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -35,9 +35,9 @@ class Job:
     traceparent: TraceContext | None = None
 
     def encode(self) -> bytes:
-        fields = _fields(self)
-        trace = fields.pop("traceparent")
-        return _dump({"v": VERSION, **fields, **({"traceparent": str(trace)} if trace else {})})
+        ids = {"tenant_id": self.tenant_id, "run_id": self.run_id, "dispatch_id": self.dispatch_id}
+        trace = {"traceparent": str(self.traceparent)} if self.traceparent else {}
+        return _dump({"v": VERSION, **ids, **trace})
 
     @staticmethod
     def decode(body: bytes) -> "Job":
@@ -58,11 +58,11 @@ class Event:
     data: JsonObject = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        return _fields(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def encode(self) -> bytes:
         """A part of an `EventBatch`. Raises `TypeError` for data that is not JSON."""
-        return _dump(_fields(self))
+        return _dump(self)
 
     @staticmethod
     def from_json(value: Any) -> "Event":
@@ -119,7 +119,7 @@ class LogRecord:
 
     def encode(self) -> bytes:
         """A part of a `LogBatch`. Raises `TypeError` for a context that is not JSON."""
-        return _dump(_fields(self))
+        return _dump(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,7 @@ def partition_of(run_id: UUID, partitions: int) -> int:
     return zlib.crc32(run_id.bytes) % partitions
 
 
-def _fields(value: Job | Event | LogRecord) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__}
-
-
-def _dump(value: dict[str, Any]) -> bytes:
+def _dump(value: Mapping[str, Any] | Event | LogRecord) -> bytes:
     # A UUID that Postgres's driver made is of a type of its own, which orjson does not know.
     return orjson.dumps(value, default=str)
 

@@ -267,11 +267,11 @@ class Engine:
         times += [self._claimed_at + self.parts.time_slice]
         # A time that is past has been acted upon; steps that are still under way wake us by themselves.
         seconds = min(((at - now).total_seconds() for at in times if at > now), default=60.0)
+        alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
 
     async def _stop_steps(self) -> None:
         tasks = list(self._running.values())

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol, assert_never
 
-from headrace.telemetry.context import current_trace, within_trace
+from headrace.telemetry.context import TraceContext, current_trace, within_trace
 from headrace.telemetry.traces import Kind, Traces, of_run
 
 from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, StepContext, Succeeded
@@ -26,7 +27,7 @@ class _Told:
         self.outcome = outcome
 
 
-_UNTOLD = _Untold()
+_NO_SPAN: AbstractContextManager[Attempt] = contextlib.nullcontext(_Untold())
 
 
 class StepSpans:
@@ -35,15 +36,19 @@ class StepSpans:
     def __init__(self, traces: Traces | None) -> None:
         self._traces = traces
 
-    @contextlib.contextmanager
-    def attempt(self, context: StepContext, number: int) -> Iterator[Attempt]:
+    def attempt(self, context: StepContext, number: int) -> AbstractContextManager[Attempt]:
         """One attempt is made inside. The span is the current one then, so that a call offers it to its target."""
         parent = current_trace()
         if self._traces is None or parent is None:
-            yield _UNTOLD
-            return
+            return _NO_SPAN
+        return self._span(self._traces, parent, context, number)
+
+    @contextlib.contextmanager
+    def _span(
+        self, traces: Traces, parent: TraceContext, context: StepContext, number: int
+    ) -> Iterator[Attempt]:
         action = context.step.action
-        span = self._traces.begin(
+        span = traces.begin(
             f"step {context.key}",
             Kind.CLIENT if action else Kind.INTERNAL,
             parent,

@@ -91,7 +91,7 @@ def _access(at: Evaluation, node: nodes.Getattr | nodes.Getitem, key: Json) -> J
             raise Missing(f"`{spell(node)}` is not there", NOT_THERE)
         found = table[key]
         return dict(found) if node.node.name == "steps" else found
-    return element(at.value(node.node), key, spell(node))
+    return element(at.value(node.node), key, node)
 
 
 def _slice(at: Evaluation, whole: nodes.Node, bounds: nodes.Slice) -> Json:

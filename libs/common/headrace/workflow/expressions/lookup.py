@@ -14,19 +14,19 @@ def truth(value: Json) -> bool:
     return bool(value)
 
 
-def element(whole: Json, key: Json, spelled: str) -> Json:
-    """What stands in `whole` under a name or an index. Raises `Missing`."""
+def element(whole: Json, key: Json, named: nodes.Node) -> Json:
+    """What stands in `whole` under a name or an index; `named` asks for it. Raises `Missing`."""
     if isinstance(whole, dict) and isinstance(key, str):
         if key in whole:
             return whole[key]
-        raise Missing(f"`{spelled}` is not there", NOT_THERE)
+        raise Missing(f"`{spell(named)}` is not there", NOT_THERE)
     if isinstance(whole, list | str) and isinstance(key, int) and not isinstance(key, bool):
         if -len(whole) <= key < len(whole):
             return whole[key]
-        raise Missing(f"`{spelled}` is not there", NOT_THERE)
+        raise Missing(f"`{spell(named)}` is not there", NOT_THERE)
     if whole is None:
-        raise Missing(f"`{spelled}` is not there, as what should hold it is null", NOT_THERE)
-    raise Missing(f"`{spelled}` is not there, as what should hold it is {kind_of(whole)}", NOT_THERE)
+        raise Missing(f"`{spell(named)}` is not there, as what should hold it is null", NOT_THERE)
+    raise Missing(f"`{spell(named)}` is not there, as what should hold it is {kind_of(whole)}", NOT_THERE)
 
 
 def spell(node: nodes.Node) -> str:
