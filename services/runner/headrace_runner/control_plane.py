@@ -4,12 +4,17 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import httpx
+import aiohttp
 import orjson
-from headrace.errors import Conflict, NotFound, Unauthenticated, Unavailable
+from headrace.errors import Conflict, InvalidInput, NotFound, Problem, Unauthenticated, Unavailable
+from headrace.outbound.connector import Dial
+from headrace.outbound.failures import TransportFailure
+from headrace.outbound.target import InvalidTarget, Target, parse_target
+from headrace.outbound.transport import AiohttpTransport
 from headrace.pools import DEFAULT_POOL
 
 from headrace_runner.run_pass import RunPass
@@ -19,14 +24,14 @@ CONNECT_SECONDS = 3.0
 
 class ControlPlane:
     """One runner's calls, under a session that is renewed as it goes. Every one raises `Unavailable` when no answer
-    came; then it may have been done."""
+    came; then it may have been done. Raises `InvalidInput` for a `base_url` that is none."""
 
     def __init__(
         self,
         base_url: str,
         enrolment_token: str,
         runner_id: UUID,
-        transport: httpx.AsyncBaseTransport,
+        transport: AiohttpTransport,
         pool: str = DEFAULT_POOL,
     ) -> None:
         self._runner_id, self._pool = runner_id, pool
@@ -35,12 +40,7 @@ class ControlPlane:
         self._offered = ""  # a session that was asked for: the same again, until an answer comes
         self._opening = asyncio.Lock()
         self._on_heartbeat: Callable[[Mapping[str, Any]], None] | None = None
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._base, self._transport = _base(base_url), transport
 
     async def claims(
         self, call: int, capacity: int, jobs: Sequence[Mapping[str, Any]], have: Sequence[str], alone: bool
@@ -160,7 +160,7 @@ class ControlPlane:
         await self._post("/internal/dry-run-reports", 15.0, dry_run_id=dry_run_id, token=token, report=report)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def _post(self, path: str, timeout: float, **body: Any) -> dict[str, Any]:
         try:
@@ -192,20 +192,14 @@ class ControlPlane:
             return self._session
 
     async def _ask(self, path: str, timeout: float, bearer: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        content = orjson.dumps(body)
         try:
-            response = await self._http.post(
-                path,
-                content=content,
-                headers={"content-type": "application/json", "authorization": f"Bearer {bearer}"},
-                timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
-            )
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the control plane does not answer ({type(error).__name__})") from error
-        match response.status_code:
+            status, content = await self._sent(path, timeout, bearer, orjson.dumps(body))
+        except TransportFailure as error:
+            raise Unavailable(f"the control plane does not answer ({error.reason})") from error
+        match status:
             case 200:
                 try:
-                    answer: dict[str, Any] = orjson.loads(response.content)
+                    answer: dict[str, Any] = orjson.loads(content)
                 except orjson.JSONDecodeError:
                     raise Unavailable("what answers is not the control plane") from None
                 return answer
@@ -215,5 +209,29 @@ class ControlPlane:
                 raise Conflict("the control plane knows this runner by another session")
             case 404:
                 raise NotFound("claim or connection")
-            case status:
+            case _:
                 raise Unavailable(f"the control plane answered {status}")
+
+    async def _sent(self, path: str, timeout: float, bearer: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer; `timeout` is between two pieces of it. Raises `TransportFailure`."""
+        target = replace(self._base, path=self._base.path + path)
+        headers = (
+            ("Accept-Encoding", "identity"),
+            ("Content-Type", "application/json"),
+            ("Authorization", f"Bearer {bearer}"),
+        )
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=timeout)
+        reply = await self._transport.exchange("POST", target, headers, body, Dial(), limits)
+        try:
+            return reply.status, b"".join([piece async for piece in reply.pieces()])
+        finally:
+            reply.close()
+
+
+def _base(url: str) -> Target:
+    try:
+        target = parse_target(url)
+    except InvalidTarget as error:
+        mend = "give it as https://host:port"
+        raise InvalidInput([Problem("", str(error), mend)]) from None
+    return replace(target, path=target.path.rstrip("/"))

@@ -76,13 +76,14 @@ async def serve(
         )
     with opening("control_plane_ca_file"):
         transport = trusted_transport(tls=own_tls(settings))
-    control_plane = ControlPlane(
-        settings.control_plane_url,
-        settings.runner_token.get_secret_value(),
-        runner_id,
-        transport,
-        settings.pool,
-    )
+    with opening("control_plane_url"):
+        control_plane = ControlPlane(
+            settings.control_plane_url,
+            settings.runner_token.get_secret_value(),
+            runner_id,
+            transport,
+            settings.pool,
+        )
     registry = process_registry()
     traces = open_traces(read_settings(TelemetrySettings), "runner", registry)
     clock = Clock()

@@ -105,32 +105,37 @@ class Claims:
                 if job not in foreign:
                     jobs[job.run_id].add(job.dispatch_id)
             # After the runs: a run's lock may have to be waited for, and renewals must not wait with it.
-            lease = runner_id, self._lease, body.capacity, body.call, stored(runner.pool)
-            now = await db.fetchval(_sql.keep_lease, *lease)
+            lease: tuple[Any, ...] = self._lease, body.capacity, stored(runner.pool)
             held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
-            live = {row["id"] for row in await db.fetch(_sql.live_claims, held)} if held else set()
+            live = set()
+            if held:
+                await db.execute(_sql.keep_lease, runner_id, body.call, *lease)
+                lease = None, None, None
+                live = {row["id"] for row in await db.fetch(_sql.live_claims, held)}
             outcomes = {
                 i: _outcome(rows.get(i), ids, i in live, body.alone, runner.pool) for i, ids in jobs.items()
             }
             granted = [i for i, o in outcomes.items() if o in (Outcome.GRANTED, Outcome.TAKEOVER)]
             tokens = {run_id: mint_run_token() for run_id in granted}
             hashes = [token.hash for token in tokens.values()]
-            raised = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes) if granted else []
+            answered = await db.fetch(_sql.claim, granted, runner_id, body.call, hashes, *lease)
+        raised = {row["id"]: row for row in answered if row["id"] is not None}
         for job in foreign:
             self._refused(_foreign(job, rows[job.run_id]["tenant_id"], runner_id))
         self._metrics.answered(outcomes.values())
-        epochs = {row["id"]: row["epoch"] for row in raised}
-        started = {row["id"]: row["started_at"] for row in raised}
         answer: dict[UUID, dict[str, Any]] = {}
         fresh = []
         for run_id, outcome in outcomes.items():
             answer[run_id] = {"run_id": run_id, "outcome": outcome}
-            if run_id in epochs:
-                row = {**rows[run_id], "epoch": epochs[run_id], "started_at": started[run_id]}
-                answer[run_id] |= {"epoch": epochs[run_id], "tenant_id": row["tenant_id"]}
-                answer[run_id] |= {"run_token": tokens[run_id].text}
-                answer[run_id]["fruitless_claims"] = row["fruitless_claims"]
-                answer[run_id] |= self._traced(row, outcome, body.jobs)
+            if run_id in raised:
+                row = {**rows[run_id], **raised[run_id]}
+                answer[run_id] |= {
+                    "epoch": row["epoch"],
+                    "tenant_id": row["tenant_id"],
+                    "run_token": tokens[run_id].text,
+                    "fruitless_claims": row["fruitless_claims"],
+                    **self._traced(row, outcome, body.jobs),
+                }
                 if row["epoch"] == 1:
                     self._metrics.began(row["created_at"], row["started_at"])
                 if outcome is Outcome.GRANTED:
@@ -143,7 +148,7 @@ class Claims:
         for run_id, what in given.items():
             answer[run_id] |= what
         return {
-            "now": now,
+            "now": answered[0]["now"],
             "lease_seconds": self._lease.total_seconds(),
             "claims": [answer[run_id] for run_id in jobs],
             "versions": versions,

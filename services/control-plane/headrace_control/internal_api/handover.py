@@ -18,16 +18,13 @@ from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.secret_uses import HandedOut, record_secret_uses
+from headrace_control.internal_api.terms import NO_TERMS, terms_of
 from headrace_control.policy.holding import declared_classes, held_as
-from headrace_control.policy.model import Rules
-from headrace_control.policy.repository import rules_of_tenants
-from headrace_control.quotas.repository import for_runners
 from headrace_control.waits.model import SignalStep, signals_of
 
 _sql = load("headrace_control.internal_api")
 
 VERSIONS_KEPT = 500
-_NO_RULES = Rules()
 # Step outputs in one answer to a claim.
 ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -113,8 +110,7 @@ class Handover:
                 "failure": None,
                 "output_keys": {},
             }
-        await self._add_policy(rows, versions, given)
-        await self._add_quotas(rows, given)
+        await self._add_terms(rows, versions, given)
         await self._add_credentials(rows, versions, given)
         await self._add_output_keys(rows, versions, given, steps)
         await self._add_callbacks(rows, versions, given)
@@ -122,27 +118,24 @@ class Handover:
         documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
         return given, documents
 
-    async def _add_policy(
+    async def _add_terms(
         self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
     ) -> None:
-        """How each action of a run's version is held now: rules may have changed since it was published."""
-        apps = {
-            (row["tenant_id"], ref.partition("/")[0])
-            for row in rows
-            for ref in versions[row["version_id"]].declared
-        }
-        async with one_statement(self._pool) as db:
-            rules = await rules_of_tenants(db, apps)
+        """How each action of a run's version is held now, for rules may have changed since it was published; and what
+        its tenant lets it use."""
+        apps: dict[UUID, set[str]] = {row["tenant_id"]: set() for row in rows}
         for row in rows:
-            own = rules.get(row["tenant_id"], _NO_RULES)
+            apps[row["tenant_id"]].update(
+                ref.partition("/")[0] for ref in versions[row["version_id"]].declared
+            )
+        terms = await terms_of(self._pool, apps)
+        for row in rows:
+            own = terms.get(row["tenant_id"], NO_TERMS)
             declared = versions[row["version_id"]].declared
-            given[row["id"]]["policy"] = {ref: held_as(own, ref, said) for ref, said in declared.items()}
-
-    async def _add_quotas(self, rows: Sequence[Any], given: Mapping[UUID, dict[str, Any]]) -> None:
-        async with one_statement(self._pool) as db:
-            quotas = await for_runners(db, {row["tenant_id"] for row in rows})
-        for row in rows:
-            given[row["id"]]["quotas"] = quotas.get(row["tenant_id"], {})
+            given[row["id"]]["policy"] = {
+                ref: held_as(own.rules, ref, said) for ref, said in declared.items()
+            }
+            given[row["id"]]["quotas"] = own.quotas
 
     async def _add_credentials(
         self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]

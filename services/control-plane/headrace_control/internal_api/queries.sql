@@ -14,9 +14,8 @@ WHERE runners.calls_settled <= excluded.calls_settled
 -- A claim call shows that the runner lives; what it holds is not touched. A row that is made anew counts the calls
 -- before this one as settled: what they claimed was given up with the row before.
 INSERT INTO runners (id, lease_until, capacity, calls_settled, pool)
-VALUES ($1, headrace_now() + $2::interval, $3, $4::bigint - 1, $5)
+VALUES ($1, headrace_now() + $3::interval, $4, $2::bigint - 1, $5)
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
-RETURNING headrace_now()
 
 -- name: give_up_lease
 -- Without a row the runner's claims lapse now, and are known not to have ended it (see `claim`).
@@ -44,18 +43,29 @@ WHERE r.id = ANY($1::uuid[]) AND holder.lease_until > headrace_now()
   AND (r.id = ANY(holder.held) OR r.claimed_in_call > holder.calls_settled)
 
 -- name: claim
-UPDATE runs
-SET epoch = epoch + 1, claimed_by = $2, claimed_in_call = $3, claimed_at = headrace_now(),
-    claim_token = granted.token,
-    -- rule compensating_stays: what is being undone is never done again
-    status = CASE WHEN compensating IS NULL THEN 'RUNNING' ELSE 'COMPENSATING' END,
-    wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
-    -- Only a holder whose lease ran out tells against its run; one that left in order has no row.
-    fruitless_claims = fruitless_claims
-        + CASE WHEN EXISTS (SELECT 1 FROM runners holder WHERE holder.id = runs.claimed_by) THEN 1 ELSE 0 END
-FROM unnest($1::uuid[], $4::bytea[]) AS granted (run_id, token)
-WHERE id = granted.run_id AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
-RETURNING id, epoch, started_at
+-- Of runs that nobody held, the runner's lease is kept by the same statement, as `keep_lease` does it. Where it was kept
+-- before, $5 is null.
+WITH lease AS (
+    INSERT INTO runners (id, lease_until, capacity, calls_settled, pool)
+    SELECT $2::uuid, headrace_now() + $5::interval, $6::int, $3::bigint - 1, $7::text WHERE $5::interval IS NOT NULL
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
+),
+raised AS (
+    UPDATE runs
+    SET epoch = epoch + 1, claimed_by = $2::uuid, claimed_in_call = $3::bigint, claimed_at = headrace_now(),
+        claim_token = granted.token,
+        -- rule compensating_stays: what is being undone is never done again
+        status = CASE WHEN compensating IS NULL THEN 'RUNNING' ELSE 'COMPENSATING' END,
+        wait_reason = NULL, started_at = coalesce(started_at, headrace_now()),
+        -- Only a holder whose lease ran out tells against its run; one that left in order has no row.
+        fruitless_claims = fruitless_claims
+            + CASE WHEN EXISTS (SELECT 1 FROM runners holder WHERE holder.id = runs.claimed_by) THEN 1 ELSE 0 END
+    FROM unnest($1::uuid[], $4::bytea[]) AS granted (run_id, token)
+    WHERE id = granted.run_id AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
+    RETURNING id, epoch, started_at
+)
+SELECT headrace_now() AS now, raised.id, raised.epoch, raised.started_at
+FROM (SELECT 1) AS always LEFT JOIN raised ON true
 
 -- name: set_aside
 -- Claimed again and again without progress: whatever this run does to its runners, it stops doing it now. The mark of
@@ -72,6 +82,18 @@ DELETE FROM dispatches WHERE run_id = $1
 -- name: add_dead_letter
 INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, workflow_id, code)
 VALUES ($1, $2, $3, 'claim', $4, (SELECT workflow_id FROM runs WHERE id = $3), 'NO_PROGRESS')
+
+-- name: terms
+-- What each of these tenants ($1) says of an app ($2), in pairs; and, beside the app '' which is none, the quotas that
+-- its runs keep to. Nothing of one that says nothing.
+SELECT wanted.tenant_id, q.loop_items, q.log_records,
+       r.app, r.action, r.approval_class, r.two_person, r.approver_roles, r.expires_after_ms, r.reason, r.set_by_name,
+       r.set_at
+FROM unnest($1::uuid[], $2::text[]) AS wanted (tenant_id, app)
+LEFT JOIN policy_rules r ON r.tenant_id = wanted.tenant_id AND r.app = wanted.app
+LEFT JOIN quotas q ON q.tenant_id = wanted.tenant_id AND wanted.app = ''
+    AND (q.loop_items IS NOT NULL OR q.log_records IS NOT NULL)
+WHERE r.tenant_id IS NOT NULL OR q.tenant_id IS NOT NULL
 
 -- name: notify_runs
 SELECT pg_notify($1, $2)

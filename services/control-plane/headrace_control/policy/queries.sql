@@ -51,13 +51,6 @@ RETURNING app, action, approval_class, two_person, approver_roles, expires_after
 -- name: delete_rule
 DELETE FROM policy_rules WHERE tenant_id = $1 AND app = $2 AND action = $3
 
--- name: rules_of_tenants
--- For claims: what tenants say of apps, in pairs.
-SELECT r.tenant_id, r.app, r.action, r.approval_class, r.two_person, r.approver_roles, r.expires_after_ms, r.reason,
-       r.set_by_name, r.set_at
-FROM unnest($1::uuid[], $2::text[]) AS wanted (tenant_id, app)
-JOIN policy_rules r ON r.tenant_id = wanted.tenant_id AND r.app = wanted.app
-
 -- name: lock_claim
 -- The run, for the holder of its open claim who shows the claim's token.
 SELECT version_id FROM runs

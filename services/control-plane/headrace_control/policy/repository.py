@@ -1,6 +1,6 @@
 """Policy rules in Postgres. Every function works inside the caller's transaction and tenant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,19 +17,6 @@ _sql = load("headrace_control.policy")
 async def rules_of(db: Db, tenant_id: UUID, apps: Iterable[str]) -> Rules:
     """All that the tenant says of these apps."""
     return Rules(map(read_rule, await db.fetch(_sql.rules_of_apps, tenant_id, sorted(set(apps)))))
-
-
-async def rules_of_tenants(db: Db, wanted: Iterable[tuple[UUID, str]]) -> Mapping[UUID, Rules]:
-    """All that these tenants say of these apps, in pairs; for the role headrace_worker."""
-    pairs = sorted(set(wanted))
-    if not pairs:
-        return {}
-    found: dict[UUID, list[Rule]] = {}
-    for row in await db.fetch(
-        _sql.rules_of_tenants, [tenant for tenant, _ in pairs], [app for _, app in pairs]
-    ):
-        found.setdefault(row["tenant_id"], []).append(read_rule(row))
-    return {tenant: Rules(rules) for tenant, rules in found.items()}
 
 
 async def lock_rules(db: Db, tenant_id: UUID, app: str) -> Sequence[Rule]:
