@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry
 
 from headrace_reporter.changes import RunRow
 from headrace_reporter.dead_letters import kept
-from headrace_reporter.lasting import relatives
+from headrace_reporter.lasting import stopping
 from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.projection import apply_event
 from headrace_reporter.rows import notify, write
@@ -82,8 +82,7 @@ class Applier:
     async def _apply(self, events: Sequence[Event]) -> None:
         by_run = _by_run(events)
         async with transaction(self._pool) as db:
-            ids = [*by_run, *await relatives(db, by_run)]
-            found = await db.fetch(_sql.lock_runs, ids)
+            found = await _lock(db, by_run)
             rows = [_run_row(row) for row in found if row["id"] in by_run]
             changed = [row for row in rows if _apply_all(row, by_run[row.id], found[0]["now"])]
             strangers = await keep_strangers(db, by_run, rows)
@@ -94,6 +93,15 @@ class Applier:
         if found:
             ended = [row.ended.status for row in changed if row.ended is not None]
             self._metrics.applied(events, found[0]["now"], ended)
+
+
+async def _lock(db: Db, by_run: Mapping[UUID, Sequence[Event]]) -> Sequence[Any]:
+    """The rows of the runs, locked, and with those that end or turn to compensation their relatives'."""
+    ids = list(by_run)
+    stops = stopping(by_run)
+    if stops:
+        return await db.fetch(_sql.lock_runs_and_relatives, ids, min(ids), max(ids), stops)
+    return await db.fetch(_sql.lock_runs, ids, min(ids), max(ids))
 
 
 def _apply_all(run: RunRow, events: Sequence[Event], now: datetime) -> bool:
@@ -108,7 +116,7 @@ async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
     that this epoch can write; the holder hears with its next renewal that the claim is not its own any more.
     """
     run_id = events[0].run_id
-    row = await db.fetchrow(_sql.lock_runs, [run_id])
+    row = await db.fetchrow(_sql.lock_runs, [run_id], run_id, run_id)
     await db.execute(
         _sql.add_dead_letter,
         new_id(),

@@ -19,18 +19,24 @@ _ENDS = frozenset({EventKind.FINISHED, EventKind.CANCELED})
 _STOPS_CHILDREN = _ENDS | {EventKind.COMPENSATING}
 
 
-async def relatives(db: Db, by_run: Mapping[UUID, Sequence[Event]]) -> list[UUID]:
-    """The parents of runs that end, and the unfinished children of those that end or turn to compensation.
-
-    They are locked together with the runs, in one order; who is whose child never changes, so it can be read before.
-    """
-    stopping = [i for i, events in by_run.items() if any(e.kind in _STOPS_CHILDREN for e in events)]
-    return [row["id"] for row in await db.fetch(_sql.relatives, stopping)] if stopping else []
+def stopping(by_run: Mapping[UUID, Sequence[Event]]) -> list[UUID]:
+    """Those that end or turn to compensation: their parents are told, or their unfinished children stopped."""
+    return [i for i, events in by_run.items() if any(e.kind in _STOPS_CHILDREN for e in events)]
 
 
-async def write_lasting(db: Db, runs: Sequence[RunRow]) -> bool:
-    """Write it, after the runs' own rows; whether the relay has something to do."""
+async def write_lasting(db: Db, runs: Sequence[RunRow]) -> list[UUID]:
+    """Write it, before the ends of runs, which close waits and stop children; the runs that are due now."""
     await _write_messages_and_waits(db, runs)
+    undone = [(run, key) for run in runs for key in run.undone]
+    if undone:
+        await db.execute(
+            _sql.mark_compensated, [r.undoes_run_id or r.id for r, _ in undone], [key for _, key in undone]
+        )
+    return await _write_children(db, runs)
+
+
+async def write_compensations(db: Db, runs: Sequence[RunRow]) -> None:
+    """Of runs that turn to compensation; not of those that have ended in the same batch."""
     compensating = [run for run in runs if run.compensating is not None]
     if compensating:
         await db.execute(
@@ -38,24 +44,15 @@ async def write_lasting(db: Db, runs: Sequence[RunRow]) -> bool:
             [r.id for r in compensating],
             [dump(r.compensating) for r in compensating],
         )
-    undone = [(run, key) for run in runs for key in run.undone]
-    if undone:
-        await db.execute(
-            _sql.mark_compensated, [r.undoes_run_id or r.id for r, _ in undone], [key for _, key in undone]
-        )
-    woken = await _write_children(db, runs)
-    ended = [run for run in runs if run.ended]
-    stopping = [run.id for run in (*ended, *compensating)]  # rule end_reaches_children
-    if stopping:
-        await db.execute(_sql.close_waits_of_runs, stopping)
-        woken += [row["id"] for row in await db.fetch(_sql.cancel_children, stopping)]
-    children = [run.id for run in ended if run.parent_run_id is not None]
-    if children:
-        # rule child_ends_with_its_message: the parent learns of the end by the transaction that makes it one
-        woken += [row["run_id"] for row in await db.fetch(_sql.post_child_ends, children)]
-    if woken:
-        await db.execute(_sql.wake, woken)
-    return bool(woken)
+
+
+async def tell_parents(db: Db, runs: Sequence[RunRow]) -> list[UUID]:
+    """Of the ends of their children, when these are written; the parents that are due now."""
+    children = [run.id for run in runs if run.ended and run.parent_run_id is not None]
+    if not children:
+        return []
+    # rule child_ends_with_its_message: the parent learns of the end by the transaction that makes it one
+    return [row["run_id"] for row in await db.fetch(_sql.post_child_ends, children)]
 
 
 async def _write_messages_and_waits(db: Db, runs: Sequence[RunRow]) -> None:

@@ -1,18 +1,32 @@
 -- name: lock_runs
--- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock.
+-- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock. Of all
+-- months, the bounds leave those in which the runs are.
 SELECT id, tenant_id, status, dispatch_id, epoch, claimed_by IS NOT NULL AS claim_open, fence_epoch, fence_seq,
        cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id, pool, headrace_now() AS now
-FROM runs WHERE id = ANY($1::uuid[])
+FROM runs WHERE id = ANY($1::uuid[]) AND id BETWEEN $2::uuid AND $3::uuid
 ORDER BY id
 FOR UPDATE
 
+-- name: lock_runs_and_relatives
+-- The same, and with them, in one order, the parents of $4 and their unfinished children. Who is whose child never
+-- changes, so that it can be read before the locks.
+WITH wanted AS MATERIALIZED (
+    SELECT unnest($1::uuid[]) AS id
+    UNION
+    SELECT parent_run_id FROM runs
+    WHERE id = ANY($4::uuid[]) AND id BETWEEN $2::uuid AND $3::uuid AND parent_run_id IS NOT NULL
+    UNION
+    SELECT id FROM runs WHERE parent_run_id = ANY($4::uuid[]) AND finished_at IS NULL
+)
+SELECT r.id, r.tenant_id, r.status, r.dispatch_id, r.epoch, r.claimed_by IS NOT NULL AS claim_open, r.fence_epoch,
+       r.fence_seq, r.cancel_requested, r.limited, r.pause_requested, r.inbox_seq, r.parent_run_id, r.undoes_run_id,
+       r.pool, headrace_now() AS now
+FROM wanted w JOIN runs r ON r.id = w.id
+ORDER BY r.id
+FOR UPDATE OF r
+
 -- name: tenants_gone
 SELECT tenant_id FROM tenant_deletions WHERE tenant_id = ANY($1::uuid[]) AND begun_at IS NOT NULL
-
--- name: relatives
-SELECT parent_run_id AS id FROM runs WHERE id = ANY($1::uuid[]) AND parent_run_id IS NOT NULL
-UNION
-SELECT id FROM runs WHERE parent_run_id = ANY($1::uuid[]) AND finished_at IS NULL
 
 -- name: write_uses
 -- Into the audit's inbox: the control plane's sealer gives each its place in the tenant's chain.
@@ -58,29 +72,52 @@ new_fences AS (
     SET fence_epoch = n.epoch, fence_seq = n.seq,
         fruitless_claims = CASE WHEN n.progress THEN 0 ELSE r.fruitless_claims END
     FROM unnest($38::uuid[], $39::int[], $40::int[], $41::bool[]) AS n (id, epoch, seq, progress)
-    WHERE r.id = n.id AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
+    WHERE r.id = n.id AND r.id BETWEEN $42::uuid AND $43::uuid AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
 )
-SELECT pg_notify(channel, payload) FROM unnest($42::text[], $43::text[]) AS n (channel, payload)
+SELECT pg_notify(channel, payload) FROM unnest($44::text[], $45::text[]) AS n (channel, payload)
 
 -- name: end_runs
 -- Each with its fence. Steps that had begun and not ended are canceled with their run. One in doubt stays in doubt, and
--- is answered: nobody is asked about it any more.
+-- is answered: nobody is asked about it any more. Of $10, which are these and those that turn to compensation, the waits
+-- are closed, and the unfinished children asked to cancel, which are answered too (rule end_reaches_children): a cancel
+-- is a request for them too (rule cancel_is_a_request). What undoes a child is not stopped.
 WITH ended AS (
     UPDATE runs r
     SET status = n.status, wait_reason = NULL, result = n.result::jsonb, error = n.error::jsonb, finished_at = n.at,
         claimed_by = NULL, claimed_in_call = NULL, fence_epoch = n.epoch, fence_seq = n.seq, fruitless_claims = 0
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::int[])
         AS n (id, status, result, error, at, epoch, seq)
-    WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
+    WHERE r.id = n.id AND r.id BETWEEN $8::uuid AND $9::uuid AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
 ),
 dropped AS (
     DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
 ),
+begun AS MATERIALIZED (
+    SELECT run_id, key, status FROM step_runs
+    WHERE run_id = ANY($1::uuid[]) AND run_id BETWEEN $8::uuid AND $9::uuid
+      AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'UNKNOWN')
+),
 canceled AS (
-    UPDATE step_runs SET status = 'CANCELED', in_flight = false, retry_at = NULL, finished_at = headrace_now()
-    WHERE run_id = ANY($1::uuid[]) AND status IN ('QUEUED', 'RUNNING', 'WAITING')
+    UPDATE step_runs s SET status = 'CANCELED', in_flight = false, retry_at = NULL, finished_at = headrace_now()
+    FROM begun b
+    WHERE s.run_id = b.run_id AND s.key = b.key AND s.run_id BETWEEN $8::uuid AND $9::uuid
+      AND s.status = b.status AND b.status <> 'UNKNOWN'
+),
+closed AS (
+    UPDATE waits SET status = 'CLOSED', closed_at = headrace_now()
+    WHERE run_id = ANY($10::uuid[]) AND run_id BETWEEN $8::uuid AND $9::uuid AND status <> 'CLOSED'
+),
+stopped AS (
+    -- But for those that end themselves: no row is written twice by a statement.
+    UPDATE runs
+    SET cancel_requested = true, pause_requested = false,
+        status = CASE WHEN status = 'PAUSED' THEN 'WAITING' ELSE status END
+    WHERE parent_run_id = ANY($10::uuid[]) AND finished_at IS NULL AND undoes_run_id IS NULL AND id <> ALL($1::uuid[])
+    RETURNING id
 )
-SELECT run_id, key FROM step_runs WHERE run_id = ANY($1::uuid[]) AND status = 'UNKNOWN'
+SELECT run_id, key FROM begun WHERE status = 'UNKNOWN'
+UNION ALL
+SELECT id, NULL FROM stopped
 
 -- name: park_runs
 -- Closes the claim and mints the next dispatch: the one transaction that changes a run's dispatch id.
@@ -201,14 +238,6 @@ SELECT headrace_take_over(tenant_id, id, origin_run_id,
     ARRAY(SELECT jsonb_array_elements_text(rerun -> 'reopen')))
 FROM runs WHERE id = ANY($1::uuid[])
 
--- name: cancel_children
--- A cancel is a request for them too (rule cancel_is_a_request). What undoes a child is not stopped.
-UPDATE runs
-SET cancel_requested = true, pause_requested = false,
-    status = CASE WHEN status = 'PAUSED' THEN 'WAITING' ELSE status END
-WHERE parent_run_id = ANY($1::uuid[]) AND finished_at IS NULL AND undoes_run_id IS NULL
-RETURNING id
-
 -- name: post_child_ends
 -- Both rows are locked already; a parent that has ended is told nothing.
 WITH ended AS (
@@ -262,10 +291,6 @@ WHERE s.run_id = n.run_id AND s.key = n.key
 UPDATE waits w SET status = 'CLOSED', closed_at = headrace_now()
 FROM unnest($1::uuid[], $2::text[]) AS n (run_id, step)
 WHERE w.run_id = n.run_id AND w.step = n.step AND w.status <> 'CLOSED'
-
--- name: close_waits_of_runs
-UPDATE waits SET status = 'CLOSED', closed_at = headrace_now()
-WHERE run_id = ANY($1::uuid[]) AND status <> 'CLOSED'
 
 -- name: keep_results
 INSERT INTO cached_results AS c (tenant_id, slot, action, run_id, step, output, kept_at, expires_at)

@@ -10,7 +10,7 @@ from headrace.postgres.queries import load
 
 from headrace_reporter.changes import RunRow, StepRow
 from headrace_reporter.dead_letters import write_dead_letters
-from headrace_reporter.lasting import dump, write_lasting
+from headrace_reporter.lasting import dump, tell_parents, write_compensations, write_lasting
 from headrace_reporter.results import write_results
 from headrace_reporter.uses import write_uses
 
@@ -30,22 +30,34 @@ _OF_ATTEMPTS = (
 
 
 async def write(db: Db, runs: Sequence[RunRow]) -> None:
-    """Write what the batch has changed of these runs, and tell those who wait for it, when it is committed."""
+    """Write what the batch has changed of these runs, and tell those who wait for it, when it is committed.
+
+    `runs` are in the order of their ids, as they were locked.
+    """
+    due = any(run.parked and run.parked.due_at for run in runs)
+    room = any(run.ended or run.parked for run in runs)
     told: list[tuple[str, Sequence[UUID]]] = [
         (RUNS_CHANNEL, [r.id for r in runs if r.events]),
         (FENCE_CHANNEL, [r.id for r in runs if r.marked]),
     ]
-    await _write_progress(db, runs, _payloads(told))
+    channels, payloads = _payloads(told)
+    if due or room:
+        channels.append(DISPATCH_CHANNEL)
+        payloads.append("" if due else ROOM)
+    await _write_progress(db, runs, channels, payloads)
     await write_uses(db, runs)
     await write_results(db, runs)
-    due = await _write_parked(db, [run for run in runs if run.parked])
-    due |= await _write_ended(db, [run for run in runs if run.ended])
-    due |= await write_lasting(db, runs)
+    await _write_parked(db, runs)
+    woken = await write_lasting(db, runs)
+    woken += await _write_stopping(db, runs)
+    await write_compensations(db, runs)
+    admitted = await _leave_turns(db, runs)
+    woken += await tell_parents(db, runs)
+    if woken:
+        await db.execute(_sql.wake, woken)
     await write_dead_letters(db, runs)
-    if due:
+    if (woken or admitted) and not due:
         await db.execute(_sql.notify, [DISPATCH_CHANNEL], [""])
-    elif any(run.ended or run.parked for run in runs):
-        await db.execute(_sql.notify, [DISPATCH_CHANNEL], [ROOM])
 
 
 async def notify(db: Db, told: Iterable[tuple[str, Sequence[UUID]]]) -> None:
@@ -63,7 +75,9 @@ def _payloads(told: Iterable[tuple[str, Sequence[UUID]]]) -> tuple[list[str], li
     return channels, payloads
 
 
-async def _write_progress(db: Db, runs: Sequence[RunRow], told: tuple[Sequence[str], Sequence[str]]) -> None:
+async def _write_progress(
+    db: Db, runs: Sequence[RunRow], channels: Sequence[str], payloads: Sequence[str]
+) -> None:
     """Events, attempts and steps; and the fences, but for those of runs that have ended, which go with their ends."""
     events = [event for run in runs for event in run.events]
     attempts = [(run, attempt) for run in runs for attempt in run.attempts]
@@ -104,15 +118,18 @@ async def _write_progress(db: Db, runs: Sequence[RunRow], told: tuple[Sequence[s
         [r.fence[0] for r in unfinished],
         [r.fence[1] for r in unfinished],
         [r.progress for r in unfinished],
-        *told,
+        runs[0].id,
+        runs[-1].id,
+        channels,
+        payloads,
     )
 
 
-async def _write_parked(db: Db, runs: Sequence[RunRow]) -> bool:
-    """Close claims, and mint the next dispatches; whether any is due sometime."""
+async def _write_parked(db: Db, runs: Sequence[RunRow]) -> None:
+    """Close claims, and mint the next dispatches."""
     parked = [(run, run.parked) for run in runs if run.parked]
     if not parked:
-        return False
+        return
     await db.execute(_sql.drop_dispatches, [r.id for r, _ in parked])
     await db.execute(
         _sql.park_runs,
@@ -122,23 +139,25 @@ async def _write_parked(db: Db, runs: Sequence[RunRow]) -> bool:
         [p.status.value for _, p in parked],
     )
     due = [(r, p) for r, p in parked if p.due_at]
-    await db.execute(
-        _sql.add_dispatches,
-        [p.dispatch_id for _, p in due],
-        [r.tenant_id for r, _ in due],
-        [r.id for r, _ in due],
-        [p.due_at for _, p in due],
-        [r.pool for r, _ in due],
-    )
-    return bool(due)
+    if due:
+        await db.execute(
+            _sql.add_dispatches,
+            [p.dispatch_id for _, p in due],
+            [r.tenant_id for r, _ in due],
+            [r.id for r, _ in due],
+            [p.due_at for _, p in due],
+            [r.pool for r, _ in due],
+        )
 
 
-async def _write_ended(db: Db, runs: Sequence[RunRow]) -> bool:
-    """Close claims and open steps, and drop the dispatches; whether others are admitted in their places."""
+async def _write_stopping(db: Db, runs: Sequence[RunRow]) -> list[UUID]:
+    """Close claims, open steps and waits of runs that end, drop their dispatches, and stop the children of these and of
+    those that turn to compensation; the children."""
     ended = [(run, run.ended) for run in runs if run.ended]
-    if not ended:
-        return False
-    in_doubt = await db.fetch(
+    stopping = [run.id for run in runs if run.ended or run.compensating is not None]
+    if not stopping:
+        return []
+    answer = await db.fetch(
         _sql.end_runs,
         [r.id for r, _ in ended],
         [e.status.value for _, e in ended],
@@ -147,9 +166,18 @@ async def _write_ended(db: Db, runs: Sequence[RunRow]) -> bool:
         [e.at for _, e in ended],
         [r.fence[0] for r, _ in ended],
         [r.fence[1] for r, _ in ended],
+        runs[0].id,
+        runs[-1].id,
+        stopping,
     )
     by_id = {r.id: r for r, _ in ended}
-    for row in in_doubt:
-        by_id[row["run_id"]].in_doubt.append(row["key"])
-    limited = [r.id for r, _ in ended if r.limited]
+    for row in answer:
+        if row["key"] is not None:
+            by_id[row["run_id"]].in_doubt.append(row["key"])
+    return [row["run_id"] for row in answer if row["key"] is None]
+
+
+async def _leave_turns(db: Db, runs: Sequence[RunRow]) -> bool:
+    """Of limited runs that end; whether others are admitted in their places."""
+    limited = [run.id for run in runs if run.ended and run.limited]
     return bool(limited and await turns.leave(db, limited))
