@@ -41,8 +41,12 @@ class Reply:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes, still encoded. Raises `TransportFailure`."""
+        content = self.answer.content
         try:
-            async for piece in self.answer.content.iter_any():
+            if content.is_eof():  # a small body comes with its head
+                yield content.read_nowait()
+                return
+            async for piece in content.iter_any():
                 yield piece
         except WIRE_ERRORS as error:
             raise_failure(error, Dial(sent=True))
