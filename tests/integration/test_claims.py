@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import pytest
 from fixtures_claims import World
 from headrace.bus.open import open_bus
 from headrace.bus.port import JOBS, Bus, Delivery
@@ -26,6 +27,36 @@ async def test_a_batch_of_claims_gives_all_that_is_needed_and_documents_once(wor
     assert answer["claims"][1]["tenant_id"] == str(two)
     assert answer["claims"][0]["input"] == {"n": 1}
     assert set(answer["versions"]) == {"digest-of-one"}
+
+
+@pytest.mark.parametrize(
+    ("given", "content_type", "path"),
+    [
+        (b"{", "application/json", "body"),
+        (b"", "application/json", "body"),
+        (b"[]", "application/json", "body"),
+        (b'{"call": 0, "capacity": 1, "jobs": []}', "application/json", "body.call"),
+        (b'{"call": 1, "capacity": 1, "jobs": [{"run_id": "x"}]}', "application/json", "body.jobs.0.run_id"),
+        (b'{"call": 1, "capacity": 1, "jobs": []}', "text/plain", "body"),
+    ],
+)
+async def test_a_body_that_is_no_claim_is_told_where_it_is_wrong(
+    world: World, given: bytes, content_type: str, path: str
+) -> None:
+    headers = {**await world.session(new_id()), "content-type": content_type}
+    response = await world.http.post("/internal/claims", content=given, headers=headers)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["problems"][0]["path"] == path
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_a_claim_is_for_runners(world: World) -> None:
+    body = {"call": 1, "capacity": 1, "jobs": []}
+    assert (await world.http.post("/internal/claims", json=body)).status_code == 401
+    assert (
+        await world.http.get("/internal/claims", headers=await world.session(new_id()))
+    ).status_code == 405
 
 
 async def test_a_live_claim_is_never_taken_over(world: World) -> None:

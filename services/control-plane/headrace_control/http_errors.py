@@ -1,6 +1,6 @@
 """From the tree of errors to HTTP: the one mapping, for every HTTP face of the control plane."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import orjson
@@ -111,6 +111,14 @@ def errors_response(
     )
 
 
+def problems_of(found: Iterable[tuple[Sequence[int | str], str]]) -> list[Problem]:
+    """From locations and kinds of what Pydantic found; its `input` and `msg` may quote what was sent."""
+    return [
+        Problem(".".join(map(str, where)), f"wrong value ({kind})", "see the API's contract")
+        for where, kind in found
+    ]
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer the tree's errors by the mapping, and addresses and methods that are not there. Every other exception is
     `unexpected.AnswerUnexpected`'s."""
@@ -121,13 +129,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - how Starlette calls it
-        # Pydantic's `input` and `msg` may quote what was sent; its location and kind do not.
-        places = [(".".join(str(part) for part in e["loc"]), str(e["type"])) for e in error.errors()]
-        return error_response(
-            InvalidInput(
-                [Problem(path, f"wrong value ({kind})", "see the API's contract") for path, kind in places]
-            )
-        )
+        return error_response(InvalidInput(problems_of((e["loc"], e["type"]) for e in error.errors())))
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - how Starlette calls it

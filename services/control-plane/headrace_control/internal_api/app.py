@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Annotated, Any, Protocol, TypeAlias
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from headrace.errors import MalformedMessage
 from headrace.refusals.audit import Refusal, Refusals
@@ -12,7 +11,9 @@ from headrace.refusals.audit import Refusal, Refusals
 from headrace_control.auth.origin import origin_of
 from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
+from headrace_control.internal_api.answers import json_answer
 from headrace_control.internal_api.calls import Calls
+from headrace_control.internal_api.claim_calls import ClaimCalls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.leases import Leases
@@ -82,41 +83,42 @@ def create_internal_app(
     async def open_session(body: SessionBody, request: Request) -> Response:
         by = origin_of(request).address
         lasts = await sessions.open(request.headers.get("authorization", ""), body, by)
-        return _json({"seconds": lasts})
+        return json_answer({"seconds": lasts})
 
+    # For the contract, and for other methods: `ClaimCalls` has answered what is sent here.
     @router.post("/claims", summary="Claim a batch of jobs")
     async def claim(runner: RunnerOfPool, body: ClaimsBody) -> Response:
-        return _json(await claims.claim(runner, body))
+        return json_answer(await claims.claim(runner, body))
 
     @router.post("/checkpoints", summary="Pass the barrier of a take-over")
     async def checkpoints(runner_id: Runner, body: CheckpointsBody) -> Response:
-        return _json(await claims.checkpoints(runner_id, body))
+        return json_answer(await claims.checkpoints(runner_id, body))
 
     @router.post("/heartbeats", summary="Renew the runner's lease")
     async def heartbeat(runner: RunnerOfPool, body: HeartbeatBody) -> Response:
-        return _json(await leases.heartbeat(runner, body))
+        return json_answer(await leases.heartbeat(runner, body))
 
     @router.post("/releases", summary="Give up the runner's lease")
     async def release(runner_id: Runner) -> Response:
         await leases.release(runner_id)
-        return _json({})
+        return json_answer({})
 
     @router.post("/tokens", summary="A newer OAuth2 access token")
     async def token(runner_id: Runner, body: TokenBody) -> Response:
-        return _json(await leases.token(runner_id, body))
+        return json_answer(await leases.token(runner_id, body))
 
     @router.post("/approvals", summary="Whether a call that the policy holds may be made now")
     async def approvals(runner_id: Runner, body: CallBody) -> Response:
-        return _json(await calls.allow(runner_id, body))
+        return json_answer(await calls.allow(runner_id, body))
 
     @router.post("/cached-results", summary="A result that stands for a call, or where to keep one")
     async def cached_results(runner_id: Runner, body: CachedResultBody) -> Response:
-        return _json(await results.find(runner_id, body))
+        return json_answer(await results.find(runner_id, body))
 
     @router.post("/permits", summary="Calls that may be made now")
     async def permits(runner_id: Runner, body: PermitsBody) -> Response:
         permit, limits = await throttles.permit(_holder(runner_id, body), body.connection_id, body.wanted)
-        return _json(
+        return json_answer(
             {
                 "granted": permit.granted,
                 "wait": permit.wait.total_seconds(),
@@ -131,16 +133,16 @@ def create_internal_app(
         retry_after = None if body.retry_after is None else timedelta(seconds=body.retry_after)
         outcome = Outcome(body.ok, body.probe, body.successes, retry_after)
         by = _holder(runner_id, body)
-        return _json({"open_seconds": await throttles.report(by, body.connection_id, outcome)})
+        return json_answer({"open_seconds": await throttles.report(by, body.connection_id, outcome)})
 
     @router.post("/dry-runs", summary="Take a dry run that waits")
     async def take_dry_run(runner: RunnerOfPool) -> Response:
-        return _json({"dry_run": await dry_runs.take(runner.pool)})
+        return json_answer({"dry_run": await dry_runs.take(runner.pool)})
 
     @router.post("/dry-run-reports", summary="What came of a dry run")
     async def report_dry_run(runner_id: Runner, body: DryRunReportBody) -> Response:
         await dry_runs.report(body.dry_run_id, body.token, body.report)
-        return _json({})
+        return json_answer({})
 
     @router.post("/refused-messages", summary="Messages of the bus that the runner could not read")
     async def refused_messages(runner_id: Runner, body: RefusedMessagesBody) -> Response:
@@ -154,10 +156,11 @@ def create_internal_app(
                 actor_name="runner",
             )
             refusals.note(refusal, one.times)
-        return _json({})
+        return json_answer({})
 
     app.include_router(router)
     install_error_handlers(app)
+    app.add_middleware(ClaimCalls, claims=claims)
     app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(RunnersOnly, sessions=sessions)
     app.add_middleware(AnswerUnexpected)
@@ -167,9 +170,3 @@ def create_internal_app(
 
 def _holder(runner_id: UUID, body: RunBody) -> RunHolder:
     return RunHolder(runner_id, body.run_id, body.epoch, body.token_hash)
-
-
-def _json(value: Any) -> Response:
-    # asyncpg's UUIDs are a type of their own, which orjson does not know.
-    body = orjson.dumps(value, default=str)
-    return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
