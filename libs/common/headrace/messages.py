@@ -24,6 +24,8 @@ from headrace.workflow.state import EventKind
 
 VERSION = 1
 
+_KINDS = {kind.value: kind for kind in EventKind}
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -66,7 +68,7 @@ class Event:
 
     @staticmethod
     def from_json(value: Any) -> "Event":
-        return _event(value)
+        return _event(value, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class LogLevel(StrEnum):
         return _SEVERITY[self]
 
 
+_LEVELS = {level.value: level for level in LogLevel}
 _SEVERITY = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
 
 
@@ -182,7 +185,7 @@ def _job(value: Any) -> Job:
         raise _malformed("job", error) from None
 
 
-def _event(value: Any) -> Event:
+def _event(value: Any, ids: dict[str, UUID]) -> Event:
     try:
         epoch, seq, step, data = value["epoch"], value["seq"], value.get("step"), value.get("data", {})
         if type(epoch) is not int or type(seq) is not int or not 0 < epoch < 2**31 or not 0 < seq < 2**31:
@@ -190,11 +193,11 @@ def _event(value: Any) -> Event:
         if not (step is None or isinstance(step, str)) or not isinstance(data, dict):
             raise TypeError("step is text and data is an object")
         return Event(
-            UUID(value["tenant_id"]),
-            UUID(value["run_id"]),
+            _id(value["tenant_id"], ids),
+            _id(value["run_id"], ids),
             epoch,
             seq,
-            EventKind(value["kind"]),
+            _KINDS[value["kind"]],
             _time(value["at"]),
             step,
             data,
@@ -205,7 +208,8 @@ def _event(value: Any) -> Event:
 
 def _event_batch(value: Any) -> EventBatch:
     try:
-        events = tuple(_event(e) for e in value["events"])
+        ids: dict[str, UUID] = {}
+        events = tuple([_event(e, ids) for e in value["events"]])
         return EventBatch(UUID(value["runner_id"]), events, _traces(value.get("traces")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("event batch", error) from None
@@ -224,26 +228,35 @@ def _traces(value: Any) -> Mapping[UUID, TraceContext]:
 
 def _log_batch(value: Any) -> LogBatch:
     try:
-        return LogBatch(tuple(_log_record(r) for r in value["records"]))
+        ids: dict[str, UUID] = {}
+        return LogBatch(tuple([_log_record(r, ids) for r in value["records"]]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("log batch", error) from None
 
 
-def _log_record(value: Any) -> LogRecord:
+def _log_record(value: Any, ids: dict[str, UUID]) -> LogRecord:
     step, attempt, context = value.get("step"), value.get("attempt"), value.get("context")
     if not (attempt is None or type(attempt) is int) or not (context is None or isinstance(context, dict)):
         raise TypeError("attempt is a whole number and context an object")
     return LogRecord(
         UUID(value["id"]),
-        UUID(value["tenant_id"]),
-        UUID(value["run_id"]),
+        _id(value["tenant_id"], ids),
+        _id(value["run_id"], ids),
         _time(value["at"]),
-        LogLevel(value["level"]),
+        _LEVELS[value["level"]],
         _text(value["message"]),
         None if step is None else _text(step),
         attempt,
         context or {},
     )
+
+
+def _id(text: str, known: dict[str, UUID]) -> UUID:
+    """Read once for a batch, whose tenants and runs come again and again."""
+    found = known.get(text)
+    if found is None:
+        found = known[text] = UUID(text)
+    return found
 
 
 def _time(value: str) -> datetime:

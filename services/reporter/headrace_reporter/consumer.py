@@ -9,7 +9,6 @@ import structlog
 from headrace.bus.port import Delivery, Reject
 from headrace.errors import LogStoreUnavailable, MalformedMessage
 from headrace.ids import new_id
-from headrace.logstore.port import LogStore
 from headrace.messages import Event, EventBatch, LogBatch, LogRecord
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
@@ -19,6 +18,7 @@ from headrace.telemetry.traces import Traces, ended
 from prometheus_client import CollectorRegistry
 
 from headrace_reporter.grouping import Applies
+from headrace_reporter.log_grouping import Appends
 from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.spans import apply_spans, log_spans
 
@@ -60,7 +60,7 @@ class LogConsumer:
 
     def __init__(
         self,
-        store: LogStore,
+        store: Appends,
         refused: Refused,
         traces: Traces | None = None,
         metrics: ReporterMetrics | None = None,

@@ -23,6 +23,7 @@ from prometheus_client import generate_latest
 from headrace_reporter.apply import Applier
 from headrace_reporter.consumer import EventConsumer, LogConsumer
 from headrace_reporter.grouping import GroupedApplier
+from headrace_reporter.log_grouping import GroupedAppends
 from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.partitions import Partitions
 from headrace_reporter.settings import ReporterSettings
@@ -59,7 +60,8 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     applier = GroupedApplier(Applier(pool, refusals.note, metrics))
     events = EventConsumer(pool, applier, refusals.note, traces)
     partitions = Partitions(pool, bus, events.handle, new_id(), settings.partitions)
-    log_records = LogConsumer(store, refusals.note, traces, metrics)
+    appends = GroupedAppends(store, settings.log_consumers)
+    log_records = LogConsumer(appends, refusals.note, traces, metrics)
     logs = await bus.consume(LOGS, log_records.handle, settings.log_consumers)
 
     async def postgres_answers() -> None:
@@ -71,16 +73,17 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     )
     if settings.health_port is not None:
         await health.start()
-    applying = asyncio.create_task(applier.run())
+    applying, appending = asyncio.create_task(applier.run()), asyncio.create_task(appends.run())
     workers = [asyncio.create_task(work) for work in (partitions.run(), refusals.run())]
     _log.info("reporting")
     try:
-        await until(stopping, applying, *workers)
+        await until(stopping, applying, appending, *workers)
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(partitions.close(settings.drain_seconds), logs.close(settings.drain_seconds))
         applying.cancel()
+        appending.cancel()
         with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
             await refusals.write()
         await health.close()

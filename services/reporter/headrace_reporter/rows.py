@@ -79,27 +79,28 @@ async def _write_progress(
     db: Db, runs: Sequence[RunRow], channels: Sequence[str], payloads: Sequence[str]
 ) -> None:
     """Events, attempts and steps; and the fences, but for those of runs that have ended, which go with their ends."""
-    events = [event for run in runs for event in run.events]
+    # Ids are the rows' own: the driver writes its objects at once, and the standard library's by way of a number.
+    events = [(run, event) for run in runs for event in run.events]
     attempts = [(run, attempt) for run in runs for attempt in run.attempts]
     steps: list[tuple[RunRow, str, StepRow]] = [(r, key, s) for r in runs for key, s in r.steps.items()]
     unfinished = [run for run in runs if not run.ended]
     await db.execute(
         _sql.write_progress,
-        [e.tenant_id for e in events],
-        [e.run_id for e in events],
-        [e.epoch for e in events],
-        [e.seq for e in events],
-        [e.kind.value for e in events],
-        [e.step for e in events],
-        [e.at for e in events],
-        [dump(e.data) for e in events],
+        [run.tenant_id for run, _ in events],
+        [run.id for run, _ in events],
+        [e.epoch for _, e in events],
+        [e.seq for _, e in events],
+        [e.kind for _, e in events],
+        [e.step for _, e in events],
+        [e.at for _, e in events],
+        [dump(e.data) for _, e in events],
         [run.tenant_id for run, _ in attempts],
         [run.id for run, _ in attempts],
         *([a[name] if name != "error" else dump(a[name]) for _, a in attempts] for name in _OF_ATTEMPTS),
         [r.tenant_id for r, _, _ in steps],
         [r.id for r, _, _ in steps],
         [key for _, key, _ in steps],
-        [s.status.value for _, _, s in steps],
+        [s.status for _, _, s in steps],
         [s.attempts for _, _, s in steps],
         [dump(s.input) for _, _, s in steps],
         [dump(s.output) for _, _, s in steps],

@@ -19,7 +19,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from headrace.logstore import cursor
-from headrace.logstore.mongodb_documents import SHOWN, Document, narrow, read, translated, write
+from headrace.logstore.mongodb_documents import SHOWN, Document, narrow, read, translated, write_all
 from headrace.logstore.mongodb_tail import follow
 from headrace.logstore.port import LogPage, LogQuery
 from headrace.messages import LogRecord
@@ -76,8 +76,7 @@ class MongoLogStore:
             return
         with translated():
             await self._ensure_indexes()
-            stored_at = datetime.now(UTC)
-            documents = [write(record, stored_at, self._retention) for record in records]
+            documents = write_all(records, datetime.now(UTC), self._retention)
             try:
                 await self._records.insert_many(documents, ordered=False)
             except BulkWriteError as error:

@@ -6,12 +6,14 @@ searched, and so holds any key and any depth.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo.errors import PyMongoError
 
 from headrace.errors import LogStoreUnavailable
@@ -27,22 +29,31 @@ Document = dict[str, Any]
 SHOWN: Final = MappingProxyType({"terms": False, "expires_at": False})
 
 
-def write(record: LogRecord, stored_at: datetime, retention: timedelta) -> Document:
-    fit = storable(record)
+def write_all(records: Sequence[LogRecord], stored_at: datetime, retention: timedelta) -> list[Document]:
+    """In their order. The ids of tenants and runs, which come again and again, are made BSON once."""
+    ids: dict[UUID, Binary] = {}
+    return [_write(storable(record), ids, stored_at, retention) for record in records]
+
+
+def _write(fit: LogRecord, ids: dict[UUID, Binary], stored_at: datetime, retention: timedelta) -> Document:
     return {
-        "_id": fit.id,
-        "tenant": fit.tenant_id,
-        "run": fit.run_id,
+        "_id": _binary(fit.id),
+        "tenant": ids.get(fit.tenant_id) or ids.setdefault(fit.tenant_id, _binary(fit.tenant_id)),
+        "run": ids.get(fit.run_id) or ids.setdefault(fit.run_id, _binary(fit.run_id)),
         "step": fit.step,
         "attempt": fit.attempt,
         "level": fit.level.severity,
         "at": cursor.micros(fit.at),
         "message": fit.message,
-        "context": orjson.dumps(fit.context).decode(),
+        "context": orjson.dumps(fit.context).decode() if fit.context else "{}",
         "terms": terms_of(fit),
         "stored_at": stored_at,
         "expires_at": expiry(fit.at, retention),
     }
+
+
+def _binary(value: UUID) -> Binary:
+    return Binary(value.bytes, UUID_SUBTYPE)
 
 
 def read(document: Mapping[str, Any]) -> LogRecord:

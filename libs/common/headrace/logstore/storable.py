@@ -25,6 +25,8 @@ MAX_CONTEXT_DEPTH = 32
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _INT32 = 2**31 - 1
+# Characters, each of which is at most six bytes of JSON; and what is written beside a key and its text, or its number.
+_SMALL, _BESIDE = MAX_CONTEXT_BYTES // 8, 8
 # What orjson writes.
 _LEAST, _GREATEST = -(2**63), 2**64 - 1
 # The very ends are no times: they have no neighbour in another zone, and asyncpg reads them as infinity.
@@ -42,6 +44,8 @@ def searchable(query: LogQuery) -> LogQuery:
 
 def storable(record: LogRecord) -> LogRecord:
     """The same record if it is fit, which is the rule, else one that is."""
+    if _is_fit(record):
+        return record
     step, attempt = record.step, record.attempt
     return dataclasses.replace(
         record,
@@ -51,6 +55,38 @@ def storable(record: LogRecord) -> LogRecord:
         attempt=None if attempt is None else max(-_INT32, min(attempt, _INT32)),
         context=_context(record.context),
     )
+
+
+def _is_fit(record: LogRecord) -> bool:
+    """Whether there is certainly nothing to change; False may mean that it has to be looked at closely."""
+    return (
+        record.at.tzinfo is UTC
+        and _FIRST <= record.at <= _LAST
+        and _fits(record.message, MAX_MESSAGE)
+        and (record.step is None or _fits(record.step, MAX_STEP))
+        and (record.attempt is None or -_INT32 <= record.attempt <= _INT32)
+        and (not record.context or _is_small(record.context))
+    )
+
+
+def _fits(text: str, most: int) -> bool:
+    return len(text) <= most and _UNSTORABLE.search(text) is None
+
+
+def _is_small(context: JsonObject) -> bool:
+    """Whether it is a few short texts and numbers side by side."""
+    left = _SMALL
+    for key, value in context.items():
+        left -= len(key) + _BESIDE
+        if isinstance(value, str):
+            left -= len(value)
+            if left < 0 or not _fits(value, MAX_MESSAGE):
+                return False
+        elif not (value is None or (isinstance(value, int) and _LEAST <= value <= _GREATEST)):
+            return False
+        if left < 0 or not _fits(key, MAX_STEP):
+            return False
+    return True
 
 
 def expiry(at: datetime, retention: timedelta) -> datetime:

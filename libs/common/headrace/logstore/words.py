@@ -10,7 +10,8 @@ any mix of the three. No word holds a colon, so no message can spell a term.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import regex
 
@@ -32,8 +33,12 @@ _JOINED = ".@_+-"
 _JOINTS = tuple(regex.compile(joint, regex.V1) for joint in (r"@+", r"[.@]+", r"[.@_+\-]+"))
 
 
-def words_of(text: str) -> list[str]:
+def words_of(text: str) -> Sequence[str]:
     """The words under which `text` is found: at most `MAX_WORDS`, each cut at `MAX_WORD` characters."""
+    return _kept_words(text) if len(text) <= _SHORT else _words(text)
+
+
+def _words(text: str) -> Sequence[str]:
     words: dict[str, None] = {}
     for whole in _wholes(text):
         words[_word(whole)] = None
@@ -42,7 +47,12 @@ def words_of(text: str) -> list[str]:
                 words[_word(part)] = None
         if len(words) >= MAX_WORDS:
             break
-    return list(words)[:MAX_WORDS]
+    return tuple(words)[:MAX_WORDS]
+
+
+# Most records are a few sentences about a step, again and again.
+_SHORT, _KEPT = 100, 1_000
+_kept_words = lru_cache(_KEPT)(_words)
 
 
 def words_wanted(text: str) -> list[str]:
@@ -74,7 +84,7 @@ def _refused(message: str, mend: str) -> InvalidInput:
 
 def terms_of(record: LogRecord) -> list[str]:
     """What is indexed for a record: its words, its step, and every noteworthy level that it reaches."""
-    terms = words_of(record.message)
+    terms = list(words_of(record.message))
     terms.extend(_level_term(level) for level in _NOTEWORTHY if record.level.severity >= level.severity)
     if record.step is not None:
         terms.append(_step_term(record.step))
