@@ -202,7 +202,10 @@ async def test_what_an_extension_raises_has_a_code_and_no_words(
         raise KeyError(CANARY)
 
     monkeypatch.setattr(limits, "check_cost", broken)
-    assert await refusal(schema, "{ tenant { name } }") == ("INTERNAL", "something went wrong on our side")
+    assert await refusal(schema, "{ never_asked_before: tenant { name } }") == (
+        "INTERNAL",
+        "something went wrong on our side",
+    )
 
 
 async def test_a_fragment_is_counted_once_however_often_it_is_spread(schema: Schema) -> None:

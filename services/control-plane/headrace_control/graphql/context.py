@@ -34,7 +34,7 @@ class Context:
     def identify(self, caller: Caller) -> None:
         """From now on the context acts for `caller`."""
         if caller != self._caller:
-            self._caller, self._loaders = caller, Loaders(self.services, caller)
+            self._caller, self._loaders = caller, None
 
     @property
     def caller(self) -> Caller:
@@ -44,8 +44,9 @@ class Context:
 
     @property
     def loaders(self) -> Loaders:
+        """Made when first asked for: most operations look nothing up."""
         if self._loaders is None:
-            raise Unauthenticated("a valid API key is needed")
+            self._loaders = Loaders(self.services, self.caller)
         return self._loaders
 
 

@@ -61,8 +61,8 @@ class Count:
 
 def check_cost(
     schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any], limits: CostLimits
-) -> None:
-    """Raises `TooCostly` when any operation of `document` is beyond `limits`."""
+) -> bool:
+    """Raises `TooCostly` when any operation of `document` is beyond `limits`. Whether that hangs on `variables`."""
     counter = _Counter(schema, document, variables, limits)
     if len(counter.fragments) > limits.fragments:
         raise TooCostly(f"the query has more than {limits.fragments} fragments")
@@ -71,6 +71,7 @@ def check_cost(
             counter.operation(definition)
     for name in counter.fragments:
         counter.fragment(name)  # validation walks those that nothing spreads, too
+    return counter.varies
 
 
 class _Counter:
@@ -85,6 +86,7 @@ class _Counter:
         self.fragments = {
             d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)
         }
+        self.varies = False
         self._counted: dict[str, Count | None] = {}
         self._aliases = 0
         self._selected = 0
@@ -181,6 +183,7 @@ class _Counter:
                         # One of more digits is no Int, and validation says so; to read it takes quadratic time.
                         value = int(argument.value.value) if len(argument.value.value) < 12 else MAX_PAGE
                     case VariableNode():
+                        self.varies = True
                         value = self._variables.get(argument.value.name.value, MAX_PAGE)
                     case _:
                         value = MAX_PAGE

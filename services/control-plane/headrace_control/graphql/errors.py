@@ -4,7 +4,6 @@ import re
 
 from graphql import GraphQLError
 from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, RateLimited
-from strawberry.extensions import MaskErrors
 
 from headrace_control.correlation import correlation_id
 from headrace_control.unexpected import report_unexpected
@@ -19,28 +18,26 @@ _QUOTED = re.compile(r"(cannot represent [^:]*):.*|[,;.]? [fF]ound\b.*", re.DOTA
 _ENUM = re.compile(r"Value '.*' does not exist", re.DOTALL)
 
 
-class StableErrors(MaskErrors):
-    """Gives every error of an answer its final shape. The outermost of the schema's extensions."""
-
-    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        if "correlationId" in (error.extensions or {}):
-            return error  # it has its shape
-        cause = error.original_error
-        match cause:
-            case None | GraphQLError():
-                aborted = LimitExceeded.code if "Parsing aborted" in error.message else BAD_QUERY
-                code = str((error.extensions or {}).get("code", aborted))
-                message = _ENUM.sub("The value does not exist", _QUOTED.sub(r"\1", error.message))
-                message = message if len(message) <= MOST_CHARACTERS else message[:MOST_CHARACTERS] + "..."
-                return _shaped(error, message, code, correlation_id())
-            case HeadraceError():
-                return shaped_error(cause, error)
-            case RecursionError():
-                words = "the query is nested too deeply"
-                return _shaped(error, words, LimitExceeded.code, correlation_id())
-            case _:
-                words = "something went wrong on our side"
-                return _shaped(error, words, HeadraceError.code, report_unexpected(cause))
+def stable_error(error: GraphQLError) -> GraphQLError:
+    """The final shape of an error of an answer; one that has it stays as it is."""
+    if "correlationId" in (error.extensions or {}):
+        return error
+    cause = error.original_error
+    match cause:
+        case None | GraphQLError():
+            aborted = LimitExceeded.code if "Parsing aborted" in error.message else BAD_QUERY
+            code = str((error.extensions or {}).get("code", aborted))
+            message = _ENUM.sub("The value does not exist", _QUOTED.sub(r"\1", error.message))
+            message = message if len(message) <= MOST_CHARACTERS else message[:MOST_CHARACTERS] + "..."
+            return _shaped(error, message, code, correlation_id())
+        case HeadraceError():
+            return shaped_error(cause, error)
+        case RecursionError():
+            words = "the query is nested too deeply"
+            return _shaped(error, words, LimitExceeded.code, correlation_id())
+        case _:
+            words = "something went wrong on our side"
+            return _shaped(error, words, HeadraceError.code, report_unexpected(cause))
 
 
 def shaped_error(cause: HeadraceError, error: GraphQLError | None = None) -> GraphQLError:

@@ -1,20 +1,15 @@
-"""The limits on operations, as extensions of the schema."""
+"""The limits on operations."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
 from typing import Any
 
 from graphql import DocumentNode, GraphQLError, NoSchemaIntrospectionCustomRule, TokenKind
 from graphql.validation import MaxIntrospectionDepthRule
-from headrace.errors import HeadraceError, LimitExceeded
-from strawberry.extensions import SchemaExtension
-from strawberry.types.graphql import OperationType
+from headrace.errors import LimitExceeded
+from strawberry.types import ExecutionContext
 
-from headrace_control.graphql.context import Context
 from headrace_control.graphql.cost import CostLimits, TooCostly, check_cost
-from headrace_control.graphql.documents import KnownDocuments
+from headrace_control.graphql.documents import Known, KnownDocuments
 from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.scalars import check_json
 
@@ -30,91 +25,63 @@ MAX_DIGITS = 400
 _NUL = re.compile(r"\\u(?:0000|\{0+\})")
 
 
-# The time limit around the operation that runs now. One on a websocket has no end before it is known to be no
-# subscription, which may last.
-DEADLINE: ContextVar[asyncio.Timeout | None] = ContextVar("DEADLINE", default=None)
+class OperationLimits:
+    """Of one operation. Refuses what is too long, too deep or too costly before graphql-core walks it. What it has
+    walked before it does not walk again, nor is a cost counted again that no variable changes."""
 
+    def __init__(self, context: ExecutionContext, known: KnownDocuments, *, introspection: bool) -> None:
+        self._context, self._documents, self._introspection = context, known, introspection
+        self._known: Known | None = None
+        self._varies = True
 
-class Deadline(SchemaExtension):
-    """Sets the time limit for a query or a mutation on a websocket; one by POST has its own."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def on_execute(self) -> Iterator[None]:
-        deadline = DEADLINE.get()
-        if deadline is None or self.execution_context.operation_type is OperationType.SUBSCRIPTION:
-            yield
-            return
-        deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
-        yield
-        deadline.reschedule(None)
-
-
-class KeyStillValid(SchemaExtension):
-    """Refuses operations on a websocket whose key has ended since it was opened."""
-
-    async def on_validate(self) -> AsyncIterator[None]:
-        context = self.execution_context.context
-        if isinstance(context, Context) and context.recheck is not None:
-            try:
-                await context.recheck()
-            except HeadraceError as error:
-                self.execution_context.pre_execution_errors = [
-                    GraphQLError(error.message, original_error=error)
-                ]
-        yield
-
-
-class OperationLimits(SchemaExtension):
-    """Refuses what is too long, too deep or too costly before graphql-core walks it. What it has walked before it does
-    not walk again; the cost is that of each request's variables."""
-
-    def __init__(self, *, introspection: bool, known: KnownDocuments) -> None:
-        self._introspection, self._known = introspection, known
-
-    def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
+    def before_parsing(self) -> None:
+        context = self._context
         if len(context.query or "") > MAX_QUERY:
             raise LimitExceeded(
                 f"the query is longer than {MAX_QUERY} characters; send what is large in variables"
             )
-        context.graphql_document = self._known.find(context.query or "")
-        yield
+        context.parse_options["max_tokens"] = MAX_TOKENS
+        self._known = self._documents.find(context.query or "")
+        if self._known is not None:
+            context.graphql_document = self._known.document
 
-    def on_operation(self) -> Iterator[None]:
-        self.execution_context.parse_options["max_tokens"] = MAX_TOKENS
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        query, document = context.query or "", context.graphql_document
+    def before_validation(self) -> None:
+        context = self._context
         # With errors there already, be they none, Strawberry does not validate.
         if (error := self._refusal()) is not None:
             context.pre_execution_errors = [error]
-        elif self._known.find(query) is not None:
+        elif self._known is not None:
             context.pre_execution_errors = []
         asked = MaxIntrospectionDepthRule if self._introspection else NoSchemaIntrospectionCustomRule
         context.validation_rules = (*context.validation_rules, asked)
-        yield
-        if document is not None and not context.pre_execution_errors:
-            self._known.keep(query, document)
+
+    def after_validation(self) -> None:
+        context = self._context
+        document = context.graphql_document
+        if self._known is None and document is not None and not context.pre_execution_errors:
+            self._documents.keep(context.query or "", document, counted=not self._varies)
 
     def _refusal(self) -> GraphQLError | None:
-        context = self.execution_context
+        context = self._context
         variables: dict[str, Any] = context.variables or {}
-        if "\0" in (context.query or "") or _NUL.search(context.query or ""):
-            return GraphQLError("the query holds a NUL character", extensions={"code": BAD_QUERY})
         try:
             check_json(variables)
-            if context.graphql_document is not None:
-                _check_numbers(context.graphql_document)
-                check_cost(context.schema._schema, context.graphql_document, variables, LIMITS)  # noqa: SLF001
+            if self._known is None or not self._known.counted:
+                self._check_document(variables)
         except TooCostly as error:
             return GraphQLError(str(error), extensions={"code": LimitExceeded.code})
         except GraphQLError as error:
             return GraphQLError(error.message, extensions={"code": BAD_QUERY})
         return None
+
+    def _check_document(self, variables: dict[str, Any]) -> None:
+        context = self._context
+        if "\0" in (context.query or "") or _NUL.search(context.query or ""):
+            raise GraphQLError("the query holds a NUL character")
+        if context.graphql_document is not None:
+            _check_numbers(context.graphql_document)
+            schema = context.schema._schema  # noqa: SLF001
+            self._varies = check_cost(schema, context.graphql_document, variables, LIMITS)
 
 
 def _check_numbers(document: DocumentNode) -> None:

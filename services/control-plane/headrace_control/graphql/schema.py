@@ -1,10 +1,11 @@
 """The schema: the slices' fields, joined."""
 
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import strawberry
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
@@ -16,8 +17,9 @@ from headrace_control.connections.graphql import ConnectionMutation, ConnectionQ
 from headrace_control.dead_letters.graphql import DeadLetterMutation, DeadLetterQuery
 from headrace_control.dry_runs.graphql import DryRunMutation, DryRunQuery
 from headrace_control.graphql.documents import KnownDocuments
-from headrace_control.graphql.errors import StableErrors
-from headrace_control.graphql.limits import Deadline, KeyStillValid, OperationLimits
+from headrace_control.graphql.errors import stable_error
+from headrace_control.graphql.limits import OperationLimits
+from headrace_control.graphql.operations import Operation
 from headrace_control.graphql.scalars import DATE_TIME_SCALAR, JSON, JSON_SCALAR
 from headrace_control.hooks.graphql import HookMutation, HookQuery
 from headrace_control.logs.graphql import LogsQuery, LogsSubscription
@@ -111,10 +113,21 @@ class Subscription(RunSubscription, LogsSubscription):
 
 
 class Schema(strawberry.Schema):
+    def __init__(self, *, introspection: bool, operation_seconds: float, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._introspection, self._operation_seconds = introspection, operation_seconds
+        self._known = KnownDocuments()
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> Operation:
+        """`extensions` are none: see `graphql.operations`."""
+        limits = OperationLimits(execution_context, self._known, introspection=self._introspection)
+        return Operation(execution_context, limits, self._operation_seconds)
+
     def process_errors(self, errors: list[Any], execution_context: ExecutionContext | None = None) -> None:
-        """Shape what was raised outside of `StableErrors`' reach, by an extension itself; log nothing, for Strawberry's
-        log would quote data."""
-        errors[:] = [StableErrors().anonymise_error(error) for error in errors]
+        """Shape the errors; log nothing, for Strawberry's log would quote data."""
+        errors[:] = [stable_error(error) for error in errors]
 
 
 def create_schema(*, introspection: bool = False, operation_seconds: float = 30.0) -> Schema:
@@ -126,15 +139,11 @@ def create_schema(*, introspection: bool = False, operation_seconds: float = 30.
 @cache
 def _created(introspection: bool, operation_seconds: float) -> Schema:
     return Schema(
+        introspection=introspection,
+        operation_seconds=operation_seconds,
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        extensions=[
-            StableErrors,
-            partial(OperationLimits, introspection=introspection, known=KnownDocuments()),
-            KeyStillValid,
-            partial(Deadline, operation_seconds),
-        ],
         config=StrawberryConfig(
             scalar_map={JSON: JSON_SCALAR, datetime: DATE_TIME_SCALAR}, disable_field_suggestions=True
         ),

@@ -16,7 +16,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import shaped_error
-from headrace_control.graphql.limits import DEADLINE
+from headrace_control.graphql.operations import DEADLINE
 from headrace_control.graphql.persisted import PersistedQueries
 from headrace_control.services import Services
 from headrace_control.web.policy import HttpPolicy

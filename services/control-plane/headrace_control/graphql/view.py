@@ -5,13 +5,12 @@ would add by itself, so a foreign page can not act for anyone.
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
 
 import orjson
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from cross_web import HTTPException
 from headrace.errors import HeadraceError, TimedOut, Unauthenticated
 from headrace.json_text import read_exact
 from starlette.requests import Request
@@ -21,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
-from strawberry.http import GraphQLRequestData
+from strawberry.http import GraphQLRequestData, process_result
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
@@ -45,6 +44,8 @@ MAX_OPERATIONS_PER_SOCKET = 20
 INIT_SECONDS = 10
 # How often an open websocket's key is looked at, so that subscriptions of a key that has ended end too.
 RECHECK_SECONDS = 30.0
+_BY_POST = frozenset({OperationType.QUERY, OperationType.MUTATION})
+_PARTS = {"query": str, "variables": dict, "extensions": dict}
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -103,7 +104,7 @@ class GraphQLView(GraphQL[Context, None]):
             return refusal(415)
         try:
             async with asyncio.timeout(self._policy.operation_seconds) as deadline:
-                return await self.run(request)
+                return await self._operate(request)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -115,36 +116,37 @@ class GraphQLView(GraphQL[Context, None]):
         except HeadraceError as error:
             return error_response(error)
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        if isinstance(request, WebSocket):
-            return SocketContext(self._services, request, self._rules)
-        authorization = request.headers.get("authorization")
-        caller = await self._authenticator.caller(authorization, origin_of(request))
+    async def _operate(self, request: Request) -> Response:
+        """Strawberry's `run` for what comes by POST, without the adapters that make all frameworks look alike."""
+        caller = await self._authenticator.caller(request.headers.get("authorization"), origin_of(request))
         self._rules.rates.take(caller.actor.id)
-        return Context(self._services, caller)
+        asked = self._asked(await request.body())
+        result = await self._execute(asked, Context(self._services, caller))
+        return Response(orjson.dumps(process_result(result)), media_type="application/json")
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        data = await super().parse_http_body(request)
-        assert isinstance(data, GraphQLRequestData)  # noqa: S101 - `decode_json` refuses lists
-        return replace(data, query=self._rules.queries.text_of(data.query, data.extensions), protocol="http")
+    def _asked(self, body: bytes) -> GraphQLRequestData:
+        """The operation that a body asks for."""
+        asked: dict[str, Any] = self.parse_json(body)
+        for name, kind in _PARTS.items():
+            if not isinstance(asked.get(name), (kind, type(None))):
+                raise HTTPException(400, f"`{name}` is not of the type that it has in GraphQL over HTTP")
+        extensions = asked.get("extensions")
+        return GraphQLRequestData(
+            query=self._rules.queries.text_of(asked.get("query"), extensions),
+            variables=asked.get("variables"),
+            operation_name=asked.get("operationName"),
+            extensions=extensions,
+        )
 
-    async def execute_single(
-        self,
-        request: Request,
-        request_adapter: AsyncHTTPRequestAdapter,
-        sub_response: Response,
-        context: Context,
-        root_value: None,
-        request_data: GraphQLRequestData,
-    ) -> ExecutionResult:
+    async def _execute(self, asked: GraphQLRequestData, context: Context) -> ExecutionResult:
         """Queries and mutations: what lasts comes by a websocket, whose key is looked at while it is open."""
         try:
             return await self.schema.execute(
-                request_data.query,
-                variable_values=request_data.variables,
+                asked.query,
+                variable_values=asked.variables,
                 context_value=context,
-                operation_name=request_data.operation_name,
-                allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
+                operation_name=asked.operation_name,
+                allowed_operation_types=_BY_POST,
             )
         except CannotGetOperationTypeError:
             raise HTTPException(400, "the query holds no operation of this name") from None
@@ -152,6 +154,11 @@ class GraphQLView(GraphQL[Context, None]):
             raise HTTPException(400, "subscriptions come by a websocket") from None
         except MissingQueryError:
             raise HTTPException(400, "no query was sent") from None
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        """Of a websocket; what comes by POST has gone another way."""
+        assert isinstance(request, WebSocket)  # noqa: S101 - see `__call__`
+        return SocketContext(self._services, request, self._rules)
 
     async def on_ws_connect(self, context: Context) -> Any:
         assert isinstance(context, SocketContext)  # noqa: S101 - only websockets connect
