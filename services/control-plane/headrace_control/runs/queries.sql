@@ -29,7 +29,8 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 -- name: start
 -- Start keys, runs and dispatches in one statement; a run with a limit waits for its turn to get one. A key that another
 -- transaction has taken meanwhile keeps its item out, and the caller looks up whose run it is. Keys in order, so that
--- batches do not deadlock.
+-- batches do not deadlock. With an id for it ($14), the same statement leaves one record of all of them in the audit
+-- (as `record` of headrace_control.audit does), unless none was begun.
 WITH item AS (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
         $9::bool[], $12::text[], $13::text[])
@@ -52,6 +53,17 @@ begun AS (
 sent AS (
     INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
     SELECT dispatch_id, $1, id, headrace_now(), pool FROM begun WHERE NOT limited
+),
+noted AS (
+    INSERT INTO audit_inbox (tenant_id, id, actor_kind, actor_id, actor_name, action, target, outcome, detail,
+        correlation_id, origin)
+    SELECT $1, $14, $15, $16, $17, 'run.start', 'run/' || ids[1], 'DONE',
+           $18::jsonb || jsonb_build_object('started', cardinality(ids))
+               || CASE WHEN cardinality(ids) > 1
+                       THEN jsonb_build_object('first', ids[1], 'last', ids[cardinality(ids)]) ELSE '{}' END,
+           $19, $20
+    FROM (SELECT array_agg(id ORDER BY n) AS ids FROM item WHERE id IN (SELECT id FROM begun)) AS started
+    WHERE $14::uuid IS NOT NULL AND ids IS NOT NULL
 )
 SELECT id, pg_notify($11, '') FROM begun
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, NotFound, Problem
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import Json
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.state import StepStatus
@@ -32,7 +32,7 @@ from headrace_control.runs.model import (
 )
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import StepId
-from headrace_control.runs.starts import MAX_STARTS, Started, start_runs
+from headrace_control.runs.starts import MAX_STARTS, Noted, start_runs
 from headrace_control.vault.output_keys import OutputKeys
 
 _RUNS = Cursor("runs")
@@ -76,13 +76,20 @@ class RunService:
         if len(starts) > MAX_STARTS:
             raise LimitExceeded(f"at most {MAX_STARTS} runs can be started at once")
         let_through = [start for start in starts if workflows is None or start.workflow in workflows]
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+        names: list[Json] = [*sorted({start.workflow for start in let_through})[:_NAMED]]
+        # Starts are the hot path: one record for the whole batch, and no statement is planned anew.
+        noted = Noted(caller, {"workflows": names})
+        async with tenant_transaction(self._pool, caller.tenant_id, plan_once=True) as db:
             started = await start_runs(
-                db, caller.tenant_id, caller.actor.id, let_through, self._parameters, self._quotas, self._keys
+                db,
+                caller.tenant_id,
+                caller.actor.id,
+                let_through,
+                self._parameters,
+                self._quotas,
+                self._keys,
+                noted,
             )
-            if started.begun:
-                # One for the whole batch: starts are the hot path.
-                await record(db, caller, _start(let_through, started))
         if len(let_through) == len(starts):
             return started.answers
         answers = iter(started.answers)
@@ -240,15 +247,6 @@ class RunService:
             if workflows is not None and not set(runs) <= await seen(runs):
                 raise NotFound("run")
             yield db, seen
-
-
-def _start(starts: Sequence[RunStart], started: Started) -> Act:
-    first = started.begun[0]
-    workflows: list[Json] = [*sorted({start.workflow for start in starts})[:_NAMED]]
-    detail: JsonObject = {"workflows": workflows, "started": len(started.begun)}
-    if len(started.begun) > 1:
-        detail |= {"first": str(first), "last": str(started.begun[-1])}
-    return Act("run.start", f"run/{first}", detail=detail)
 
 
 def _in_order(run: StepsOf, keys: Sequence[str], begun: Mapping[str, StepRun]) -> Sequence[StepRun]:

@@ -14,7 +14,7 @@ import orjson
 from headrace.concurrency.turns import Slot, Turn
 from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, TenantEnding
 from headrace.ids import new_id
-from headrace.json_types import Json
+from headrace.json_types import Json, JsonObject
 from headrace.pools import named, stored
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
@@ -27,6 +27,7 @@ from headrace.workflow.rollout import Split
 from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import ParkReason, RunStatus
 
+from headrace_control.audit.record import Doer
 from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
@@ -50,6 +51,14 @@ class Started:
 
     answers: Sequence[Answer]
     begun: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Who the audit says has started the runs, in one record, and what it says beside which they are and how many."""
+
+    doer: Doer
+    detail: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +127,14 @@ async def start_runs(
     parameters: Parameters,
     quotas: StartQuotas,
     keys: OutputKeys,
+    noted: Noted | None = None,
 ) -> Started:
     """Start what can be started; `db` is inside a tenant's transaction.
 
     `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
     what is missing or in the way, `QuotaExceeded` what the tenant has used up, `TenantEnding` that it is to be
     deleted; `KeysShredded` and `SecretUnreadable` say that a sensitive input can not be sealed. Runs are minted in
-    order, with this transaction's time in their ids.
+    order, with this transaction's time in their ids. Without `noted` the caller records the starts.
     """
     answers: dict[int, Answer] = {}
     wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, answers))]
@@ -157,9 +167,9 @@ async def start_runs(
     let_in = {one.run.id for one in new}
     limited = [start for start in limited if start.run_id in let_in]
     if limited:
-        begun = await _insert_limited(db, tenant_id, created_by, new, limited, answers)
+        begun = await _insert_limited(db, tenant_id, created_by, new, limited, noted, answers)
     else:
-        begun = await _insert(db, tenant_id, created_by, new, answers)
+        begun = await _insert(db, tenant_id, created_by, new, noted, answers)
     return Started(
         [answers[n] for n in range(len(starts))], [one.run.id for one in new if one.run.id in begun]
     )
@@ -273,6 +283,7 @@ async def _insert_limited(
     created_by: UUID,
     new: Sequence[_New],
     limited: Sequence[LimitedStart],
+    noted: Noted | None,
     answers: dict[int, Answer],
 ) -> Collection[UUID]:
     """As `_insert`, where some of the runs may have to wait, or are not wanted now."""
@@ -285,7 +296,8 @@ async def _insert_limited(
     for one in new:
         if one.run.id in refused:
             answers[one.wish.n] = refused[one.run.id]
-    begun = await _insert(db, tenant_id, created_by, [n for n in new if n.wish.n not in answers], answers)
+    let_in = [one for one in new if one.wish.n not in answers]
+    begun = await _insert(db, tenant_id, created_by, let_in, noted, answers)
     waiting = await starts.enter(begun)
     for one in new:
         if one.run.id in waiting:
@@ -294,7 +306,12 @@ async def _insert_limited(
 
 
 async def _insert(
-    db: Db, tenant_id: UUID, created_by: UUID, new: Sequence[_New], answers: dict[int, Answer]
+    db: Db,
+    tenant_id: UUID,
+    created_by: UUID,
+    new: Sequence[_New],
+    noted: Noted | None,
+    answers: dict[int, Answer],
 ) -> Collection[UUID]:
     """The ids of the runs that were begun."""
     if not new:
@@ -315,6 +332,7 @@ async def _insert(
         DISPATCH_CHANNEL,
         [accepted.of(one.run.id) for one in new],
         [stored(one.run.pool) for one in new],
+        *_record(noted),
     )
     begun = {row["id"] for row in rows}
     accepted.begun(begun)
@@ -327,3 +345,11 @@ async def _insert(
         # Its key came of age, and was forgotten, between the two statements.
         answers.setdefault(one.wish.n, Conflict("the idempotency key has just expired: start again"))
     return begun
+
+
+def _record(noted: Noted | None) -> Sequence[object]:
+    """The last parameters of `start`."""
+    if noted is None:
+        return (None,) * 7
+    actor, origin = noted.doer.actor, noted.doer.origin
+    return new_id(), actor.kind, actor.id, actor.name, noted.detail, origin.correlation_id, origin.address
