@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from fixtures_claims import World
 from headrace.bus.open import open_bus
-from headrace.bus.port import Bus, Depth, Outgoing
+from headrace.bus.port import JOBS, Bus, Depth, Outgoing
 from headrace.ids import new_id
 from headrace.messages import Event, Job
-from headrace.postgres.listen import Listener
+from headrace.postgres.listen import DISPATCH_CHANNEL, ROOM, Listener
 from headrace.workflow.state import EventKind
-from headrace_control.dispatch.relay import Relay
+from headrace_control.dispatch.relay import KNOWN_SECONDS, Relay
 
 
 class ParkingBus:
@@ -67,3 +67,101 @@ async def test_a_park_before_the_confirm_keeps_its_own_dispatch(world: World, da
     ((current, sent_at),) = rows
     assert current != dispatch
     assert sent_at is None
+
+
+class AskedBus:
+    """The real bus; counts how often the relay asks for its depth."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.asked = 0
+        self.published = asyncio.Queue[UUID]()
+
+    async def depth(self, queue: str) -> Depth:
+        self.asked += 1
+        return await self._bus.depth(queue)
+
+    async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
+        await self._bus.publish(messages, timeout)
+        for message in messages:
+            self.published.put_nowait(Job.decode(message.body).run_id)
+
+
+@contextlib.asynccontextmanager
+async def relaying(world: World, database: str, window: int) -> AsyncIterator[AskedBus]:
+    bus = await open_bus(database, partitions=1)
+    listener = Listener(database)
+    asked = AskedBus(bus)
+    relay = Relay(world.pool, asked, listener, window)  # type: ignore[arg-type]
+    await listener.start()
+    task = asyncio.create_task(relay.run())
+    try:
+        async with asyncio.timeout(20):
+            while asked.asked == 0:
+                await asyncio.sleep(0.01)  # its first cycle finds nothing to send
+            yield asked
+            ready = (await bus.depth(JOBS)).ready
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await listener.close()
+        await bus.close()
+    assert ready <= window
+
+
+async def start(world: World, tenant: UUID) -> UUID:
+    run, _ = await world.queued(tenant, sent=False)
+    await world.admin.execute("SELECT pg_notify($1, '')", DISPATCH_CHANNEL)
+    return run
+
+
+async def test_runs_that_come_one_by_one_do_not_wait_for_the_depth(world: World, database: str) -> None:
+    tenant = await world.tenant("one")
+    async with relaying(world, database, window=200) as bus:
+        before, began = bus.asked, asyncio.get_running_loop().time()
+        for _ in range(20):
+            run = await start(world, tenant)
+            assert await bus.published.get() == run
+        lasted = asyncio.get_running_loop().time() - began
+        assert bus.asked - before <= 1 + lasted / KNOWN_SECONDS
+
+
+async def test_a_window_that_nobody_takes_from_is_not_overrun_one_by_one(world: World, database: str) -> None:
+    tenant = await world.tenant("one")
+    async with relaying(world, database, window=4) as bus:
+        for _ in range(3):
+            run = await start(world, tenant)
+            assert await bus.published.get() == run
+        for _ in range(5):
+            await start(world, tenant)
+        asked = bus.asked
+        while bus.asked < asked + 3:
+            await asyncio.sleep(0.01)  # it looks again and again, and sends nothing
+        assert bus.published.empty()
+
+
+async def test_a_free_place_begins_no_cycle_while_nothing_waits_for_one(world: World, database: str) -> None:
+    tenant = await world.tenant("one", in_flight=1)
+    async with relaying(world, database, window=200) as bus:
+        first = await start(world, tenant)
+        assert await bus.published.get() == first
+        async with world.pool.acquire() as db, db.transaction():  # behind the commit of that cycle
+            await db.execute("SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))")
+        # Not told: only a cycle that something else begins would find it.
+        second, _ = await world.queued(tenant, sent=False)
+        await world.admin.execute("DELETE FROM dispatches WHERE run_id = $1", first)
+        await world.admin.execute("SELECT pg_notify($1, $2)", DISPATCH_CHANNEL, ROOM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                raise AssertionError(await bus.published.get())
+        await world.admin.execute("SELECT pg_notify($1, '')", DISPATCH_CHANNEL)
+        assert await bus.published.get() == second
+        third = await start(world, tenant)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                raise AssertionError(await bus.published.get())
+        # Held back by the tenant's limit, and the relay knows: now a place is news.
+        await world.admin.execute("DELETE FROM dispatches WHERE run_id = $1", second)
+        await world.admin.execute("SELECT pg_notify($1, $2)", DISPATCH_CHANNEL, ROOM)
+        assert await bus.published.get() == third

@@ -32,6 +32,8 @@ SAFETY_NET_SECONDS = 5.0
 # While the window is more than half full, how often it is looked at again. There is work for the fleet meanwhile, and
 # few large cycles cost less than many small ones.
 FULL_WINDOW_SECONDS = 0.05
+# How long the depth is taken for known: runs that come one by one do not wait for the broker to tell it.
+KNOWN_SECONDS = 1.0
 # At most, while runs become due several at once.
 GATHER_SECONDS = 0.02
 # Jobs per cycle at most: bounds the transaction and the publish.
@@ -48,6 +50,16 @@ class Rest:
     held_back: bool = True
 
 
+@dataclass(slots=True)
+class _Ready:
+    """How many jobs stood ready when the bus was asked last, when that was, by the loop's clock, and how many were sent
+    since."""
+
+    jobs: int
+    at: float
+    sent: int = 0
+
+
 class Relay:
     """Publishes due dispatches of the default pool until closed; those of other pools are `PoolRelay`'s.
 
@@ -61,6 +73,7 @@ class Relay:
         self._pool, self._bus, self._window, self._traces = pool, bus, window, traces
         self._alarm = Alarm()
         self._full = False
+        self._ready: _Ready | None = None
         listener.subscribe(DISPATCH_CHANNEL, self._alarm.hear)
 
     async def run(self) -> None:
@@ -76,7 +89,7 @@ class Relay:
             if not rows:
                 return until_due(await db.fetchrow(_sql.next_due))
             jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
-            await self.publish(db, JOBS, jobs)
+            await self._send(db, jobs)
             left = await db.fetchrow(_sql.mark_sent, [job.dispatch_id for job in jobs], None)
         if len(jobs) > 1 or most == 1:  # there may be more that is due
             return Rest(pause_after(len(jobs), GATHER_SECONDS), sound=True)
@@ -84,16 +97,35 @@ class Relay:
 
     async def _choose(self, db: Db) -> tuple[int, Sequence[Any]]:
         """How many may be sent, none while the window is more than half full, and what is due, the first of it."""
-        if self._full:
-            ready, rows = (await self._bus.depth(JOBS)).ready, None
+        most = min(self._window, BATCH)
+        rows: Sequence[Any] | None = None
+        if self._is_roomy():
+            rows = await db.fetch(_sql.due_dispatches, most)
+            if len(rows) <= 1:
+                return most, rows
+        if self._full or rows is not None:
+            ready = (await self._bus.depth(JOBS)).ready
         else:
             ready, rows = await self._ask_both(db)
+        self._ready = _Ready(ready, self._now())
         room = self._window - ready
         self._full = room < (self._window + 1) // 2
         if self._full:
             return 0, ()
         most = min(room, BATCH)
         return most, await db.fetch(_sql.due_dispatches, most) if rows is None else rows[:most]
+
+    def _is_roomy(self) -> bool:
+        """Whether half of the window is free, by what is known. Another control plane sends no more without asking."""
+        known = self._ready
+        return (
+            known is not None
+            and self._now() < known.at + KNOWN_SECONDS
+            and known.jobs + known.sent < self._window // 2
+        )
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _ask_both(self, db: Db) -> tuple[int, Sequence[Any]]:
         """How many stand ready, and what is due, at once; the first of many are the same as the first of few. Each is
@@ -108,6 +140,13 @@ class Relay:
         if isinstance(depth, BaseException):
             raise depth
         return depth.ready, rows
+
+    async def _send(self, db: Db, jobs: Sequence[Job]) -> None:
+        known, self._ready = self._ready, None  # whatever becomes of it, unless it goes well
+        await self.publish(db, JOBS, jobs)
+        if known is not None:
+            known.sent += len(jobs)
+            self._ready = known
 
     async def publish(self, db: Db, queue: str, jobs: Sequence[Job]) -> None:
         """Put jobs into the queue of their pool. Returns when the bus has them."""
