@@ -13,7 +13,7 @@ import structlog
 from headrace.ids import new_id
 from headrace.pools import DEFAULT_POOL, named, stored
 from headrace.postgres.listen import RUNS_CHANNEL
-from headrace.postgres.pool import Pool, one_statement, transaction
+from headrace.postgres.pool import PLAN_ONCE, Pool, one_statement, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal, Refused
 from headrace.telemetry.context import TraceContext
@@ -97,7 +97,7 @@ class Claims:
         answer is lost, and the claims lapse."""
         runner_id = runner.id
         wanted = list(dict.fromkeys(job.run_id for job in body.jobs))
-        async with transaction(self._pool) as db:
+        async with transaction(self._pool, PLAN_ONCE) as db:
             rows = {row["id"]: row for row in await db.fetch(_sql.lock_for_claim, wanted)}
             jobs: dict[UUID, set[UUID]] = {run_id: set() for run_id in wanted}
             foreign = [job for job in body.jobs if _is_foreign(job, rows.get(job.run_id))]
