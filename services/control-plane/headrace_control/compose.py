@@ -42,6 +42,7 @@ from headrace_control.revisions.service import RevisionService
 from headrace_control.rollouts.service import RolloutService
 from headrace_control.run_credentials import OpenedForRuns
 from headrace_control.runs.changes import RunChanges
+from headrace_control.runs.nudges import Nudges
 from headrace_control.runs.service import RunService
 from headrace_control.scaling.service import ScalingService
 from headrace_control.scaling.signals import Signals
@@ -81,10 +82,12 @@ class Composed:
     refused_logins: RefusedLogins
     refusals: Refusals
     output_keys: OutputKeys
+    nudges: Nudges
 
     async def close(self) -> None:
-        """Wait for token refreshes under way, then close the connections to apps."""
+        """Wait for token refreshes under way, and for relays to be told, then close the connections to apps."""
         await self.refreshes.close()
+        await self.nudges.close()
         await self.outbound.aclose()
         await self.keys.aclose()
 
@@ -114,7 +117,8 @@ def compose(
     output_keys = OutputKeys(api_pool, vault)
     reruns = RerunService(api_pool, output_keys)
     changes = RunChanges(listener)
-    runs = RunService(api_pool, changes, output_keys)
+    nudges = Nudges(api_pool)
+    runs = RunService(api_pool, changes, output_keys, nudges)
     services = Services(
         tenants=TenantService(api_pool, settings.longest_api_key),
         tenant_deletions=TenantDeletionService(api_pool),
@@ -170,6 +174,7 @@ def compose(
         refused_logins,
         refusals,
         output_keys,
+        nudges,
     )
 
 

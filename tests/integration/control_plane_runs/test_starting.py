@@ -48,6 +48,22 @@ async def test_the_relay_is_woken(acme: Client, admin: asyncpg.Connection) -> No
         assert await heard.get() == ""
 
 
+async def test_starts_at_once_are_told_of_together_and_none_is_left_untold(
+    acme: Client, admin: asyncpg.Connection
+) -> None:
+    await publish(acme, orders())
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    await admin.add_listener("headrace_dispatch", lambda *args: heard.put_nowait(str(args[-1])))
+    await asyncio.gather(*(started(acme) for _ in range(20)))
+    seen = notified = 0
+    async with asyncio.timeout(10):
+        while seen < 20:
+            assert await heard.get() == ""
+            notified += 1
+            seen = await admin.fetchval("SELECT count(*) FROM dispatches")
+    assert notified + heard.qsize() < 20
+
+
 async def test_every_problem_of_an_input_is_told(acme: Client, admin: asyncpg.Connection) -> None:
     await publish(acme, orders())
     refused = await start(acme, input={"amount": "many", "other": 1})

@@ -30,7 +30,7 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 -- Start keys, runs and dispatches in one statement; a run with a limit waits for its turn to get one. A key that another
 -- transaction has taken meanwhile keeps its item out, and the caller looks up whose run it is. Keys in order, so that
 -- batches do not deadlock. With an id for it ($14), the same statement leaves one record of all of them in the audit
--- (as `record` of headrace_control.audit does), unless none was begun.
+-- (as `record` of headrace_control.audit does), unless none was begun. Without a channel ($11) nobody is notified.
 WITH item AS (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
         $9::bool[], $12::text[], $13::text[])
@@ -65,7 +65,7 @@ noted AS (
     FROM (SELECT array_agg(id ORDER BY n) AS ids FROM item WHERE id IN (SELECT id FROM begun)) AS started
     WHERE $14::uuid IS NOT NULL AND ids IS NOT NULL
 )
-SELECT id, pg_notify($11, '') FROM begun
+SELECT id, CASE WHEN $11::text IS NOT NULL THEN pg_notify($11, '') END FROM begun
 
 -- name: admitted
 -- Runs inserted by this transaction that need not wait for their turns. Of one that is admitted later the row is not

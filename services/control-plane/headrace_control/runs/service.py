@@ -30,6 +30,7 @@ from headrace_control.runs.model import (
     StepRun,
     StepsOf,
 )
+from headrace_control.runs.nudges import Nudges
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import StepId
 from headrace_control.runs.starts import MAX_STARTS, Noted, start_runs
@@ -59,8 +60,8 @@ Places: TypeAlias = Sequence[tuple[UUID, UUID | None]]
 class RunService:
     """Runs of the caller's tenant, over a pool of the role headrace_api."""
 
-    def __init__(self, pool: Pool, changes: RunChanges, keys: OutputKeys) -> None:
-        self._pool, self._changes, self._keys = pool, changes, keys
+    def __init__(self, pool: Pool, changes: RunChanges, keys: OutputKeys, nudges: Nudges) -> None:
+        self._pool, self._changes, self._keys, self._nudges = pool, changes, keys, nudges
         self._parameters, self._quotas = Parameters(), StartQuotas()
 
     async def start(self, caller: Caller, start: RunStart) -> Run:
@@ -79,17 +80,13 @@ class RunService:
         names: list[Json] = [*sorted({start.workflow for start in let_through})[:_NAMED]]
         # Starts are the hot path: one record for the whole batch, and no statement is planned anew.
         noted = Noted(caller, {"workflows": names})
-        async with tenant_transaction(self._pool, caller.tenant_id, plan_once=True) as db:
-            started = await start_runs(
-                db,
-                caller.tenant_id,
-                caller.actor.id,
-                let_through,
-                self._parameters,
-                self._quotas,
-                self._keys,
-                noted,
-            )
+        tenant_id, created_by = caller.tenant_id, caller.actor.id
+        kept = (self._parameters, self._quotas, self._keys)
+        with self._nudges.around_start() as alone:
+            async with tenant_transaction(self._pool, tenant_id, plan_once=True) as db:
+                started = await start_runs(db, tenant_id, created_by, let_through, *kept, noted, wakes=alone)
+        if started.begun and not alone:
+            self._nudges.soon()
         if len(let_through) == len(starts):
             return started.answers
         answers = iter(started.answers)

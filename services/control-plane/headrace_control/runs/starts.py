@@ -62,6 +62,14 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """Who learns of the starts by the statement that inserts them: the audit, and the relays on a channel."""
+
+    noted: Noted | None
+    channel: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Rollout:
     candidate_id: UUID
     split: Split
@@ -128,13 +136,16 @@ async def start_runs(
     quotas: StartQuotas,
     keys: OutputKeys,
     noted: Noted | None = None,
+    *,
+    wakes: bool = True,
 ) -> Started:
     """Start what can be started; `db` is inside a tenant's transaction.
 
     `InvalidInput` lists every problem of one start with paths under `input`; `NotFound` and `Conflict` name
     what is missing or in the way, `QuotaExceeded` what the tenant has used up, `TenantEnding` that it is to be
     deleted; `KeysShredded` and `SecretUnreadable` say that a sensitive input can not be sealed. Runs are minted in
-    order, with this transaction's time in their ids. Without `noted` the caller records the starts.
+    order, with this transaction's time in their ids. Without `noted` the caller records the starts; unless the
+    transaction `wakes` the relays, the caller does (see `nudges`).
     """
     answers: dict[int, Answer] = {}
     wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, answers))]
@@ -166,10 +177,11 @@ async def start_runs(
     new = [one for one in new if one.wish.n not in answers]
     let_in = {one.run.id for one in new}
     limited = [start for start in limited if start.run_id in let_in]
+    told = _Told(noted, DISPATCH_CHANNEL if wakes else None)
     if limited:
-        begun = await _insert_limited(db, tenant_id, created_by, new, limited, noted, answers)
+        begun = await _insert_limited(db, tenant_id, created_by, new, limited, told, answers)
     else:
-        begun = await _insert(db, tenant_id, created_by, new, noted, answers)
+        begun = await _insert(db, tenant_id, created_by, new, told, answers)
     return Started(
         [answers[n] for n in range(len(starts))], [one.run.id for one in new if one.run.id in begun]
     )
@@ -283,7 +295,7 @@ async def _insert_limited(
     created_by: UUID,
     new: Sequence[_New],
     limited: Sequence[LimitedStart],
-    noted: Noted | None,
+    told: _Told,
     answers: dict[int, Answer],
 ) -> Collection[UUID]:
     """As `_insert`, where some of the runs may have to wait, or are not wanted now."""
@@ -297,7 +309,7 @@ async def _insert_limited(
         if one.run.id in refused:
             answers[one.wish.n] = refused[one.run.id]
     let_in = [one for one in new if one.wish.n not in answers]
-    begun = await _insert(db, tenant_id, created_by, let_in, noted, answers)
+    begun = await _insert(db, tenant_id, created_by, let_in, told, answers)
     waiting = await starts.enter(begun)
     for one in new:
         if one.run.id in waiting:
@@ -310,7 +322,7 @@ async def _insert(
     tenant_id: UUID,
     created_by: UUID,
     new: Sequence[_New],
-    noted: Noted | None,
+    told: _Told,
     answers: dict[int, Answer],
 ) -> Collection[UUID]:
     """The ids of the runs that were begun."""
@@ -329,10 +341,10 @@ async def _insert(
         [one.wish.digest for one in new],
         [one.limited for one in new],
         created_by,
-        DISPATCH_CHANNEL,
+        told.channel,
         [accepted.of(one.run.id) for one in new],
         [stored(one.run.pool) for one in new],
-        *_record(noted),
+        *_record(told.noted),
     )
     begun = {row["id"] for row in rows}
     accepted.begun(begun)
