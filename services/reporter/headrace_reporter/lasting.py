@@ -48,11 +48,14 @@ async def write_compensations(db: Db, runs: Sequence[RunRow]) -> None:
 
 async def tell_parents(db: Db, runs: Sequence[RunRow]) -> list[UUID]:
     """Of the ends of their children, when these are written; the parents that are due now."""
-    children = [run.id for run in runs if run.ended and run.parent_run_id is not None]
+    children = [run for run in runs if run.ended and run.parent_run_id is not None]
     if not children:
         return []
     # rule child_ends_with_its_message: the parent learns of the end by the transaction that makes it one
-    return [row["run_id"] for row in await db.fetch(_sql.post_child_ends, children)]
+    told = await db.fetch(
+        _sql.post_child_ends, [run.id for run in children], [run.parent_run_id for run in children]
+    )
+    return [row["run_id"] for row in told]
 
 
 async def _write_messages_and_waits(db: Db, runs: Sequence[RunRow]) -> None:

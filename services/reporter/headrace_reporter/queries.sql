@@ -10,20 +10,17 @@ FOR UPDATE
 -- name: lock_runs_and_relatives
 -- The same, and with them, in one order, the parents of $4 and their unfinished children. Who is whose child never
 -- changes, so that it can be read before the locks.
-WITH wanted AS MATERIALIZED (
-    SELECT unnest($1::uuid[]) AS id
-    UNION
+SELECT id, tenant_id, status, dispatch_id, epoch, claimed_by IS NOT NULL AS claim_open, fence_epoch, fence_seq,
+       cancel_requested, limited, pause_requested, inbox_seq, parent_run_id, undoes_run_id, pool, headrace_now() AS now
+FROM runs
+WHERE id = ANY($1::uuid[] || ARRAY(
     SELECT parent_run_id FROM runs
     WHERE id = ANY($4::uuid[]) AND id BETWEEN $2::uuid AND $3::uuid AND parent_run_id IS NOT NULL
-    UNION
+    UNION ALL
     SELECT id FROM runs WHERE parent_run_id = ANY($4::uuid[]) AND finished_at IS NULL
-)
-SELECT r.id, r.tenant_id, r.status, r.dispatch_id, r.epoch, r.claimed_by IS NOT NULL AS claim_open, r.fence_epoch,
-       r.fence_seq, r.cancel_requested, r.limited, r.pause_requested, r.inbox_seq, r.parent_run_id, r.undoes_run_id,
-       r.pool, headrace_now() AS now
-FROM wanted w JOIN runs r ON r.id = w.id
-ORDER BY r.id
-FOR UPDATE OF r
+))
+ORDER BY id
+FOR UPDATE
 
 -- name: tenants_gone
 SELECT tenant_id FROM tenant_deletions WHERE tenant_id = ANY($1::uuid[]) AND begun_at IS NOT NULL
@@ -36,27 +33,27 @@ SELECT n.tenant_id, n.id, 'SERVICE', '00000000-0000-0000-0000-000000000000', 'ru
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]::jsonb[]) AS n (tenant_id, id, target, detail)
 
 -- name: write_progress
--- And tell those who wait for these runs. One row per step that the batch touched, as it stands after the batch. A step that has ended stays ended. The fence is
--- what was APPLIED, written in the transaction that applies (rule fence_in_partition_order).
+-- And tell those who wait for these runs. One row per step that the batch touched, as it stands after the batch. A step
+-- that has ended stays ended. The fence is what was APPLIED, written in the transaction that applies (rule
+-- fence_in_partition_order).
 WITH new_events AS (
     INSERT INTO events (tenant_id, run_id, epoch, seq, kind, step, at, data)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::text[], $7::timestamptz[],
-        $8::text[]::jsonb[])
+    SELECT tenant_id, run_id, epoch, seq, kind, step, at, data::jsonb FROM unnest($1::reported_event[])
     ON CONFLICT DO NOTHING
 ),
 new_attempts AS (
     INSERT INTO attempts (tenant_id, run_id, step, number, epoch, outcome, http_status, error, address, started_at,
         duration_ms)
-    SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::int[], $13::int[], $14::text[], $15::int[],
-        $16::text[]::jsonb[], $17::text[], $18::timestamptz[], $19::int[])
+    SELECT tenant_id, run_id, step, number, epoch, outcome, http_status, error::jsonb, address, started_at, duration_ms
+    FROM unnest($2::reported_attempt[])
     ON CONFLICT DO NOTHING
 ),
 new_steps AS (
     INSERT INTO step_runs AS s (tenant_id, run_id, key, status, attempts, input, output, error, in_flight, retry_at,
         started_at, finished_at, wait, round, round_from, items, done_epoch, done_seq)
-    SELECT * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::int[], $25::text[]::jsonb[],
-        $26::text[]::jsonb[], $27::text[]::jsonb[], $28::bool[], $29::timestamptz[], $30::timestamptz[],
-        $31::timestamptz[], $32::text[]::jsonb[], $33::int[], $34::int[], $35::int[], $36::int[], $37::int[])
+    SELECT tenant_id, run_id, key, status, attempts, input::jsonb, output::jsonb, error::jsonb, in_flight, retry_at,
+        started_at, finished_at, wait::jsonb, round, round_from, items, done_epoch, done_seq
+    FROM unnest($3::reported_step[])
     ON CONFLICT (run_id, key) DO UPDATE
     SET status = excluded.status, attempts = greatest(s.attempts, excluded.attempts),
         input = coalesce(excluded.input, s.input), output = excluded.output, error = excluded.error,
@@ -71,10 +68,11 @@ new_fences AS (
     UPDATE runs r
     SET fence_epoch = n.epoch, fence_seq = n.seq,
         fruitless_claims = CASE WHEN n.progress THEN 0 ELSE r.fruitless_claims END
-    FROM unnest($38::uuid[], $39::int[], $40::int[], $41::bool[]) AS n (id, epoch, seq, progress)
-    WHERE r.id = n.id AND r.id BETWEEN $42::uuid AND $43::uuid AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
+    FROM unnest($4::reported_fence[]) AS n
+    WHERE r.id = n.id AND r.id = ANY($9::uuid[]) AND r.id BETWEEN $5::uuid AND $6::uuid
+      AND (r.fence_epoch, r.fence_seq) < (n.epoch, n.seq)
 )
-SELECT pg_notify(channel, payload) FROM unnest($44::text[], $45::text[]) AS n (channel, payload)
+SELECT pg_notify(channel, payload) FROM unnest($7::text[], $8::text[]) AS n (channel, payload)
 
 -- name: end_runs
 -- Each with its fence. Steps that had begun and not ended are canceled with their run. One in doubt stays in doubt, and
@@ -87,7 +85,8 @@ WITH ended AS (
         claimed_by = NULL, claimed_in_call = NULL, fence_epoch = n.epoch, fence_seq = n.seq, fruitless_claims = 0
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::int[])
         AS n (id, status, result, error, at, epoch, seq)
-    WHERE r.id = n.id AND r.id BETWEEN $8::uuid AND $9::uuid AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
+    WHERE r.id = n.id AND r.id = ANY($1::uuid[]) AND r.id BETWEEN $8::uuid AND $9::uuid
+      AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
 ),
 dropped AS (
     DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
@@ -100,8 +99,8 @@ begun AS MATERIALIZED (
 canceled AS (
     UPDATE step_runs s SET status = 'CANCELED', in_flight = false, retry_at = NULL, finished_at = headrace_now()
     FROM begun b
-    WHERE s.run_id = b.run_id AND s.key = b.key AND s.run_id BETWEEN $8::uuid AND $9::uuid
-      AND s.status = b.status AND b.status <> 'UNKNOWN'
+    WHERE s.run_id = b.run_id AND s.key = b.key AND s.run_id = ANY($1::uuid[])
+      AND s.run_id BETWEEN $8::uuid AND $9::uuid AND s.status = b.status AND b.status <> 'UNKNOWN'
 ),
 closed AS (
     UPDATE waits SET status = 'CLOSED', closed_at = headrace_now()
@@ -244,7 +243,7 @@ WITH ended AS (
     SELECT c.id, c.tenant_id, c.status, c.result, c.error, c.parent_run_id, c.parent_step,
         p.inbox_seq + row_number() OVER (PARTITION BY p.id ORDER BY c.id) AS seq
     FROM runs c JOIN runs p ON p.id = c.parent_run_id
-    WHERE c.id = ANY($1::uuid[]) AND p.finished_at IS NULL
+    WHERE c.id = ANY($1::uuid[]) AND p.id = ANY($2::uuid[]) AND p.finished_at IS NULL
 ),
 counted AS (
     UPDATE runs p SET inbox_seq = e.seq

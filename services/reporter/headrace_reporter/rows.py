@@ -1,9 +1,11 @@
 """The rows of runs as a batch of events has left them, written in few statements: each is a round trip."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from headrace.concurrency import turns
+from headrace.messages import Event
 from headrace.postgres.listen import DISPATCH_CHANNEL, FENCE_CHANNEL, IDS_PER_PAYLOAD, ROOM, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
@@ -15,18 +17,6 @@ from headrace_reporter.results import write_results
 from headrace_reporter.uses import write_uses
 
 _sql = load("headrace_reporter")
-
-_OF_ATTEMPTS = (
-    "step",
-    "number",
-    "epoch",
-    "outcome",
-    "http_status",
-    "error",
-    "address",
-    "started_at",
-    "duration_ms",
-)
 
 
 async def write(db: Db, runs: Sequence[RunRow]) -> None:
@@ -78,51 +68,64 @@ def _payloads(told: Iterable[tuple[str, Sequence[UUID]]]) -> tuple[list[str], li
 async def _write_progress(
     db: Db, runs: Sequence[RunRow], channels: Sequence[str], payloads: Sequence[str]
 ) -> None:
-    """Events, attempts and steps; and the fences, but for those of runs that have ended, which go with their ends."""
-    # Ids are the rows' own: the driver writes its objects at once, and the standard library's by way of a number.
-    events = [(run, event) for run in runs for event in run.events]
-    attempts = [(run, attempt) for run in runs for attempt in run.attempts]
-    steps: list[tuple[RunRow, str, StepRow]] = [(r, key, s) for r in runs for key, s in r.steps.items()]
+    """Events, attempts and steps; and the fences, but for those of runs that have ended, which go with their ends.
+
+    As rows of 0057_reported_rows.sql. Ids are the runs' own, which the driver has made.
+    """
     unfinished = [run for run in runs if not run.ended]
     await db.execute(
         _sql.write_progress,
-        [run.tenant_id for run, _ in events],
-        [run.id for run, _ in events],
-        [e.epoch for _, e in events],
-        [e.seq for _, e in events],
-        [e.kind for _, e in events],
-        [e.step for _, e in events],
-        [e.at for _, e in events],
-        [dump(e.data) for _, e in events],
-        [run.tenant_id for run, _ in attempts],
-        [run.id for run, _ in attempts],
-        *([a[name] if name != "error" else dump(a[name]) for _, a in attempts] for name in _OF_ATTEMPTS),
-        [r.tenant_id for r, _, _ in steps],
-        [r.id for r, _, _ in steps],
-        [key for _, key, _ in steps],
-        [s.status for _, _, s in steps],
-        [s.attempts for _, _, s in steps],
-        [dump(s.input) for _, _, s in steps],
-        [dump(s.output) for _, _, s in steps],
-        [dump(s.error) for _, _, s in steps],
-        [s.in_flight for _, _, s in steps],
-        [s.retry_at for _, _, s in steps],
-        [s.started_at for _, _, s in steps],
-        [s.finished_at for _, _, s in steps],
-        [dump(s.wait) for _, _, s in steps],
-        [s.round for _, _, s in steps],
-        [s.round_from for _, _, s in steps],
-        [s.items for _, _, s in steps],
-        [s.done[0] if s.done else None for _, _, s in steps],
-        [s.done[1] if s.done else None for _, _, s in steps],
-        [r.id for r in unfinished],
-        [r.fence[0] for r in unfinished],
-        [r.fence[1] for r in unfinished],
-        [r.progress for r in unfinished],
+        [_event_row(run, event) for run in runs for event in run.events],
+        [_attempt_row(run, attempt) for run in runs for attempt in run.attempts],
+        [_step_row(run, key, step) for run in runs for key, step in run.steps.items()],
+        [(run.id, *run.fence, run.progress) for run in unfinished],
         runs[0].id,
         runs[-1].id,
         channels,
         payloads,
+        [run.id for run in unfinished],
+    )
+
+
+def _event_row(run: RunRow, e: Event) -> tuple[object, ...]:
+    return run.tenant_id, run.id, e.epoch, e.seq, e.kind, e.step, e.at, dump(e.data)
+
+
+def _attempt_row(run: RunRow, a: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        run.tenant_id,
+        run.id,
+        a["step"],
+        a["number"],
+        a["epoch"],
+        a["outcome"],
+        a["http_status"],
+        dump(a["error"]),
+        a["address"],
+        a["started_at"],
+        a["duration_ms"],
+    )
+
+
+def _step_row(run: RunRow, key: str, s: StepRow) -> tuple[object, ...]:
+    return (
+        run.tenant_id,
+        run.id,
+        key,
+        s.status,
+        s.attempts,
+        dump(s.input),
+        dump(s.output),
+        dump(s.error),
+        s.in_flight,
+        s.retry_at,
+        s.started_at,
+        s.finished_at,
+        dump(s.wait),
+        s.round,
+        s.round_from,
+        s.items,
+        *(s.done or (None, None)),
     )
 
 
