@@ -11,7 +11,7 @@ from headrace_control.authorizations.http import authorization_routes
 from headrace_control.body_limit import BodyLimit
 from headrace_control.callbacks.http import callback_routes
 from headrace_control.graphql.schema import create_schema
-from headrace_control.graphql.view import MAX_BODY, GraphQLView
+from headrace_control.graphql.view import MAX_BODY, GraphQLView, StraightToGraphQL
 from headrace_control.health import health_routes
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.login.http import login_routes
@@ -57,6 +57,7 @@ def create_app(
     app.include_router(login_routes(services.login, authenticator))
     app.include_router(health_routes(checks))
     install_error_handlers(app)
+    app.add_middleware(StraightToGraphQL, path="/graphql", view=view)
     if traces is not None:
         app.add_middleware(RequestTraces, traces=traces)
     app.add_middleware(BodyLimit, most=MAX_BODY)

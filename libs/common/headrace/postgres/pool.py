@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
@@ -73,23 +74,21 @@ def _encode(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-@contextlib.asynccontextmanager
-async def transaction(pool: Pool, first: str = "") -> AsyncIterator[Db]:
+def transaction(pool: Pool, first: str = "") -> AbstractAsyncContextManager[Db]:
     """One transaction on one session; `first`, a statement without parameters, goes in the round trip that begins it.
     Connection trouble is `DatabaseUnavailable`."""
-    async with _transaction(pool, f"BEGIN; {first}") as db:
-        yield db
+    return _transaction(pool, f"BEGIN; {first}")
 
 
-@contextlib.asynccontextmanager
-async def tenant_transaction(pool: Pool, tenant_id: UUID, *, plan_once: bool = False) -> AsyncIterator[Db]:
+def tenant_transaction(
+    pool: Pool, tenant_id: UUID, *, plan_once: bool = False
+) -> AbstractAsyncContextManager[Db]:
     """One transaction that row-level security confines to `tenant_id`. `plan_once`: as `PLAN_ONCE` says."""
     # Begun and confined in one round trip. A UUID's text is letters, digits and hyphens.
     confined = f"SET LOCAL headrace.tenant_id = '{UUID(str(tenant_id))}'"
     if plan_once:
         confined += f"; {PLAN_ONCE}"
-    async with _transaction(pool, f"BEGIN; {confined}") as db:
-        yield db
+    return _transaction(pool, f"BEGIN; {confined}")
 
 
 @contextlib.asynccontextmanager

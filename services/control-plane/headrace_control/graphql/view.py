@@ -16,7 +16,7 @@ from headrace.json_text import read_exact
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
@@ -189,3 +189,17 @@ class GraphQLView(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> str | bytes:
         return orjson.dumps(data).decode()
+
+
+class StraightToGraphQL:
+    """ASGI middleware, the innermost: what is posted to `path` goes past the framework's routing and its handlers of
+    errors, which have nothing to do for the view."""
+
+    def __init__(self, app: ASGIApp, path: str, view: GraphQLView) -> None:
+        self._app, self._path, self._view = app, path, view
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "POST":
+            await self._view(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

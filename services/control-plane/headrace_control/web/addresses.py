@@ -1,5 +1,6 @@
 """Whose request it is when proxies stand in between."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
@@ -65,6 +66,7 @@ def parse_address(text: str) -> Address | None:
     return mapped or address
 
 
+@functools.lru_cache(maxsize=1024)
 def bucket_of(host: str) -> str:
     """What shares one rate: an IPv4 address, or the /64 of an IPv6 one, for that is what one subscriber is given."""
     address = parse_address(host)
