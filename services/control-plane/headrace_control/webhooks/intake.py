@@ -141,7 +141,7 @@ class WebhookIntake:
             terms.version,
         )
         digest = hashlib.sha256(message.body).digest()
-        async with tenant_transaction(self._pool, tenant_id) as db:
+        async with tenant_transaction(self._pool, tenant_id, plan_once=True) as db:
             seen = await repository.seen(db, tenant_id, webhook.id, signed.id)
             if seen is None:
                 raise NotFound("webhook")
