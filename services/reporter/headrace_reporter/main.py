@@ -11,7 +11,7 @@ from headrace.errors import HeadraceError
 from headrace.health import HealthServer
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
-from headrace.postgres.pool import WORKER, one_statement, open_pool
+from headrace.postgres.pool import WORKER, Pool, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
@@ -31,21 +31,28 @@ from headrace_reporter.settings import ReporterSettings
 _log = structlog.get_logger(__name__)
 
 
+async def open_own_pool(database_url: str, max_size: int = 8) -> Pool:
+    """Of sessions that plan as the reporter's statements want it, which look rows up by their keys.
+
+    Planning them anew, whatever the parameters, is a third of the cost; and a plan that was made while a table was
+    empty must not read it whole, nor an index, when it is full.
+    """
+    return await open_pool(
+        database_url,
+        WORKER,
+        max_size=max_size,
+        plan_cache_mode="force_generic_plan",
+        enable_seqscan="off",
+        enable_mergejoin="off",
+    )
+
+
 async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     """Report until `stopping` is set, then finish what is in hand and give up the partitions."""
     with opening("log_store_url"):
         store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
     with opening("database_url"):
-        # Its statements look rows up by their keys, whatever the parameters: planning them anew is a third of the cost.
-        # And whatever the size of a table that was empty when the plan was made, none is read whole, nor an index.
-        pool = await open_pool(
-            settings.database_url,
-            WORKER,
-            max_size=8,
-            plan_cache_mode="force_generic_plan",
-            enable_seqscan="off",
-            enable_mergejoin="off",
-        )
+        pool = await open_own_pool(settings.database_url)
         async with one_statement(pool) as db:
             await check_schema(db)
     with opening("bus_url"):

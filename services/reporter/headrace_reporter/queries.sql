@@ -1,3 +1,6 @@
+-- Joins say the ids of a batch beside their own condition, so that no plan, made of empty tables, reads all of an index:
+-- test_reporter_plans.py.
+
 -- name: lock_runs
 -- Signals, cancels, claims and the reporter all lock the run's row; ordered, so that batches do not deadlock. Of all
 -- months, the bounds leave those in which the runs are.
@@ -124,7 +127,8 @@ UPDATE runs r
 SET status = n.status, wait_reason = n.reason, claimed_by = NULL, claimed_in_call = NULL,
     dispatch_id = n.dispatch_id
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS n (id, reason, dispatch_id, status)
-WHERE r.id = n.id AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING') AND r.claimed_by IS NOT NULL
+WHERE r.id = n.id AND r.id = ANY($1::uuid[]) AND r.status IN ('RUNNING', 'WAITING', 'COMPENSATING')
+  AND r.claimed_by IS NOT NULL
 
 -- name: drop_dispatches
 DELETE FROM dispatches WHERE run_id = ANY($1::uuid[])
@@ -174,7 +178,8 @@ ON CONFLICT (run_id, step, source) WHERE step IS NOT NULL DO NOTHING
 -- name: close_settled
 UPDATE dead_letters d SET status = 'DISCARDED', closed_at = headrace_now(), closed_reason = 'the doubt was settled'
 FROM unnest($1::uuid[], $2::text[]) AS n (run_id, step)
-WHERE d.run_id = n.run_id AND d.step = n.step AND d.source = 'in_doubt' AND d.status = 'OPEN'
+WHERE d.run_id = n.run_id AND d.run_id = ANY($1::uuid[]) AND d.step = n.step AND d.source = 'in_doubt'
+  AND d.status = 'OPEN'
 
 -- name: notify
 SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (channel, payload)
@@ -182,17 +187,22 @@ SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n (cha
 -- name: begin_compensation
 UPDATE runs r SET status = 'COMPENSATING', compensating = n.undoing::jsonb
 FROM unnest($1::uuid[], $2::text[]) AS n (id, undoing)
-WHERE r.id = n.id AND r.finished_at IS NULL
+WHERE r.id = n.id AND r.id = ANY($1::uuid[]) AND r.finished_at IS NULL
 
 -- name: mark_compensated
 -- Where it was done, too, if a re-run has taken it over: no later one does so.
 WITH undone AS (
     SELECT t.run_id, t.taken_from, t.key FROM unnest($1::uuid[], $2::text[]) AS n (run_id, key)
-    JOIN step_runs t ON t.run_id = n.run_id AND t.key = n.key
+    JOIN step_runs t ON t.run_id = n.run_id AND t.run_id = ANY($1::uuid[]) AND t.key = n.key
+),
+done AS (
+    SELECT run_id, key FROM undone
+    UNION
+    SELECT taken_from, key FROM undone WHERE taken_from IS NOT NULL
 )
 UPDATE step_runs s SET status = 'COMPENSATED'
-FROM (SELECT run_id, key FROM undone UNION SELECT taken_from, key FROM undone WHERE taken_from IS NOT NULL) AS n
-WHERE s.run_id = n.run_id AND s.key = n.key AND s.status = 'SUCCESS'
+FROM done d
+WHERE s.run_id = d.run_id AND s.run_id = ANY(ARRAY(SELECT run_id FROM done)) AND s.key = d.key AND s.status = 'SUCCESS'
 
 -- name: begin_children
 -- A child belongs to its parent's tenant, and its version too. One that undoes takes the input of the run that it
@@ -239,16 +249,18 @@ FROM runs WHERE id = ANY($1::uuid[])
 
 -- name: post_child_ends
 -- Both rows are locked already; a parent that has ended is told nothing.
-WITH ended AS (
-    SELECT c.id, c.tenant_id, c.status, c.result, c.error, c.parent_run_id, c.parent_step,
-        p.inbox_seq + row_number() OVER (PARTITION BY p.id ORDER BY c.id) AS seq
-    FROM runs c JOIN runs p ON p.id = c.parent_run_id
-    WHERE c.id = ANY($1::uuid[]) AND p.id = ANY($2::uuid[]) AND p.finished_at IS NULL
+WITH child AS MATERIALIZED (
+    SELECT id, tenant_id, status, result, error, parent_run_id, parent_step FROM runs WHERE id = ANY($1::uuid[])
+),
+ended AS (
+    SELECT c.*, p.inbox_seq + row_number() OVER (PARTITION BY p.id ORDER BY c.id) AS seq
+    FROM child c JOIN runs p ON p.id = c.parent_run_id
+    WHERE p.id = ANY($2::uuid[]) AND p.finished_at IS NULL
 ),
 counted AS (
     UPDATE runs p SET inbox_seq = e.seq
     FROM (SELECT parent_run_id, max(seq) AS seq FROM ended GROUP BY parent_run_id) e
-    WHERE p.id = e.parent_run_id
+    WHERE p.id = e.parent_run_id AND p.id = ANY($2::uuid[])
 )
 INSERT INTO inbox (tenant_id, run_id, seq, kind, step, data)
 SELECT tenant_id, parent_run_id, seq, 'CHILD_ENDED', parent_step,
@@ -269,7 +281,7 @@ WHERE dispatches.sent_at IS NULL
 -- name: use_messages
 UPDATE inbox i SET used = true
 FROM unnest($1::uuid[], $2::int[]) AS n (run_id, seq)
-WHERE i.run_id = n.run_id AND i.seq = n.seq
+WHERE i.run_id = n.run_id AND i.run_id = ANY($1::uuid[]) AND i.seq = n.seq
 
 -- name: open_waits
 -- A call that the policy holds may be asked for again: its approval expired, or the call is another one.
@@ -284,12 +296,12 @@ WHERE excluded.data ->> 'kind' = 'GATE'
 -- name: remind
 UPDATE step_runs s SET wait = s.wait || jsonb_build_object('remindAt', n.at)
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (run_id, key, at)
-WHERE s.run_id = n.run_id AND s.key = n.key
+WHERE s.run_id = n.run_id AND s.run_id = ANY($1::uuid[]) AND s.key = n.key
 
 -- name: close_waits
 UPDATE waits w SET status = 'CLOSED', closed_at = headrace_now()
 FROM unnest($1::uuid[], $2::text[]) AS n (run_id, step)
-WHERE w.run_id = n.run_id AND w.step = n.step AND w.status <> 'CLOSED'
+WHERE w.run_id = n.run_id AND w.run_id = ANY($1::uuid[]) AND w.step = n.step AND w.status <> 'CLOSED'
 
 -- name: keep_results
 INSERT INTO cached_results AS c (tenant_id, slot, action, run_id, step, output, kept_at, expires_at)
