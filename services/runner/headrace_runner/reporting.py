@@ -27,10 +27,8 @@ BYTES_PER_MESSAGE = 512 * 1024
 MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
 # Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
 LOGS_WAITING = 20_000
-# At most; each step of these runs waits for it. And no longer than until so many events are there: what a flush costs
-# is then spread well enough, and all runs in hand would soon wait for one and the same.
+# At most; each step of these runs waits for it.
 GATHER_SECONDS = 0.05
-ENOUGH_EVENTS = 50
 # How long events for which no run waits are kept back: a result and the beginning of the next step go in one message.
 EVENTS_LINGER_SECONDS = 0.02
 # A step's progress. Nothing is begun by its being applied, so that the reporter may take it with what comes behind it.
@@ -92,7 +90,7 @@ class Reporting:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
         self._events: list[_Written] = []
         self._flush: asyncio.Future[None] | None = None
-        self._has_events, self._awaited, self._enough = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._has_events, self._awaited = asyncio.Event(), asyncio.Event()
         self._traces: dict[UUID, TraceContext] = {}
         self._logs: list[bytes] = []
         self._has_logs = asyncio.Event()
@@ -132,8 +130,6 @@ class Reporting:
         """Somebody waits for what was taken so far."""
         if self._events:
             self._awaited.set()
-        if len(self._events) >= ENOUGH_EVENTS:
-            self._enough.set()
 
     def log(self, record: LogRecord) -> None:
         """Take a log record. Records are confirmed too, but no run waits for them; one that can not be sent is
@@ -171,14 +167,10 @@ class Reporting:
             flush, self._flush = self._flush, None
             self._has_events.clear()
             self._awaited.clear()
-            self._enough.clear()
             await self._publish(self._event_messages(events))
             if flush is not None:
                 flush.set_result(None)
-            pause = pause_after(len({event.run_id for event in events}), GATHER_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._enough.wait()
+            await asyncio.sleep(pause_after(len({event.run_id for event in events}), GATHER_SECONDS))
 
     async def _flush_logs(self) -> None:
         while True:
