@@ -75,10 +75,19 @@ class AskedBus:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.asked = 0
+        self._news = asyncio.Event()
         self.published = asyncio.Queue[UUID]()
+
+    async def asked_again(self, times: int) -> None:
+        """Wait until the depth was asked for so often more."""
+        wanted = self.asked + times
+        while self.asked < wanted:
+            self._news.clear()
+            await self._news.wait()
 
     async def depth(self, queue: str) -> Depth:
         self.asked += 1
+        self._news.set()
         return await self._bus.depth(queue)
 
     async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
@@ -92,13 +101,13 @@ async def relaying(world: World, database: str, window: int) -> AsyncIterator[As
     bus = await open_bus(database, partitions=1)
     listener = Listener(database)
     asked = AskedBus(bus)
+    # Of a bus, the relay asks and publishes alone.
     relay = Relay(world.pool, asked, listener, window)  # type: ignore[arg-type]
     await listener.start()
     task = asyncio.create_task(relay.run())
     try:
         async with asyncio.timeout(20):
-            while asked.asked == 0:
-                await asyncio.sleep(0.01)  # its first cycle finds nothing to send
+            await asked.asked_again(1)  # its first cycle finds nothing to send
             yield asked
             ready = (await bus.depth(JOBS)).ready
     finally:
@@ -135,9 +144,7 @@ async def test_a_window_that_nobody_takes_from_is_not_overrun_one_by_one(world: 
             assert await bus.published.get() == run
         for _ in range(5):
             await start(world, tenant)
-        asked = bus.asked
-        while bus.asked < asked + 3:
-            await asyncio.sleep(0.01)  # it looks again and again, and sends nothing
+        await bus.asked_again(3)  # it looks again and again, and sends nothing
         assert bus.published.empty()
 
 

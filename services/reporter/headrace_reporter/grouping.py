@@ -49,7 +49,7 @@ class GroupedApplier:
                 await asyncio.sleep(pause_after(runs, GATHER_SECONDS))
         finally:
             for _, done in self._waiting:
-                _settle(done, DatabaseUnavailable("the reporter is leaving"))
+                settle(done, DatabaseUnavailable("the reporter is leaving"))
 
     def _next(self) -> list[Waiting]:
         """The first of those that wait, and as many behind it as there is room for."""
@@ -75,11 +75,12 @@ class GroupedApplier:
             raise
         finally:
             for _, done in group:
-                _settle(done, error)
+                settle(done, error)
 
 
-def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
-    if done.done():  # its partition was given up meanwhile
+def settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    """Tell who waits what came of it."""
+    if done.done():  # it is settled, or its consumer was given up meanwhile
         return
     if error is None:
         done.set_result(None)

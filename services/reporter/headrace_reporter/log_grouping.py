@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 from headrace.errors import LogStoreUnavailable
 from headrace.messages import LogRecord
 
+from headrace_reporter.grouping import settle
+
 # How long more is waited for after an insertion: for each of its records, and at most. After one of a lone run's few
 # lines it is not.
 SECONDS_PER_RECORD, GATHER_SECONDS, FEW = 0.002, 0.15, 10
@@ -52,7 +54,7 @@ class GroupedAppends:
                 await self._gather(sum(len(records) for records, _ in self._taken))
         finally:
             for _, done in (*self._taken, *self._waiting):
-                _settle(done, LogStoreUnavailable("the reporter is leaving"))
+                settle(done, LogStoreUnavailable("the reporter is leaving"))
 
     def _next(self) -> list[Waiting]:
         """All that wait; after a failure one, so that a message that no store takes does not keep the others."""
@@ -77,19 +79,10 @@ class GroupedAppends:
             error = wrong
         self._failed = error is not None
         for _, done in group:
-            _settle(done, error)
+            settle(done, error)
 
     async def _gather(self, stored: int) -> None:
         if stored > FEW and not self._failed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(stored * SECONDS_PER_RECORD, GATHER_SECONDS)):
                     await self._full.wait()
-
-
-def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
-    if done.done():  # it is settled, or its consumer was given up meanwhile
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)

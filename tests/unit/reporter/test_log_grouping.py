@@ -74,8 +74,7 @@ async def test_what_comes_meanwhile_goes_together() -> None:
 async def test_nobody_is_told_before_it_is_stored() -> None:
     held = Held()
     async with grouped(held) as appends:
-        (task,) = await begun(appends, held, [message()])
-        await asyncio.sleep(0.01)
+        (task,) = await begun(appends, held, [message()])  # the store has it in hand
         assert not task.done()
         held.go.set()
         await task

@@ -80,7 +80,7 @@ class OperationLimits:
             raise GraphQLError("the query holds a NUL character")
         if context.graphql_document is not None:
             _check_numbers(context.graphql_document)
-            schema = context.schema._schema  # noqa: SLF001
+            schema = context.schema._schema  # noqa: SLF001 - Strawberry has no other way to graphql-core's
             self._varies = check_cost(schema, context.graphql_document, variables, LIMITS)
 
 

@@ -6,33 +6,31 @@ the insertion of keys, runs and dispatches. Those of workflows that limit their 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 from headrace.concurrency.turns import Slot, Turn
-from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound, TenantEnding
+from headrace.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace.ids import new_id
-from headrace.json_types import Json, JsonObject
-from headrace.pools import named, stored
+from headrace.json_types import JsonObject
+from headrace.pools import stored
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.sealed_outputs import seal_input
 from headrace.workflow.concurrency import slot_key
 from headrace.workflow.document import Concurrency
-from headrace.workflow.extraction import compile_path
-from headrace.workflow.rollout import Split
 from headrace.workflow.sensitive import Marks
-from headrace.workflow.state import ParkReason, RunStatus
+from headrace.workflow.state import ParkReason
 
 from headrace_control.audit.record import Doer
 from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs import repository
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import Run, RunStart
-from headrace_control.runs.parameters import Parameters, StartRule
+from headrace_control.runs.parameters import Parameters
+from headrace_control.runs.startable import startables
 from headrace_control.runs.wishes import Wish, read_wish
 from headrace_control.tracing import AcceptedRuns
 from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
@@ -67,49 +65,6 @@ class _Told:
 
     noted: Noted | None
     channel: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Rollout:
-    candidate_id: UUID
-    split: Split
-
-
-@dataclass(frozen=True, slots=True)
-class _Startable:
-    workflow_id: UUID
-    version_id: UUID
-    now: datetime
-    rollout: _Rollout | None
-    pool: str
-
-    @property
-    def version_ids(self) -> set[UUID]:
-        return {self.version_id} | ({self.rollout.candidate_id} if self.rollout else set())
-
-    def fresh(self, value: Json) -> Run:
-        """The run of a start with this input, on the version that it is for."""
-        # The database's time in the id: then `created_at` and the order of ids agree.
-        run_id = new_id(self.now)
-        candidate = self.rollout is not None and self.rollout.split.takes(value, run_id)
-        return Run(
-            id=run_id,
-            workflow_id=self.workflow_id,
-            version_id=self.rollout.candidate_id if self.rollout and candidate else self.version_id,
-            status=RunStatus.QUEUED,
-            wait_reason=None,
-            error=None,
-            cancel_requested=False,
-            pause_requested=False,
-            parent_run_id=None,
-            parent_step=None,
-            created_at=self.now,
-            started_at=None,
-            finished_at=None,
-            fence=(0, 0),
-            epoch=0,
-            pool=self.pool,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +106,13 @@ async def start_runs(
     wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, answers))]
     await _answer_known_keys(db, tenant_id, wishes, answers)
     open_wishes = [wish for wish in wishes if wish.n not in answers]
-    startables = await _startables(db, tenant_id, open_wishes, answers)
-    version_ids = set().union(*(one.version_ids for one in startables.values()))
+    found = await startables(db, tenant_id, open_wishes, answers)
+    version_ids = set().union(*(one.version_ids for one in found.values()))
     rules = await parameters.of(db, tenant_id, version_ids)
     new: list[_New] = []
     limited: list[LimitedStart] = []
     for wish in open_wishes:
-        startable = startables.get((wish.start.workflow, wish.start.version))
+        startable = found.get((wish.start.workflow, wish.start.version))
         if wish.n in answers or startable is None:
             continue
         run = startable.fresh(wish.start.input)
@@ -185,14 +140,6 @@ async def start_runs(
     return Started(
         [answers[n] for n in range(len(starts))], [one.run.id for one in new if one.run.id in begun]
     )
-
-
-async def rule_of_start(db: Db, tenant_id: UUID, start: RunStart, parameters: Parameters) -> StartRule:
-    """What the version that would run asks of its starts. Raises `NotFound` and `Conflict`, as the start would."""
-    (row,) = await db.fetch(_sql.startable, tenant_id, [start.workflow], [start.version])
-    if (refusal := _refusal(row, start.version)) is not None:
-        raise refusal
-    return (await parameters.of(db, tenant_id, [row["version_id"]]))[row["version_id"]]
 
 
 async def _sealed(
@@ -230,56 +177,6 @@ async def _answer_known_keys(
             answers[wish.n] = Conflict("the idempotency key was used for another workflow, version or input")
         else:
             answers[wish.n] = runs.get(row["run_id"]) or NotFound("run")
-
-
-async def _startables(
-    db: Db, tenant_id: UUID, wishes: Sequence[Wish], answers: dict[int, Answer]
-) -> Mapping[tuple[str, int | None], _Startable]:
-    """What would run for each (workflow, version); starts for which nothing would are answered."""
-    places = {(wish.start.workflow, wish.start.version): None for wish in wishes}
-    if not places:
-        return {}
-    wanted = list(places)
-    rows = await db.fetch(_sql.startable, tenant_id, [name for name, _ in wanted], [v for _, v in wanted])
-    found: dict[tuple[str, int | None], _Startable] = {}
-    refused: dict[tuple[str, int | None], HeadraceError] = {}
-    for row in rows:
-        place = wanted[row["n"] - 1]
-        refusal = TenantEnding(row["ends_at"]) if row["ends_at"] else _refusal(row, place[1])
-        if refusal is None:
-            found[place] = _Startable(
-                row["workflow_id"], row["version_id"], row["now"], _rollout(row), named(row["pool"])
-            )
-        else:
-            refused[place] = refusal
-    for wish in wishes:
-        if refusal := refused.get((wish.start.workflow, wish.start.version)):
-            answers[wish.n] = refusal
-    return found
-
-
-def _refusal(row: Any, version: int | None) -> HeadraceError | None:
-    if row["workflow_id"] is None:
-        return NotFound("workflow")
-    match row["status"]:
-        case "PUBLISHED":
-            return None
-        case None if version is None:
-            return Conflict("the workflow has no published version")
-        case None:
-            return NotFound("workflow version")
-        case "DRAFT":
-            return Conflict("the version is a draft; publish it first")
-        case _:
-            return Conflict("the version is deprecated; start a published one")
-
-
-def _rollout(row: Any) -> _Rollout | None:
-    if row["candidate_id"] is None:
-        return None
-    key = compile_path(row["key"]) if row["key"] is not None else None
-    chosen = frozenset(value for values in row["cohorts"].values() for value in values)
-    return _Rollout(row["candidate_id"], Split(row["share"], row["salt"], key, chosen))
 
 
 def _limited(tenant_id: UUID, one: _New, rule: Concurrency) -> LimitedStart:

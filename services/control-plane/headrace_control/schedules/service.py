@@ -17,7 +17,7 @@ from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.runs.model import RunStart
 from headrace_control.runs.parameters import Parameters
-from headrace_control.runs.starts import rule_of_start
+from headrace_control.runs.startable import rule_of_start
 from headrace_control.schedules import repository
 from headrace_control.schedules.inputs import Occasion, rendered
 from headrace_control.schedules.model import Firing, Plan, Schedule

@@ -18,7 +18,7 @@ from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.runs.model import RunStart
 from headrace_control.runs.parameters import Parameters
-from headrace_control.runs.starts import rule_of_start
+from headrace_control.runs.startable import rule_of_start
 from headrace_control.vault.vault import Vault
 from headrace_control.webhooks import repository
 from headrace_control.webhooks.addresses import Address, write_address
