@@ -86,6 +86,11 @@ class AnswerProtocol(ResponseHandler):
                 return
         super().feed_data(data, size)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # Asked for with every piece that is taken out of the buffer, though reading seldom had to pause.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tls = transport.get_extra_info("ssl_object")
         peer, end = transport.get_extra_info("peername"), transport.get_extra_info("socket")

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from headrace.outbound.answering import AnswerProtocol
 from headrace.outbound.lookups import Resolve
 from headrace.outbound.policy import EgressPolicy
+from headrace.outbound.target import Target
 
 if TYPE_CHECKING:
-    from aiohttp.client import ClientTimeout
-    from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
 
+MAX_PLACES = 256  # kept at once
 MAX_ADDRESSES = 16  # of one name; aiohttp tries the rest anew after each that fails
 
 
@@ -79,13 +79,14 @@ class GuardedConnector(aiohttp.TCPConnector):
         )
         self._factory = partial(AnswerProtocol, loop=self._loop)  # type: ignore[assignment]
 
-    async def connect(
-        self, req: "ClientRequest", traces: "list[Trace]", timeout: "ClientTimeout"
-    ) -> "Connection":
-        dial = CURRENT_DIAL.get()
+        self._places: dict[tuple[str, str, int], aiohttp.ClientRequest] = {}
+
+    async def connected(self, target: Target, limits: aiohttp.ClientTimeout) -> "Connection":
+        """A connection to the target with nothing on it, for one request. Raises what aiohttp raises."""
+        dial, place = CURRENT_DIAL.get(), self._place(target)
         while True:
             dial.opened = False
-            connection = await super().connect(req, traces, timeout)
+            connection = await self.connect(place, [], limits)
             protocol = connection.protocol
             ours = protocol if isinstance(protocol, AnswerProtocol) else None
             if not dial.opened and (ours is None or ours.has_news()):
@@ -100,6 +101,17 @@ class GuardedConnector(aiohttp.TCPConnector):
                 dial.address = ours.address or dial.address
             dial.sent = True
             return connection
+
+    def _place(self, target: Target) -> aiohttp.ClientRequest:
+        """Where to, as aiohttp wants to be told it: a request, of which it reads the origin alone."""
+        place = self._places.get(target.origin)
+        if place is None:
+            if len(self._places) >= MAX_PLACES:
+                self._places.clear()
+            host = f"[{target.host}]" if ":" in target.host else target.host
+            url = URL(f"{target.scheme}://{host}:{target.port}/", encoded=True)
+            place = self._places[target.origin] = aiohttp.ClientRequest("GET", url, loop=self._loop)
+        return place
 
 
 async def _turns(connection: "Connection", count: int) -> None:

@@ -1,39 +1,54 @@
 """An answer as it came off the wire: its head, and its body still to be read."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
-from aiohttp import ClientResponse
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
 
 from headrace.outbound.connector import Dial
+from headrace.outbound.fields import is_token
 from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(frozen=True, slots=True)
 class Reply:
-    """`method` is the request's. Names of headers are given in lower case."""
+    """`method` is the request's. Names of headers are given in lower case.
 
-    method: str
-    answer: ClientResponse
+    Who has it reads the body to its end, which gives the connection back, or closes it. `writing` is the rest of the
+    request's body on its way, if any.
+    """
 
-    @property
-    def status(self) -> int:
-        return self.answer.status
+    __slots__ = ("_connection", "_content", "_named", "_writing", "method", "raw_headers", "status")
 
-    @property
-    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        return self.answer.raw_headers
+    def __init__(
+        self,
+        method: str,
+        head: RawResponseMessage,
+        content: StreamReader,
+        connection: Connection,
+        writing: asyncio.Task[None] | None,
+    ) -> None:
+        self.method, self.status = method, head.code
+        self.raw_headers: tuple[tuple[bytes, bytes], ...] = head.raw_headers
+        self._named = head.headers
+        self._content, self._writing = content, writing
+        self._connection: Connection | None = connection
+        content.on_eof(self._complete)
 
     @property
     def redirects(self) -> bool:
-        return self.answer.status in _REDIRECTS and bool(self.all("location"))
+        return self.status in _REDIRECTS and bool(self.all("location"))
 
     def all(self, name: str) -> list[str]:
         """Every value of a header, in their order."""
+        if name not in self._named:
+            return []
         wanted = name.encode()
-        return [_text(value) for field, value in self.answer.raw_headers if field.lower() == wanted]
+        return [_text(value) for field, value in self.raw_headers if field.lower() == wanted]
 
     def header(self, name: str) -> str:
         """The values of a header joined with a comma; empty without one."""
@@ -41,19 +56,56 @@ class Reply:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes, still encoded. Raises `TransportFailure`."""
-        content = self.answer.content
+        if (whole := self.whole()) is not None:
+            yield whole
+            return
         try:
-            if content.is_eof():  # a small body comes with its head
-                yield content.read_nowait()
-                return
-            async for piece in content.iter_any():
+            async for piece in self._content.iter_any():
                 yield piece
+        except WIRE_ERRORS as error:
+            raise_failure(error, Dial(sent=True))
+
+    def whole(self) -> bytes | None:
+        """The body, still encoded, if its end is there already: a small one comes with its head. Raises
+        `TransportFailure`."""
+        try:
+            return self._content.read_nowait() if self._content.is_eof() else None
         except WIRE_ERRORS as error:
             raise_failure(error, Dial(sent=True))
 
     def close(self) -> None:
         """Reading to the end has given the connection back already; anything less drops it."""
-        self.answer.close()
+        connection, self._connection = self._connection, None
+        if self._writing is not None:
+            self._writing.cancel()
+        if connection is not None:
+            connection.close()
+
+    def _complete(self, _: object = None) -> None:
+        """The body's end is there. The connection serves others once the request is out, too."""
+        if self._writing is not None and not self._writing.done():
+            self._writing.add_done_callback(self._complete)
+        elif self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.release()
+
+
+def problem_of(head: RawResponseMessage) -> str:
+    """Why an answer is not taken though aiohttp reads it: readers may differ on where it ends. Empty: it is taken.
+
+    RFC 9112, 2.3 (versions), 5.1 (no space before the colon), 6.1 (no other coding was offered). Lengths that are no
+    plain number, differ, or stand beside a coding, it does not read.
+    """
+    if head.code == 101:
+        return "the target switched protocols"
+    if head.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11) or head.code < 200:
+        return "the target's answer is not HTTP/1.1"
+    if not all(is_token(name.decode("latin-1")) for name, _ in head.raw_headers):
+        return "the target's answer has a header without a proper name"
+    codings = head.headers.getall("Transfer-Encoding", ())
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        return "the target's answer has a transfer coding that is not known"
+    return ""
 
 
 def _text(value: bytes) -> str:

@@ -122,6 +122,10 @@ async def _read_raw(reply: Reply, limit: int) -> bytes:
     has_body = declared.isascii() and declared.isdigit() and reply.method != "HEAD"
     if has_body and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
+    if (whole := reply.whole()) is not None:
+        if len(whole) > limit:
+            raise _too_large(limit)
+        return whole
     data = bytearray()  # one object, however small the pieces are that a target sends
     async for chunk in reply.pieces():
         data += chunk

@@ -11,22 +11,18 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 
 import aiohttp
 import httpx
-from aiohttp import ClientResponse
-from yarl import URL
 
 from headrace.outbound.connector import CURRENT_DIAL, Dial, GuardedConnector
 from headrace.outbound.failures import CallCode, TransportFailure
-from headrace.outbound.fields import is_token
 from headrace.outbound.lookups import LOOKUPS, Resolve, thread_resolver
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.reply import Reply
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
-from headrace.outbound.wire_request import WireRequest, answered
+from headrace.outbound.wire_request import answered
 
 CONNECT_TIMEOUT = 10.0
 _CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-_OURS = frozenset({"host", "content-length", "transfer-encoding"})
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -86,15 +82,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         dial.host = target.host
         CURRENT_DIAL.set(dial)
         connector = self._open_connector()
-        headers = [("Host", target.authority), *_one_spelling(headers)]
         try:
-            answer = await answered(connector, WireRequest(method, _wire_url(target), headers, body), limits)
+            return await answered(connector, target, method, headers, body, limits)
         except WIRE_ERRORS as error:
             raise_failure(error, dial)
-        if problem := _problem(answer):
-            answer.close()
-            raise TransportFailure(CallCode.BAD_RESPONSE, problem, sent=True)
-        return Reply(method, answer)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -130,39 +121,6 @@ def _limits(request: httpx.Request) -> aiohttp.ClientTimeout:
 
 def _fields(request: httpx.Request) -> Iterator[tuple[str, str]]:
     return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
-
-
-def _one_spelling(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    # aiohttp drops the first of two fields whose names differ in case only; one spelling keeps both.
-    spellings: dict[str, str] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower not in _OURS:
-            yield spellings.setdefault(lower, name), value
-
-
-def _problem(answer: ClientResponse) -> str:
-    """Why an answer is not taken though aiohttp reads it: readers may differ on where it ends. Empty: it is taken.
-
-    RFC 9112, 2.3 (versions), 5.1 (no space before the colon), 6.1 (no other coding was offered). Lengths that are no
-    plain number, differ, or stand beside a coding, it does not read.
-    """
-    if answer.status == 101:
-        return "the target switched protocols"
-    if answer.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11) or answer.status < 200:
-        return "the target's answer is not HTTP/1.1"
-    if not all(is_token(name.decode("latin-1")) for name, _ in answer.raw_headers):
-        return "the target's answer has a header without a proper name"
-    codings = answer.headers.getall("Transfer-Encoding", ())
-    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
-        return "the target's answer has a transfer coding that is not known"
-    return ""
-
-
-def _wire_url(target: Target) -> URL:
-    # `encoded` keeps the path as it was written: `/a/%2e%2e/b` must not become `/b`.
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return URL(f"{target.scheme}://{host}:{target.port}{target.path}", encoded=True)
 
 
 class _Body(httpx.AsyncByteStream):

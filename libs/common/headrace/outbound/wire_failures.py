@@ -4,12 +4,13 @@ import asyncio
 from typing import NoReturn
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from headrace.outbound.answering import AnswerBroken, AnswerTooLong
 from headrace.outbound.connector import Dial
 from headrace.outbound.failures import CallCode, TransportFailure
 
-WIRE_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
+WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 
 
 def raise_failure(error: Exception, dial: Dial) -> NoReturn:
@@ -38,7 +39,7 @@ def _reason(error: Exception, dial: Dial) -> tuple[CallCode, str]:
     match error:
         case AnswerTooLong():
             return CallCode.RESPONSE_TOO_LARGE, "the answer is too long as it is sent, its framing counted"
-        case aiohttp.ClientResponseError() | AnswerBroken():
+        case HttpProcessingError() | AnswerBroken():
             return CallCode.BAD_RESPONSE, "the target's answer is not HTTP"
         case asyncio.TimeoutError():
             return CallCode.TIMEOUT, "the target did not answer in time"
