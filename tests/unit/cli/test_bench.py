@@ -211,9 +211,25 @@ def test_what_is_no_run_has_no_bar_among_rates() -> None:
     assert plots([report().model_copy(update={"phases": (idle,)})]) == {}
 
 
+def test_two_layouts_of_a_scenario_are_told_apart_on_the_page(tmp_path: Path) -> None:
+    one = report("chain3")
+    two = one.model_copy(update={"shape": one.shape.model_copy(update={"runners": 2})})
+    write([one, two], tmp_path / "benchmarks.md")
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("### chain3")] == [
+        "### chain3, embedded",
+        "### chain3, embedded, 2 runners",
+    ]
+    rates = (tmp_path / "benchmarks" / "rates.svg").read_text(encoding="utf-8")
+    assert "chain3 (embedded) by 2 runners: burst" in rates
+
+
 def test_the_suite_measures_every_scenario_and_chain3_on_both_profiles() -> None:
     names = [item.name for item in suite()]
-    assert {f"{scenario.name}.production" for scenario in SCENARIOS} | {"chain3.embedded"} <= set(names)
+    assert {f"{scenario.name}.production" for scenario in SCENARIOS} | {
+        "chain3.embedded",
+        "chain3-2-runners.production",
+    } <= set(names)
     assert len(names) == len(set(names))
     without = {item.name for item in suite(production=False)}
     assert without == {f"{scenario.name}.embedded" for scenario in SCENARIOS}

@@ -107,7 +107,8 @@ async def every(
         session.output.say("Without --bus-url and --log-store-url all is measured on the embedded profile.")
     with cancelled_by_signals():
         for item in suite(scale, full=full, production=production):
-            wish = Wish(item.profile, bus_url, log_store_url, Layout(), seconds)
+            layout = Layout(runners=item.runners)
+            wish = Wish(item.profile, bus_url, log_store_url, layout, seconds)
             sizes = item.scenario.scaled(item.scale, None)
             report = await _measured(session, item.scenario, sizes, wish, item.repeats, verbose)
             await asyncio.to_thread(write_report, report, out / f"{item.name}.json")

@@ -98,7 +98,7 @@ def _of_report(report: Report) -> Iterator[str]:
     shape = report.shape
     sizes = ", ".join(f"{name} {size:,}" for name, size in report.sizes.items())
     yield ""
-    yield f"### {report.scenario}, {report.profile}"
+    yield f"### {report.scenario}, {report.profile}{_laid_out(report, ', ')}"
     yield ""
     yield (
         f"{report.at[:10]}; {shape.control_planes} control plane(s), {shape.runners} runner(s), {shape.reporters} "
@@ -139,4 +139,9 @@ def _runs(reports: Sequence[Report]) -> Iterator[tuple[Report, Phase]]:
 
 def _label(report: Report, phase: Phase) -> str:
     place = report.scenario if report.profile == "production" else f"{report.scenario} (embedded)"
-    return f"{place}: {phase.name}"
+    return f"{place}{_laid_out(report, ' by ')}: {phase.name}"
+
+
+def _laid_out(report: Report, before: str) -> str:
+    """How it is other than with one of each service."""
+    return f"{before}{report.shape.runners} runners" if report.shape.runners > 1 else ""

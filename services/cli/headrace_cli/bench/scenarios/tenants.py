@@ -64,5 +64,5 @@ SCENARIO = Scenario(
     "tenants",
     "The same load by 1 to 1,000 tenants; and how long a tenant waits beside one with a long queue, or beside many.",
     play,
-    {"tenants": 1_000, "runs": 3_000, "queued": 10_000, "probes": 100},
+    {"tenants": 1_000, "runs": 10_000, "queued": 10_000, "probes": 100},
 )
