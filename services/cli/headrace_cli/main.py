@@ -1,40 +1,10 @@
 """The `headrace` command."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from headrace_cli import (
-    admin,
-    cached_results,
-    connections,
-    dead_letters,
-    doctor,
-    dry_runs,
-    hooks,
-    keys,
-    logs,
-    policy,
-    pools,
-    rollouts,
-    runner,
-    schedules,
-    tenants,
-    webhooks,
-    workflows,
-)
-from headrace_cli.apply import command as apply
-from headrace_cli.audit import command as audit
-from headrace_cli.bench import command as bench
-from headrace_cli.capacity import command as capacity
-from headrace_cli.demo import command as demo
-from headrace_cli.dev import command as dev
-from headrace_cli.fleet import command as fleet
-from headrace_cli.login import command as login
 from headrace_cli.root import Root
-from headrace_cli.runs import command as runs
-from headrace_cli.templates import command as templates
 
 app = typer.Typer(
     name="headrace",
@@ -48,6 +18,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # which takes long to import, for the other commands
+
         typer.echo(f"headrace {version('headrace-cli')}")
         raise typer.Exit
 
@@ -60,37 +32,6 @@ def headrace(
 ) -> None:
     """Headrace runs API workflows: design them, run them on a fleet, read what happened."""
 
-
-for commands in (
-    dev,
-    fleet,
-    runner,
-    demo,
-    login,
-    apply,
-    workflows,
-    templates,
-    tenants,
-    pools,
-    runs,
-    dry_runs,
-    schedules,
-    rollouts,
-    webhooks,
-    hooks,
-    dead_letters,
-    logs,
-    audit,
-    cached_results,
-    connections,
-    keys,
-    policy,
-    admin,
-    doctor,
-    bench,
-    capacity,
-):
-    commands.add_to(app)
 
 if __name__ == "__main__":
     app()

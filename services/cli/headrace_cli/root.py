@@ -1,18 +1,23 @@
-"""The root of the command line: what is wrong with the arguments is told like every other error."""
+"""The root of the command line: it finds the commands, and tells what is wrong with the arguments like other errors."""
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import MutableMapping, Sequence
+from typing import Any, cast
 
 from headrace.errors import InvalidInput, Problem
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from headrace_cli.commands import Commands
 from headrace_cli.output import Output
 
 
 class Root(TyperGroup):
     """With `--json` among the arguments a usage error is JSON on standard output; else Typer's own words."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands = cast(MutableMapping[str, Any], Commands())
 
     def main(
         self,

@@ -1,5 +1,5 @@
 """python -m headrace_control"""
 
-from headrace_control.main import main
+from headrace.starting import load_main
 
-main()
+load_main("headrace_control.main")()

@@ -66,7 +66,10 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
     """Serve and dispatch until `stopping` is set."""
     aws = read_settings(AwsSettings) if settings.kms_key_id else None
     with opening("persisted_queries_file"):
-        documents = read_documents(settings.persisted_queries_file, create_schema()._schema)  # noqa: SLF001
+        schema = create_schema(
+            introspection=settings.introspection, operation_seconds=settings.operation_seconds
+        )
+        documents = read_documents(settings.persisted_queries_file, schema._schema)  # noqa: SLF001
     with opening("log_store_url"):
         store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
     with opening("database_url"):

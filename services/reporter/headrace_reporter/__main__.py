@@ -1,5 +1,5 @@
 """python -m headrace_reporter"""
 
-from headrace_reporter.main import main
+from headrace.starting import load_main
 
-main()
+load_main("headrace_reporter.main")()

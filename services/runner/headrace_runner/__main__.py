@@ -1,5 +1,5 @@
 """python -m headrace_runner"""
 
-from headrace_runner.main import main
+from headrace.starting import load_main
 
-main()
+load_main("headrace_runner.main")()

@@ -1,11 +1,12 @@
-"""The one place where an adapter of the bus is chosen; only `main` calls it."""
+"""The one place where an adapter of the bus is chosen; only `main` calls it.
+
+An adapter is imported when it is chosen: a process that is on the other bus starts without its libraries.
+"""
 
 from urllib.parse import urlsplit
 
 from headrace.bus.names import Names
 from headrace.bus.port import Bus
-from headrace.bus.postgres import PostgresBus
-from headrace.bus.rabbitmq import RabbitmqBus
 from headrace.errors import InvalidInput, Problem
 from headrace.pools import DEFAULT_POOL
 
@@ -32,8 +33,12 @@ async def open_bus(
     names = Names(partitions, namespace).with_pool(pool)
     match _scheme(url):
         case "amqp" | "amqps":
+            from headrace.bus.rabbitmq import RabbitmqBus
+
             return await RabbitmqBus.open(url, names, name=name, retry_pause=retry_pause)
         case "postgresql" | "postgres":
+            from headrace.bus.postgres import PostgresBus
+
             return await PostgresBus.open(url, names, name=name, retry_pause=retry_pause, lease=lease)
         case scheme:
             raise _refused(f"no bus speaks {scheme!r}")

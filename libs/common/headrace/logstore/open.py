@@ -1,14 +1,13 @@
-"""The one place where the log store's adapter is chosen."""
+"""The one place where the log store's adapter is chosen.
+
+An adapter is imported when it is chosen: a process that is on the other store starts without its libraries.
+"""
 
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from pymongo.errors import PyMongoError
-
 from headrace.errors import InvalidInput, Problem
-from headrace.logstore.mongodb import MongoLogStore
 from headrace.logstore.port import LogStore
-from headrace.logstore.postgres import open_postgres_log_store
 
 
 async def open_log_store(
@@ -24,12 +23,25 @@ async def open_log_store(
     try:
         match urlsplit(url).scheme:
             case "mongodb" | "mongodb+srv":
-                return MongoLogStore(url, retention, poll)
+                return _open_mongodb(url, retention, poll)
             case "postgres" | "postgresql":
+                from headrace.logstore.postgres import open_postgres_log_store
+
                 return await open_postgres_log_store(url, retention, poll)
-    except (PyMongoError, ValueError):
+    except ValueError:
         raise _refused("not a URL that can be read") from None
     raise _refused("of no known kind")
+
+
+def _open_mongodb(url: str, retention: timedelta, poll: timedelta) -> LogStore:
+    from pymongo.errors import PyMongoError
+
+    from headrace.logstore.mongodb import MongoLogStore
+
+    try:
+        return MongoLogStore(url, retention, poll)
+    except PyMongoError:
+        raise _refused("not a URL that can be read") from None
 
 
 def _refused(message: str) -> InvalidInput:
