@@ -37,3 +37,10 @@ def test_whole_numbers_are_never_rounded(text: bytes, value: Any) -> None:
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(orjson.JSONDecodeError):
         read_exact(text)
+
+
+def test_how_deep_a_text_may_be_hangs_on_no_version_of_python() -> None:
+    deep = b"[" * 500 + b"1234567890123456789" + b"]" * 500
+    assert read_exact(deep) is not None
+    with pytest.raises(orjson.JSONDecodeError, match="too deeply"):
+        read_exact(b"[" + deep + b"]")
