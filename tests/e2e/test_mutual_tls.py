@@ -1,6 +1,5 @@
 """The internal API over TLS: runners are known by certificates as well, and others do not get as far as asking."""
 
-import ssl
 from pathlib import Path
 
 import httpx
@@ -8,6 +7,7 @@ import pytest
 from certificates import self_signed
 from designer import Designer
 from fleet import Fleet
+from headrace.outbound.handshake import verifying
 from target import Target
 
 
@@ -37,7 +37,7 @@ async def test_runs_go_through_and_strangers_do_not(fleet: Fleet, tmp_path: Path
         run = await designer.ended(await designer.start("read"))
     assert run["status"] == "SUCCESS", run
     for certificate in (None, (stranger, stranger_key)):
-        tls = ssl.create_default_context(cafile=str(server))
+        tls = verifying(str(server))
         if certificate is not None:
             tls.load_cert_chain(*certificate)
         async with httpx.AsyncClient(verify=tls, trust_env=False) as http:

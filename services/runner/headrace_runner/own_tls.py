@@ -3,6 +3,7 @@
 import ssl
 
 from headrace.errors import InvalidInput, Problem
+from headrace.outbound.handshake import verifying
 
 from headrace_runner.settings import RunnerSettings
 
@@ -13,7 +14,7 @@ def own_tls(settings: RunnerSettings) -> ssl.SSLContext | None:
         return None
     try:
         authority = settings.control_plane_ca_file
-        context = ssl.create_default_context(cafile=str(authority) if authority else None)
+        context = verifying(str(authority) if authority else None)
         if settings.client_certificate_file is not None:
             context.load_cert_chain(settings.client_certificate_file, settings.client_key_file)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

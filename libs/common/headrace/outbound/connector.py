@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from headrace.outbound.answering import AnswerProtocol
+from headrace.outbound.handshake import trusting_the_system
 from headrace.outbound.lookups import Resolve
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.target import Target
@@ -72,7 +73,7 @@ class GuardedConnector(aiohttp.TCPConnector):
         super().__init__(
             resolver=_Resolver(resolve),
             ttl_dns_cache=10,
-            ssl=tls or True,  # True: the system's authorities, one context for the process
+            ssl=tls or trusting_the_system(),
             limit=connections,
             keepalive_timeout=keepalive,
             socket_factory=partial(_open_socket, policy),

@@ -108,7 +108,7 @@ def canonical_host(host: str) -> str:
         if not host.endswith("]") or "%" in host:
             raise InvalidTarget("the host is not an IPv6 address")
         try:
-            return str(IPv6Address(host[1:-1]))
+            return _spelled(IPv6Address(host[1:-1]))
         except AddressValueError:
             raise InvalidTarget("the host is not an IPv6 address") from None
     try:
@@ -128,6 +128,12 @@ def canonical_host(host: str) -> str:
     if len(name) > _MAX_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise InvalidTarget("the host is not a valid name")
     return name
+
+
+def _spelled(address: IPv6Address) -> str:
+    """In hexadecimal throughout: from Python 3.13 on, `str` writes an IPv4-mapped address with dots."""
+    mapped = address.ipv4_mapped
+    return str(address) if mapped is None else f"::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}"
 
 
 def _ipv4(parts: list[str]) -> IPv4Address:
