@@ -12,6 +12,7 @@ import asyncpg
 import psutil
 import pytest
 from headrace.errors import DatabaseUnavailable
+from headrace.postgres.migrate import migrate
 from headrace_cli.embedded_postgres import embedded_postgres, running_postgres
 
 
@@ -61,6 +62,15 @@ async def test_a_folder_with_a_name_too_long_for_a_socket(tmp_path: Path) -> Non
         await connection.close()
         sockets = Path(unquote(urlsplit(dsn).query.removeprefix("host=")))
     assert not sockets.exists()
+
+
+async def test_a_schema_that_was_just_made_outlives_a_crash(tmp_path: Path) -> None:
+    folder, migrations = tmp_path / "data", "headrace_control.migrations"
+    with running_postgres(folder) as dsn:
+        assert await migrate(dsn, migrations)
+        os.kill(pid_of(folder), signal.SIGQUIT)  # it ends at once, and writes nothing more
+    with running_postgres(folder) as dsn:
+        assert await migrate(dsn, migrations) == []
 
 
 def test_a_cluster_left_half_made_is_made_anew(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ that does not get its locks at once gives way and is tried again, so that nobody
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
@@ -77,16 +77,28 @@ async def _apply(db: asyncpg.Connection, scripts: Sequence[Migration], phase: Ph
     done = {
         row["name"]: row["digest"] for row in await db.fetch("SELECT name, digest FROM schema_migrations")
     }
-    contracts = phase is Phase.CONTRACT or not done
-    applied = []
+    due = _due(scripts, done, contracts=phase is Phase.CONTRACT or not done)
+    if not done:
+        await _apply_hurriedly(db, due[:-1])
+    for script in due if done else due[-1:]:
+        await _apply_one(db, script)
+    return [script.name for script in due]
+
+
+def _due(scripts: Sequence[Migration], done: Mapping[str, str], *, contracts: bool) -> list[Migration]:
+    """Those to apply; `done` are the digests of those that were applied."""
     for script in scripts:
-        if script.name in done:
-            if done[script.name] != script.digest:
-                raise Conflict(f"migration {script.name} was changed after it was applied")
-        elif script.phase is Phase.EXPAND or contracts:
-            await _apply_one(db, script)
-            applied.append(script.name)
-    return applied
+        if done.get(script.name, script.digest) != script.digest:
+            raise Conflict(f"migration {script.name} was changed after it was applied")
+    return [s for s in scripts if s.name not in done and (contracts or s.phase is Phase.EXPAND)]
+
+
+async def _apply_hurriedly(db: asyncpg.Connection, scripts: Sequence[Migration]) -> None:
+    """Without waiting for the disk after each, of which nobody knows yet; the next commit waits for all before it."""
+    await db.execute("SET synchronous_commit = off")
+    for script in scripts:
+        await _apply_one(db, script)
+    await db.execute("RESET synchronous_commit")
 
 
 async def _refuse_while_needed(db: asyncpg.Connection, contract: Migration) -> None:
