@@ -37,40 +37,46 @@ _PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedPostgres:
-    """A server that takes connections at `dsn`."""
+    """A server, which takes connections at `dsn` once it was started."""
 
     def __init__(
         self, programs: Path, folder: Path, sockets: Path, account: pwd.struct_passwd | None
     ) -> None:
-        """Starts it and waits until it is ready. Raises `DatabaseUnavailable`."""
         self.dsn = f"postgresql://postgres:@/postgres?host={quote(str(sockets))}"
-        self._folder = folder
+        self._programs, self._folder, self._account = programs, folder, account
         self._launch = functools.partial(_launch, programs, folder, sockets, account)
-        _wait_for_predecessor(folder)
-        self._process = self._launch()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the data at the first start, start the server and wait until it is ready. To be called in the main
+        thread: Linux takes the end of the starting thread for the end of the process. Raises `DatabaseUnavailable`."""
+        if not (self._folder / "PG_VERSION").exists():
+            _initialise(self._programs, self._folder, self._account)
+        _wait_for_predecessor(self._folder)
+        process = self._process = self._launch()
         deadline = time.monotonic() + _START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if self._ready():
+        while process.poll() is None and time.monotonic() < deadline:
+            if self._ready(process):
                 return
             time.sleep(_LOOK_AGAIN_SECONDS)
         self.stop()
         raise self._does_not_start()
 
     async def keep(self, announce: Callable[[str], None]) -> None:
-        """Start the server again whenever it ends by itself, until cancelled. `DatabaseUnavailable` when it does
-        not come up. To be called in the main thread, like everything that starts the server."""
-        while True:
+        """Start the server again whenever it ends by itself, until cancelled. `DatabaseUnavailable` when it does not
+        come up. To be called in the main thread, like everything that starts the server."""
+        while self._process is not None:
             code = await asyncio.to_thread(self._process.wait)
             announce(f"ended with {code}; started again")
-            await self._start_again()
+            await self._start_again(self._process)
 
-    async def _start_again(self) -> None:
+    async def _start_again(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             # One that was killed leaves processes behind, and a server does not start before they have gone.
-            if self._process.poll() is not None:
-                self._process = self._launch()
-            if self._ready():
+            if process.poll() is not None:
+                process = self._process = self._launch()
+            if self._ready(process):
                 return
             await asyncio.sleep(_TRY_AGAIN_SECONDS)
         raise self._does_not_start()
@@ -78,6 +84,8 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """SIGINT is its fast shutdown, which does not wait for clients to leave."""
         process = self._process
+        if process is None:
+            return
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
@@ -86,10 +94,10 @@ class EmbeddedPostgres:
             process.kill()
             process.wait()
 
-    def _ready(self) -> bool:
+    def _ready(self, process: "subprocess.Popen[bytes]") -> bool:
         """Whether the server says so itself, in the first and eighth line of its pid file."""
         lines = _pid_file(self._folder)
-        return len(lines) >= 8 and lines[0].strip() == str(self._process.pid) and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0].strip() == str(process.pid) and lines[7].strip() == "ready"
 
     def _does_not_start(self) -> DatabaseUnavailable:
         return DatabaseUnavailable(f"Postgres does not start; see {self._folder / 'log'}")
@@ -104,11 +112,18 @@ def running_postgres(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def embedded_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
-    """Start a server on the data in `folder`, made at the first start, and stop it after.
+    """A `placed_postgres` that was started."""
+    with placed_postgres(folder) as server:
+        server.start()
+        yield server
+
+
+@contextlib.contextmanager
+def placed_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A server on the data in `folder`, whose address is known before it is started; it is stopped after.
 
     Nobody but this user (and the superuser) can connect: there is no TCP port, and the socket's folder is
     closed to others. Should this process be killed, Linux ends the server. Raises `DatabaseUnavailable`.
-    Call it from the main thread: Linux takes the end of the starting thread for the end of the process.
     """
     folder = folder.absolute()
     programs = _programs()
@@ -120,8 +135,6 @@ def embedded_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
     with _socket_folder(folder, account) as sockets:
         if account:
             os.chown(folder, account.pw_uid, account.pw_gid)
-        if not (folder / "PG_VERSION").exists():
-            _initialise(programs, folder, account)
         server = EmbeddedPostgres(programs, folder, sockets, account)
         try:
             yield server

@@ -1,15 +1,17 @@
 """The supervisor with real child processes: what they write is heard, crashes are mended, none is left."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from headrace_cli.dev.supervisor import Patience, Service, Supervisor
+from headrace_cli.dev.supervisor import Gate, Patience, Service, Supervisor
 
 IMPATIENT = Patience(grace=1.0, first_pause=0.02)
 
@@ -179,3 +181,34 @@ async def test_services_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> 
     process.kill()
     await process.wait()
     await gone(service)
+
+
+AT_A_GATE = "import sys, time; print('loaded'); sys.stdin.read(); print('running'); time.sleep(600)"
+
+
+async def test_who_waits_at_a_gate_goes_on_when_it_is_opened_and_at_once_when_started_again(
+    tmp_path: Path,
+) -> None:
+    heard = Heard()
+    supervisor = Supervisor(heard, tmp_path, IMPATIENT)
+    with contextlib.closing(Gate()) as gate:
+        kept = await supervisor.start(replace(python("held", AT_A_GATE), gate=gate))
+        await heard.until(lambda _: heard.count("loaded") == 1)
+        await asyncio.sleep(0.1)
+        assert heard.count("running") == 0
+        gate.open()
+        await heard.until(lambda _: heard.count("running") == 1)
+        assert kept.pid is not None
+        os.kill(kept.pid, signal.SIGKILL)
+        await heard.until(lambda _: heard.count("running") == 2)
+        await supervisor.stop()
+
+
+async def test_who_waits_at_a_gate_is_ended_there(tmp_path: Path) -> None:
+    heard = Heard()
+    supervisor = Supervisor(heard, tmp_path, IMPATIENT)
+    with contextlib.closing(Gate()) as gate:
+        held = await supervisor.start(replace(python("held", AT_A_GATE), gate=gate))
+        await held.first_line
+        await supervisor.stop()
+    assert heard.count("running") == 0

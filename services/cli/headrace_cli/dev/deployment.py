@@ -17,8 +17,8 @@ from headrace_control.tenants.service import bootstrap
 
 from headrace_cli import profile
 from headrace_cli.dev.folder import DataFolder
-from headrace_cli.dev.supervisor import Announce, Service, Supervisor
-from headrace_cli.embedded_postgres import EmbeddedPostgres, embedded_postgres
+from headrace_cli.dev.supervisor import Announce, Gate, Service, Supervisor
+from headrace_cli.embedded_postgres import EmbeddedPostgres, placed_postgres
 from headrace_cli.profile import Profile
 
 HOST = "127.0.0.1"
@@ -49,6 +49,14 @@ class Deployment:
     first_start: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """Each is opened when that is ready. Services load their code before, and run after."""
+
+    schema: Gate
+    control_plane: Gate
+
+
 def spare_port() -> int:
     """A TCP port that nobody listened on a moment ago."""
     with socket.socket() as probe:
@@ -76,20 +84,24 @@ async def deployed(
         folder.allow(allow)
         folder.check()
         async with contextlib.AsyncExitStack() as stack:
-            postgres = stack.enter_context(embedded_postgres(folder.postgres))
-            dsn = postgres.dsn
-            await migrate(dsn, MIGRATIONS, Phase.CONTRACT)  # nobody works on it yet
-            first_start = await _ensure_admin(dsn, folder, shape)
+            postgres = stack.enter_context(placed_postgres(folder.postgres))
+            gates = Gates(*(stack.enter_context(contextlib.closing(Gate())) for _ in range(2)))
             supervisor = Supervisor(announce, folder.logs)
+            stack.push_async_callback(supervisor.stop)
+            control_plane, *others = _services(postgres.dsn, folder, shape, gates)
+            await supervisor.start(control_plane)
+            postgres.start()
+            await migrate(postgres.dsn, MIGRATIONS, Phase.CONTRACT)  # nobody works on it yet
+            first_start = await _ensure_admin(postgres.dsn, folder, shape)
+            gates.schema.open()
             keeping = asyncio.create_task(_keep(postgres, supervisor, announce))
             stack.push_async_callback(_cancelled, keeping)
-            stack.push_async_callback(supervisor.stop)
-            control_plane, *others = _services(dsn, folder, shape)
-            await supervisor.start(control_plane)
-            access = _profile(folder)
-            await _until_ready(access.url, supervisor)
+            stack.push_async_callback(supervisor.stop)  # before Postgres is let go
             for service in others:
                 await supervisor.start(service)
+            access = _profile(folder)
+            await _until_ready(access.url, supervisor)
+            gates.control_plane.open()
             yield Deployment(folder, supervisor, access, first_start)
 
 
@@ -126,8 +138,8 @@ def _profile(folder: DataFolder) -> Profile:
     return profile.resolve(profile.Choice(profile_file=folder.profiles), {})
 
 
-def _services(dsn: str, folder: DataFolder, shape: Shape) -> list[Service]:
-    """The control plane first: the others need it to be ready, and it ends after them."""
+def _services(dsn: str, folder: DataFolder, shape: Shape, gates: Gates) -> list[Service]:
+    """The control plane first: runners need it to be ready, and it ends after the others."""
     shared = {**clean_environment(), "HEADRACE_BUS_URL": dsn, "HEADRACE_LOG_LEVEL": "INFO"}
     stores = {"HEADRACE_DATABASE_URL": dsn, "HEADRACE_LOG_STORE_URL": dsn}
     policy = {
@@ -144,17 +156,18 @@ def _services(dsn: str, folder: DataFolder, shape: Shape) -> list[Service]:
     }
     runner = {"HEADRACE_CONTROL_PLANE_URL": f"http://{HOST}:{shape.internal_port}"}
 
-    def service(name: str, module: str, *settings: Mapping[str, str]) -> Service:
+    def service(name: str, module: str, gate: Gate, *settings: Mapping[str, str]) -> Service:
         environment = dict(shared)
         for more in settings:
             environment.update(more)
-        return Service(name, [sys.executable, "-m", module], environment)
+        arguments = [sys.executable, "-m", "headrace_cli.dev.held", module]
+        return Service(name, arguments, environment, gate=gate)
 
     return [
-        service("control-plane", "headrace_control", stores, policy, control_plane),
-        service("reporter", "headrace_reporter", stores),
+        service("control-plane", "headrace_control", gates.schema, stores, policy, control_plane),
+        service("reporter", "headrace_reporter", gates.schema, stores),
         *(
-            service(f"runner-{number}", "headrace_runner", policy, runner)
+            service(f"runner-{number}", "headrace_runner", gates.control_plane, policy, runner)
             for number in range(1, shape.runners + 1)
         ),
     ]

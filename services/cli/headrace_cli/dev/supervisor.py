@@ -21,12 +21,30 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What to run. `environment` is all that the process sees; it may hold secrets, so it is not printed."""
+    """What to run. `environment` is all that the process sees; it may hold secrets, so it is not printed. With a
+    `gate`, that is its standard input."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(repr=False)
     folder: Path | None = None
+    gate: "Gate | None" = None
+
+
+class Gate:
+    """A pipe in which nothing is ever written: who reads it goes on once it is opened, and at once from then on."""
+
+    def __init__(self) -> None:
+        reader, writer = os.pipe()
+        self.reader, self._writer = os.fdopen(reader, "rb"), os.fdopen(writer, "wb")
+
+    def open(self) -> None:
+        self._writer.close()
+
+    def close(self) -> None:
+        """Let nobody be started at it any more."""
+        self._writer.close()
+        self.reader.close()
 
 
 Announce = Callable[[str, str], None]
@@ -205,7 +223,7 @@ async def _spawn(service: Service) -> _Running:
             *service.arguments,
             env=dict(service.environment),
             cwd=service.folder,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=service.gate.reader if service.gate else asyncio.subprocess.DEVNULL,
             stdout=output_end,
             stderr=errors_end,
             process_group=0,
