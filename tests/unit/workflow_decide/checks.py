@@ -257,13 +257,26 @@ class _Check:
             return
         waiting = [row for row in state.steps.values() if row.status is StepStatus.WAITING]
         for row in waiting if state.undoing is None else ():
-            if park.reason is ParkReason.IN_DOUBT and row.retry_at and row.retry_at <= self.now:
+            if park.reason is ParkReason.IN_DOUBT and row.retry_at and self._could_begin(row):
                 continue  # its next attempt does not begin beside a row that nobody can answer for
             assert row.retry_at is None or (park.resume_at and park.resume_at <= row.retry_at)
             assert not any(m.kind is MessageKind.SIGNAL and m.name == _signal_of(row) for m in state.inbox)
         if self.deadline:
             assert park.resume_at is not None
             assert park.resume_at <= self.deadline
+
+    def _could_begin(self, row: StepState) -> bool:
+        """Whether the row's time has come, or its call was approved."""
+        assert row.retry_at is not None
+        wait = row.wait or {}
+        return row.retry_at <= self.now or any(
+            message.kind is MessageKind.DECISION
+            and wait.get("kind") == WaitKind.GATE
+            and self.state.step(message.step or "") is row
+            and message.data.get("digest") == wait["digest"]
+            and message.data.get("decision") == "APPROVED"
+            for message in self.state.inbox
+        )
 
     def _compensate(self) -> None:
         state = self.state
