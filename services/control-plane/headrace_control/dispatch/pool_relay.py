@@ -17,6 +17,7 @@ from headrace.postgres.pool import Db, Pool, one_statement, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.dispatch.alarm import Alarm
+from headrace_control.dispatch.choosing import choose
 from headrace_control.dispatch.relay import (
     BATCH,
     FULL_WINDOW_SECONDS,
@@ -123,7 +124,7 @@ class PoolRelay:
                 self._rest(pool, ready)
                 return 0
             self._full.pop(pool, None)
-            rows = await db.fetch(_sql.due_in_pool, min(room, BATCH), pool)
+            rows = await choose(db, _sql.due_in_pool, min(room, BATCH), pool)
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
                 await self._relay.publish(db, queue, jobs)

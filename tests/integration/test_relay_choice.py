@@ -1,0 +1,114 @@
+"""Which dispatches the relay sends next: the promised order, found without reading all queues."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+import pytest
+from fixtures_claims import World
+from headrace.postgres.queries import load
+from headrace_control.dispatch.choosing import choose
+
+_sql = load("headrace_control.dispatch")
+MANY = 40
+
+
+class Queues:
+    """Dispatches as they stand in the table, and what of them comes next by the rule, said without SQL."""
+
+    def __init__(self, tenants: list[UUID], dice: random.Random) -> None:
+        self.rows: list[tuple[UUID, UUID, UUID, datetime, datetime | None, str | None]] = []
+        self.limits = {tenant: dice.randint(1, 12) for tenant in tenants}
+        self.now = datetime.now(UTC)
+        for tenant in tenants:
+            busy = dice.random() < 0.3
+            for _ in range(dice.randint(0, 30 if busy else 3)):
+                at = self.now + timedelta(
+                    seconds=dice.choice([-9, -9, -9, 3600]), microseconds=len(self.rows)
+                )
+                self._add(tenant, at, None, dice.choice([None, None, "eu"]))
+            for _ in range(dice.randint(0, 8)):
+                self._add(tenant, self.now, self.now, dice.choice([None, "eu"]))
+
+    def _add(self, tenant: UUID, at: datetime, sent: datetime | None, pool: str | None) -> None:
+        self.rows.append((uuid4(), tenant, uuid4(), at, sent, pool))
+
+    def next_ones(self, most: int, pool: str | None) -> list[UUID]:
+        order = []
+        for tenant, limit in self.limits.items():
+            sent = [row for row in self.rows if row[1] == tenant and row[4] is not None]
+            here = sum(row[5] == pool for row in sent)
+            due = sorted(
+                (row[3], row[0])
+                for row in self.rows
+                if row[1] == tenant and row[4] is None and row[5] == pool and row[3] <= self.now
+            )
+            for turn, (at, dispatch) in enumerate(due[: max(limit - len(sent), 0)], 1):
+                order.append((turn + here, at, dispatch))
+        return [dispatch for _, _, dispatch in sorted(order)[:most]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_tenants_take_turns_whatever_their_queues_look_like(world: World, seed: int) -> None:
+    dice = random.Random(seed)
+    tenants = [await world.tenant(f"t{number}") for number in range(12)]
+    for _ in range(MANY):
+        queues = Queues(dice.sample(tenants, dice.randint(1, 12)), dice)
+        await world.admin.execute("TRUNCATE dispatches")
+        await world.admin.copy_records_to_table(
+            "dispatches",
+            records=queues.rows,
+            columns=["id", "tenant_id", "run_id", "due_at", "sent_at", "pool"],
+        )
+        for tenant, limit in queues.limits.items():
+            await world.admin.execute(
+                "UPDATE tenants SET max_runs_in_flight = $2 WHERE id = $1", tenant, limit
+            )
+        most = dice.randint(1, 25)
+        default = await choose(world.admin, _sql.due_dispatches, most)
+        assert [row["id"] for row in default] == queues.next_ones(most, None)
+        pooled = await choose(world.admin, _sql.due_in_pool, most, "eu")
+        assert [row["id"] for row in pooled] == queues.next_ones(most, "eu")
+
+
+@pytest.mark.parametrize(("name", "pool"), [("due_dispatches", None), ("due_in_pool", "eu")])
+async def test_what_is_read_does_not_grow_with_the_queues_of_many(
+    world: World, name: str, pool: str | None
+) -> None:
+    tenants = [await world.tenant(f"t{number}") for number in range(50)]
+    query, given = getattr(_sql, name), (50, 50) if pool is None else (50, 50, pool)
+    short = await _read(world.admin, tenants, pool, 5, query, given)
+    long = await _read(world.admin, tenants, pool, 500, query, given)
+    assert long <= 2 * short, (short, long)
+
+
+async def _read(
+    admin: asyncpg.Connection,
+    tenants: list[Any],
+    pool: str | None,
+    each: int,
+    query: str,
+    given: tuple[Any, ...],
+) -> int:
+    """How many rows of queues are looked at, with so many due for each tenant."""
+    await admin.execute("TRUNCATE dispatches")
+    await admin.execute(
+        """INSERT INTO dispatches (id, tenant_id, run_id, due_at, pool)
+           SELECT gen_random_uuid(), tenant, gen_random_uuid(), now() - interval '1 minute', $2
+           FROM unnest($1::uuid[]) tenant, generate_series(1, $3::int)""",
+        tenants,
+        pool,
+        each,
+    )
+    await admin.execute("VACUUM ANALYZE dispatches")
+    (plan,) = orjson.loads(await admin.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *given))
+    return _rows(plan["Plan"])
+
+
+def _rows(node: dict[str, Any]) -> int:
+    """Of all looks at the table."""
+    own = node["Actual Rows"] * node["Actual Loops"] if node.get("Relation Name") == "dispatches" else 0
+    return int(own) + sum(_rows(each) for each in node.get("Plans", ()))
