@@ -8,16 +8,17 @@ import orjson
 import pytest
 from fixtures_claims import World
 from headrace.postgres.queries import load
+from headrace_control.dispatch.choosing import DUE_BY_DEFAULT, DUE_IN_POOL
 
 _dispatch, _scaling = load("headrace_control.dispatch"), load("headrace_control.scaling")
 # Statements that the relay, the sweeper and the signals run again and again, and what they are given.
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "due_dispatches": (_dispatch.due_dispatches, (100, 100)),
+    "due_by_default": (DUE_BY_DEFAULT, (100, 100)),
     "mark_sent": (_dispatch.mark_sent, ([], None)),
     "next_due": (_dispatch.next_due, ()),
     "sweep": (_dispatch.sweep, (timedelta(minutes=1),)),
     "pools_waiting": (_dispatch.pools_waiting, ()),
-    "due_in_pool": (_dispatch.due_in_pool, (100, 100, "eu")),
+    "due_in_pool": (DUE_IN_POOL, (100, 100, "eu")),
     "due": (_scaling.due, (20,)),
     "oldest_unclaimed": (_scaling.oldest_unclaimed, ()),
 }

@@ -9,10 +9,8 @@ import asyncpg
 import orjson
 import pytest
 from fixtures_claims import World
-from headrace.postgres.queries import load
-from headrace_control.dispatch.choosing import choose
+from headrace_control.dispatch.choosing import DUE_BY_DEFAULT, DUE_IN_POOL, choose
 
-_sql = load("headrace_control.dispatch")
 MANY = 40
 
 
@@ -68,18 +66,20 @@ async def test_tenants_take_turns_whatever_their_queues_look_like(world: World, 
                 "UPDATE tenants SET max_runs_in_flight = $2 WHERE id = $1", tenant, limit
             )
         most = dice.randint(1, 25)
-        default = await choose(world.admin, _sql.due_dispatches, most)
+        default = await choose(world.admin, most)
         assert [row["id"] for row in default] == queues.next_ones(most, None)
-        pooled = await choose(world.admin, _sql.due_in_pool, most, "eu")
+        pooled = await choose(world.admin, most, "eu")
         assert [row["id"] for row in pooled] == queues.next_ones(most, "eu")
 
 
-@pytest.mark.parametrize(("name", "pool"), [("due_dispatches", None), ("due_in_pool", "eu")])
+@pytest.mark.parametrize(
+    ("query", "pool"), [(DUE_BY_DEFAULT, None), (DUE_IN_POOL, "eu")], ids=["default", "eu"]
+)
 async def test_what_is_read_does_not_grow_with_the_queues_of_many(
-    world: World, name: str, pool: str | None
+    world: World, query: str, pool: str | None
 ) -> None:
     tenants = [await world.tenant(f"t{number}") for number in range(50)]
-    query, given = getattr(_sql, name), (50, 50) if pool is None else (50, 50, pool)
+    given = (50, 50) if pool is None else (50, 50, pool)
     short = await _read(world.admin, tenants, pool, 5, query, given)
     long = await _read(world.admin, tenants, pool, 500, query, given)
     assert long <= 2 * short, (short, long)

@@ -108,7 +108,7 @@ def check(answer: httpx.Response, sent: object, seen: Counter[str]) -> None:
 
 
 async def test_graphql_made_from_the_schema_and_spoilt(deployment: Fleet) -> None:
-    hostile, seen = Hostile(create_schema()._schema, SEED), Counter[str]()
+    hostile, seen = Hostile(create_schema().core, SEED), Counter[str]()
     headers = {"authorization": f"Bearer {deployment.api_key}", "content-type": "application/json"}
 
     async def send() -> None:
@@ -197,7 +197,7 @@ async def test_the_internal_api_by_its_contract(deployment: Fleet) -> None:
 
 
 async def test_bytes_that_are_no_requests(deployment: Fleet) -> None:
-    hostile, seen = Hostile(create_schema()._schema, SEED), Counter[str]()
+    hostile, seen = Hostile(create_schema().core, SEED), Counter[str]()
     ports = [deployment.http_port, deployment.internal_port]
     ports += [httpx.URL(service.health).port or 0 for service in deployment.services[1:]]
 
@@ -226,7 +226,7 @@ async def test_bytes_that_are_no_requests(deployment: Fleet) -> None:
 
 
 async def test_messages_that_are_no_messages(deployment: Fleet) -> None:
-    hostile = Hostile(create_schema()._schema, SEED)
+    hostile = Hostile(create_schema().core, SEED)
     url = f"ws://127.0.0.1:{deployment.http_port}/graphql"
 
     async def send() -> None:

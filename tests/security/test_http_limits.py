@@ -321,7 +321,7 @@ async def test_only_listed_queries_run_where_it_is_set_so(edge: Edge) -> None:
     ],
 )
 async def test_a_list_that_is_wrong_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
-    schema = create_schema()._schema
+    schema = create_schema().core
     path = tmp_path / "queries.json"
     with pytest.raises(InvalidInput):
         read_documents(path, schema)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TABLE = fields()
 SCHEMA = create_schema()
-ROOTS = root_fields(SCHEMA._schema)
+ROOTS = root_fields(SCHEMA.core)
 SCALARS: Mapping[str, Any] = {
     "ID": str(new_id()),
     "String": "nothing-of-this-name",
@@ -44,7 +44,7 @@ SCALARS: Mapping[str, Any] = {
 }
 
 
-FAILURES = {kind.name for kind in SCHEMA._schema.get_possible_types(SCHEMA._schema.type_map["Failure"])}  # type: ignore[arg-type]
+FAILURES = {kind.name for kind in SCHEMA.core.get_possible_types(SCHEMA.core.type_map["Failure"])}  # type: ignore[arg-type]
 
 
 # -- the world: one tenant that has something of everything, and one that asks for it --------------------------
@@ -233,7 +233,7 @@ ASKED_WITH: Mapping[str, Mapping[str, Any]] = {"mutation revokeSessions": {"memb
 
 async def test_every_field_has_a_row_and_every_row_a_field() -> None:
     assert set(ROOTS) == set(TABLE), "say in access_table.py who may"
-    assert set(loaded_fields(SCHEMA._schema)) == LOADED
+    assert set(loaded_fields(SCHEMA.core)) == LOADED
 
 
 async def test_every_route_has_a_row_and_every_row_a_route(edge: Edge) -> None:
@@ -422,7 +422,7 @@ async def test_what_an_object_loads_is_loaded_for_who_asks(world: World) -> None
             await world.ask(world.callers[Role.ADMIN], query, given, noticing)
     stranger = Context(world.edge.composed.services, world.stranger)
     asked = 0
-    for name, loaded in loaded_fields(SCHEMA._schema).items():
+    for name, loaded in loaded_fields(SCHEMA.core).items():
         if name not in seen or seen[name][0] is None:
             continue
         source, kwargs = seen[name]
@@ -497,6 +497,6 @@ def _words(answer: httpx.Response) -> tuple[str, str]:
 
 async def test_interfaces_hold_no_field_that_is_looked_up() -> None:
     """`selection` takes an interface's fields as they stand in its members."""
-    for kind in SCHEMA._schema.type_map.values():
+    for kind in SCHEMA.core.type_map.values():
         if isinstance(kind, GraphQLInterfaceType):
-            assert not [name for name in loaded_fields(SCHEMA._schema) if name.startswith(f"{kind.name}.")]
+            assert not [name for name in loaded_fields(SCHEMA.core) if name.startswith(f"{kind.name}.")]

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from headrace.json_depth import is_deeper
+
 # Outside this range orjson reads a whole number as the nearest double, without a word.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _LONGEST_READ = 20
@@ -24,23 +26,12 @@ def read_exact(data: bytes) -> Any:
     value = orjson.loads(data)
     if _LONG_NUMBER.search(data) is None:
         return value
-    if _is_deep(value):
+    if is_deeper(value, _MOST_LEVELS):
         raise orjson.JSONDecodeError("nested too deeply", "", 0)
     try:
         return json.loads(data.decode(), parse_int=_whole_number)
     except RecursionError:  # whoever calls is deep himself
         raise orjson.JSONDecodeError("nested too deeply", "", 0) from None
-
-
-def _is_deep(value: Any) -> bool:
-    """Level by level, without recursion."""
-    level: list[Any] = [[value]]
-    for _ in range(_MOST_LEVELS + 1):
-        parts = [part for one in level for part in (one.values() if type(one) is dict else one)]
-        level = [part for part in parts if type(part) is dict or type(part) is list]
-        if not level:
-            return False
-    return True
 
 
 def _whole_number(text: str) -> int:

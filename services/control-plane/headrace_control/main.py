@@ -69,7 +69,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         schema = create_schema(
             introspection=settings.introspection, operation_seconds=settings.operation_seconds
         )
-        documents = read_documents(settings.persisted_queries_file, schema._schema)  # noqa: SLF001
+        documents = read_documents(settings.persisted_queries_file, schema.core)
     with opening("log_store_url"):
         store = await open_log_store(settings.log_store_url, retention=settings.log_retention)
     with opening("database_url"):

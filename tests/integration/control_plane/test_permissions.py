@@ -35,7 +35,7 @@ SCHEMA = create_schema()
 ROOT_FIELDS = [
     (kind, name)
     for kind in ("query", "mutation", "subscription")
-    if isinstance(root := getattr(SCHEMA._schema, f"{kind}_type"), GraphQLObjectType)
+    if isinstance(root := getattr(SCHEMA.core, f"{kind}_type"), GraphQLObjectType)
     for name in root.fields
 ]
 
@@ -63,7 +63,7 @@ async def test_every_field_asks_for_a_permission_first(composed: Composed, owner
 async def answered(composed: Composed, kind: str, name: str) -> str:
     """The code that `Nobody` gets from a root field, given some value for each argument."""
     schema = SCHEMA
-    field = getattr(schema._schema, f"{kind}_type").fields[name]
+    field = getattr(schema.core, f"{kind}_type").fields[name]
     given = {arg: sample(spec.type) for arg, spec in field.args.items()}
     declared = ", ".join(f"${arg}: {spec.type}" for arg, spec in field.args.items())
     passed = ", ".join(f"{arg}: ${arg}" for arg in field.args)

@@ -41,7 +41,7 @@ _BY_THE_PLATFORM = """createTenant deleteTenant keepTenant rewrapDataKeys setQuo
     removeRunnerPool setTenantPools drainRunnerPool"""
 OF_THE_PLATFORM = frozenset(_BY_THE_PLATFORM.split())
 
-_SCHEMA = create_schema()._schema
+_SCHEMA = create_schema().core
 MUTATIONS = tuple(_SCHEMA.mutation_type.fields) if _SCHEMA.mutation_type else ()
 
 

@@ -79,7 +79,6 @@ class GuardedConnector(aiohttp.TCPConnector):
             socket_factory=partial(_open_socket, policy),
         )
         self._factory = partial(AnswerProtocol, loop=self._loop)  # type: ignore[assignment]
-
         self._places: dict[tuple[str, str, int], aiohttp.ClientRequest] = {}
 
     async def connected(self, target: Target, limits: aiohttp.ClientTimeout) -> "Connection":

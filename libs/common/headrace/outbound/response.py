@@ -122,16 +122,17 @@ async def _read_raw(reply: Reply, limit: int) -> bytes:
     has_body = declared.isascii() and declared.isdigit() and reply.method != "HEAD"
     if has_body and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
-    if (whole := reply.whole()) is not None:
-        if len(whole) > limit:
-            raise _too_large(limit)
-        return whole
-    data = bytearray()  # one object, however small the pieces are that a target sends
-    async for chunk in reply.pieces():
-        data += chunk
-        if len(data) > limit:
-            raise _too_large(limit)
-    return bytes(data)
+    data = reply.whole()
+    if data is None:
+        joined = bytearray()  # one object, however small the pieces are that a target sends
+        async for piece in reply.pieces():
+            joined += piece
+            if len(joined) > limit:
+                break
+        data = bytes(joined)
+    if len(data) > limit:
+        raise _too_large(limit)
+    return data
 
 
 def _too_large(limit: int) -> CallRefused:

@@ -22,6 +22,7 @@ from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
 from headrace.outbound.wire_request import answered
 
 CONNECT_TIMEOUT = 10.0
+_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 
 
@@ -120,7 +121,12 @@ def _limits(request: httpx.Request) -> aiohttp.ClientTimeout:
 
 
 def _fields(request: httpx.Request) -> Iterator[tuple[str, str]]:
-    return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+    """But for what frames the message, which is written from what is sent."""
+    return (
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in request.headers.raw
+        if name.lower() not in _FRAMING
+    )
 
 
 class _Body(httpx.AsyncByteStream):

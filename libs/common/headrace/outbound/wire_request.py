@@ -26,7 +26,6 @@ _LARGE = 1 << 18  # bodies above it are written in pieces, so that the loop gets
 _PIECE = 1 << 16
 _MAX_FIELD = 32 * 1024  # bytes of one header of an answer
 _NO_TIMER = TimerNoop()
-_OURS = frozenset({"host", "content-length", "transfer-encoding"})
 _SENDS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # without a body, they have no length either
 
 
@@ -38,10 +37,10 @@ async def answered(
     body: bytes,
     limits: ClientTimeout,
 ) -> Reply:
-    """`headers` go in their order, behind Host and before the body's length. Raises what aiohttp raises, and
-    `TransportFailure` for an answer that is not taken; then the connection is closed."""
+    """`headers` go in their order, behind Host and before the body's length; they name neither. Raises what aiohttp
+    raises, and `TransportFailure` for an answer that is not taken; then the connection is closed."""
     method = method.upper()
-    fields = CIMultiDict((("Host", target.authority), *(h for h in headers if h[0].lower() not in _OURS)))
+    fields = CIMultiDict((("Host", target.authority), *headers))
     if body or method not in _SENDS_NOTHING:
         fields.add("Content-Length", str(len(body)))
     connection = await connector.connected(target, limits)

@@ -96,7 +96,6 @@ async def deployed(
             gates.schema.open()
             keeping = asyncio.create_task(_keep(postgres, supervisor, announce))
             stack.push_async_callback(_cancelled, keeping)
-            stack.push_async_callback(supervisor.stop)  # before Postgres is let go
             for service in others:
                 await supervisor.start(service)
             access = _profile(folder)

@@ -124,7 +124,7 @@ class PoolRelay:
                 self._rest(pool, ready)
                 return 0
             self._full.pop(pool, None)
-            rows = await choose(db, _sql.due_in_pool, min(room, BATCH), pool)
+            rows = await choose(db, min(room, BATCH), pool)
             if rows:
                 jobs = [Job(row["tenant_id"], row["run_id"], row["id"]) for row in rows]
                 await self._relay.publish(db, queue, jobs)

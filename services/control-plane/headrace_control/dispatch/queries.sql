@@ -3,25 +3,26 @@
 -- however many control planes. The lock ends with the transaction.
 SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
 
--- name: due_dispatches
--- What to send now to the default pool: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no
--- tenant above its limit of runs in flight. A tenant that already has much in flight takes its turn later, so a thousand
+-- name: due
+-- What to send now to one pool: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no tenant
+-- above its limit of runs in flight. `{pool}` becomes the pool's condition (`choosing.py`): each of the two is served by
+-- an index of its own, dispatches_due_by_default and dispatches_due_in_pools, and one statement for both by neither. A tenant that already has much in flight takes its turn later, so a thousand
 -- queued runs of one delay nobody else's first. The recursive part visits each tenant that has unsent rows by one index
--- probe (dispatches_due_by_default). A tenant's limit is over all pools, its turn is not.
+-- probe. A tenant's limit is over all pools, its turn is not.
 -- Of each tenant no more is read than its part of $2 rows: up to the turn that would be the last if all had enough (and
 -- one more, so that a run alone is not taken for the first of many). Where some have less, others come later in the order
 -- than they were read: then `cut` says that $2 has to be larger for $1 rows. There is one row at least, perhaps without
 -- an id. Runs started at one moment are in no order among themselves: to sort them, all would have to be read.
 WITH RECURSIVE waiting (tenant_id) AS (
-    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND pool IS NULL ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND {pool} ORDER BY tenant_id LIMIT 1)
     UNION ALL
     SELECT (SELECT d.tenant_id FROM dispatches d
-            WHERE d.sent_at IS NULL AND d.pool IS NULL AND d.tenant_id > w.tenant_id
+            WHERE d.sent_at IS NULL AND {pool} AND d.tenant_id > w.tenant_id
             ORDER BY d.tenant_id LIMIT 1)
     FROM waiting w WHERE w.tenant_id IS NOT NULL
 ),
 in_flight AS (
-    SELECT tenant_id, count(*) AS runs, count(*) FILTER (WHERE pool IS NULL) AS here
+    SELECT tenant_id, count(*) AS runs, count(*) FILTER (WHERE {pool}) AS here
     FROM dispatches WHERE sent_at IS NOT NULL GROUP BY tenant_id
 ),
 turns AS MATERIALIZED (
@@ -44,7 +45,7 @@ due AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.due_at) AS turn
         FROM dispatches d
-        WHERE d.tenant_id = u.tenant_id AND d.sent_at IS NULL AND d.pool IS NULL AND d.due_at <= headrace_now()
+        WHERE d.tenant_id = u.tenant_id AND d.sent_at IS NULL AND {pool} AND d.due_at <= headrace_now()
         ORDER BY d.due_at
         LIMIT least(u.room, greatest(last.turn - u.here, 0))
     ) d ON true
@@ -67,51 +68,6 @@ WITH RECURSIVE waiting (pool) AS (
     FROM waiting w WHERE w.pool IS NOT NULL
 )
 SELECT pool FROM waiting WHERE pool IS NOT NULL
-
--- name: due_in_pool
--- As due_dispatches, of the pool $3, by dispatches_due_in_pools: one statement for both would be served by neither index.
-WITH RECURSIVE waiting (tenant_id) AS (
-    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND pool = $3 ORDER BY tenant_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT d.tenant_id FROM dispatches d
-            WHERE d.sent_at IS NULL AND d.pool = $3 AND d.tenant_id > w.tenant_id
-            ORDER BY d.tenant_id LIMIT 1)
-    FROM waiting w WHERE w.tenant_id IS NOT NULL
-),
-in_flight AS (
-    SELECT tenant_id, count(*) AS runs, count(*) FILTER (WHERE pool = $3) AS here
-    FROM dispatches WHERE sent_at IS NOT NULL GROUP BY tenant_id
-),
-turns AS MATERIALIZED (
-    SELECT t.id AS tenant_id, coalesce(f.here, 0) AS here,
-           least($1::bigint, greatest(t.max_runs_in_flight - coalesce(f.runs, 0), 0)) AS room
-    FROM waiting w
-    JOIN tenants t ON t.id = w.tenant_id
-    LEFT JOIN in_flight f ON f.tenant_id = w.tenant_id
-),
-last AS (
-    SELECT min(ceil(($2::bigint + here) / tenants))::bigint + 1 AS turn
-    FROM (SELECT sum(here) OVER least_first AS here, row_number() OVER least_first AS tenants
-          FROM turns WHERE room > 0
-          WINDOW least_first AS (ORDER BY here, tenant_id ROWS UNBOUNDED PRECEDING)) level
-),
-due AS MATERIALIZED (
-    SELECT u.here, u.room, last.turn - u.here AS reached, d.*
-    FROM turns u
-    CROSS JOIN last
-    LEFT JOIN LATERAL (
-        SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.due_at) AS turn
-        FROM dispatches d
-        WHERE d.tenant_id = u.tenant_id AND d.sent_at IS NULL AND d.pool = $3 AND d.due_at <= headrace_now()
-        ORDER BY d.due_at
-        LIMIT least(u.room, greatest(last.turn - u.here, 0))
-    ) d ON true
-)
-SELECT due.id, due.tenant_id, due.run_id, whole.cut
-FROM (SELECT bool_or(reached < room AND (reached <= 0 OR turn = reached)) AS cut FROM due) whole
-LEFT JOIN due ON due.id IS NOT NULL
-ORDER BY due.turn + due.here, due.due_at, due.id
-LIMIT $1
 
 -- name: traced
 -- Asked only by who traces.

@@ -101,7 +101,7 @@ class Relay:
         most = min(self._window, BATCH)
         rows: Sequence[Any] | None = None
         if self._is_roomy():
-            rows = await choose(db, _sql.due_dispatches, most)
+            rows = await choose(db, most)
             if len(rows) <= 1:
                 return most, rows
         if self._full or rows is not None:
@@ -114,7 +114,7 @@ class Relay:
         if self._full:
             return 0, ()
         most = min(room, BATCH)
-        return most, await choose(db, _sql.due_dispatches, most) if rows is None else rows[:most]
+        return most, await choose(db, most) if rows is None else rows[:most]
 
     def _is_roomy(self) -> bool:
         """Whether half of the window is free, by what is known. Another control plane sends no more without asking."""
@@ -133,7 +133,7 @@ class Relay:
         waited for, whatever becomes of the other: the session is rolled back when it is at rest."""
         depth, rows = await asyncio.gather(
             self._bus.depth(JOBS),
-            choose(db, _sql.due_dispatches, min(self._window, BATCH)),
+            choose(db, min(self._window, BATCH)),
             return_exceptions=True,
         )
         if isinstance(rows, BaseException):

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, NoSchemaIntrospectionCustomRule, TokenKind
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, NoSchemaIntrospectionCustomRule, TokenKind
 from graphql.validation import MaxIntrospectionDepthRule
 from headrace.errors import LimitExceeded
 from strawberry.types import ExecutionContext
@@ -29,8 +29,11 @@ class OperationLimits:
     """Of one operation. Refuses what is too long, too deep or too costly before graphql-core walks it. What it has
     walked before it does not walk again, nor is a cost counted again that no variable changes."""
 
-    def __init__(self, context: ExecutionContext, known: KnownDocuments, *, introspection: bool) -> None:
-        self._context, self._documents, self._introspection = context, known, introspection
+    def __init__(
+        self, context: ExecutionContext, schema: GraphQLSchema, known: KnownDocuments, *, introspection: bool
+    ) -> None:
+        self._context, self._schema = context, schema
+        self._documents, self._introspection = known, introspection
         self._known: Known | None = None
         self._varies = True
 
@@ -80,8 +83,7 @@ class OperationLimits:
             raise GraphQLError("the query holds a NUL character")
         if context.graphql_document is not None:
             _check_numbers(context.graphql_document)
-            schema = context.schema._schema  # noqa: SLF001 - Strawberry has no other way to graphql-core's
-            self._varies = check_cost(schema, context.graphql_document, variables, LIMITS)
+            self._varies = check_cost(self._schema, context.graphql_document, variables, LIMITS)
 
 
 def _check_numbers(document: DocumentNode) -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import strawberry
+from graphql import GraphQLSchema
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -118,11 +119,16 @@ class Schema(strawberry.Schema):
         self._introspection, self._operation_seconds = introspection, operation_seconds
         self._known = KnownDocuments()
 
+    @property
+    def core(self) -> GraphQLSchema:
+        """graphql-core's own, to which Strawberry has no public way."""
+        return self._schema
+
     def create_extensions_runner(
         self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
     ) -> Operation:
         """`extensions` are none: see `graphql.operations`."""
-        limits = OperationLimits(execution_context, self._known, introspection=self._introspection)
+        limits = OperationLimits(execution_context, self.core, self._known, introspection=self._introspection)
         return Operation(execution_context, limits, self._operation_seconds)
 
     def process_errors(self, errors: list[Any], execution_context: ExecutionContext | None = None) -> None:
