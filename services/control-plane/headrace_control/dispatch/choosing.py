@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from headrace.postgres.pool import Db
+from headrace.postgres.pool import PLAN_ONCE, Db
 from headrace.postgres.queries import load
 
-_due = load("headrace_control.dispatch").due
-DUE_BY_DEFAULT = _due.replace("{pool}", "pool IS NULL")
-DUE_IN_POOL = _due.replace("{pool}", "pool = $3")
+_sql = load("headrace_control.dispatch")
+
+# How a relay's transaction begins. The table fills and empties within seconds, so that what Postgres has counted of it
+# is never true: where it takes the due rows for few, it would read those of all tenants for each tenant and sort them.
+RELAY_BEGINS = f"{PLAN_ONCE}; SET LOCAL enable_sort = off; {_sql.one_relay_at_a_time}"
+DUE_BY_DEFAULT = _sql.due.replace("{pool}", "pool IS NULL")
+DUE_IN_POOL = _sql.due.replace("{pool}", "pool = $3")
 
 # By how much further each tenant's queue is read where the first look was not enough.
 _FURTHER = 16
 
 
 async def choose(db: Db, most: int, pool: str | None = None) -> Sequence[Any]:
-    """At most `most` of a pool that are due, in their order: `id`, `tenant_id` and `run_id`.
+    """At most `most` of a pool that are due, in their order: `id`, `tenant_id` and `run_id`. `db` is in a transaction
+    that began with `RELAY_BEGINS`.
 
     What is read hangs on `most` and on how many tenants wait, not on how much each of them has queued.
     """

@@ -17,7 +17,7 @@ from headrace.postgres.pool import Db, Pool, one_statement, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.dispatch.alarm import Alarm
-from headrace_control.dispatch.choosing import choose
+from headrace_control.dispatch.choosing import RELAY_BEGINS, choose
 from headrace_control.dispatch.relay import (
     BATCH,
     FULL_WINDOW_SECONDS,
@@ -100,7 +100,7 @@ class PoolRelay:
 
     async def _cycle(self) -> Rest:
         """Send what there is room for in each pool."""
-        async with transaction(self._pool, _sql.one_relay_at_a_time) as db:
+        async with transaction(self._pool, RELAY_BEGINS) as db:
             sent, looks = 0, []
             for row in await db.fetch(_sql.pools_waiting):
                 pool = row["pool"]

@@ -22,7 +22,7 @@ from headrace.postgres.queries import load
 from headrace.telemetry.traces import Span, Traces, ended
 
 from headrace_control.dispatch.alarm import Alarm
-from headrace_control.dispatch.choosing import choose
+from headrace_control.dispatch.choosing import RELAY_BEGINS, choose
 from headrace_control.tracing import SentJobs
 
 _log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Relay:
 
     async def _cycle(self) -> Rest:
         """Send what there is room for."""
-        async with transaction(self._pool, _sql.one_relay_at_a_time) as db:
+        async with transaction(self._pool, RELAY_BEGINS) as db:
             most, rows = await self._choose(db)
             if not most:
                 return Rest(FULL_WINDOW_SECONDS, sound=True)
