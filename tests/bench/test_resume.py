@@ -12,10 +12,11 @@ import orjson
 import pytest
 from headrace.ids import new_id
 from headrace.workflow.document import Document, Step, StepType, Wait
-from headrace_runner.claims import Claim, LoadedVersion, _run
+from headrace_runner.claims import Claim, _run
 from headrace_runner.engine import Engine
 from headrace_runner.lease import HeldRun
 from headrace_runner.steps.waits import WaitStep
+from headrace_runner.versions import LoadedVersion
 
 from tests.unit.runner.engines import advanced, step_services
 

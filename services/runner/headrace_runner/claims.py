@@ -3,15 +3,14 @@
 import asyncio
 import time
 from base64 import b64decode
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
-from headrace.errors import HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.errors import HeadraceError, NotFound, Unavailable
 from headrace.gathering import pause_after
 from headrace.json_types import Json
 from headrace.messages import Job
@@ -21,7 +20,6 @@ from headrace.workflow.definition import Version
 from headrace.workflow.graph import Graph
 from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing
-from headrace.workflow.version import load_version
 from rpds import HashTrieMap
 
 from headrace_runner.control_plane import ControlPlane
@@ -30,20 +28,14 @@ from headrace_runner.lease import HeldRun, Lease
 from headrace_runner.policy import Held, read_policy
 from headrace_runner.run_pass import RunPass
 from headrace_runner.sensitive import opened
+from headrace_runner.versions import KeptVersions, LoadedVersion
 
 _log = structlog.get_logger(__name__)
 
 MAX_BATCH = 200
-VERSIONS_KEPT = 200
 BARRIER_WAIT_SECONDS = 10.0
 # At most, while jobs come several at once.
 GATHER_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedVersion:
-    version: Version
-    graph: Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ class Claimer:
         self._waiting: list[tuple[Job, asyncio.Future[Claim | Suspect | None]]] = []
         self._arrived = asyncio.Event()
         self._call = 0
-        self._versions: OrderedDict[str, LoadedVersion] = OrderedDict()
+        self._versions = KeptVersions()
 
     async def claim(self, job: Job) -> Claim | Suspect | None:
         """The claim, or why there is none: None when it is refused. Raises `Unavailable` when no answer came:
@@ -153,9 +145,9 @@ class Claimer:
         sent = time.monotonic()
         try:
             answer = await self._control_plane.claims(
-                self._call, self._capacity, jobs, list(self._versions), self._alone
+                self._call, self._capacity, jobs, self._versions.digests(), self._alone
             )
-            self._keep(answer["versions"], answer["claims"])
+            versions = self._versions.found(answer["versions"], (c.get("digest") for c in answer["claims"]))
             granted = {c["run_id"]: c for c in answer["claims"] if c["outcome"] in ("GRANTED", "TAKEOVER")}
             suspects = {c["run_id"] for c in answer["claims"] if c["outcome"] == "ALONE"}
         except HeadraceError as error:
@@ -165,7 +157,7 @@ class Claimer:
                     future.set_exception(error)
             return
         # From here to the settling nothing else runs: a heartbeat sees both or neither.
-        claims = {run_id: self._claim(given) for run_id, given in granted.items()}
+        claims = {run_id: self._claim(given, versions) for run_id, given in granted.items()}
         self._lease.calls_settled = self._call
         self._lease.kept_alive(sent, answer["lease_seconds"], datetime.fromisoformat(answer["now"]))
         for job, future in batch:
@@ -176,16 +168,17 @@ class Claimer:
             else:
                 future.set_result(Suspect() if str(job.run_id) in suspects else claim)
 
-    def _claim(self, given: Mapping[str, Any]) -> Claim:
+    def _claim(self, given: Mapping[str, Any], versions: Mapping[str, LoadedVersion | None]) -> Claim:
         run_id = UUID(given["run_id"])
-        takeover = given["outcome"] == "TAKEOVER"
+        # One whose version has given way meanwhile asks for it with its checkpoint, as a take-over does.
+        takeover = given["outcome"] == "TAKEOVER" or given["digest"] not in versions
         held = self._lease.hold(run_id)
         tenant_id, epoch = UUID(given["tenant_id"]), given["epoch"]
         run_pass = RunPass(run_id, epoch, given["run_token"])
         trace = TraceContext.parse(given.get("traceparent"))
         if takeover:
             return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, trace=trace)
-        version = self._versions.get(given["digest"])
+        version = versions[given["digest"]]
         return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, given, version, trace)
 
     async def checkpoint(self, claim: Claim) -> ClaimedRun | None:
@@ -199,35 +192,21 @@ class Claimer:
             try:
                 answer = await self._control_plane.checkpoints(
                     [{"run_id": claim.run_id, "epoch": claim.epoch}],
-                    list(self._versions),
+                    self._versions.digests(),
                     BARRIER_WAIT_SECONDS,
                 )
             except Unavailable as error:
                 _log.warning("barrier waits", reason=error.message)
                 await asyncio.sleep(1.0)
                 continue
-            self._keep(answer["versions"], answer["runs"])
             (given,) = answer["runs"]
+            versions = self._versions.found(answer["versions"], [given.get("digest")])
             match given["outcome"]:
-                case "PASSED":
-                    return _run(claim, given, self._versions.get(given["digest"]))
+                case "PASSED" if given["digest"] in versions:
+                    return _run(claim, given, versions[given["digest"]])
                 case "CLOSED":
                     return None
         return None
-
-    def _keep(self, versions: Mapping[str, Any], needed: Iterable[Mapping[str, Any]]) -> None:
-        """Keep the versions of an answer, and those that it counts on: they are the last to go."""
-        for digest, resolved in versions.items():
-            try:
-                version = load_version(resolved)
-                self._versions[digest] = LoadedVersion(version, Graph.of(version.document))
-            except InvalidInput as error:  # its own runs can not go on; those beside it can
-                _log.error("version can not be loaded", digest=digest, problem=error.message)
-        for given in needed:
-            if given.get("digest") in self._versions:
-                self._versions.move_to_end(given["digest"])
-        while len(self._versions) > VERSIONS_KEPT:
-            self._versions.popitem(last=False)
 
 
 def _run(claim: Claim, given: Mapping[str, Any], loaded: LoadedVersion | None) -> ClaimedRun:

@@ -4,12 +4,14 @@ Credentials are read as the run's tenant, through its row-level security, for th
 that the version names and no others.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
+from cachetools import LRUCache
 from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
 from headrace.workflow.sensitive import is_marked
@@ -24,7 +26,8 @@ from headrace_control.waits.model import SignalStep, signals_of
 
 _sql = load("headrace_control.internal_api")
 
-VERSIONS_KEPT = 500
+# Of the versions that are kept, as JSON, in bytes.
+VERSIONS_ROOM = 64 * 1024 * 1024
 # Step outputs in one answer to a claim.
 ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -36,11 +39,11 @@ _UNREADABLE = {
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """A published version: immutable, so it may be kept."""
+    """A published version: immutable, so it may be kept. `document` is JSON, as it is answered."""
 
     tenant_id: UUID
     digest: str
-    resolved: dict[str, Any]
+    document: bytes
     connections: tuple[UUID, ...]
     secrets: Mapping[str, str]  # env name -> name of the tenant's secret
     signals: tuple[SignalStep, ...]
@@ -51,7 +54,7 @@ class _Version:
 class Handover:
     def __init__(self, pool: Pool, credentials: RunCredentials, callbacks: CallbackUrls) -> None:
         self._pool, self._credentials, self._callbacks = pool, credentials, callbacks
-        self._versions: OrderedDict[UUID, _Version] = OrderedDict()
+        self._versions: LRUCache[UUID, _Version] = LRUCache(VERSIONS_ROOM, getsizeof=_size)
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The first of these runs whose checkpoints fit into one answer, one at least."""
@@ -115,7 +118,9 @@ class Handover:
         await self._add_output_keys(rows, versions, given, steps)
         await self._add_callbacks(rows, versions, given)
         known = set(have)
-        documents = {v.digest: v.resolved for v in versions.values() if v.digest not in known}
+        documents = {
+            v.digest: orjson.Fragment(v.document) for v in versions.values() if v.digest not in known
+        }
         return given, documents
 
     async def _add_terms(
@@ -204,27 +209,15 @@ class Handover:
             for run in runs:
                 given[run.run_id]["callbacks"] = urls.get(run.run_id, {})
 
-    async def _read_versions(self, ids: set[UUID]) -> dict[UUID, _Version]:
-        missing = [i for i in ids if i not in self._versions]
+    async def _read_versions(self, ids: set[UUID]) -> Mapping[UUID, _Version]:
+        found = {i: kept for i in ids if (kept := self._versions.get(i)) is not None}
+        missing = [i for i in ids if i not in found]
         if missing:
             async with one_statement(self._pool) as db:
                 for row in await db.fetch(_sql.versions, missing):
-                    resolved = row["resolved"]
-                    self._versions[row["id"]] = _Version(
-                        row["tenant_id"],
-                        row["digest"],
-                        resolved,
-                        tuple(UUID(i) for i in resolved.get("connections", {}).values()),
-                        _secret_names(resolved),
-                        tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
-                        is_marked(resolved),
-                        declared_classes(resolved),
-                    )
-        found = {i: self._versions[i] for i in ids}
-        for i in ids:
-            self._versions.move_to_end(i)
-        while len(self._versions) > VERSIONS_KEPT:
-            self._versions.popitem(last=False)
+                    version = found[row["id"]] = _version(row)
+                    if _size(version) <= VERSIONS_ROOM:
+                        self._versions[row["id"]] = version
         return found
 
     async def _read_steps(self, run_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
@@ -259,6 +252,25 @@ def _rows(
     own = steps.get(run_id, [])
     done = [row for row in steps.get(origin, []) if "." not in row["key"]] if origin else []
     return [*done, *own]
+
+
+def _version(row: Any) -> _Version:
+    resolved = row["resolved"]
+    return _Version(
+        row["tenant_id"],
+        row["digest"],
+        orjson.dumps(resolved),
+        tuple(UUID(i) for i in resolved.get("connections", {}).values()),
+        _secret_names(resolved),
+        tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
+        is_marked(resolved),
+        declared_classes(resolved),
+    )
+
+
+def _size(version: _Version) -> int:
+    """In bytes, of which what is beside the document takes about a KiB."""
+    return 1024 + len(version.document)
 
 
 def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:

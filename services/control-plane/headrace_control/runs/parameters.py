@@ -1,10 +1,11 @@
 """What versions ask of their starts: compiled once, kept by version, for versions are immutable."""
 
-from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+import orjson
+from cachetools import LRUCache
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json
 from headrace.postgres.pool import Db
@@ -15,6 +16,9 @@ from headrace.workflow.schemas import SchemaValidator, compile_schema
 from headrace.workflow.sensitive import Marks
 
 _sql = load("headrace_control.runs")
+
+# Of schemas as JSON, in bytes; compiled, they take several times as much.
+ROOM = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class StartRule:
     validator: SchemaValidator | None = None
     unusable: Sequence[Problem] = ()
     concurrency: Concurrency | None = None
+    schema_bytes: int = 0
 
     @property
     def marks(self) -> Marks | None:
@@ -41,33 +46,34 @@ class StartRule:
 class Parameters:
     """The rules of the versions that were started last."""
 
-    def __init__(self, size: int = 500) -> None:
-        self._size = size
-        self._rules: OrderedDict[UUID, StartRule] = OrderedDict()
+    def __init__(self) -> None:
+        self._rules: LRUCache[UUID, StartRule] = LRUCache(ROOM, getsizeof=_size)
 
     async def of(self, db: Db, tenant_id: UUID, version_ids: Collection[UUID]) -> Mapping[UUID, StartRule]:
         """The rule of each version, which is of this tenant and published."""
-        missing = [i for i in version_ids if i not in self._rules]
+        found = {i: rule for i in version_ids if (rule := self._rules.get(i)) is not None}
+        missing = [i for i in version_ids if i not in found]
         if missing:
             for row in await db.fetch(_sql.start_rules, tenant_id, missing):
-                self._rules[row["id"]] = replace(
+                found[row["id"]] = self._rules[row["id"]] = replace(
                     _rule(row["parameters"]), concurrency=load_concurrency(row["concurrency"])
                 )
-        found = {i: self._rules[i] for i in version_ids}
-        for i in found:
-            self._rules.move_to_end(i)
-        while len(self._rules) > self._size:
-            self._rules.popitem(last=False)
         return found
 
 
 def _rule(schema: Json) -> StartRule:
     if schema is None:
         return StartRule()
+    size = len(orjson.dumps(schema))
     try:
-        return StartRule(compile_schema(schema))
+        return StartRule(compile_schema(schema), schema_bytes=size)
     except InvalidInput as error:
         mend = "Publish the workflow again with a schema that can be used."
         return StartRule(
-            unusable=[replace(p, path=f"parameters.{p.path}", mend=mend) for p in error.problems]
+            unusable=[replace(p, path=f"parameters.{p.path}", mend=mend) for p in error.problems],
+            schema_bytes=size,
         )
+
+
+def _size(rule: StartRule) -> int:
+    return 256 + rule.schema_bytes

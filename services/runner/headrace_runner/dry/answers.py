@@ -11,9 +11,9 @@ from headrace.workflow.keys import read_key
 from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import Failure, StepStatus
 
-from headrace_runner.claims import LoadedVersion
 from headrace_runner.dry.job import DryJob, Recorded, RecordedRow, declared_at
 from headrace_runner.sensitive import opened
+from headrace_runner.versions import LoadedVersion
 
 
 class Source(StrEnum):

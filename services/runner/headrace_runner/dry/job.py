@@ -7,12 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.graph import Graph
 from headrace.workflow.state import Failure, StepStatus
-from headrace.workflow.version import load_version
 
-from headrace_runner.claims import LoadedVersion
 from headrace_runner.policy import Held, read_policy
+from headrace_runner.versions import LoadedVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +67,7 @@ def read_job(given: Mapping[str, Any]) -> DryJob:
     """Raises `InvalidInput` for a version that this runner can not read."""
     versions = {}
     for version_id, resolved in given["versions"].items():
-        version = load_version(resolved)
-        versions[version_id] = LoadedVersion(version, Graph.of(version.document))
+        versions[version_id] = LoadedVersion.of(resolved)
     return DryJob(
         id=UUID(given["id"]),
         token=given["token"],

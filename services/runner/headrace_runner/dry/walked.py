@@ -10,8 +10,8 @@ from headrace.workflow.state import (
     RunState,
 )
 
-from headrace_runner.claims import LoadedVersion
 from headrace_runner.dry.calls import CallBook
+from headrace_runner.versions import LoadedVersion
 
 MAX_CALLS = 1_000
 MAX_ROWS = 5_000
