@@ -97,11 +97,13 @@ class Driver:
         found = await self.execute(_START, {"workflow": workflow, "input": given})
         return str(found["startRun"]["id"])
 
-    async def start_many(self, workflow: str, given: Sequence[Mapping[str, Any]]) -> None:
-        """Start a run with each input, by `BULK` in a request, one request after the other. `Unavailable` where one of
+    async def start_many(
+        self, workflow: str, given: Sequence[Mapping[str, Any]], at_once: int = BULK
+    ) -> None:
+        """Start a run with each input, so many in a request, one request after the other. `Unavailable` where one of
         them was refused."""
-        for begin in range(0, len(given), BULK):
-            items = [{"workflow": workflow, "input": each} for each in given[begin : begin + BULK]]
+        for begin in range(0, len(given), at_once):
+            items = [{"workflow": workflow, "input": each} for each in given[begin : begin + at_once]]
             started = (await self.execute(_START_MANY, {"items": items}))["startRuns"]["items"]
             refused = [each for each in started if each["__typename"] != "Run"]
             if refused:

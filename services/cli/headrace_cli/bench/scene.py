@@ -14,7 +14,7 @@ import psutil
 from headrace.postgres.listen import RUNS_CHANNEL
 
 from headrace_cli.bench.deployment import Deployment, Layout, deployed
-from headrace_cli.bench.driver import Driver, Tenant, connections
+from headrace_cli.bench.driver import BULK, Driver, Tenant, connections
 from headrace_cli.bench.meter import DRIVER, TARGET, Meter, Usage
 from headrace_cli.bench.percentiles import percentile
 from headrace_cli.bench.report import Check, Latency, Machine, Phase
@@ -73,9 +73,11 @@ class Scene:
             await self.run_all([tenant], work, warm)
             self.checks.append(await self.truth.learn_records(work, warm, before))
 
-    async def run_all(self, tenants: Sequence[Tenant], work: Work, runs: int) -> datetime:
+    async def run_all(
+        self, tenants: Sequence[Tenant], work: Work, runs: int, at_once: int = BULK
+    ) -> datetime:
         """`start_all`, and wait for the runs' ends."""
-        since = await self.start_all(tenants, work, runs)
+        since = await self.start_all(tenants, work, runs, at_once)
         await self.watch.all_ended(ids(tenants), since)
         return since
 
@@ -83,24 +85,28 @@ class Scene:
         """For work that was not warmed up, and is all that ran: each of its runs wrote as much to the log."""
         self.checks.append(await self.truth.learn_records(work, runs, 0))
 
-    async def start_all(self, tenants: Sequence[Tenant], work: Work, runs: int) -> datetime:
-        """Start so many runs in bulk, alike for each tenant; when the first one began."""
+    async def start_all(
+        self, tenants: Sequence[Tenant], work: Work, runs: int, at_once: int = BULK
+    ) -> datetime:
+        """Start so many runs, alike for each tenant, and `at_once` by one request; when the first one began."""
         since = await self.now()
         share, more = divmod(runs, len(tenants))
         for number, tenant in enumerate(tenants):
             own = share + (number < more)
             if own:
-                await tenant.driver.start_many(work.name, [work.given] * own)
+                await tenant.driver.start_many(work.name, [work.given] * own, at_once)
                 self.truth.ran(work, own)
         return since
 
-    async def burst(self, tenants: Sequence[Tenant], work: Work, runs: int, name: str = "burst") -> None:
+    async def burst(
+        self, tenants: Sequence[Tenant], work: Work, runs: int, name: str = "burst", at_once: int = BULK
+    ) -> None:
         """A phase of so many runs, started in bulk: from the first start to the last end. `firstClaimMs` is how long
         the first tenant's luckiest run waited for its runner; `databaseKb` and `walKb` are what each run left in
         Postgres and wrote to its log."""
         ((size, wal),) = await self.db.fetch(_WRITTEN)
         async with self.measured(name) as phase:
-            since = await self.run_all(tenants, work, runs)
+            since = await self.run_all(tenants, work, runs, at_once)
             phase.count = runs
         ((grown, written),) = await self.db.fetch(_WRITTEN)
         self._amend(latency=await self.watch.latency(ids(tenants), since))

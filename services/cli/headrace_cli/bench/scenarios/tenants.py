@@ -21,7 +21,13 @@ async def play(scene: Scene, sizes: Mapping[str, int]) -> None:
     many = [first, *await _more(scene, work, sizes["tenants"] - 1)]
     for count in sorted({1, *(n for n in (10, 100) if n < len(many)), len(many)}):
         await scene.burst(many[:count], work, sizes["runs"], f"{count:,} tenants")
-    scene.figure("rateByOneTenant", scene.phases[-1].per_second / scene.phases[0].per_second)
+    together = scene.phases[-1].per_second
+    scene.figure("rateByOneTenant", together / scene.phases[0].per_second)
+    # Many tenants need as many requests to start their runs; one starts its own by few, unless it is told to.
+    requests = min(len(many), sizes["runs"])
+    each = -(-sizes["runs"] // requests)
+    await scene.burst([first], work, sizes["runs"], f"1 tenant, {requests:,} requests", each)
+    scene.figure("rateByOneTenantOfAsManyRequests", together / scene.phases[-1].per_second)
     small = await scene.tenant("small")
     await scene.prepared(small, work, warm=0)
     spread = many[:_SPREAD]
@@ -62,7 +68,8 @@ async def _more(scene: Scene, work: Work, count: int) -> list[Tenant]:
 
 SCENARIO = Scenario(
     "tenants",
-    "The same load by 1 to 1,000 tenants; and how long a tenant waits beside one with a long queue, or beside many.",
+    "The same runs by 1 to 1,000 tenants, and by one that starts them by as many requests; and how long a tenant waits "
+    "beside one with a long queue, or beside many.",
     play,
     {"tenants": 1_000, "runs": 10_000, "queued": 10_000, "probes": 100},
 )
