@@ -46,6 +46,8 @@ contracts: install
 	@$(PY) -m headrace_cli.contracts
 
 bench: install
+	@echo "== installing RabbitMQ and a MongoDB-protocol server, where they are missing; without them Postgres alone is measured"
+	-@$(PY) deploy/local install rabbitmq mongodb
 	@$(PY) deploy/local run --only rabbitmq --only mongodb -- $(BIN)/headrace bench all --out build/bench
 	@$(PY) -m pytest -m bench tests/bench -s
 
