@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,29 @@ async def test_a_batch_of_claims_gives_all_that_is_needed_and_documents_once(wor
     assert answer["claims"][1]["tenant_id"] == str(two)
     assert answer["claims"][0]["input"] == {"n": 1}
     assert set(answer["versions"]) == {"digest-of-one"}
+
+
+class Together:
+    """A vault whose keys come when so many tenants wait for theirs."""
+
+    def __init__(self, tenants: int) -> None:
+        self._all_wait = asyncio.Barrier(tenants)
+
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
+        async with asyncio.timeout(20):
+            await self._all_wait.wait()
+        return {name: f"{name} of {tenant_id}" for name in names}
+
+
+async def test_what_several_tenants_runs_need_is_opened_side_by_side(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {"env": {"KEY": {"secret": "key"}}}
+    tenants = [await world.tenant(name, document=document) for name in ("one", "two", "three")]
+    monkeypatch.setattr(world.credentials, "secrets", Together(3).secrets)
+    answer = await world.claim(new_id(), *[await world.queued(tenant) for tenant in tenants])
+    assert [c["secrets"] for c in answer["claims"]] == [{"KEY": f"key of {i}"} for i in tenants]
+    assert [c["failure"] for c in answer["claims"]] == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -6,28 +6,23 @@ that the version names and no others.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
-from cachetools import LRUCache
 from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
-from headrace.workflow.sensitive import is_marked
 
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
-from headrace_control.internal_api.secret_uses import HandedOut, record_secret_uses
+from headrace_control.internal_api.openings import Openings
 from headrace_control.internal_api.terms import NO_TERMS, terms_of
-from headrace_control.policy.holding import declared_classes, held_as
-from headrace_control.waits.model import SignalStep, signals_of
+from headrace_control.internal_api.versions import PublishedVersion, PublishedVersions
+from headrace_control.policy.holding import held_as
 
 _sql = load("headrace_control.internal_api")
 
-# Of the versions that are kept, as JSON, in bytes.
-VERSIONS_ROOM = 64 * 1024 * 1024
 # Step outputs in one answer to a claim.
 ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -37,24 +32,10 @@ _UNREADABLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """A published version: immutable, so it may be kept. `document` is JSON, as it is answered."""
-
-    tenant_id: UUID
-    digest: str
-    document: bytes
-    connections: tuple[UUID, ...]
-    secrets: Mapping[str, str]  # env name -> name of the tenant's secret
-    signals: tuple[SignalStep, ...]
-    sensitive: bool  # a schema of it marks values
-    declared: Mapping[str, str | None]  # the class that each action declares, by `app/action`
-
-
 class Handover:
     def __init__(self, pool: Pool, credentials: RunCredentials, callbacks: CallbackUrls) -> None:
         self._pool, self._credentials, self._callbacks = pool, credentials, callbacks
-        self._versions: LRUCache[UUID, _Version] = LRUCache(VERSIONS_ROOM, getsizeof=_size)
+        self._versions, self._openings = PublishedVersions(pool), Openings(pool, credentials)
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The first of these runs whose checkpoints fit into one answer, one at least."""
@@ -80,7 +61,7 @@ class Handover:
         """For claimed runs: what each gets, and the version documents that are not among the digests in `have`."""
         if not rows:
             return {}, {}
-        versions = await self._read_versions({row["version_id"] for row in rows})
+        versions = await self._versions.of({row["version_id"] for row in rows})
         resumed = [row["id"] for row in rows if _has_rows(row)]
         origins = {row["id"]: row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None}
         wanted = [*resumed, *origins.values()]
@@ -114,7 +95,7 @@ class Handover:
                 "output_keys": {},
             }
         await self._add_terms(rows, versions, given)
-        await self._add_credentials(rows, versions, given)
+        await self._openings.add(rows, versions, given)
         await self._add_output_keys(rows, versions, given, steps)
         await self._add_callbacks(rows, versions, given)
         known = set(have)
@@ -124,7 +105,10 @@ class Handover:
         return given, documents
 
     async def _add_terms(
-        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+        self,
+        rows: Sequence[Any],
+        versions: Mapping[UUID, PublishedVersion],
+        given: Mapping[UUID, dict[str, Any]],
     ) -> None:
         """How each action of a run's version is held now, for rules may have changed since it was published; and what
         its tenant lets it use."""
@@ -142,41 +126,10 @@ class Handover:
             }
             given[row["id"]]["quotas"] = own.quotas
 
-    async def _add_credentials(
-        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
-    ) -> None:
-        connections: dict[UUID, set[UUID]] = defaultdict(set)
-        names: dict[UUID, set[str]] = defaultdict(set)
-        for row in rows:
-            version = versions[row["version_id"]]
-            connections[row["tenant_id"]].update(version.connections)
-            names[row["tenant_id"]].update(version.secrets.values())
-        handed_out: HandedOut = {}
-        for tenant_id in connections.keys() | names.keys():
-            found = await self._credentials.current(tenant_id, sorted(connections[tenant_id]))
-            values = await self._credentials.secrets(tenant_id, sorted(names[tenant_id]))
-            lacking = len(values) < len(names[tenant_id]) or any(one.get("error") for one in found.values())
-            failure = await self._credentials.failure(tenant_id) if lacking else None
-            for row in rows:
-                if row["tenant_id"] != tenant_id:
-                    continue
-                version = versions[row["version_id"]]
-                if version.connections or version.secrets:
-                    given[row["id"]]["failure"] = failure
-                given[row["id"]]["connections"] = {
-                    str(i): found[i] for i in version.connections if i in found
-                }
-                given[row["id"]]["secrets"] = {
-                    env: values[name] for env, name in version.secrets.items() if name in values
-                }
-                for name in values.keys() & set(version.secrets.values()):
-                    handed_out.setdefault((tenant_id, name), []).append(row["id"])
-        await record_secret_uses(self._pool, handed_out)
-
     async def _add_output_keys(
         self,
         rows: Sequence[Any],
-        versions: Mapping[UUID, _Version],
+        versions: Mapping[UUID, PublishedVersion],
         given: Mapping[UUID, dict[str, Any]],
         steps: Mapping[UUID, list[dict[str, Any]]],
     ) -> None:
@@ -198,7 +151,10 @@ class Handover:
                 given[run_id]["failure"] = given[run_id]["failure"] or failure
 
     async def _add_callbacks(
-        self, rows: Sequence[Any], versions: Mapping[UUID, _Version], given: Mapping[UUID, dict[str, Any]]
+        self,
+        rows: Sequence[Any],
+        versions: Mapping[UUID, PublishedVersion],
+        given: Mapping[UUID, dict[str, Any]],
     ) -> None:
         waiting: dict[UUID, list[CallbackRun]] = defaultdict(list)
         for row in rows:
@@ -208,17 +164,6 @@ class Handover:
             urls = await self._callbacks.urls(tenant_id, runs)
             for run in runs:
                 given[run.run_id]["callbacks"] = urls.get(run.run_id, {})
-
-    async def _read_versions(self, ids: set[UUID]) -> Mapping[UUID, _Version]:
-        found = {i: kept for i in ids if (kept := self._versions.get(i)) is not None}
-        missing = [i for i in ids if i not in found]
-        if missing:
-            async with one_statement(self._pool) as db:
-                for row in await db.fetch(_sql.versions, missing):
-                    version = found[row["id"]] = _version(row)
-                    if _size(version) <= VERSIONS_ROOM:
-                        self._versions[row["id"]] = version
-        return found
 
     async def _read_steps(self, run_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
         steps: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
@@ -252,32 +197,3 @@ def _rows(
     own = steps.get(run_id, [])
     done = [row for row in steps.get(origin, []) if "." not in row["key"]] if origin else []
     return [*done, *own]
-
-
-def _version(row: Any) -> _Version:
-    resolved = row["resolved"]
-    return _Version(
-        row["tenant_id"],
-        row["digest"],
-        orjson.dumps(resolved),
-        tuple(UUID(i) for i in resolved.get("connections", {}).values()),
-        _secret_names(resolved),
-        tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
-        is_marked(resolved),
-        declared_classes(resolved),
-    )
-
-
-def _size(version: _Version) -> int:
-    """In bytes, of which what is beside the document takes about a KiB."""
-    return 1024 + len(version.document)
-
-
-def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:
-    """The env names of a version that stand for secrets: `{secret: name}`."""
-    env = resolved.get("document", {}).get("env") or {}
-    return {
-        name: value["secret"]
-        for name, value in env.items()
-        if isinstance(value, dict) and set(value) == {"secret"}
-    }
