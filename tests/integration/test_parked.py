@@ -8,7 +8,7 @@ import orjson
 import pytest
 from fixtures_claims import World
 from headrace.postgres.queries import load
-from headrace_control.dispatch.choosing import DUE_BY_DEFAULT, DUE_IN_POOL
+from headrace_control.dispatch.choosing import BY_QUEUE, DUE_BY_DEFAULT, DUE_IN_POOL
 
 _dispatch, _scaling = load("headrace_control.dispatch"), load("headrace_control.scaling")
 # Statements that the relay, the sweeper and the signals run again and again, and what they are given.
@@ -27,7 +27,11 @@ PARKED = 100_000
 
 async def pages(admin: asyncpg.Connection, query: str, *given: Any) -> int:
     """How many pages of tables and indexes the statement touches, as Postgres counts them."""
-    (plan,) = orjson.loads(await admin.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", *given))
+    async with admin.transaction():
+        await admin.execute(BY_QUEUE)
+        (plan,) = orjson.loads(
+            await admin.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", *given)
+        )
     return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 

@@ -9,8 +9,10 @@ import asyncpg
 import orjson
 import pytest
 from fixtures_claims import World
-from headrace_control.dispatch.choosing import DUE_BY_DEFAULT, DUE_IN_POOL, RELAY_BEGINS, choose
+from headrace.postgres.queries import load
+from headrace_control.dispatch.choosing import BY_QUEUE, DUE_BY_DEFAULT, DUE_IN_POOL, choose
 
+_tables = load("headrace_control.scaling")
 MANY = 40
 
 
@@ -72,34 +74,58 @@ async def test_tenants_take_turns_whatever_their_queues_look_like(world: World, 
         assert [row["id"] for row in pooled] == queues.next_ones(most, "eu")
 
 
-@pytest.mark.parametrize("counted", ["now", "of one tenant", "of none due", "of an empty table"])
+COUNTED = pytest.mark.parametrize("counted", ["now", "of one tenant", "of none due", "of an empty table"])
+
+
+@COUNTED
 @pytest.mark.parametrize(
-    ("query", "pool"), [(DUE_BY_DEFAULT, None), (DUE_IN_POOL, "eu")], ids=["default", "eu"]
+    ("query", "given", "pool"),
+    [(DUE_BY_DEFAULT, "50, 50", None), (DUE_IN_POOL, "50, 50, 'eu'", "eu")],
+    ids=["default", "eu"],
 )
 async def test_what_is_read_does_not_grow_with_the_queues_of_many(
-    world: World, query: str, pool: str | None, counted: str
+    world: World, query: str, given: str, pool: str | None, counted: str
 ) -> None:
     """Nor when what Postgres knows of the table is out of date, as it is in any burst."""
     tenants = [await world.tenant(f"t{number}") for number in range(50)]
-    given = "50, 50" if pool is None else f"50, 50, '{pool}'"
-    reads = []
-    for each in (5, 500):
-        await world.admin.execute("TRUNCATE dispatches")
-        if counted in ("of one tenant", "of none due"):
-            await _fill(world.admin, tenants[:1], pool, 500, sent=counted == "of none due")
-        await world.admin.execute("VACUUM ANALYZE dispatches")
-        async with world.admin.transaction():
-            await world.admin.execute(RELAY_BEGINS)
-            await world.admin.execute(f"PREPARE look AS {query}")
-            await world.admin.execute(f"EXECUTE look ({given})")  # its plan is made now, once for all
-            await world.admin.execute("DELETE FROM dispatches")
-            await _fill(world.admin, tenants, pool, each)
-            if counted == "now":
-                await world.admin.execute("ANALYZE dispatches")
-            explained = await world.admin.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE look ({given})")
-        await world.admin.execute("DEALLOCATE look")
-        reads.append(_rows(orjson.loads(explained)[0]["Plan"]))
-    assert reads[1] <= 2 * reads[0], reads
+    short, long = [await _read(world.admin, tenants, pool, each, query, given, counted) for each in (5, 500)]
+    assert long <= 2 * short, (short, long)
+
+
+@COUNTED
+@pytest.mark.parametrize("pool", [None, "eu"])
+async def test_signals_count_each_due_run_once(world: World, pool: str | None, counted: str) -> None:
+    tenants = [await world.tenant(f"t{number}") for number in range(50)]
+    read = await _read(world.admin, tenants, pool, 100, _tables.due, "20", counted)
+    assert 50 * 100 <= read <= 50 * 100 + 2 * 51, read  # and two probes for each tenant
+
+
+async def _read(
+    admin: asyncpg.Connection,
+    tenants: list[Any],
+    pool: str | None,
+    each: int,
+    query: str,
+    given: str,
+    counted: str,
+) -> int:
+    """How many rows of queues are looked at, with so many due for each tenant, by a plan that is made while the table
+    is as it was `counted`."""
+    await admin.execute("TRUNCATE dispatches")
+    if counted in ("of one tenant", "of none due"):
+        await _fill(admin, tenants[:1], pool, 500, sent=counted == "of none due")
+    await admin.execute("VACUUM ANALYZE dispatches")
+    async with admin.transaction():
+        await admin.execute(BY_QUEUE)
+        await admin.execute(f"PREPARE look AS {query}")
+        await admin.execute(f"EXECUTE look ({given})")  # its plan is made now, once for all
+        await admin.execute("DELETE FROM dispatches")
+        await _fill(admin, tenants, pool, each)
+        if counted == "now":
+            await admin.execute("ANALYZE dispatches")
+        explained = await admin.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE look ({given})")
+    await admin.execute("DEALLOCATE look")
+    return _rows(orjson.loads(explained)[0]["Plan"])
 
 
 async def _fill(

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -44,7 +44,8 @@ SCALARS: Mapping[str, Any] = {
 }
 
 
-FAILURES = {kind.name for kind in SCHEMA.core.get_possible_types(SCHEMA.core.type_map["Failure"])}  # type: ignore[arg-type]
+FAILURE = cast(GraphQLInterfaceType, SCHEMA.core.type_map["Failure"])
+FAILURES = {kind.name for kind in SCHEMA.core.get_possible_types(FAILURE)}
 
 
 # -- the world: one tenant that has something of everything, and one that asks for it --------------------------

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,7 @@ from headrace.workflow.parse import parse_document
 from headrace.workflow.version import digest, dump_version
 from headrace_runner.claims import Claim, ClaimedRun, Claimer
 from headrace_runner.clock import Clock
+from headrace_runner.control_plane import ControlPlane
 from headrace_runner.lease import Lease
 from headrace_runner.versions import MOST, KeptVersions
 
@@ -103,9 +104,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-async def _claimed(control_plane: ControlPlaneOf) -> tuple[Claim, ClaimedRun | None]:
-    lease = Lease(control_plane, Clock(), 1)  # type: ignore[arg-type]
-    claimer = Claimer(control_plane, lease, 1, alone=False)  # type: ignore[arg-type]
+async def _claimed(given: ControlPlaneOf) -> tuple[Claim, ClaimedRun | None]:
+    control_plane = cast(ControlPlane, given)  # all of it that a claim asks
+    claimer = Claimer(control_plane, Lease(control_plane, Clock(), 1), 1, alone=False)
     sending = asyncio.create_task(claimer.run())
     claim = await claimer.claim(Job(new_id(), new_id(), new_id()))
     sending.cancel()

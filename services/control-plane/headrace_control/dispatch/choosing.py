@@ -8,9 +8,11 @@ from headrace.postgres.queries import load
 
 _sql = load("headrace_control.dispatch")
 
-# How a relay's transaction begins. The table fills and empties within seconds, so that what Postgres has counted of it
-# is never true: where it takes the due rows for few, it would read those of all tenants for each tenant and sort them.
-RELAY_BEGINS = f"{PLAN_ONCE}; SET LOCAL enable_sort = off; {_sql.one_relay_at_a_time}"
+# How a transaction begins that looks at each tenant's queue. The table fills and empties within seconds, so that what
+# Postgres has counted of it is never true: where it takes the due rows for few, it would read those of all tenants for
+# each tenant and sort them.
+BY_QUEUE = f"{PLAN_ONCE}; SET LOCAL enable_sort = off"
+RELAY_BEGINS = f"{BY_QUEUE}; {_sql.one_relay_at_a_time}"
 DUE_BY_DEFAULT = _sql.due.replace("{pool}", "pool IS NULL")
 DUE_IN_POOL = _sql.due.replace("{pool}", "pool = $3")
 

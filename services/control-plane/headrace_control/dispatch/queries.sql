@@ -13,8 +13,8 @@ SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
 -- one more, so that a run alone is not taken for the first of many). Where some have less, others come later in the order
 -- than they were read: then `cut` says that $2 has to be larger for $1 rows. There is one row at least, perhaps without
 -- an id. Runs started at one moment are in no order among themselves: to sort them, all would have to be read.
--- One tenant's rows are those BETWEEN it and itself, so that their order is that of an index with the tenant in it, and
--- never that of dispatches_next, which holds all tenants' rows.
+-- A tenant's due rows are those from the tenant on, up to it and now: so they are a range of an index with the tenant in
+-- it, in that index's order, and never one of dispatches_next, which holds all tenants' rows.
 WITH RECURSIVE waiting (tenant_id) AS (
     (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND {pool} ORDER BY tenant_id LIMIT 1)
     UNION ALL
@@ -47,8 +47,8 @@ due AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.tenant_id, d.due_at) AS turn
         FROM dispatches d
-        WHERE d.tenant_id BETWEEN u.tenant_id AND u.tenant_id AND d.sent_at IS NULL AND {pool}
-          AND d.due_at <= headrace_now()
+        WHERE d.sent_at IS NULL AND {pool}
+          AND d.tenant_id >= u.tenant_id AND (d.tenant_id, d.due_at) <= (u.tenant_id, headrace_now())
         ORDER BY d.tenant_id, d.due_at
         LIMIT least(u.room, greatest(last.turn - u.here, 0))
     ) d ON true

@@ -17,6 +17,7 @@ from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.openings import Openings
+from headrace_control.internal_api.side_by_side import by_tenant
 from headrace_control.internal_api.terms import NO_TERMS, terms_of
 from headrace_control.internal_api.versions import PublishedVersion, PublishedVersions
 from headrace_control.policy.holding import held_as
@@ -141,14 +142,19 @@ class Handover:
             did = {step["taken_from"]: None for step in shown if step["taken_from"] is not None}
             if versions[row["version_id"]].sensitive or did:
                 wanted[row["tenant_id"]][row["id"]] = [row["id"], *origin, *did]
-        for tenant_id, runs in wanted.items():
-            keys = await self._credentials.output_keys(
-                tenant_id, sorted({i for own in runs.values() for i in own})
-            )
-            failure = None if keys else await self._credentials.failure(tenant_id) or _UNREADABLE
-            for run_id, own in runs.items():
+        for tenant_id, (keys, failure) in (await by_tenant(wanted, self._open_keys)).items():
+            for run_id, own in wanted[tenant_id].items():
                 given[run_id]["output_keys"] = {str(i): keys[i] for i in own} if keys else {}
                 given[run_id]["failure"] = given[run_id]["failure"] or failure
+
+    async def _open_keys(
+        self, tenant_id: UUID, runs: Mapping[UUID, Sequence[UUID]]
+    ) -> tuple[Mapping[UUID, str] | None, Mapping[str, str] | None]:
+        """The keys by run, or why there are none."""
+        keys = await self._credentials.output_keys(
+            tenant_id, sorted({i for own in runs.values() for i in own})
+        )
+        return keys, None if keys else await self._credentials.failure(tenant_id) or _UNREADABLE
 
     async def _add_callbacks(
         self,
@@ -160,9 +166,8 @@ class Handover:
         for row in rows:
             if signals := versions[row["version_id"]].signals:
                 waiting[row["tenant_id"]].append(CallbackRun(row["id"], row["created_at"], signals))
-        for tenant_id, runs in waiting.items():
-            urls = await self._callbacks.urls(tenant_id, runs)
-            for run in runs:
+        for tenant_id, urls in (await by_tenant(waiting, self._callbacks.urls)).items():
+            for run in waiting[tenant_id]:
                 given[run.run_id]["callbacks"] = urls.get(run.run_id, {})
 
     async def _read_steps(self, run_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:

@@ -1,6 +1,5 @@
-"""The credentials of claimed runs, opened as their tenants', several tenants beside one another."""
+"""The credentials of claimed runs, opened as their tenants'."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from headrace.postgres.pool import Pool
 
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.secret_uses import HandedOut, record_secret_uses
+from headrace_control.internal_api.side_by_side import by_tenant
 from headrace_control.internal_api.versions import PublishedVersion
 
-# Tenants at once: each takes a session of the pool that requests use, too.
-AT_ONCE = 4
+_Wanted = Sequence[tuple[UUID, PublishedVersion]]  # the runs of one tenant, with their versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,6 @@ class Openings:
 
     def __init__(self, pool: Pool, credentials: RunCredentials) -> None:
         self._pool, self._credentials = pool, credentials
-        self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def add(
         self,
@@ -52,35 +50,24 @@ class Openings:
         given: Mapping[UUID, dict[str, Any]],
     ) -> None:
         """Add to what is `given` to each run what its version may use, and why something does not open."""
-        by_tenant: dict[UUID, list[tuple[UUID, PublishedVersion]]] = defaultdict(list)
+        wanted: dict[UUID, list[tuple[UUID, PublishedVersion]]] = defaultdict(list)
         for row in rows:
             version = versions[row["version_id"]]
             if version.connections or version.secrets:
-                by_tenant[row["tenant_id"]].append((row["id"], version))
-        opened = await asyncio.gather(
-            *(
-                self._open(tenant_id, [version for _, version in runs])
-                for tenant_id, runs in by_tenant.items()
-            ),
-            return_exceptions=True,
-        )
+                wanted[row["tenant_id"]].append((row["id"], version))
         handed_out: HandedOut = {}
-        for (tenant_id, runs), own in zip(by_tenant.items(), opened, strict=True):
-            if isinstance(own, BaseException):
-                raise own
-            for run_id, version in runs:
+        for tenant_id, own in (await by_tenant(wanted, self._open)).items():
+            for run_id, version in wanted[tenant_id]:
                 given[run_id] |= own.of(version)
                 for name in own.secrets.keys() & set(version.secrets.values()):
                     handed_out.setdefault((tenant_id, name), []).append(run_id)
         await record_secret_uses(self._pool, handed_out)
 
-    async def _open(self, tenant_id: UUID, versions: Sequence[PublishedVersion]) -> _Opened:
-        """One tenant's, beside those of others: keys that are slow to come do not add up."""
-        wanted = sorted({i for version in versions for i in version.connections})
-        names = sorted({name for version in versions for name in version.secrets.values()})
-        async with self._at_once:
-            found = await self._credentials.current(tenant_id, wanted)
-            values = await self._credentials.secrets(tenant_id, names)
-            lacking = len(values) < len(names) or any(one.get("error") for one in found.values())
-            failure = await self._credentials.failure(tenant_id) if lacking else None
+    async def _open(self, tenant_id: UUID, wanted: _Wanted) -> _Opened:
+        connections = sorted({i for _, version in wanted for i in version.connections})
+        names = sorted({name for _, version in wanted for name in version.secrets.values()})
+        found = await self._credentials.current(tenant_id, connections)
+        values = await self._credentials.secrets(tenant_id, names)
+        lacking = len(values) < len(names) or any(one.get("error") for one in found.values())
+        failure = await self._credentials.failure(tenant_id) if lacking else None
         return _Opened(found, values, failure)

@@ -1,7 +1,9 @@
 -- name: due
 -- Sums of each pool (no tenant), and of the $1 tenants with most due over all pools (no pool). Each tenant that has unsent
 -- rows in a pool is visited by one probe of dispatches_due_by_default or dispatches_due_in_pools, and its due rows are
--- counted in that index alone: what is parked for later costs nothing. `takable` is what the relay would send, had it
+-- counted in that index alone: what is parked for later costs nothing. They are asked for as a range from the tenant on,
+-- up to it and now, and in that order, so that dispatches_next, which holds all tenants' rows, serves for none. The
+-- transaction begins with `BY_QUEUE` (`dispatch/choosing.py`). `takable` is what the relay would send, had it
 -- room: a tenant at its limit, which is over all pools, asks for no further runner. `oldest` is in seconds, of a pool the
 -- oldest takable.
 WITH RECURSIVE waiting (tenant_id) AS (
@@ -28,18 +30,22 @@ due AS (
     SELECT 'default' AS pool, w.tenant_id, counted.rows, counted.oldest
     FROM waiting w
     CROSS JOIN LATERAL (
-        SELECT count(*) AS rows, min(d.due_at) AS oldest
-        FROM dispatches d
-        WHERE d.tenant_id = w.tenant_id AND d.sent_at IS NULL AND d.pool IS NULL AND d.due_at <= headrace_now()
+        SELECT count(*) AS rows, min(queue.due_at) AS oldest
+        FROM (SELECT d.due_at FROM dispatches d
+              WHERE d.sent_at IS NULL AND d.pool IS NULL
+                AND d.tenant_id >= w.tenant_id AND (d.tenant_id, d.due_at) <= (w.tenant_id, headrace_now())
+              ORDER BY d.tenant_id, d.due_at) queue
     ) counted
     WHERE counted.rows > 0
     UNION ALL
     SELECT w.pool, w.tenant_id, counted.rows, counted.oldest
     FROM waiting_in_pools w
     CROSS JOIN LATERAL (
-        SELECT count(*) AS rows, min(d.due_at) AS oldest
-        FROM dispatches d
-        WHERE d.pool = w.pool AND d.tenant_id = w.tenant_id AND d.sent_at IS NULL AND d.due_at <= headrace_now()
+        SELECT count(*) AS rows, min(queue.due_at) AS oldest
+        FROM (SELECT d.due_at FROM dispatches d
+              WHERE d.pool = w.pool AND d.sent_at IS NULL
+                AND d.tenant_id >= w.tenant_id AND (d.tenant_id, d.due_at) <= (w.tenant_id, headrace_now())
+              ORDER BY d.tenant_id, d.due_at) queue
     ) counted
     WHERE counted.rows > 0
 ),

@@ -7,6 +7,7 @@ from headrace.bus.port import DEAD, JOBS, LOGS, Bus, events_queue, jobs_queue
 from headrace.errors import NotFound
 from headrace.postgres.pool import Pool, transaction
 
+from headrace_control.dispatch.choosing import BY_QUEUE
 from headrace_control.scaling.model import PoolFigures, QueueDepth, Scaling
 from headrace_control.scaling.tables import PoolTables, oldest_unclaimed, read_tables
 
@@ -38,7 +39,7 @@ class Signals:
 
     async def _read(self) -> Scaling:
         depths = {queue: (await self._bus.depth(queue)).ready for queue in self._queues}
-        async with transaction(self._pool) as db:
+        async with transaction(self._pool, BY_QUEUE) as db:
             tables = await read_tables(db)
             jobs = {pool: await self._ready(jobs_queue(pool), depths) for pool in tables.pools}
             waiting = await oldest_unclaimed(db) if any(jobs.values()) else {}
