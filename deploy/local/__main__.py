@@ -13,20 +13,21 @@ Every process is a child of this one and is ended by its id.
 import argparse
 import contextlib
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
+import child
 import helm
 import mongodb
 import oauth2
 import prometheus
 import rabbitmq
+import stopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +47,13 @@ SERVICES: Mapping[str, Service] = {
 # What is installed and not run by itself.
 TOOLS: Mapping[str, Callable[[], None]] = {"helm": helm.install, "prometheus": prometheus.install}
 
-
-class Stopped(Exception):
-    """A signal asked this process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
+# A signal that comes just before a call that waits is seen after it: none waits longer than this.
+_LOOK_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stopping.listen()
     try:
         match options.verb:
             case "install":
@@ -70,7 +65,7 @@ def main(arguments: list[str]) -> int:
                 return _serve(options)
             case _:
                 return _run(options.only or list(SERVICES), options.command)
-    except Stopped as stopped:
+    except stopping.Stopped as stopped:
         return 128 + stopped.number
 
 
@@ -95,19 +90,12 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
-    # One is enough: a second signal must not break off the ending of the children.
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise Stopped(number)
-
-
 def _serve(options: argparse.Namespace) -> int:
     given = {k: v for k, v in (("port", options.port), ("data", options.data)) if v is not None}
     with SERVICES[options.name].running(**given) as url:
         print(url, flush=True)
         while True:
-            signal.pause()
+            time.sleep(_LOOK_SECONDS)
 
 
 def _run(names: list[str], command: list[str]) -> int:
@@ -119,23 +107,10 @@ def _run(names: list[str], command: list[str]) -> int:
             except FileNotFoundError as missing:
                 print(f"without {name}: {missing}", file=sys.stderr, flush=True)
         environment = {f"HEADRACE_TEST_{name.upper()}_URL": url for name, url in addresses.items()}
-        with _command(command, {**os.environ, **environment}) as process:
-            return process.wait()
-
-
-@contextlib.contextmanager
-def _command(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=environment)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        with child.running(command, child.end_in_order, env={**os.environ, **environment}) as process:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(timeout=_LOOK_SECONDS)
 
 
 if __name__ == "__main__":

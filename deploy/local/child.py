@@ -4,11 +4,36 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import stopping
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], end: Callable[[subprocess.Popen[bytes]], None], **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`command` as a child of this process, with `subprocess.Popen`'s options; `end` ends and reaps it on leaving."""
+    with contextlib.ExitStack() as stack:
+        with stopping.held():
+            process = subprocess.Popen(command, **options)
+            stack.callback(_in_one_go, end, process)
+        yield process
+
+
+def end_in_order(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to one that still runs, and SIGKILL to one that is still there after `STOP_SECONDS`."""
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -19,22 +44,19 @@ def listening(command: Sequence[str], port: int, folder: Path) -> Iterator[None]
     when it does not start.
     """
     log = folder / "console.log"
-    with log.open("ab") as console:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=console, stderr=console, start_new_session=True
-        )
-    try:
+    with (
+        log.open("ab") as console,
+        running(
+            command,
+            _end_with_input,
+            stdin=subprocess.PIPE,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        ) as process,
+    ):
         _wait_until_ready(process, port, log)
         yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin:
-            process.stdin.close()
 
 
 def spare_port() -> int:
@@ -42,6 +64,17 @@ def spare_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _in_one_go(end: Callable[[subprocess.Popen[bytes]], None], process: subprocess.Popen[bytes]) -> None:
+    with stopping.held():
+        end(process)
+
+
+def _end_with_input(process: subprocess.Popen[bytes]) -> None:
+    end_in_order(process)
+    if process.stdin:
+        process.stdin.close()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import child
+
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 
@@ -82,7 +84,7 @@ def running(
     script = program()
     if script is None:
         raise FileNotFoundError("RabbitMQ is not installed: python deploy/local install rabbitmq")
-    port = port or spare_port()
+    port = port or child.spare_port()
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-rabbitmq-")))
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,13 +115,6 @@ def control(data: Path, *arguments: str) -> str:
     return answer.stdout
 
 
-def spare_port() -> int:
-    """A port of the loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _environment(folder: Path, port: int) -> dict[str, str]:
     cookie = folder / ".erlang.cookie"
     if not cookie.exists():
@@ -133,13 +128,13 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "HOME": str(folder),
         # A mapper of our own: the usual one is a daemon that would stay behind.
-        "ERL_EPMD_PORT": str(spare_port()),
+        "ERL_EPMD_PORT": str(child.spare_port()),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         # The folder's name is tied to the node's, so a restart needs the same.
         "RABBITMQ_NODENAME": f"headrace-{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(spare_port()),
+        "RABBITMQ_DIST_PORT": str(child.spare_port()),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
@@ -164,19 +159,8 @@ def _child(
     command: list[str], environment: dict[str, str], folder: Path, *, in_order: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process and its group, ended together and reaped."""
-    with (folder / "console.log").open("ab") as console:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
+
+    def end(process: subprocess.Popen[bytes]) -> None:
         if in_order and process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -184,6 +168,21 @@ def _child(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    with (
+        (folder / "console.log").open("ab") as console,
+        child.running(
+            command,
+            end,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        ) as process,
+    ):
+        yield process
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:

@@ -43,7 +43,7 @@ def broker(tmp_path: Path) -> Broker:
     module = servers.local("rabbitmq")
     if not module.program():
         servers.missing("no RabbitMQ on this machine: python deploy/local install rabbitmq")
-    return Broker(module, module.spare_port(), tmp_path)
+    return Broker(module, servers.local("child").spare_port(), tmp_path)
 
 
 async def works(bus: Bus) -> None:

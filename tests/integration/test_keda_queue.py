@@ -46,7 +46,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     nothing = {"configure": "^$", "write": "^$", "read": "^$"}
     definitions["permissions"].append({"user": "scaler", "vhost": "/", **nothing})
     (folder / "definitions.json").write_text(json.dumps(definitions))
-    management = rabbitmq.spare_port()
+    management = local("child").spare_port()
     with rabbitmq.running(data=folder / "data", management_port=management) as url:
         rabbitmq.control(folder / "data", "import_definitions", str(folder / "definitions.json"))
         place = url.partition("@")[2]
