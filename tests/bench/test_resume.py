@@ -62,7 +62,7 @@ async def taken_up(times: int) -> list[float]:
                 begun = time.process_time()
                 claimed = _run(claim, orjson.loads(body), loaded)
                 parts = spare.parts, claimed, run.held, spare.report, spare.log
-                engine = Engine(*parts, spare._credentials, spare.redactor)
+                engine = Engine(*parts, spare._credentials, spare.secrets)
                 events = await replace(run, engine=engine).to_its_end()
                 took.append((time.process_time() - begun) * 1000)
                 assert [kind for kind, _, _ in events] == ["waiting", "parked"]

@@ -21,7 +21,6 @@ from headrace.outbound.call import CallFailure, OutboundCall
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
-from headrace.redaction import Redactor
 from headrace.workflow.actions import parse_action
 from headrace.workflow.definition import AuthKind, PinnedAction, Version
 from headrace.workflow.document import Document, Step
@@ -37,6 +36,7 @@ from headrace_control.connections.checks import read_base_url, read_config, read
 from headrace_control.connections.repository import SealedCredential
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials
+from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.sensitive import Sensitive
 from headrace_runner.steps.action import ActionStep
 from headrace_runner.steps.protocol import Prepared, StepContext, StepServices, Succeeded
@@ -233,8 +233,7 @@ async def called(
         scope=scope,
         secret_scope=scope,
         credentials=cast("RunCredentials", credentials),
-        redactor=Redactor,
-        sensitive=Sensitive(UUID(int=2), UUID(int=3), None),
+        secrets=RunSecrets(Sensitive(UUID(int=2), UUID(int=3))),
         log=lambda *_, **__: None,
         now=lambda: datetime.now(UTC),
         may_call=always,

@@ -7,9 +7,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from headrace.json_types import Json
 from headrace.messages import LogLevel
-from headrace.redaction import Redactor
 from headrace.workflow.asking import Answers
 from headrace.workflow.commands import (
     Cancel,
@@ -29,7 +27,6 @@ from headrace.workflow.commands import (
 )
 from headrace.workflow.decide import decide
 from headrace.workflow.keys import RowKey, read_key
-from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus
 
 from headrace_runner.claims import ClaimedRun
@@ -44,8 +41,8 @@ from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
 from headrace_runner.rows import place_of, step_of
 from headrace_runner.run_log import RunLog
+from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.scopes import Scopes
-from headrace_runner.sensitive import Sensitive
 from headrace_runner.steps.protocol import StepContext
 
 
@@ -58,20 +55,18 @@ class Engine:
         report: RunReport,
         log: RunLog,
         credentials: RunCredentials,
-        redactor: Redactor,
+        secrets: RunSecrets,
     ) -> None:
         self.parts, self.run, self.report, self.log = parts, run, report, log
-        self.redactor = redactor
+        self.secrets = secrets
         self.held, self._credentials = held, credentials
-        self.sensitive = _sensitive_of(run)
         self.history = RunHistory(
             run.graph,
             run.state,
             dict(run.begun),
             report,
             parts.clock,
-            lambda: self.redactor,
-            self.sensitive,
+            secrets,
             RunMeter(parts.metrics, run.graph, run.version.document.workflow, run.started_at),
         )
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -209,14 +204,6 @@ class Engine:
             case _:
                 assert_never(command)
 
-    def shown(self, value: Json) -> Json:
-        """`value` for a record: without credentials, and without what is sensitive."""
-        return self.sensitive.hidden(self.redactor.value(value))
-
-    def words(self) -> Redactor:
-        """What the words of log records are searched with."""
-        return self.sensitive.merged(self.redactor)
-
     # -- steps ---------------------------------------------------------------------------------------------
 
     def _start(self, row: str) -> bool:
@@ -290,8 +277,7 @@ class Engine:
             scope=self.scopes.scope(key=key),
             secret_scope=self.scopes.scope(self.run.secrets, key),
             credentials=self._credentials,
-            redactor=lambda: self.redactor,
-            sensitive=self.sensitive,
+            secrets=self.secrets,
             log=self.log.write,
             now=self.parts.clock.now,
             may_call=lambda: self.parts.lease.may_call(self.held),
@@ -309,13 +295,3 @@ class Engine:
         if self._deadline is None or self._late or self.history.state.undoing:
             return None
         return max((self._deadline - self.parts.clock.now()).total_seconds(), 0.001)
-
-
-def _sensitive_of(run: ClaimedRun) -> Sensitive:
-    """What is known to be sensitive from the start: of the input, by the parameters' schema, and of the checkpoint."""
-    sensitive = Sensitive(run.tenant_id, run.run_id, run.output_keys.get(run.run_id))
-    if run.output_keys:
-        sensitive.learn(run.revealed)
-        marks = Marks.of(run.version.document.parameters or {})
-        sensitive.learn(marks.leaves(run.input) if marks else ())
-    return sensitive

@@ -19,6 +19,7 @@ from headrace_runner.outcomes import Outcomes
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
 from headrace_runner.results import Found, Slot, Sought
+from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.scopes import Scopes
 from headrace_runner.steps.protocol import (
     Failed,
@@ -43,10 +44,9 @@ class Advancing(Protocol):
     history: RunHistory
     scopes: Scopes
     outcomes: Outcomes
+    secrets: RunSecrets
 
     def stopping(self) -> bool: ...
-
-    def shown(self, value: Json) -> Json: ...
 
 
 class StepExecution:
@@ -109,7 +109,7 @@ class StepExecution:
     async def _permitted(self, prepared: Prepared) -> bool:
         """Whether the policy lets the row's call be made now. If not, a person is asked, or the step has failed."""
         run = self._run
-        verdict = await run.parts.gate.verdict(self._context, prepared, run.history.state, run.shown)
+        verdict = await run.parts.gate.verdict(self._context, prepared, run.history.state)
         match verdict:
             case Passed():
                 self._passed = verdict
@@ -136,7 +136,7 @@ class StepExecution:
             return False
         data: JsonObject = {
             "status": StepStatus.CACHED,
-            "input": truncate(self._run.shown(prepared.record), RECORD_LIMIT),
+            "input": truncate(self._run.secrets.shown(prepared.record), RECORD_LIMIT),
             "output": found.output,
             "cached": found.source,
             "inbox": list(self._passed.used),
@@ -151,7 +151,7 @@ class StepExecution:
         """The step is not attempted: it waits for a time, a person, a message or a child run."""
         data: JsonObject = {"wait": self._told_on(waiting.wait)}
         if waiting.record is not None:
-            data["input"] = truncate(self._run.shown(waiting.record), RECORD_LIMIT)
+            data["input"] = truncate(self._run.secrets.shown(waiting.record), RECORD_LIMIT)
         if used:
             data["inbox"] = list(used)
         self._run.history.emit(EventKind.WAITING, self._key, data)
@@ -183,7 +183,7 @@ class StepExecution:
             return False  # and nothing is announced: a call that was not sent would count as one in doubt
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
-            data["input"] = truncate(self._run.shown(prepared.record), RECORD_LIMIT)
+            data["input"] = truncate(self._run.secrets.shown(prepared.record), RECORD_LIMIT)
         passed, self._passed = self._passed, Passed()
         if passed.approval is not None or passed.used:
             data["approval"] = passed.approval
@@ -321,7 +321,7 @@ class StepExecution:
         if output is not None:
             data["output"] = output
         if status is StepStatus.SUCCESS and self._slot is not None:
-            data.update(self._slot.told(output, self._context.sensitive.sealed(self._key, output)))
+            data.update(self._slot.told(output, self._context.secrets.sensitive.sealed(self._key, output)))
         if failure:
             data["error"] = failure.as_json()
         self._run.history.emit(EventKind.COMPLETED, self._key, data)

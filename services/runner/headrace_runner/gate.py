@@ -1,7 +1,6 @@
 """The policy gate: whether a row's call may be made, or a person is to be asked first."""
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias
@@ -66,10 +65,8 @@ Verdict: TypeAlias = Passed | Ask | Later | Failure
 class CallGate(Protocol):
     """Stands before every call of an action."""
 
-    async def verdict(
-        self, context: StepContext, prepared: Prepared, state: RunState, shown: Callable[[Json], Json]
-    ) -> Verdict:
-        """Whether the call may be made now. `shown` is a value as people see it."""
+    async def verdict(self, context: StepContext, prepared: Prepared, state: RunState) -> Verdict:
+        """Whether the call may be made now."""
 
 
 class Gate:
@@ -78,12 +75,10 @@ class Gate:
     def __init__(self, control_plane: ControlPlaneAsked) -> None:
         self._control_plane = control_plane
 
-    async def verdict(
-        self, context: StepContext, prepared: Prepared, state: RunState, shown: Callable[[Json], Json]
-    ) -> Verdict:
+    async def verdict(self, context: StepContext, prepared: Prepared, state: RunState) -> Verdict:
         """rule gate_before_call: what class A does not let by needs the control plane's word, which redeems an approval
         under the run's lock. What undoes, or is asked again before an undoing, needs nobody's approval, and is refused
-        in class C alone. `shown` is a value as people see it."""
+        in class C alone."""
         ref = context.step.action or ""
         held = context.run.policy.get(ref, UNKNOWN)
         key = str(context.key)
@@ -95,9 +90,9 @@ class Gate:
         if prepared.shown is None:
             words = f"{ref} needs an approval, and this step type does not show its call to anybody"
             return Failure("POLICY_FORBIDDEN", words)
-        call = context.redactor().value(prepared.shown())
+        call = context.secrets.redactor.value(prepared.shown())
         digest = _digest(context, call)
-        call = shown(call)
+        call = context.secrets.shown(call)
         approved = next((m for m in said if _approves(m, digest)), None)
         begun = row.status is StepStatus.RUNNING or row.attempts > 0 or unanswered(row)
         # What has not begun when the run turns to its end is not to begin any more, and least of all unseen.

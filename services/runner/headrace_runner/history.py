@@ -1,11 +1,9 @@
 """A run's history as its holder writes it: every event is folded in the moment in which it is written."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 import orjson
 from headrace.json_types import Json, JsonObject
-from headrace.redaction import Redactor
 from headrace.workflow.document import OnError, StepType
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.frontier import Frontier
@@ -17,7 +15,7 @@ from headrace_runner.clock import Clock
 from headrace_runner.metrics import RunMeter
 from headrace_runner.reporting import RunReport
 from headrace_runner.retry import retries_of
-from headrace_runner.sensitive import Sensitive
+from headrace_runner.run_secrets import RunSecrets
 
 # A step's output, and all outputs of a run together: what a checkpoint, a claim's answer and a message can carry.
 MAX_OUTPUT_BYTES = 1024 * 1024
@@ -41,13 +39,12 @@ class RunHistory:
         begun: dict[str, datetime],
         report: RunReport,
         clock: Clock,
-        redactor: Callable[[], Redactor],
-        sensitive: Sensitive,
+        secrets: RunSecrets,
         meter: RunMeter,
     ) -> None:
         self.state, self.frontier, self.begun = state, Frontier(graph, state), begun
-        self._graph, self._report, self._clock, self._redactor = graph, report, clock, redactor
-        self._sensitive, self._meter = sensitive, meter
+        self._graph, self._report, self._clock = graph, report, clock
+        self._secrets, self._meter = secrets, meter
         self._retries: int | None = None
         self._output_bytes = sum(
             len(orjson.dumps(row.output)) for row in state.steps.values() if row.output is not None
@@ -67,7 +64,7 @@ class RunHistory:
             self.begun[step] = now
         written = clean
         if step is not None and "output" in clean:
-            written = {**clean, "output": self._sensitive.sealed(step, clean["output"])}
+            written = {**clean, "output": self._secrets.sensitive.sealed(step, clean["output"])}
         place = self._report.emit(kind, now, step, written)
         self._meter.wrote(kind, step, clean, now)
         before = self.state
@@ -95,8 +92,8 @@ class RunHistory:
         clean: JsonObject = {}
         for name, value in data.items():
             if name in _TENANTS_WORDS:
-                redacted = self._redactor().value(value)
-                clean[name] = redacted if name == "output" else self._sensitive.hidden(redacted)
+                secrets = self._secrets
+                clean[name] = secrets.redactor.value(value) if name == "output" else secrets.shown(value)
             elif name == "wait" and isinstance(value, dict):
                 clean[name] = self._clean(value)
             else:
@@ -119,7 +116,7 @@ class RunHistory:
     def keep(self, output: Json) -> bool:
         """Whether there is room for a step's output beside those that the run has already."""
         try:
-            size = len(orjson.dumps(self._sensitive.sealed("", output)))
+            size = len(orjson.dumps(self._secrets.sensitive.sealed("", output)))
         except TypeError:
             return False
         if size > MAX_OUTPUT_BYTES or self._output_bytes + size > MAX_RUN_OUTPUT_BYTES:

@@ -14,24 +14,22 @@ MAX_ITEMS = 10_000
 
 
 class Loops:
-    """`scope` gives what the lists' expressions see. A list is the same whenever it is rendered: what it is made of
+    """A list is the same whenever it is rendered: what it is made of
     has ended. `rendered` counts how often one was."""
 
-    def __init__(
-        self, templates: Templates, scope: Callable[[], Scope], places: Callable[[str], str]
-    ) -> None:
-        self._templates, self._scope, self._places = templates, scope, places
+    def __init__(self, templates: Templates, places: Callable[[str], str]) -> None:
+        self._templates, self._places = templates, places
         self._lists: dict[str, list[Json]] = {}
         self.rendered = 0
 
-    def items(self, step: Step) -> list[Json] | Failure:
-        """The list that the step is done for."""
+    def items(self, step: Step, scope: Callable[[], Scope]) -> list[Json] | Failure:
+        """The list that the step is done for; `scope` gives what its expressions see."""
         if step.key not in self._lists:
             place = f"{self._places(step.key)}.forEach.items"
             written = step.for_each.items if step.for_each else None
             self.rendered += 1
             try:
-                made = self._templates.render(written, self._scope(), place)
+                made = self._templates.render(written, scope(), place)
             except ExpressionError as error:
                 return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
             if not isinstance(made, list):

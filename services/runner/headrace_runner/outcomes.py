@@ -45,7 +45,7 @@ class Outcomes:
 
     def expand(self, key: RowKey) -> None:
         """A loop begins: its event says how many items there are."""
-        items = self._scopes.loops.items(self._graph.steps[key.step])
+        items = self._scopes.items(self._graph.steps[key.step])
         # Of a loop that begins now: one that has begun goes on, whatever the quota has become.
         if not isinstance(items, Failure) and self._most_items is not None and len(items) > self._most_items:
             words = (

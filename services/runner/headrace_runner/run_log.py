@@ -31,13 +31,14 @@ class RunLog:
         clock: Clock,
         tenant_id: UUID,
         run_id: UUID,
-        redactor: Callable[[], Redactor],
+        words: Callable[[], Redactor],
         most: int | None = None,
     ) -> None:
-        """`most` records are written, and one that says so; None: as many as there are."""
+        """`words` gives what texts are searched with. `most` records are written, and one that says so; None: as many
+        as there are."""
         self._left = most
         self._reporting, self._clock = reporting, clock
-        self._tenant_id, self._run_id, self._redactor = tenant_id, run_id, redactor
+        self._tenant_id, self._run_id, self._words = tenant_id, run_id, words
 
     def write(
         self,
@@ -54,7 +55,7 @@ class RunLog:
             self._left -= 1
             if self._left < 0:
                 level, message, step, attempt, context = LogLevel.WARN, CUT_OFF, None, None, {}
-        redactor = self._redactor()
+        redactor = self._words()
         at = self._clock.now()
         text = truncate(redactor.text(message), MESSAGE_LIMIT)
         small = {name: truncate(redactor.anything(value), CONTEXT_LIMIT) for name, value in context.items()}

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from headrace.json_types import Json, JsonMapping, JsonObject
 from headrace.workflow.conditions import ConditionFailed, holds
-from headrace.workflow.document import When
+from headrace.workflow.document import Step, When
 from headrace.workflow.expressions.limits import Budget, ExpressionError, OutOfWork
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.expressions.truth import evaluate_when
 from headrace.workflow.keys import RowKey
-from headrace.workflow.state import StepStatus
+from headrace.workflow.state import Failure, StepStatus
 
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.history import RunHistory
@@ -32,7 +32,11 @@ class Scopes:
             "workflow": run.version.document.workflow,
             "startedAt": run.started_at.isoformat(),
         }
-        self.loops = Loops(templates, self.scope, places)
+        self.loops = Loops(templates, places)
+
+    def items(self, step: Step) -> list[Json] | Failure:
+        """The list of a loop."""
+        return self.loops.items(step, self.scope)
 
     def scope(self, secrets: Mapping[str, str] | None = None, key: RowKey | None = None) -> Scope:
         scope = Scope(
@@ -44,7 +48,7 @@ class Scopes:
         )
         if key is None or key.index is None:
             return scope
-        items = self.loops.items(self._run.graph.steps[key.step])
+        items = self.items(self._run.graph.steps[key.step])
         item = items[key.index] if isinstance(items, list) and key.index < len(items) else None
         return replace(scope, loop=True, item=item, index=key.index)
 

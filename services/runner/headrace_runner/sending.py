@@ -42,7 +42,7 @@ class Sender:
             tenant_id=self._context.run.tenant_id,
             credential=self.credential,
             refresh=self._refresh,
-            redactor=self._context.redactor(),
+            redactor=self._context.secrets.redactor,
         )
         self.credential = answer.credential
         if self._ticket and self._throttle:

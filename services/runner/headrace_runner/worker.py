@@ -13,7 +13,6 @@ from headrace.bus.port import Delivery, Reject
 from headrace.errors import HeadraceError, MalformedMessage, Unavailable
 from headrace.messages import Job
 from headrace.outbound.auth import Credential
-from headrace.redaction import Redactor
 from headrace.telemetry.context import within_trace
 from headrace.workflow.state import EventKind
 
@@ -26,6 +25,7 @@ from headrace_runner.lease import Lease
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import Reporting, RunReport
 from headrace_runner.run_log import RunLog
+from headrace_runner.run_secrets import RunSecrets
 
 _log = structlog.get_logger(__name__)
 
@@ -108,24 +108,24 @@ class Worker:
             await self._run(claim, run, report)
 
     async def _run(self, claim: Claim, run: ClaimedRun, report: RunReport) -> None:
-        engine: Engine
+        secrets: RunSecrets
 
         def learnt(credential: Credential) -> None:
-            engine.redactor = engine.redactor.with_more(credential.secrets())
+            secrets.learn(credential.secrets())
 
         credentials = RunCredentials(self._control_plane, run.run_pass, run.connections, learnt)
         # Who has a callback's address may use it: its last part is the permission.
         tokens = [address.rsplit("/", 1)[-1] for address in run.callbacks.values()]
-        redactor = Redactor([*run.secrets.values(), *_secrets(credentials), *tokens])
+        secrets = RunSecrets.of(run, [*run.secrets.values(), *_secrets(credentials), *tokens])
         log = RunLog(
             self._reporting,
             self._parts.clock,
             run.tenant_id,
             run.run_id,
-            lambda: engine.words(),
+            secrets.words,
             run.quotas.log_records,
         )
-        engine = Engine(self._parts, run, claim.held, report, log, credentials, redactor)
+        engine = Engine(self._parts, run, claim.held, report, log, credentials, secrets)
         self._engines.add(engine)
         try:
             await engine.advance()

@@ -16,7 +16,6 @@ from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.transport import trusted_transport
-from headrace.redaction import Redactor
 from headrace.workflow.decide import initial
 from headrace.workflow.definition import Version
 from headrace.workflow.document import Document
@@ -37,6 +36,7 @@ from headrace_runner.policy import Held
 from headrace_runner.reporting import Reporting
 from headrace_runner.run_log import RunLog
 from headrace_runner.run_pass import RunPass
+from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.steps.protocol import StepHandler, StepServices
 
 Told: TypeAlias = "tuple[str, str | None, Json]"
@@ -126,16 +126,16 @@ async def advanced(
     )
     held_as = {ref: Held("A") for ref in actions_used(document)}
     run = replace(run, undoes=undoes, policy=held_as, quotas=quotas or RunQuotas())
-    held, redactor = HeldRun(run.run_id), Redactor()
+    held, secrets = HeldRun(run.run_id), RunSecrets.of(run)
     held.tell_messages(told)
     engine = Engine(
         parts,
         run,
         held,
         reporting.open(run.tenant_id, run.run_id, 1),
-        RunLog(reporting, clock, run.tenant_id, run.run_id, lambda: redactor, run.quotas.log_records),
+        RunLog(reporting, clock, run.tenant_id, run.run_id, secrets.words, run.quotas.log_records),
         RunCredentials(control_plane, run.run_pass, {}, lambda _: None),
-        redactor,
+        secrets,
     )
     flushing = asyncio.create_task(reporting.run())
     try:

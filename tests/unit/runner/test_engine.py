@@ -1,6 +1,8 @@
 """The engine with handlers that do as they are told: what it writes, and when it goes on."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -238,3 +240,19 @@ async def test_others_have_their_turn_between_the_lists_of_two_loops() -> None:
         looking.cancel()
     assert events[-1][0] == "finished"
     assert sorted(set(seen)) == [0, 1, 2, 3, 4]
+
+
+async def test_nothing_of_a_run_waits_for_the_collector() -> None:
+    """Its secrets and its outputs are gone with its end, and the collector has little to look for."""
+    loop = Step("loop", "x", for_each=ForEach([1, 2]))
+    handler = Scripted(*[giving(Succeeded(n)) for n in range(3)])
+    gc.disable()
+    try:
+        async with run_of(Step("first", "x"), loop, edges=(Edge("first", "loop"),), x=handler) as run:
+            events = await run.to_its_end()
+            seen = [weakref.ref(part) for part in (run.engine, run.engine.secrets, run.engine.history)]
+        assert events[-1][0] == "finished"
+        del run
+        assert [ref() for ref in seen] == [None, None, None]
+    finally:
+        gc.enable()

@@ -121,7 +121,7 @@ def without_answer(answers: Answers, book: CallBook, context: StepContext) -> Ou
             return stopped(why)
         case Ended(output, None, source):
             book.sources[path] = source
-            context.sensitive.learn(learnt)
+            context.secrets.sensitive.learn(learnt)
             return Succeeded(output)
         case Ended(output, error, source):
             book.sources[path] = source

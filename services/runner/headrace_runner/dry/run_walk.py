@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from headrace.json_types import JsonObject
-from headrace.redaction import Redactor
 from headrace.workflow.keys import read_key
 from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import (
@@ -36,6 +35,7 @@ from headrace_runner.lease import HeldRun
 from headrace_runner.parts import EngineParts
 from headrace_runner.reporting import RunReport
 from headrace_runner.run_log import RunLog
+from headrace_runner.run_secrets import RunSecrets
 
 _UNANSWERED = frozenset({WaitKind.APPROVAL, WaitKind.SIGNAL, WaitKind.CHILD})
 
@@ -80,7 +80,7 @@ class RunWalk:
             run = replace(self._run, state=state, epoch=epoch, revealed=tuple(known))
             engine = self._engine(run)
             await engine.advance()
-            state, known = engine.history.state, engine.sensitive.known
+            state, known = engine.history.state, engine.secrets.sensitive.known
             walk.rows += len(state.steps) - before
             walk.output_bytes[self._place] = engine.history.output_bytes
             # Other runs of this runner, and its lease, have their turn, too.
@@ -102,11 +102,10 @@ class RunWalk:
     def _engine(self, run: ClaimedRun) -> Engine:
         parts = self._walker.parts(self._place, self._answers, self.clock)
         report = RunReport(self._unwritten, run.tenant_id, run.run_id, run.epoch)
-        engine: Engine
-        log = RunLog(self._unwritten, self.clock, run.tenant_id, run.run_id, lambda: engine.words())
+        secrets = RunSecrets.of(run)
+        log = RunLog(self._unwritten, self.clock, run.tenant_id, run.run_id, secrets.words)
         credentials = RunCredentials(NoTokens(), run.run_pass, run.connections, lambda credential: None)
-        engine = Engine(parts, run, HeldRun(run.run_id), report, log, credentials, Redactor())
-        return engine
+        return Engine(parts, run, HeldRun(run.run_id), report, log, credentials, secrets)
 
     def _resumed(self, state: RunState, new: list[Message]) -> RunState:
         status = RunStatus.COMPENSATING if state.status is RunStatus.COMPENSATING else RunStatus.RUNNING

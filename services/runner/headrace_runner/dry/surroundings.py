@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from headrace.errors import NotFound
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import JsonObject
 from headrace.messages import Event, LogLevel, LogRecord
 from headrace.workflow.state import Failure, RunState
 
@@ -74,9 +74,7 @@ class ShownGate:
     def __init__(self, told: Callable[[str, JsonObject], None], refused: Callable[[str], bool]) -> None:
         self._told, self._refused = told, refused
 
-    async def verdict(
-        self, context: StepContext, prepared: Prepared, state: RunState, shown: Callable[[Json], Json]
-    ) -> Verdict:
+    async def verdict(self, context: StepContext, prepared: Prepared, state: RunState) -> Verdict:
         ref, key = context.step.action or "", str(context.key)
         held = context.run.policy.get(ref, UNKNOWN)
         if held.approval_class == "C":

@@ -147,7 +147,7 @@ class ActionStep:
                 continue  # no body at all fits a schema that asks for nothing
             validator = self._schemas.validator(schema)
             if validator.marks is not None:
-                context.sensitive.learn(validator.marks.leaves(value))
+                context.secrets.sensitive.learn(validator.marks.leaves(value))
             problems = validator.validate(value, name)
             if problems:
                 listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
@@ -255,7 +255,7 @@ class ActionStep:
         schema = work.action.output_schema
         marks = self._schemas.validator(schema).marks if schema else None
         if marks is not None:
-            context.sensitive.learn(marks.leaves(body))
+            context.secrets.sensitive.learn(marks.leaves(body))
 
     def _succeeded(self, context: StepContext, work: _Work, answer: CallResult) -> Outcome:
         detail = _detail(work, answer)

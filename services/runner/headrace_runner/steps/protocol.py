@@ -26,7 +26,7 @@ from headrace.workflow.state import Failure
 from headrace_runner.claims import ClaimedRun
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.results import Sought
-from headrace_runner.sensitive import Sensitive
+from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.throttle import Throttle
 
 
@@ -63,7 +63,7 @@ class StepContext:
     `secret_scope` the secret one and the callbacks too, and is for requests alone. `place` is the step's path in the
     document (`steps[1]`). `may_call` is asked last before a request leaves, when anything was waited for since the
     attempt began. `log(level, message, **context)` writes a log record. `retries_left` is what remains of the
-    run's retry budget, None when it has none. `sensitive` is told what an answer's schema marks.
+    run's retry budget, None when it has none. `secrets.sensitive` is told what an answer's schema marks.
     """
 
     run: ClaimedRun
@@ -72,8 +72,7 @@ class StepContext:
     scope: Scope = field(repr=False)
     secret_scope: Scope = field(repr=False)
     credentials: RunCredentials = field(repr=False)
-    redactor: Callable[[], Redactor] = field(repr=False)
-    sensitive: Sensitive = field(repr=False)
+    secrets: RunSecrets = field(repr=False)
     log: Callable[..., None] = field(repr=False)
     now: Callable[[], datetime] = field(repr=False)
     may_call: Callable[[], Awaitable[bool]] = field(repr=False)
