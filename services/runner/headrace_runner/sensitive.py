@@ -125,31 +125,40 @@ def opened(tenant_id: UUID, keys: Mapping[UUID, bytes], row: str, output: Json) 
 
     Raises `OutputUnreadable`.
     """
-    found: list[Leaf] = []
+    if not keys:
+        return output, []
+    opening = _Opening(tenant_id, keys, row)
+    return opening.at(output, None, ""), opening.found
 
-    def open_at(value: Json, name: str | None, pointer: str) -> Json:
+
+class _Opening:
+    """Of one output. No function within another that calls itself: those are cycles, of which a runner would make
+    one for each run."""
+
+    def __init__(self, tenant_id: UUID, keys: Mapping[UUID, bytes], row: str) -> None:
+        self._tenant_id, self._keys, self._row = tenant_id, keys, row
+        self.found: list[Leaf] = []
+
+    def at(self, value: Json, name: str | None, pointer: str) -> Json:
         if (marker := marker_of(value)) is not None:
-            plain = _open(tenant_id, keys, row, pointer, marker)
-            found.extend(leaves_of(plain, name))
+            plain = self._open(pointer, marker)
+            self.found.extend(leaves_of(plain, name))
             return plain
         if isinstance(value, dict):
             return {
-                field: open_at(part, field, f"{pointer}/{escape(field)}") for field, part in value.items()
+                field: self.at(part, field, f"{pointer}/{escape(field)}") for field, part in value.items()
             }
         if isinstance(value, list):
-            return [open_at(part, name, f"{pointer}/{index}") for index, part in enumerate(value)]
+            return [self.at(part, name, f"{pointer}/{index}") for index, part in enumerate(value)]
         return value
 
-    return (open_at(output, None, "") if keys else output), found
-
-
-def _open(tenant_id: UUID, keys: Mapping[UUID, bytes], row: str, pointer: str, marker: str) -> Json:
-    for run_id, key in keys.items():
-        try:
-            return open_value(key, OutputPlace(tenant_id, run_id, row, pointer), marker)
-        except OutputUnreadable:
-            continue
-    raise OutputUnreadable
+    def _open(self, pointer: str, marker: str) -> Json:
+        for run_id, key in self._keys.items():
+            try:
+                return open_value(key, OutputPlace(self._tenant_id, run_id, self._row, pointer), marker)
+            except OutputUnreadable:
+                continue
+        raise OutputUnreadable
 
 
 def _known(value: Json) -> _Known:

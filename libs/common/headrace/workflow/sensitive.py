@@ -78,16 +78,20 @@ class Marks:
 
     def hidden(self, value: Json, by: str) -> Json:
         """`value` with `by` in the place of each marked leaf; names of fields stay."""
+        return self._hidden(value, by, self._here({""}), False)
 
-        def hide(part: Json, applied: frozenset[str], marked: bool) -> Json:
-            marked = marked or any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied)
-            if isinstance(part, dict):
-                return {key: hide(below, self._below(applied, key), marked) for key, below in part.items()}
-            if isinstance(part, list):
-                return [hide(below, self._below(applied, index), marked) for index, below in enumerate(part)]
-            return by if marked else part
-
-        return hide(value, self._here({""}), False)
+    def _hidden(self, part: Json, by: str, applied: frozenset[str], marked: bool) -> Json:
+        marked = marked or any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied)
+        if isinstance(part, dict):
+            return {
+                key: self._hidden(below, by, self._below(applied, key), marked) for key, below in part.items()
+            }
+        if isinstance(part, list):
+            return [
+                self._hidden(below, by, self._below(applied, index), marked)
+                for index, below in enumerate(part)
+            ]
+        return by if marked else part
 
     def touches(self, place: Sequence[str | int]) -> bool:
         """Whether what stands at a place, given by names and indexes, may be marked, or something in it."""
