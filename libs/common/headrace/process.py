@@ -92,13 +92,15 @@ def configure_logging(service: str, level: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
-def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, collect_after: int = 10_000) -> None:
     """Run `main(stopping)` on uvloop; `stopping` is set by SIGTERM or SIGINT, then `main` winds up and returns.
+
+    The collector looks for cycles when there are `collect_after` objects more.
 
     `CanNotStart` ends the process with its status and its lines on standard error.
     """
 
-    _calm_collector()
+    _calm_collector(collect_after)
     _allow_open_files()
 
     async def supervised() -> None:
@@ -124,13 +126,13 @@ def _allow_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _calm_collector() -> None:
+def _calm_collector(after: int) -> None:
     """What is there by now stays for good: it is not looked through again, nor before, which would take a tenth of a
     second for a few thousand objects. Of what is made per request next to nothing is in a cycle, so that it is looked
     for less often than by default (700 objects), which costs a tenth of the time.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(after, 20, 20)
 
 
 async def until(stopping: asyncio.Event, *workers: asyncio.Task[None]) -> None:

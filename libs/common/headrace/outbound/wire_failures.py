@@ -16,7 +16,21 @@ WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 def raise_failure(error: Exception, dial: Dial) -> NoReturn:
     """`error` is one of `WIRE_ERRORS`."""
     reason, message = _reason(error, dial)
+    _forget_way(error)
     raise TransportFailure(reason, message, sent=dial.sent) from None
+
+
+def _forget_way(error: BaseException | None) -> None:
+    """aiohttp's frames know the exception, which knows the frames that it came through, with the request's body and
+    credential in them: they would stay until the collector comes by."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += (one.__cause__, one.__context__)
 
 
 def _reason(error: Exception, dial: Dial) -> tuple[CallCode, str]:
