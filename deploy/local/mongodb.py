@@ -70,7 +70,7 @@ def running(port: int | None = None, data: Path | None = None) -> Iterator[str]:
 
 def _built() -> Path:
     """Named by what it is built from, so that a change is built anew."""
-    sources = b"\0".join((_SOURCE / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
+    sources = b"\0".join((_SOURCE / name).read_bytes() for name in ("main.go", "lazy.go", "go.mod", "go.sum"))
     return _CACHE / f"ferretdb-{hashlib.sha256(sources).hexdigest()[:16]}"
 
 

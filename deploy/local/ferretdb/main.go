@@ -46,12 +46,13 @@ func run(listen, data string) error {
 		return err
 	}
 
+	errors := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})
 	// An embedded server starts no telemetry reporter and asks for no update.
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: listen},
 		Handler:   "sqlite",
 		SQLiteURL: (&url.URL{Scheme: "file", Path: folder + "/"}).String(),
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Logger:    slog.New(lazy{Handler: errors}),
 	})
 	if err != nil {
 		return err
