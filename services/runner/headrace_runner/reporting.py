@@ -40,8 +40,8 @@ LOGS_LINGER_SECONDS = 0.05
 class EventSink(Protocol):
     """Where a run's events go."""
 
-    def add(self, event: Event) -> asyncio.Future[None]:
-        """Take an event; the future is done when it is confirmed."""
+    def add(self, event: Event) -> asyncio.Event:
+        """Take an event; what is returned is set when it is confirmed."""
 
     def hurry(self) -> None:
         """Somebody waits for what was taken so far."""
@@ -54,7 +54,7 @@ class RunReport:
         self._reporting = reporting
         self._tenant_id, self._run_id, self._epoch = tenant_id, run_id, epoch
         self._seq = 0
-        self._last: asyncio.Future[None] | None = None
+        self._last: asyncio.Event | None = None
 
     def emit(
         self, kind: EventKind, at: datetime, step: str | None = None, data: JsonObject | None = None
@@ -70,9 +70,9 @@ class RunReport:
 
     async def confirmed(self) -> None:
         """Return when the bus has confirmed everything written so far."""
-        if self._last is not None:
+        if self._last is not None and not self._last.is_set():
             self._reporting.hurry()
-            await asyncio.shield(self._last)
+            await self._last.wait()
 
 
 class _Written(NamedTuple):
@@ -89,7 +89,7 @@ class Reporting:
     def __init__(self, bus: Bus, runner_id: UUID, partitions: int) -> None:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
         self._events: list[_Written] = []
-        self._flush: asyncio.Future[None] | None = None
+        self._flush: asyncio.Event | None = None
         self._has_events, self._awaited = asyncio.Event(), asyncio.Event()
         self._traces: dict[UUID, TraceContext] = {}
         self._logs: list[bytes] = []
@@ -112,8 +112,8 @@ class Reporting:
         finally:
             self._traces.pop(run_id, None)
 
-    def add(self, event: Event) -> asyncio.Future[None]:
-        """Take an event for the next flush; the future is done when the bus has confirmed that flush.
+    def add(self, event: Event) -> asyncio.Event:
+        """Take an event for the next flush; what is returned is set when the bus has confirmed that flush.
 
         It is encoded here, so that what can not be sent fails its own run and not the flush of all.
         """
@@ -121,7 +121,7 @@ class Reporting:
         if len(body) > MAX_EVENT_BYTES:
             raise MessageTooLarge("an event is too large to be sent")
         if self._flush is None:
-            self._flush = asyncio.get_running_loop().create_future()
+            self._flush = asyncio.Event()
         self._events.append(_Written(event.run_id, body, event.kind in _PROGRESS))
         self._has_events.set()
         return self._flush
@@ -169,7 +169,7 @@ class Reporting:
             self._awaited.clear()
             await self._publish(self._event_messages(events))
             if flush is not None:
-                flush.set_result(None)
+                flush.set()
             await asyncio.sleep(pause_after(len({event.run_id for event in events}), GATHER_SECONDS))
 
     async def _flush_logs(self) -> None:

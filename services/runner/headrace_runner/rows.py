@@ -64,6 +64,9 @@ class StepsView(Mapping[str, JsonMapping]):
         row = self._own[1] if self._own and self._own[0] == key else key
         return upstream(self._state.step(row))
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._graph.steps
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._graph.steps)
 

@@ -26,7 +26,7 @@ async def test_the_number_of_pools_is_bounded_but_never_at_the_cost_of_a_call() 
     gate = asyncio.Event()
 
     async def hold(tenant: str) -> None:
-        async with pools.use(tenant):
+        with pools.use(tenant):
             await gate.wait()
 
     held = [asyncio.create_task(hold(tenant)) for tenant in "abc"]
@@ -34,7 +34,7 @@ async def test_the_number_of_pools_is_bounded_but_never_at_the_cost_of_a_call() 
         await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(*held)
-    async with pools.use("d"):
+    with pools.use("d"):
         assert len(pools) == 2
     await pools.aclose()
     assert len(pools) == 0
@@ -55,9 +55,9 @@ async def test_closing_ends_calls_in_flight_and_refuses_later_ones() -> None:
 
 async def test_idle_pools_are_closed_when_another_is_used() -> None:
     pools = OutboundPools(LOOPBACK, PoolLimits(idle=0.0))
-    async with pools.use("a") as first, pools.use("b"):
+    with pools.use("a") as first, pools.use("b"):
         assert len(pools) == 2
-    async with pools.use("c"), pools.use("a") as again:
+    with pools.use("c"), pools.use("a") as again:
         assert again is not first
         assert len(pools) == 2
     await pools.aclose()

@@ -98,11 +98,9 @@ class OutboundClient:
         known = (redactor or Redactor()).with_more(credential.secrets() if credential else ())
         progress = _Progress(asyncio.get_running_loop().time(), credential, known)
         try:
-            async with (
-                asyncio.timeout(min(call.timeout, MAX_TIMEOUT)),
-                self._pools.use(tenant_id) as transport,
-            ):
-                return await self._follow(call, transport, progress, refresh)
+            async with asyncio.timeout(min(call.timeout, MAX_TIMEOUT)):
+                with self._pools.use(tenant_id) as transport:
+                    return await self._follow(call, transport, progress, refresh)
         except TimeoutError:
             return progress.failure(CallCode.TIMEOUT, "the call took longer than its time limit")
         except TransportFailure as failure:

@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headrace.outbound.failures import CallCode, TransportFailure
@@ -58,13 +58,14 @@ class OutboundPools:
         self._lookups = asyncio.Semaphore(self._limits.lookups)
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
         self._look_again = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._pools)
 
-    @asynccontextmanager
-    async def use(self, tenant_id: object) -> AsyncIterator[AiohttpTransport]:
+    @contextmanager
+    def use(self, tenant_id: object) -> Iterator[AiohttpTransport]:
         """The tenant's transport, kept open at least until the block ends. Raises `TransportFailure` once closed."""
         if self._closed:
             raise TransportFailure(CallCode.CONNECT_FAILED, "the pools are closed", sent=False)
@@ -75,7 +76,7 @@ class OutboundPools:
         self._pools.move_to_end(key)
         pool.in_flight += 1
         try:
-            await self._close_idle()
+            self._close_idle()
             yield pool.transport
         finally:
             pool.in_flight -= 1
@@ -86,8 +87,8 @@ class OutboundPools:
         self._closed = True
         pools = list(self._pools.values())
         self._pools.clear()
-        for pool in pools:
-            await pool.transport.aclose()
+        await _close(pools)
+        await asyncio.gather(*self._closing)
 
     def _open(self, tenant: str) -> AiohttpTransport:
         return AiohttpTransport(
@@ -99,7 +100,7 @@ class OutboundPools:
             keepalive=self._limits.keepalive,
         )
 
-    async def _close_idle(self) -> None:
+    def _close_idle(self) -> None:
         now = asyncio.get_running_loop().time()
         excess = len(self._pools) - self._limits.tenants
         if excess <= 0 and now < self._look_again:
@@ -112,8 +113,17 @@ class OutboundPools:
         for key, pool in list(self._pools.items()):
             if pool.in_flight == 0 and (len(closing) < excess or self._is_idle(pool, now)):
                 closing.append(self._pools.pop(key))
-        for pool in closing:
-            await pool.transport.aclose()
+        if not closing:
+            return
+        # No call waits for it.
+        task = asyncio.create_task(_close(closing))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _is_idle(self, pool: _Pool, now: float) -> bool:
         return pool.in_flight == 0 and now - pool.used_at >= self._limits.idle
+
+
+async def _close(pools: Iterable[_Pool]) -> None:
+    for pool in pools:
+        await pool.transport.aclose()

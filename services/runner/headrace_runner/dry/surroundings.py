@@ -40,9 +40,9 @@ class Unwritten:
     def __init__(self, warned: Callable[[str, str], None]) -> None:
         self._warned = warned
 
-    def add(self, event: Event) -> asyncio.Future[None]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+    def add(self, event: Event) -> asyncio.Event:
+        done = asyncio.Event()
+        done.set()
         return done
 
     def hurry(self) -> None:
