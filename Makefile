@@ -1,4 +1,6 @@
 PY := .venv/bin/python
+# What .venv is made with.
+PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := libs/common services/control-plane services/runner services/reporter services/cli
 SOURCES := libs services tests docs/demo deploy
@@ -13,12 +15,13 @@ help:
 	@echo "make sbom       write sbom.json: what is installed, as a CycloneDX bill of materials"
 	@echo "make bench      measure every scenario against bare references (a quarter of an hour); reports go to build/bench"
 	@echo "make bench-page write docs/reference/benchmarks.md with what make bench measured"
+	@echo "PYTHON=...      the interpreter that .venv is made with, if there is none yet (python3)"
 
 # Installed once, and again when a package's dependencies or the constraints change.
 install: .venv/.installed
 .venv/.installed: constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	@echo "== installing Headrace into .venv"
-	@test -x $(PY) || python3 -m venv .venv
+	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
 	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -c constraints.txt \
 	  $(foreach p,$(PACKAGES),-e $(p)) -r requirements-dev.txt
@@ -56,7 +59,7 @@ bench-page: install
 
 # In an environment of its own: what makes the bill does not belong on it.
 sbom: install
-	@test -x .venv/sbom/bin/cyclonedx-py || (python3 -m venv .venv/sbom && \
+	@test -x .venv/sbom/bin/cyclonedx-py || ($(PYTHON) -m venv .venv/sbom && \
 	  .venv/sbom/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt cyclonedx-bom)
 	@.venv/sbom/bin/cyclonedx-py environment $(PY) --of JSON --output-reproducible -o sbom.json
 	@echo "wrote sbom.json"
