@@ -14,8 +14,7 @@ MAX_ITEMS = 10_000
 
 
 class Loops:
-    """A list is the same whenever it is rendered: what it is made of
-    has ended. `rendered` counts how often one was."""
+    """A list is the same whenever it is rendered: what it is made of has ended. `rendered` counts how often one was."""
 
     def __init__(self, templates: Templates, places: Callable[[str], str]) -> None:
         self._templates, self._places = templates, places

@@ -22,12 +22,13 @@ def raise_failure(error: Exception, dial: Dial) -> NoReturn:
 
 def _forget_way(error: BaseException | None) -> None:
     """aiohttp's frames know the exception, which knows the frames that it came through, with the request's body and
-    credential in them: they would stay until the collector comes by."""
+    credential in them: they would stay until the collector comes by. What is being handled around the call, if
+    anything, is not the wire's, and keeps its traceback."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
         one = waiting.pop()
-        if one is not None and id(one) not in seen:
+        if isinstance(one, WIRE_ERRORS) and id(one) not in seen:
             seen.add(id(one))
             one.__traceback__ = None
             waiting += (one.__cause__, one.__context__)
