@@ -4,10 +4,12 @@ import gc
 import sys
 
 import pytest
+from aiohttp.streams import StreamReader
 from headrace.outbound.call import OutboundCall
 from headrace.outbound.client import OutboundClient
+from headrace.outbound.pools import OutboundPools
 
-from tests.journal_server import Exchange, JournalServer, Script, writing
+from tests.journal_server import Exchange, JournalServer, Script, answering, writing
 from tests.loopback import loopback
 from tests.outbound_calls import failing
 
@@ -53,3 +55,19 @@ async def test_a_refused_connection_leaves_nothing(client: OutboundClient) -> No
     with loopback() as listener:
         port = listener.getsockname()[1]
     assert await uses_left(client, f"http://127.0.0.1:{port}", "CONNECT_FAILED") == 0
+
+
+async def test_an_answer_that_is_too_long_leaves_nothing(
+    pools: OutboundPools, client: OutboundClient
+) -> None:
+    async with JournalServer(answering(body=bytes(1 << 21))) as server:
+        before = {id(each) for each in gc.get_objects() if isinstance(each, StreamReader)}
+        gc.disable()
+        try:
+            failure = await failing(client, OutboundCall("GET", server.url, response_limit=1 << 10))
+            assert failure.code == "RESPONSE_TOO_LARGE"
+            await pools.aclose()
+            bodies = [each for each in gc.get_objects() if isinstance(each, StreamReader)]
+            assert {id(each) for each in bodies} <= before
+        finally:
+            gc.enable()

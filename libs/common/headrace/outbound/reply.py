@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from headrace.outbound.connector import Dial
 from headrace.outbound.fields import is_token
@@ -80,6 +80,8 @@ class Reply:
             self._writing.cancel()
         if connection is not None:
             connection.close()
+            # It knows us, for the end that does not come any more, and would stay with what it has of the body.
+            self._content = EMPTY_PAYLOAD
 
     def _complete(self, _: object = None) -> None:
         """The body's end is there. The connection serves others once the request is out, too."""
