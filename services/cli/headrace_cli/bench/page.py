@@ -84,8 +84,8 @@ def _scenarios() -> str:
 def _figures(reports: Sequence[Report], folder: str) -> Iterator[str]:
     first = reports[0].machine
     yield (
-        f"Measured on {first.cpus} cores, {first.memory_mb // 1024} GB, {first.system}, Python {first.python}, with "
-        "the services, Postgres, the broker, the log store, the target and the driver all on it."
+        f"Measured on {first.cpus} cores, {first.memory_mb // 1024} GB, {first.system}, with the services, Postgres, "
+        "the broker, the log store, the target and the driver all on it."
     )
     yield ""
     for name in plots(reports):
@@ -96,15 +96,19 @@ def _figures(reports: Sequence[Report], folder: str) -> Iterator[str]:
 
 def _of_report(report: Report) -> Iterator[str]:
     shape = report.shape
-    sizes = ", ".join(f"{name} {size:,}" for name, size in report.sizes.items())
+    facts = [
+        report.at[:10],
+        f"Python {report.machine.python}",
+        f"{shape.control_planes} control plane(s), {shape.runners} runner(s), {shape.reporters} reporter(s)",
+        ", ".join(f"{name} {size:,}" for name, size in report.sizes.items()),
+        "once" if report.repeats == 1 else f"medians of {report.repeats}",
+        f"load before {report.machine.load}",
+        f"{len(report.checks) - len(report.wrong)} of {len(report.checks)} counts agree",
+    ]
     yield ""
     yield f"### {report.scenario}, {report.profile}{_laid_out(report, ', ')}"
     yield ""
-    yield (
-        f"{report.at[:10]}; {shape.control_planes} control plane(s), {shape.runners} runner(s), {shape.reporters} "
-        f"reporter(s); {sizes}; {'once' if report.repeats == 1 else f'medians of {report.repeats}'}; load before "
-        f"{report.machine.load}; {len(report.checks) - len(report.wrong)} of {len(report.checks)} counts agree."
-    )
+    yield "; ".join(facts) + "."
     yield ""
     yield "| phase | count | a second | p50 / p95 / p99, ms | CPU, ms each | most memory, MB |"
     yield "|---|---|---|---|---|---|"
