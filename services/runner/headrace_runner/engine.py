@@ -71,7 +71,6 @@ class Engine:
         )
         self._running: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
         self._claimed_at = parts.clock.now()
         self._late = False
         self._answers = Answers()
@@ -109,8 +108,6 @@ class Engine:
                 await self._turn()
             await self.report.confirmed()  # rule ack_after_confirm: the job is acked when this returns
         finally:
-            if self._alarm is not None:
-                self._alarm.cancel()
             await self._stop_steps()
 
     def wake(self) -> None:
@@ -257,19 +254,11 @@ class Engine:
         times += [self._claimed_at + self.parts.time_slice]
         # A time that is past has been acted upon; steps that are still under way wake us by themselves.
         seconds = min(((at - now).total_seconds() for at in times if at > now), default=60.0)
-        self._set_alarm(seconds)
-        await self._wake.wait()
-
-    def _set_alarm(self, seconds: float) -> None:
-        """Wake in so many seconds at the latest. An alarm for a time before that stays, as that of the time slice does
-        from step to step: to look once too often costs less than a timer for each wait."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._alarm is not None:
-            if now < self._alarm.when() <= now + seconds:
-                return
-            self._alarm.cancel()
-        self._alarm = loop.call_later(seconds, self._wake.set)
+        alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
 
     async def _stop_steps(self) -> None:
         tasks = list(self._running.values())
