@@ -13,7 +13,7 @@ Every process is a child of this one and is ended by its id.
 import argparse
 import contextlib
 import os
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -47,26 +47,29 @@ SERVICES: Mapping[str, Service] = {
 # What is installed and not run by itself.
 TOOLS: Mapping[str, Callable[[], None]] = {"helm": helm.install, "prometheus": prometheus.install}
 
-# A signal that comes just before a call that waits is seen after it: none waits longer than this.
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
 
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
-    stopping.listen()
     try:
         match options.verb:
             case "install":
+                stopping.interrupt()
                 for name in options.names or (*SERVICES, *TOOLS):
                     (TOOLS[name] if name in TOOLS else SERVICES[name].install)()
                     print(f"{name}: installed", flush=True)
                 return 0
             case "serve":
+                stopping.listen()
                 return _serve(options)
             case _:
+                stopping.listen()
                 return _run(options.only or list(SERVICES), options.command)
     except stopping.Stopped as stopped:
         return 128 + stopped.number
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -95,6 +98,7 @@ def _serve(options: argparse.Namespace) -> int:
     with SERVICES[options.name].running(**given) as url:
         print(url, flush=True)
         while True:
+            stopping.check()
             time.sleep(_LOOK_SECONDS)
 
 
@@ -108,9 +112,10 @@ def _run(names: list[str], command: list[str]) -> int:
                 print(f"without {name}: {missing}", file=sys.stderr, flush=True)
         environment = {f"HEADRACE_TEST_{name.upper()}_URL": url for name, url in addresses.items()}
         with child.running(command, child.end_in_order, env={**os.environ, **environment}) as process:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return process.wait(timeout=_LOOK_SECONDS)
+            while (status := process.poll()) is None:
+                stopping.check()
+                time.sleep(_LOOK_SECONDS)
+            return status
 
 
 if __name__ == "__main__":

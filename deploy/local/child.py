@@ -19,11 +19,11 @@ def running(
     command: Sequence[str], end: Callable[[subprocess.Popen[bytes]], None], **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`command` as a child of this process, with `subprocess.Popen`'s options; `end` ends and reaps it on leaving."""
-    with contextlib.ExitStack() as stack:
-        with stopping.held():
-            process = subprocess.Popen(command, **options)
-            stack.callback(_in_one_go, end, process)
+    process = subprocess.Popen(command, **options)
+    try:
         yield process
+    finally:
+        end(process)
 
 
 def end_in_order(process: subprocess.Popen[bytes]) -> None:
@@ -66,11 +66,6 @@ def spare_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _in_one_go(end: Callable[[subprocess.Popen[bytes]], None], process: subprocess.Popen[bytes]) -> None:
-    with stopping.held():
-        end(process)
-
-
 def _end_with_input(process: subprocess.Popen[bytes]) -> None:
     end_in_order(process)
     if process.stdin:
@@ -80,6 +75,7 @@ def _end_with_input(process: subprocess.Popen[bytes]) -> None:
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
+        stopping.check()
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)

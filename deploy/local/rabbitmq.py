@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import child
+import stopping
 
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
@@ -188,6 +189,7 @@ def _child(
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        stopping.check()
         if server.poll() is not None:
             raise RuntimeError(f"RabbitMQ ended while starting:\n{_end_of(folder / 'console.log')}")
         if _greets(port):

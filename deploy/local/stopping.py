@@ -1,13 +1,8 @@
 """SIGINT and SIGTERM end this command in order, so that nothing that it started stays behind."""
 
-import contextlib
 import signal
-from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-_holds = 0
 _came: int | None = None
 
 
@@ -20,39 +15,28 @@ class Stopped(Exception):
 
 
 def listen() -> None:
-    """From here on, the first of these signals raises `Stopped`, and any further one does nothing."""
-    for number in _SIGNALS:
-        signal.signal(number, _stop)
+    """From here on a signal is noted, and acted upon where `check` is called: one that raised wherever it came would
+    leave a process behind that is just being started, or ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _note)
 
 
-@contextlib.contextmanager
-def held() -> Iterator[None]:
-    """A signal that comes meanwhile raises `Stopped` at the end.
-
-    A process that is being started has nobody yet who would end it, and one that is being ended must be reaped.
-    """
-    global _holds
-    _holds += 1
-    try:
-        yield
-    finally:
-        _holds -= 1
-    if _came is not None and _holds == 0:
-        _raise(_came)
+def interrupt() -> None:
+    """From here on either signal raises `KeyboardInterrupt`, which ends what `subprocess.run` waits for."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def check() -> None:
+    """Raises `Stopped`, once, when a signal has come. Whatever waits for long asks again and again."""
     global _came
-    # One is enough: a second signal must not break off the ending of the children.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    _came = number
-    if _holds == 0:
-        _raise(number)
+    if _came is not None:
+        number, _came = _came, None
+        raise Stopped(number)
 
 
-def _raise(number: int) -> None:
-    # Once: the ending that follows holds signals, too, and must go on to its end.
+def _note(number: int, _frame: FrameType | None) -> None:
+    # The first one counts. Not by ignoring the second: who is ignored by us is ignored by what we start.
     global _came
-    _came = None
-    raise Stopped(number)
+    if _came is None:
+        _came = number

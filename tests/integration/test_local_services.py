@@ -11,22 +11,6 @@ import servers
 pytestmark = pytest.mark.rabbitmq
 
 LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
-# The signal comes before the command has replaced its fork, when nobody else knows of it yet.
-SIGNALLED_AS_IT_STARTS = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[1])
-import child, stopping
-
-def signal_parent():
-    os.kill(os.getppid(), signal.SIGINT)
-
-stopping.listen()
-try:
-    with child.running(["sleep", "600"], child.end_in_order, preexec_fn=signal_parent):
-        pass
-except stopping.Stopped as stopped:
-    sys.exit(128 + stopped.number)
-"""
 SAY_ADDRESS = "import os; print(os.environ['HEADRACE_TEST_RABBITMQ_URL'], flush=True)"
 
 
@@ -83,14 +67,3 @@ async def test_a_signal_ends_the_command_and_the_server(number: signal.Signals) 
     process.send_signal(number)
     assert await process.wait() == 128 + number
     assert not await listens(url)
-
-
-async def test_a_signal_ends_what_is_just_being_started() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SIGNALLED_AS_IT_STARTS, LOCAL, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(60):
-        # Its end comes when nobody holds the output any more, the command included.
-        assert await process.stdout.read() == b""
-    assert await process.wait() == 128 + signal.SIGINT
