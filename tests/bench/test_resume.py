@@ -16,6 +16,7 @@ from headrace_runner.claims import Claim, _run
 from headrace_runner.engine import Engine
 from headrace_runner.lease import HeldRun
 from headrace_runner.run_pass import RunPass
+from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.steps.waits import WaitStep
 from headrace_runner.versions import LoadedVersion
 
@@ -62,7 +63,7 @@ async def taken_up(times: int) -> list[float]:
                 begun = time.process_time()
                 claimed = _run(claim, orjson.loads(body), loaded)
                 parts = spare.parts, claimed, run.held, spare.report, spare.log
-                engine = Engine(*parts, spare._credentials, spare.secrets)
+                engine = Engine(*parts, spare._credentials, RunSecrets.of(claimed))
                 events = await replace(run, engine=engine).to_its_end()
                 took.append((time.process_time() - begun) * 1000)
                 assert [kind for kind, _, _ in events] == ["waiting", "parked"]

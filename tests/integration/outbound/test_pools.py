@@ -2,10 +2,14 @@
 
 import asyncio
 
+import pytest
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
+from headrace.outbound.connector import Dial
+from headrace.outbound.failures import TransportFailure
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools, PoolLimits
+from headrace.outbound.target import parse_target
 
 from tests.journal_server import Exchange, JournalServer, answering
 
@@ -61,6 +65,8 @@ async def test_idle_pools_are_closed_when_another_is_used() -> None:
         assert again is not first
         assert len(pools) == 2
     await pools.aclose()
+    with pytest.raises(TransportFailure, match="closed"):
+        await first.exchange("GET", parse_target("http://127.0.0.1:9/"), (), b"", Dial())
 
 
 async def test_a_tenants_connection_limit_is_its_own() -> None:

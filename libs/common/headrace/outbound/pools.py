@@ -125,5 +125,4 @@ class OutboundPools:
 
 
 async def _close(pools: Iterable[_Pool]) -> None:
-    for pool in pools:
-        await pool.transport.aclose()
+    await asyncio.gather(*(pool.transport.aclose() for pool in pools))

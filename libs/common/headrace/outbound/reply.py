@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import StreamReader
 
 from headrace.outbound.connector import Dial
+from headrace.outbound.failures import CallCode, TransportFailure
 from headrace.outbound.fields import is_token
 from headrace.outbound.wire_failures import WIRE_ERRORS, raise_failure
 
@@ -35,8 +36,9 @@ class Reply:
         self.method, self.status = method, head.code
         self.raw_headers: tuple[tuple[bytes, bytes], ...] = head.raw_headers
         self._named = head.headers
-        self._content, self._writing = content, writing
+        self._content: StreamReader | None = content
         self._connection: Connection | None = connection
+        self._writing = writing
         content.on_eof(self._complete)
 
     @property
@@ -60,7 +62,7 @@ class Reply:
             yield whole
             return
         try:
-            async for piece in self._content.iter_any():
+            async for piece in self._open().iter_any():
                 yield piece
         except WIRE_ERRORS as error:
             raise_failure(error, Dial(sent=True))
@@ -69,7 +71,8 @@ class Reply:
         """The body, still encoded, if its end is there already: a small one comes with its head. Raises
         `TransportFailure`."""
         try:
-            return self._content.read_nowait() if self._content.is_eof() else None
+            content = self._open()
+            return content.read_nowait() if content.is_eof() else None
         except WIRE_ERRORS as error:
             raise_failure(error, Dial(sent=True))
 
@@ -81,7 +84,14 @@ class Reply:
         if connection is not None:
             connection.close()
             # It knows us, for the end that does not come any more, and would stay with what it has of the body.
-            self._content = EMPTY_PAYLOAD
+            self._content = None
+
+    def _open(self) -> StreamReader:
+        if self._content is None:
+            raise TransportFailure(
+                CallCode.CONNECTION_LOST, "the answer was closed before its end", sent=True
+            )
+        return self._content
 
     def _complete(self, _: object = None) -> None:
         """The body's end is there. The connection serves others once the request is out, too."""
