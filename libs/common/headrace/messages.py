@@ -8,7 +8,7 @@ the bytes.
 import contextlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 from headrace.bus.port import MAX_MESSAGE_BYTES
 from headrace.errors import MalformedMessage
 from headrace.json_types import JsonObject
+from headrace.records import record
 from headrace.telemetry.context import TraceContext
 from headrace.workflow.state import EventKind
 
@@ -27,7 +28,7 @@ VERSION = 1
 _KINDS = {kind.value: kind for kind in EventKind}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """A hint that a run should be advanced; the dispatch row is the truth. `traceparent` is the span of its sending."""
 
@@ -46,7 +47,7 @@ class Job:
         return _job(_load(body))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """One fact about a run, written by the holder of the claim `epoch` alone; `seq` counts within it from 1."""
 
@@ -60,18 +61,27 @@ class Event:
     data: JsonObject = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            "tenant_id": self.tenant_id,
+            "run_id": self.run_id,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "kind": self.kind,
+            "at": self.at,
+            "step": self.step,
+            "data": self.data,
+        }
 
     def encode(self) -> bytes:
         """A part of an `EventBatch`. Raises `TypeError` for data that is not JSON."""
-        return _dump(self)
+        return _dump(self.as_json())
 
     @staticmethod
     def from_json(value: Any) -> "Event":
         return _event(value, {})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventBatch:
     """Events of many runs of one partition, in the order in which each run's were written. `traces`: of those runs that
     are traced, the span of the claim that wrote them."""
@@ -103,7 +113,7 @@ _LEVELS = {level.value: level for level in LogLevel}
 _SEVERITY = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogRecord:
     """One line about a run. `message` is up to 8 KB of text, `context` small JSON; both already redacted.
 
@@ -122,10 +132,22 @@ class LogRecord:
 
     def encode(self) -> bytes:
         """A part of a `LogBatch`. Raises `TypeError` for a context that is not JSON."""
-        return _dump(self)
+        return _dump(
+            {
+                "id": self.id,
+                "tenant_id": self.tenant_id,
+                "run_id": self.run_id,
+                "at": self.at,
+                "level": self.level,
+                "message": self.message,
+                "step": self.step,
+                "attempt": self.attempt,
+                "context": self.context,
+            }
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogBatch:
     records: Sequence[LogRecord]
 
@@ -158,7 +180,7 @@ def partition_of(run_id: UUID, partitions: int) -> int:
     return zlib.crc32(run_id.bytes) % partitions
 
 
-def _dump(value: Mapping[str, Any] | Event | LogRecord) -> bytes:
+def _dump(value: Mapping[str, Any]) -> bytes:
     # A UUID that Postgres's driver made is of a type of its own, which orjson does not know.
     return orjson.dumps(value, default=str)
 

@@ -114,11 +114,17 @@ def _without(text: str, spans: list[Span]) -> str:
     return "".join(parts)
 
 
+# A whole number of as many bits is shorter as text than any limit, and most of what is logged beside a text is one.
+_SHORT_BITS = 32
+
+
 def truncate(value: Json, limit: int) -> Json:
     """`value` if its text (of JSON, for what is not text) has at most `limit` characters; else its beginning.
 
     The true length is noted behind it. Redact before truncating: half a secret is not found.
     """
+    if value is None or (isinstance(value, int) and value.bit_length() <= _SHORT_BITS):
+        return value
     text = value if isinstance(value, str) else _json_text(value)
     return value if len(text) <= limit else f"{text[:limit]}… [{len(text)} characters]"
 

@@ -5,12 +5,12 @@ import binascii
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import quote_plus
 
 import orjson
 from headrace.json_types import Json
+from headrace.records import record
 from headrace.workflow.definition import BodyType
 
 from headrace_runner.scalars import Unwritable, scalar_text
@@ -18,12 +18,15 @@ from headrace_runner.scalars import Unwritable, scalar_text
 _FILE_KEYS = frozenset({"filename", "contentType", "base64", "text"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContentType:
     """`fixed`: the body can be read with this one only, so that no header of the step may replace it."""
 
     value: str
     fixed: bool = False
+
+
+_JSON = ContentType("application/json")
 
 
 def encode_body(kind: BodyType, body: Json) -> tuple[ContentType | None, bytes]:
@@ -39,7 +42,7 @@ def encode_body(kind: BodyType, body: Json) -> tuple[ContentType | None, bytes]:
         case BodyType.NONE:
             raise Unwritable("body", "this action sends no body")
         case BodyType.JSON:
-            return ContentType("application/json"), _json(body)
+            return _JSON, _json(body)
         case BodyType.TEXT:
             return ContentType("text/plain; charset=utf-8"), _utf8(scalar_text(body, "body") or "", "body")
         case BodyType.FORM:

@@ -14,6 +14,7 @@ from headrace.errors import HeadraceError, NotFound, Unavailable
 from headrace.gathering import pause_after
 from headrace.json_types import Json
 from headrace.messages import Job
+from headrace.records import record
 from headrace.sealed_outputs import INPUT_ROW, OutputUnreadable
 from headrace.telemetry.context import TraceContext
 from headrace.workflow.definition import Version
@@ -67,7 +68,7 @@ class RunQuotas:
     log_records: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClaimedRun:
     """All that a runner needs to advance a run. Credentials live here, in memory, and nowhere else."""
 

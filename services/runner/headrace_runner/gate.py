@@ -1,12 +1,13 @@
 """The policy gate: whether a row's call may be made, or a person is to be asked first."""
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonObject
+from headrace.records import record
 from headrace.redaction import truncate
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.state import Failure, Message, MessageKind, RunState, StepStatus, WaitKind
@@ -36,7 +37,7 @@ class ControlPlaneAsked(Protocol):
         """Whether the call may be made. Raises `NotFound` when the claim is closed, `Unavailable`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Passed:
     """The call may be made. `approval` says who approved it, where the policy asked; `used` are the messages of it."""
 
@@ -44,7 +45,10 @@ class Passed:
     used: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+PASSED: Final = Passed()
+
+
+@record
 class Ask:
     """A person is to be asked: `wait` is what the event `waiting` says. `used` are messages that allow nothing."""
 
@@ -52,7 +56,7 @@ class Ask:
     used: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Later:
     """The control plane did not answer: ask again after so many seconds."""
 
@@ -86,7 +90,7 @@ class Gate:
         said = [m for m in state.inbox if m.kind is MessageKind.DECISION and m.step == key]
         used = tuple(message.seq for message in said)
         if held.approval_class == "A":
-            return Passed(used=used)
+            return Passed(used=used) if used else PASSED
         if prepared.shown is None:
             words = f"{ref} needs an approval, and this step type does not show its call to anybody"
             return Failure("POLICY_FORBIDDEN", words)

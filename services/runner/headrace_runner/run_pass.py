@@ -1,11 +1,13 @@
 """What a runner shows when it asks for something on behalf of a run."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import UUID
 
+from headrace.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class RunPass:
     """What a claim entitles to ask for on behalf of its run, until the claim is closed."""
 

@@ -1,8 +1,8 @@
 """The calls of one attempt: under one time limit, with a credential that may be renewed on the way."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
@@ -32,13 +32,13 @@ class Sender:
     ) -> None:
         self._outbound, self._context = outbound, context
         self._throttle, self._ticket = throttle, ticket
-        self._until = asyncio.get_running_loop().time() + timeout
+        self._until = time.monotonic() + timeout
         self.credential = credential
         self.no_token: Failure | None = None
 
     async def send(self, call: OutboundCall) -> CallResult | CallFailure:
         answer = await self._outbound.send(
-            replace(call, timeout=self._left(), headers=offering(call.headers)),
+            call.within(self._left(), offering(call.headers)),
             tenant_id=self._context.run.tenant_id,
             credential=self.credential,
             refresh=self._refresh,
@@ -59,7 +59,7 @@ class Sender:
         return None if await self._context.may_call() else NOT_CALLED
 
     def _left(self) -> float:
-        return max(self._until - asyncio.get_running_loop().time(), 0.0)
+        return max(self._until - time.monotonic(), 0.0)
 
     async def _refresh(self, used: Credential) -> Credential | None:
         newer = await self._context.credentials.refresh(used.connection_id, used.version)

@@ -5,6 +5,7 @@ refresh of an OAuth2 token that was answered with 401.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,11 +36,11 @@ MAX_RETRY_AFTER = 24 * 3600.0
 # What frames a body: heads, and the sizes of chunks, which may take as much again as the body itself.
 _OVERHEAD = 128 * 1024
 _NOT_THEIRS = OWN_HEADERS - {"accept-encoding"}
-_DEFAULT_HEADERS = (
-    ("Accept", "*/*"),
-    ("Accept-Encoding", "gzip, deflate, br"),
-    ("User-Agent", "headrace"),
-)
+_DEFAULT_HEADERS = {
+    "accept": ("Accept", "*/*"),
+    "accept-encoding": ("Accept-Encoding", "gzip, deflate, br"),
+    "user-agent": ("User-Agent", "headrace"),
+}
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class _Progress:
             sent=(self.sent or self.dial.sent) if sent is None else self.sent or sent,
             status=None if self.unanswered and self.dial.sent else self.status,
             dialled=self.dial.address,
-            duration=asyncio.get_running_loop().time() - self.started,
+            duration=time.monotonic() - self.started,
             credential=self.credential,
         )
 
@@ -96,7 +97,7 @@ class OutboundClient:
         handed back with the outcome, to be used for the next call.
         """
         known = (redactor or Redactor()).with_more(credential.secrets() if credential else ())
-        progress = _Progress(asyncio.get_running_loop().time(), credential, known)
+        progress = _Progress(time.monotonic(), credential, known)
         try:
             async with asyncio.timeout(min(call.timeout, MAX_TIMEOUT)):
                 with self._pools.use(tenant_id) as transport:
@@ -148,7 +149,8 @@ class OutboundClient:
         authenticated: bool,
     ) -> Reply:
         named = {name.lower() for name, _ in call.headers}
-        headers = (*(h for h in _DEFAULT_HEADERS if h[0].lower() not in named), *call.headers)
+        defaults = [field for name, field in _DEFAULT_HEADERS.items() if name not in named]
+        headers = (*defaults, *call.headers)
         if authenticated and progress.credential is not None:
             signed = sign(progress.credential, target, headers)
             target, headers = replace(target, path=signed.path), signed.headers
@@ -200,7 +202,7 @@ class OutboundClient:
             body=body,
             notes=answer.notes,
             dialled=progress.dial.address,
-            duration=asyncio.get_running_loop().time() - progress.started,
+            duration=time.monotonic() - progress.started,
             credential=progress.credential,
         )
         if 200 <= status < 300:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ class OutboundPools:
             yield pool.transport
         finally:
             pool.in_flight -= 1
-            pool.used_at = asyncio.get_running_loop().time()
+            pool.used_at = time.monotonic()
 
     async def aclose(self) -> None:
         """Closes every connection, calls in flight included; later ones fail."""
@@ -101,7 +102,7 @@ class OutboundPools:
         )
 
     def _close_idle(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         excess = len(self._pools) - self._limits.tenants
         if excess <= 0 and now < self._look_again:
             return

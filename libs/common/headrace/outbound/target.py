@@ -6,12 +6,13 @@ and query stay exactly as they were written.
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import quote, unquote, unquote_plus, urljoin
 
 import idna
+
+from headrace.records import record
 
 MAX_URL = 16_384
 _MAX_NAME = 253  # RFC 1035, 2.3.4, as text
@@ -27,7 +28,7 @@ class InvalidTarget(ValueError):
     """Not a URL that calls may go to. The message names the rule and never quotes the URL."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """A canonical destination. `host` is lower-case ASCII, IPv6 without brackets; `path` has the query."""
 

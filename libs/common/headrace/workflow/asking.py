@@ -7,6 +7,7 @@ than two conditions at their limit.
 
 from dataclasses import dataclass, field
 
+from headrace.records import record
 from headrace.workflow.conditions import ConditionFailed, Evaluate, holds, upstream
 from headrace.workflow.expressions.limits import MAX_WORK, Budget
 from headrace.workflow.graph import Graph
@@ -30,7 +31,7 @@ class Answers:
         self.worked = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conditions:
     """The conditions that one decision asks."""
 

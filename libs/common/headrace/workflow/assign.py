@@ -1,11 +1,12 @@
 """Which part of a request each name of a flat `input` goes to: one rule, for checking and for calling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonObject
+from headrace.records import record
 from headrace.workflow.actions import endpoint_parameters
 from headrace.workflow.definition import ActionDefinition, BodyType
 from headrace.workflow.document import Step
@@ -21,7 +22,7 @@ class Part(StrEnum):
     BODY = "body"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestParts:
     """What goes where. `body` None means no body; `unused` names of `input` lost to a part set as a whole."""
 

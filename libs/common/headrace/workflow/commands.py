@@ -1,41 +1,41 @@
 """What `decide` can tell the engine to do."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from headrace.json_types import Json
+from headrace.records import record
 from headrace.workflow.state import Failure, ParkReason, StepStatus, Undoing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """Begin, or begin again, the next attempt of a row: a step, an item of a loop, a compensation or a probe."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GoOn:
     """More conditions are to be asked than one decision may ask: let others have their turn, and decide
     again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Skip:
     """No edge into the step was taken."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Doubt:
     """An unsafe call of this row was announced by an earlier claim and never answered for."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resolve:
     """A row's wait is over, or the step can not begin: it ends as `status`. `inbox` are the messages that this
     uses up."""
@@ -47,7 +47,7 @@ class Resolve:
     inbox: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Remind:
     """Note that nobody has decided yet; the next reminder is due at `again`."""
 
@@ -55,7 +55,7 @@ class Remind:
     again: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settle:
     """A person has said what became of a row in doubt; with `status` QUEUED it is done again."""
 
@@ -67,28 +67,28 @@ class Settle:
     inbox: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SettleByProbe:
     """The probe has answered: ask its `done` what became of the step."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Collect:
     """No item of the loop is under way and none is to begin: put their results together."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compensate:
     """Turn to undoing what was done; `undoing` says how the run ends then."""
 
     undoing: Undoing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Park:
     """Leave the run; `resume_at` None means that only a message, a person or a cancel brings it back.
 
@@ -99,14 +99,14 @@ class Park:
     resume_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finish:
     """The run ends: SUCCESS without `error`, FAILED with it."""
 
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cancel:
     """The run ends because a person asked; `error` tells of compensations that failed."""
 

@@ -1,7 +1,7 @@
 """`action`: one HTTP call of an app, built from a pinned action revision and the step's input."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from random import Random
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
+from headrace.records import record
 from headrace.workflow.assign import RequestParts, assign_input, values_of
 from headrace.workflow.definition import ActionDefinition, PinnedAction
 from headrace.workflow.document import OnMismatch, RetryPolicy
@@ -36,7 +37,7 @@ from headrace_runner.steps.protocol import (
 from headrace_runner.throttle import Ticket
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Work:
     action: ActionDefinition
     call: OutboundCall = field(repr=False)

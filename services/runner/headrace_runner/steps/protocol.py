@@ -15,6 +15,7 @@ from headrace.messages import LogLevel
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import Refresh
+from headrace.records import record
 from headrace.redaction import Redactor
 from headrace.workflow.document import RetryPolicy, Step
 from headrace.workflow.expressions.render import Templates
@@ -55,7 +56,7 @@ class StepServices:
     throttle: Throttle | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepContext:
     """One execution of one row: a step, an item of its loop, its compensation or its probe.
 
@@ -91,7 +92,7 @@ class StepContext:
         return f"{made_in}-{self.key}{again}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """A step that is ready to be attempted.
 
@@ -113,7 +114,7 @@ class Prepared:
     sought: Sought | None = field(repr=False, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Waiting:
     """A step that is not attempted but waits: `wait` is what the event `waiting` says, `record` its input as shown."""
 
@@ -121,13 +122,13 @@ class Waiting:
     record: Json = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Succeeded:
     output: Json
     detail: JsonObject = field(default_factory=dict)  # httpStatus, address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failed:
     """`retry_after` is the delay in seconds that the retry policy and the answer ask for; None: give up."""
 
@@ -137,7 +138,7 @@ class Failed:
     detail: JsonObject = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InDoubt:
     """An unsafe call was sent and not answered."""
 

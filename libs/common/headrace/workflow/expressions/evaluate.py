@@ -6,12 +6,12 @@ reaches for them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from jinja2 import nodes
 
 from headrace.json_types import Json
+from headrace.records import record
 from headrace.workflow.expressions import arithmetic
 from headrace.workflow.expressions.filters import FILTERS
 from headrace.workflow.expressions.limits import Budget, ExpressionError, Missing, check_text_length
@@ -22,7 +22,7 @@ from headrace.workflow.expressions.text import as_text
 from headrace.workflow.values import contains, kind_of, order, same
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evaluation:
     """One evaluation: what it sees and what it may still spend."""
 

@@ -1,10 +1,11 @@
 """The names that an expression may use, and what they stand for in one rendering."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from headrace.json_types import Json, JsonMapping
+from headrace.records import record
 
 STEP_FIELDS: Final = frozenset({"output", "status", "error"})
 RUN_FIELDS: Final = frozenset({"id", "workflow", "startedAt"})
@@ -12,7 +13,7 @@ NAMES: Final = frozenset({"input", "env", "steps", "run", "callbacks"})
 LOOP_NAMES: Final = frozenset({"item", "index"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Local:
     """Names that only some places have: a loop's `item` and `index`, a condition's `output`, `status`, `error`."""
 
@@ -27,7 +28,7 @@ class Local:
 EVERYWHERE: Final = Local()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """What a rendering can see.
 
