@@ -6,6 +6,7 @@ from typing import Self
 
 import aio_pika
 from aio_pika.exceptions import PublishError
+from aiormq.abc import AbstractChannel
 
 from headrace.bus.limits import check_sizes
 from headrace.bus.names import Names
@@ -29,6 +30,9 @@ from headrace.errors import BusUnavailable, NotFound
 
 # Messages on the wire before the first confirm is waited for.
 WINDOW = 256
+# Messages handed over at a time. The client's writer keeps ten, and what has to wait for a place is written one in each
+# turn of the loop.
+TOGETHER = 8
 
 
 class RabbitmqBus:
@@ -89,19 +93,21 @@ class RabbitmqBus:
         leave together.
         """
         underlay = await channel.get_underlay_channel()
-        results = await asyncio.gather(
-            *(
-                underlay.basic_publish(
-                    message.body,
-                    routing_key=self._names.outside(message.queue),
-                    properties=properties_of(message),
-                    mandatory=True,
-                    wait=False,  # type: ignore[call-arg]  # the abstract class lacks it
-                )
-                for message in messages
-            ),
-            return_exceptions=True,
-        )
+        sent: list[asyncio.Task[object]] = []
+        try:
+            for first in range(0, len(messages), TOGETHER):
+                sent += [
+                    asyncio.create_task(self._publish_one(underlay, message))
+                    for message in messages[first : first + TOGETHER]
+                ]
+                await asyncio.sleep(0)  # they are handed to the client's writer,
+                await asyncio.sleep(0)  # and it has written them
+            results = await asyncio.gather(*sent, return_exceptions=True)
+        except BaseException:
+            for task in sent:
+                task.cancel()
+            await asyncio.gather(*sent, return_exceptions=True)
+            raise
         failure: BaseException | None = None
         for message, result in zip(messages, results, strict=True):
             if isinstance(result, PublishError):
@@ -112,6 +118,15 @@ class RabbitmqBus:
                 self._confirmed_at = asyncio.get_running_loop().time()
         if failure is not None:
             raise failure
+
+    async def _publish_one(self, underlay: AbstractChannel, message: Outgoing) -> object:
+        return await underlay.basic_publish(
+            message.body,
+            routing_key=self._names.outside(message.queue),
+            properties=properties_of(message),
+            mandatory=True,
+            wait=False,  # type: ignore[call-arg]  # the abstract class lacks it
+        )
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         """Keep a rejected message with its reason; AMQP's own reject has no place for one."""

@@ -11,7 +11,7 @@ from aiormq.abc import DeliveredMessage
 from headrace.bus.handling import handle_batch
 from headrace.bus.port import BatchHandler, Delivery
 from headrace.bus.rabbitmq.link import Link
-from headrace.bus.rabbitmq.subscription import Feed, Subscription, acknowledge
+from headrace.bus.rabbitmq.subscription import Feed, Subscription
 from headrace.bus.rabbitmq.translate import lingers, to_delivery
 
 
@@ -58,7 +58,8 @@ class PartitionConsumption(Subscription):
             if not await self._handle(feed, [to_delivery(message, self._queue) for message in batch]):
                 return
             with contextlib.suppress(*CONNECTION_EXCEPTIONS):
-                await acknowledge(batch[-1], multiple=True)
+                last = batch[-1]
+                await last.channel.basic_ack(last.delivery_tag or 0, multiple=True, wait=False)
 
     async def _gather(self, feed: Feed) -> None:
         """Wait for more while there is nothing that anybody waits for."""

@@ -131,12 +131,3 @@ class Subscription(ABC):
     @abstractmethod
     async def _abandon(self) -> None:
         """Cancel the handlers that are still under way and wait for their end."""
-
-
-async def acknowledge(message: DeliveredMessage, *, multiple: bool = False) -> None:
-    """Of `multiple`, it and all before it. It is on its way when this returns; what is lost on it comes again."""
-    await message.channel.basic_ack(message.delivery_tag or 0, multiple=multiple, wait=False)
-
-
-async def give_back(message: DeliveredMessage) -> None:
-    await message.channel.basic_nack(message.delivery_tag or 0, requeue=True, wait=False)

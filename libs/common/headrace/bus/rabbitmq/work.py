@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import DeliveredMessage
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, storable_reason
 from headrace.bus.port import MAX_DELIVERIES, Delivery, Handler, Reject
+from headrace.bus.rabbitmq.acks import Acknowledgements, settle
 from headrace.bus.rabbitmq.link import Link
-from headrace.bus.rabbitmq.subscription import Feed, Subscription, acknowledge, give_back
+from headrace.bus.rabbitmq.subscription import Feed, Subscription
 from headrace.bus.rabbitmq.translate import deliveries_before, to_delivery
 
 _log = structlog.get_logger(__name__)
@@ -41,13 +41,17 @@ class WorkConsumption(Subscription):
         # Handlers outlive a lost channel, and the next channel's messages come on top of them.
         self._places = asyncio.Semaphore(limit)
         self._handling: set[asyncio.Task[None]] = set()
+        self._acks: Acknowledgements | None = None
 
     def _arrived(self, feed: Feed, message: DeliveredMessage) -> None:
-        task = asyncio.create_task(self._handle(feed, message))
+        if self._acks is None or self._acks.channel is not message.channel:
+            self._acks = Acknowledgements(message.channel)
+        self._acks.arrived(message.delivery_tag or 0)
+        task = asyncio.create_task(self._handle(feed, message, self._acks))
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
 
-    async def _handle(self, feed: Feed, message: DeliveredMessage) -> None:
+    async def _handle(self, feed: Feed, message: DeliveredMessage, acks: Acknowledgements) -> None:
         delivery = to_delivery(message, self._queue)
         try:
             async with self._places:
@@ -56,23 +60,25 @@ class WorkConsumption(Subscription):
                     return
                 await self._handler(delivery)
         except Reject as rejected:
-            await self._reject(message, delivery, storable_reason(rejected))
+            await self._reject(message, delivery, storable_reason(rejected), acks)
         except (Exception, asyncio.CancelledError) as error:
             if canceled_from_outside():
                 raise
-            await self._return(message, error)
+            await self._return(message, error, acks)
         else:
-            await _settle(acknowledge(message))
+            acks.done(message.delivery_tag or 0)
 
-    async def _reject(self, message: DeliveredMessage, delivery: Delivery, reason: str) -> None:
+    async def _reject(
+        self, message: DeliveredMessage, delivery: Delivery, reason: str, acks: Acknowledgements
+    ) -> None:
         try:
             await self._bury(delivery, reason)
         except Exception as error:
-            await self._return(message, error)
+            await self._return(message, error, acks)
         else:
-            await _settle(acknowledge(message))
+            acks.done(message.delivery_tag or 0)
 
-    async def _return(self, message: DeliveredMessage, error: BaseException) -> None:
+    async def _return(self, message: DeliveredMessage, error: BaseException, acks: Acknowledgements) -> None:
         """Give it back after a pause, in which it holds its place: what failed needs time, not haste."""
         failures = deliveries_before(message) + 1
         _log.warning(
@@ -84,7 +90,7 @@ class WorkConsumption(Subscription):
         )
         if failures < MAX_DELIVERIES:
             await self._pause(pause_after(failures, self._retry_pause))
-        await _settle(give_back(message))
+        await acks.give_back(message.delivery_tag or 0)
 
     async def _serve(self, feed: Feed) -> None:
         while not feed.lost and not self._closing.is_set():
@@ -94,7 +100,7 @@ class WorkConsumption(Subscription):
     async def _finish(self, feed: Feed | None) -> None:
         if feed is not None and not feed.lost:
             channel = await feed.channel.get_underlay_channel()
-            await _settle(channel.basic_cancel(feed.consumer_tag))
+            await settle(channel.basic_cancel(feed.consumer_tag))
         if self._handling:
             await asyncio.wait(set(self._handling))
 
@@ -103,14 +109,5 @@ class WorkConsumption(Subscription):
         for task in handling:
             task.cancel()
         await asyncio.gather(*handling, return_exceptions=True)
-
-
-async def _settle(answer: Awaitable[object]) -> None:
-    """Send an answer on the message's channel. If that was lost, the broker delivers again by itself."""
-    try:
-        await answer
-    except CONNECTION_EXCEPTIONS:
-        return
-    except asyncio.CancelledError:
-        if canceled_from_outside():
-            raise
+        if self._acks is not None:
+            await self._acks.close()

@@ -1,0 +1,89 @@
+"""Acknowledging finished work: many messages in one answer, where all before them are answered too."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import AbstractChannel
+
+from headrace.bus.handling import canceled_from_outside
+
+# How long one that is finished waits for others, where others are being handled. Nobody waits for it.
+LINGER_SECONDS = 0.02
+_CLOSE_SECONDS = 1.0
+
+
+class Acknowledgements:
+    """Of the deliveries of one channel, whose tags count up from 1 in the order in which they arrive.
+
+    What was acknowledged must not be answered a second time, or the broker closes the channel; and an answer for
+    many takes everything before it along. So one task sends them, one after another, and what is given back counts as
+    open until that is on its way.
+    """
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self.channel = channel
+        self._open: dict[int, None] = {}
+        self._done: set[int] = set()
+        self._sending: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+
+    def arrived(self, tag: int) -> None:
+        self._open[tag] = None
+
+    def done(self, tag: int) -> None:
+        """It is finished, and acknowledged soon."""
+        self._done.add(tag)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+
+    async def give_back(self, tag: int) -> None:
+        await settle(self.channel.basic_nack(tag, requeue=True, wait=False))
+        self._open.pop(tag, None)
+
+    async def close(self) -> None:
+        """What is finished is acknowledged now, and waits for nothing any more."""
+        self._hurry.set()
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=_CLOSE_SECONDS)
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _send(self) -> None:
+        try:
+            while self._done:
+                if len(self._open) > 1:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LINGER_SECONDS):
+                            await self._hurry.wait()
+                through = self._all_done_through()
+                alone = sorted(self._done)
+                self._done.clear()
+                if through:
+                    await settle(self.channel.basic_ack(through, multiple=True, wait=False))
+                for tag in alone:
+                    await settle(self.channel.basic_ack(tag, wait=False))
+                    self._open.pop(tag, None)
+        finally:
+            self._sending = None
+
+    def _all_done_through(self) -> int:
+        """The last of those that are finished with all before them; 0: there is none. They are open no more."""
+        through = 0
+        while self._open and (first := next(iter(self._open))) in self._done:
+            del self._open[first]
+            self._done.remove(first)
+            through = first
+        return through
+
+
+async def settle(answer: Awaitable[object]) -> None:
+    """Send an answer on the message's channel. If that was lost, the broker delivers again by itself."""
+    try:
+        await answer
+    except CONNECTION_EXCEPTIONS:
+        return
+    except asyncio.CancelledError:
+        if canceled_from_outside():
+            raise
