@@ -50,7 +50,7 @@ async def ends_in_the_order_of(place: Place, random: Random) -> None:
         await ended.get()
     while (await bus.depth(DEAD)).ready != letters + len(REJECTED):
         await asyncio.sleep(0.02)
-    await consumption.close()
+    await consumption.close(grace=0.5)  # the answers to the rejected ones are on their way
     assert handled == Counter({**dict.fromkeys(range(COUNT), 1), **dict.fromkeys(FAILING, 2)})
 
     again: asyncio.Queue[int] = asyncio.Queue()

@@ -9,61 +9,82 @@ from aiormq.abc import AbstractChannel
 
 from headrace.bus.handling import canceled_from_outside
 
-# How long one that is finished waits for others, where others are being handled. Nobody waits for it.
+# How long those that are finished wait for others, while some are being handled.
 LINGER_SECONDS = 0.02
+# Finished ones hold their places at the broker until they are answered: no larger part of all places waits.
+_LARGEST_PART = 4
 _CLOSE_SECONDS = 1.0
 
 
 class Acknowledgements:
-    """Of the deliveries of one channel, whose tags count up from 1 in the order in which they arrive.
+    """Of the deliveries of one channel, whose tags count up from 1 in the order in which they arrive; at most `places`
+    are not answered at any time.
 
     What was acknowledged must not be answered a second time, or the broker closes the channel; and an answer for
     many takes everything before it along. So one task sends them, one after another, and what is given back counts as
     open until that is on its way.
     """
 
-    def __init__(self, channel: AbstractChannel) -> None:
-        self.channel = channel
+    def __init__(self, channel: AbstractChannel, places: int) -> None:
+        self._channel, self._places = channel, places
         self._open: dict[int, None] = {}
         self._done: set[int] = set()
         self._sending: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._closing = self._lost = False
 
     def arrived(self, tag: int) -> None:
         self._open[tag] = None
 
     def done(self, tag: int) -> None:
         """It is finished, and acknowledged soon."""
+        if self._lost:
+            return
         self._done.add(tag)
+        if self._is_enough():
+            self._enough.set()
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
     async def give_back(self, tag: int) -> None:
-        await settle(self.channel.basic_nack(tag, requeue=True, wait=False))
+        await settle(self._channel.basic_nack(tag, requeue=True, wait=False))
         self._open.pop(tag, None)
+
+    def lose(self) -> None:
+        """The channel is lost: whatever was not answered is delivered again."""
+        self._lost = True
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def close(self) -> None:
         """What is finished is acknowledged now, and waits for nothing any more."""
-        self._hurry.set()
-        if self._sending is not None:
-            await asyncio.wait({self._sending}, timeout=_CLOSE_SECONDS)
-        if self._sending is not None:
-            self._sending.cancel()
+        self._closing = True
+        self._enough.set()
+        try:
+            if self._sending is not None:
+                await asyncio.wait({self._sending}, timeout=_CLOSE_SECONDS)
+        finally:
+            self.lose()
+
+    def _is_enough(self) -> bool:
+        done = len(self._done)
+        return self._closing or done >= len(self._open) or done * _LARGEST_PART >= self._places
 
     async def _send(self) -> None:
         try:
             while self._done:
-                if len(self._open) > 1:
+                if not self._is_enough():
+                    self._enough.clear()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(LINGER_SECONDS):
-                            await self._hurry.wait()
+                            await self._enough.wait()
                 through = self._all_done_through()
                 alone = sorted(self._done)
                 self._done.clear()
                 if through:
-                    await settle(self.channel.basic_ack(through, multiple=True, wait=False))
+                    await settle(self._channel.basic_ack(through, multiple=True, wait=False))
                 for tag in alone:
-                    await settle(self.channel.basic_ack(tag, wait=False))
+                    await settle(self._channel.basic_ack(tag, wait=False))
                     self._open.pop(tag, None)
         finally:
             self._sending = None

@@ -89,8 +89,7 @@ class RabbitmqBus:
     ) -> None:
         """All on the wire in order, then all confirms. Nothing overtakes: the channel writes in turn.
 
-        Below the client's exchange, which would wait for each message to leave the process before the next: so they
-        leave together.
+        Below the client's exchange, which would wait for each message to leave the process before the next.
         """
         underlay = await channel.get_underlay_channel()
         sent: list[asyncio.Task[object]] = []

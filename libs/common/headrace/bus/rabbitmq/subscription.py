@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import structlog
 from aio_pika.abc import AbstractChannel
+from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside
+from headrace.bus.rabbitmq.acks import Acknowledgements
 from headrace.bus.rabbitmq.link import ASK_SECONDS, Link, close_channel, deadline
 
 _log = structlog.get_logger(__name__)
@@ -20,10 +22,10 @@ _RESUBSCRIBE_PAUSE = 0.1
 
 
 class Feed:
-    """One channel with a consumer on it, and the news that it was lost."""
+    """One channel with a consumer on it, what is answered on it, and the news that it was lost."""
 
-    def __init__(self, channel: AbstractChannel, news: asyncio.Event) -> None:
-        self.channel = channel
+    def __init__(self, channel: AbstractChannel, acks: Acknowledgements, news: asyncio.Event) -> None:
+        self.channel, self.acks = channel, acks
         self.consumer_tag = ""
         self.lost = False
         self._news = news
@@ -31,6 +33,7 @@ class Feed:
 
     def lose(self, *_: object) -> None:
         self.lost = True
+        self.acks.lose()
         self._news.set()
 
 
@@ -85,30 +88,47 @@ class Subscription(ABC):
                     feed = None
             await self._finish(feed)
         finally:
-            await self._abandon()
-            if feed is not None:
-                await close_channel(feed.channel, self._link)
+            try:
+                await self._abandon()
+            finally:
+                if feed is not None:
+                    await self._leave(feed)
 
     async def _open(self) -> Feed:
-        feed = Feed(await self._link.channel(), self._news)
+        channel = await self._link.channel()
         try:
             async with deadline(ASK_SECONDS):
-                await feed.channel.set_qos(self._prefetch)
-                await feed.channel.declare_queue(self._name, passive=True)
-                # A queue that is deleted, or loses its leader, ends the consumer and leaves the channel.
-                underlay = await feed.channel.get_underlay_channel()
-                underlay.on_consumer_cancel_callbacks.add(feed.lose)
-
-                async def arrived(message: DeliveredMessage) -> None:
-                    self._arrived(feed, message)
-
-                # Below the client's own messages and their tasks: they cost more than what they carry.
-                consuming = await underlay.basic_consume(self._name, arrived)
-                feed.consumer_tag = consuming.consumer_tag or ""
+                underlay = await channel.get_underlay_channel()
+                feed = Feed(channel, Acknowledgements(underlay, self._prefetch), self._news)
+                await self._subscribe(feed, underlay)
         except BaseException:
-            await close_channel(feed.channel, self._link)
+            await close_channel(channel, self._link)
             raise
         return feed
+
+    async def _subscribe(self, feed: Feed, underlay: UnderlayChannel) -> None:
+        async def arrived(message: DeliveredMessage) -> None:
+            if not feed.lost:
+                self._arrived(feed, message)
+
+        try:
+            await feed.channel.set_qos(self._prefetch)
+            await feed.channel.declare_queue(self._name, passive=True)
+            # A queue that is deleted, or loses its leader, ends the consumer and leaves the channel.
+            underlay.on_consumer_cancel_callbacks.add(feed.lose)
+            # Below the client's own messages and their tasks: they cost more than what they carry.
+            consuming = await underlay.basic_consume(self._name, arrived)
+            feed.consumer_tag = consuming.consumer_tag or ""
+        except BaseException:
+            feed.lose()  # what comes on it all the same is nobody's, and comes again
+            raise
+
+    async def _leave(self, feed: Feed) -> None:
+        """What is finished is answered; what is not goes back to its queue."""
+        try:
+            await feed.acks.close()
+        finally:
+            await close_channel(feed.channel, self._link)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the beginning of the end."""

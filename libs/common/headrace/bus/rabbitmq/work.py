@@ -9,7 +9,7 @@ from aiormq.abc import DeliveredMessage
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, storable_reason
 from headrace.bus.port import MAX_DELIVERIES, Delivery, Handler, Reject
-from headrace.bus.rabbitmq.acks import Acknowledgements, settle
+from headrace.bus.rabbitmq.acks import settle
 from headrace.bus.rabbitmq.link import Link
 from headrace.bus.rabbitmq.subscription import Feed, Subscription
 from headrace.bus.rabbitmq.translate import deliveries_before, to_delivery
@@ -41,17 +41,14 @@ class WorkConsumption(Subscription):
         # Handlers outlive a lost channel, and the next channel's messages come on top of them.
         self._places = asyncio.Semaphore(limit)
         self._handling: set[asyncio.Task[None]] = set()
-        self._acks: Acknowledgements | None = None
 
     def _arrived(self, feed: Feed, message: DeliveredMessage) -> None:
-        if self._acks is None or self._acks.channel is not message.channel:
-            self._acks = Acknowledgements(message.channel)
-        self._acks.arrived(message.delivery_tag or 0)
-        task = asyncio.create_task(self._handle(feed, message, self._acks))
+        feed.acks.arrived(message.delivery_tag or 0)
+        task = asyncio.create_task(self._handle(feed, message))
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
 
-    async def _handle(self, feed: Feed, message: DeliveredMessage, acks: Acknowledgements) -> None:
+    async def _handle(self, feed: Feed, message: DeliveredMessage) -> None:
         delivery = to_delivery(message, self._queue)
         try:
             async with self._places:
@@ -60,25 +57,23 @@ class WorkConsumption(Subscription):
                     return
                 await self._handler(delivery)
         except Reject as rejected:
-            await self._reject(message, delivery, storable_reason(rejected), acks)
+            await self._reject(feed, message, delivery, storable_reason(rejected))
         except (Exception, asyncio.CancelledError) as error:
             if canceled_from_outside():
                 raise
-            await self._return(message, error, acks)
+            await self._return(feed, message, error)
         else:
-            acks.done(message.delivery_tag or 0)
+            feed.acks.done(message.delivery_tag or 0)
 
-    async def _reject(
-        self, message: DeliveredMessage, delivery: Delivery, reason: str, acks: Acknowledgements
-    ) -> None:
+    async def _reject(self, feed: Feed, message: DeliveredMessage, delivery: Delivery, reason: str) -> None:
         try:
             await self._bury(delivery, reason)
         except Exception as error:
-            await self._return(message, error, acks)
+            await self._return(feed, message, error)
         else:
-            acks.done(message.delivery_tag or 0)
+            feed.acks.done(message.delivery_tag or 0)
 
-    async def _return(self, message: DeliveredMessage, error: BaseException, acks: Acknowledgements) -> None:
+    async def _return(self, feed: Feed, message: DeliveredMessage, error: BaseException) -> None:
         """Give it back after a pause, in which it holds its place: what failed needs time, not haste."""
         failures = deliveries_before(message) + 1
         _log.warning(
@@ -90,7 +85,7 @@ class WorkConsumption(Subscription):
         )
         if failures < MAX_DELIVERIES:
             await self._pause(pause_after(failures, self._retry_pause))
-        await acks.give_back(message.delivery_tag or 0)
+        await feed.acks.give_back(message.delivery_tag or 0)
 
     async def _serve(self, feed: Feed) -> None:
         while not feed.lost and not self._closing.is_set():
@@ -109,5 +104,3 @@ class WorkConsumption(Subscription):
         for task in handling:
             task.cancel()
         await asyncio.gather(*handling, return_exceptions=True)
-        if self._acks is not None:
-            await self._acks.close()

@@ -19,6 +19,8 @@ async def play(scene: Scene, sizes: Mapping[str, int]) -> None:
     first = await scene.tenant("bench")
     await scene.prepared(first, work)
     many = [first, *await _more(scene, work, sizes["tenants"] - 1)]
+    # Once for each, as for the first: what is read at a workflow's first run is not what a run of many tenants costs.
+    await scene.run_all(many, work, len(many))
     for count in sorted({1, *(n for n in (10, 100) if n < len(many)), len(many)}):
         await scene.burst(many[:count], work, sizes["runs"], f"{count:,} tenants")
     together = scene.phases[-1].per_second
