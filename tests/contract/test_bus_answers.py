@@ -64,3 +64,34 @@ async def ends_in_the_order_of(place: Place, random: Random) -> None:
     await other.publish([Outgoing(JOBS, b"99")])
     assert await again.get() == 99  # and nothing was between
     await following.close(grace=5)
+
+
+async def test_what_is_finished_as_a_consumption_closes_does_not_come_again(place: Place) -> None:
+    ended: asyncio.Queue[int] = asyncio.Queue()
+    hanging: asyncio.Queue[int] = asyncio.Queue()
+
+    async def handle(delivery: Delivery) -> None:
+        number = int(delivery.body)
+        if number % 2:
+            await hanging.put(number)
+            await asyncio.Event().wait()
+        await ended.put(number)
+
+    bus = await place.open()
+    consumption = await bus.consume(JOBS, handle, 10)
+    await bus.publish([Outgoing(JOBS, b"%d" % number) for number in range(10)])
+    begun = sorted([await hanging.get() for _ in range(5)])
+    for _ in range(5):
+        await ended.get()
+    await consumption.close()  # at once: nobody has waited for the answers
+
+    again: asyncio.Queue[int] = asyncio.Queue()
+
+    async def take(delivery: Delivery) -> None:
+        await again.put(int(delivery.body))
+
+    other = await place.open()
+    await other.consume(JOBS, take, 10)
+    assert sorted([await again.get() for _ in range(5)]) == begun
+    await other.publish([Outgoing(JOBS, b"99")])
+    assert await again.get() == 99
