@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from bus_inbox import numbered, numbers, reaches
 from fixtures_bus import LEASE, Place
 from headrace.bus.port import (
     DEAD,
@@ -22,19 +23,6 @@ from headrace.errors import BusUnavailable
 
 EVENTS = events_queue(0)
 VICTIM = Path(__file__).with_name("bus_victim.py")
-
-
-def numbered(queue: str, count: int, first: int = 0) -> list[Outgoing]:
-    return [Outgoing(queue, b"%d" % n) for n in range(first, first + count)]
-
-
-def numbers(count: int, first: int = 0) -> list[bytes]:
-    return [b"%d" % n for n in range(first, first + count)]
-
-
-async def reaches(bus: Bus, queue: str, ready: int) -> None:
-    while (await bus.depth(queue)).ready != ready:
-        await asyncio.sleep(0.05)
 
 
 async def answers(bus: Bus) -> None:
