@@ -29,6 +29,27 @@ class Inbox:
         return found
 
 
+class Crowd:
+    """A handler that holds what it is given until it is let go, and counts how many it had at once."""
+
+    def __init__(self) -> None:
+        self.started: asyncio.Queue[bytes] = asyncio.Queue()
+        self.most = 0
+        self._under_way = 0
+        self._places = asyncio.Semaphore(0)
+
+    async def one(self, delivery: Delivery) -> None:
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        await self.started.put(delivery.body)
+        await self._places.acquire()
+        self._under_way -= 1
+
+    def let_go(self, count: int) -> None:
+        for _ in range(count):
+            self._places.release()
+
+
 def numbered(queue: str, count: int, first: int = 0) -> list[Outgoing]:
     return [Outgoing(queue, b"%d" % n) for n in range(first, first + count)]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from bus_inbox import numbered, numbers, reaches
+from bus_inbox import Crowd, numbered, numbers, reaches
 from fixtures_bus import LEASE, Place
 from headrace.bus.port import (
     DEAD,
@@ -182,27 +182,16 @@ async def test_a_partition_stays_in_order_while_its_connection_is_cut_again_and_
 async def test_a_handler_that_outlives_its_connection_is_not_doubled_beyond_the_limit(place: Place) -> None:
     publisher = await place.open()
     consumer = await place.open(through_proxy=True)
-    go_on = asyncio.Event()
-    started: asyncio.Queue[bytes] = asyncio.Queue()
-    under_way = most = 0
-
-    async def handle(delivery: Delivery) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await started.put(delivery.body)
-        await go_on.wait()
-        under_way -= 1
-
-    await consumer.consume(JOBS, handle, 3)
+    crowd = Crowd()
+    await consumer.consume(JOBS, crowd.one, 3)
     await publisher.publish(numbered(JOBS, 6))
     for _ in range(3):
-        await started.get()
+        await crowd.started.get()
     place.proxy.cut()
     await answers(consumer)
-    go_on.set()
+    crowd.let_go(9)  # those of the lost connection, and all six that come again
     await reaches(publisher, JOBS, 0)
-    assert most == 3
+    assert crowd.most == 3
 
 
 # The server is away

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from bus_inbox import Inbox, numbered, numbers, reaches
+from bus_inbox import Crowd, Inbox, numbered, numbers, reaches
 from fixtures_bus import Place
 from headrace.bus.port import (
     DEAD,
@@ -20,29 +20,17 @@ from headrace.bus.port import (
 
 
 async def test_no_more_than_the_limit_are_handled_at_once(bus: Bus) -> None:
-    started: asyncio.Queue[bytes] = asyncio.Queue()
-    finish = asyncio.Semaphore(0)
-    under_way = most = 0
-
-    async def handle(delivery: Delivery) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await started.put(delivery.body)
-        await finish.acquire()
-        under_way -= 1
-
-    await bus.consume(JOBS, handle, 3)
+    crowd = Crowd()
+    await bus.consume(JOBS, crowd.one, 3)
     await bus.publish(numbered(JOBS, 8))
     for _ in range(3):
-        await started.get()
+        await crowd.started.get()
     # What was not taken waits in the queue, where another consumer could have it.
     await reaches(bus, JOBS, 5, consumers=1)
-    for _ in range(8):
-        finish.release()
+    crowd.let_go(8)
     for _ in range(5):
-        await started.get()
-    assert most == 3
+        await crowd.started.get()
+    assert crowd.most == 3
 
 
 async def test_a_slow_handler_holds_only_its_own_place(bus: Bus) -> None:

@@ -26,9 +26,6 @@ class ContentType:
     fixed: bool = False
 
 
-_JSON = ContentType("application/json")
-
-
 def encode_body(kind: BodyType, body: Json) -> tuple[ContentType | None, bytes]:
     """The body's bytes and type; no type when there is no body. None is no body. Raises `Unwritable`.
 
@@ -42,7 +39,7 @@ def encode_body(kind: BodyType, body: Json) -> tuple[ContentType | None, bytes]:
         case BodyType.NONE:
             raise Unwritable("body", "this action sends no body")
         case BodyType.JSON:
-            return _JSON, _json(body)
+            return ContentType("application/json"), _json(body)
         case BodyType.TEXT:
             return ContentType("text/plain; charset=utf-8"), _utf8(scalar_text(body, "body") or "", "body")
         case BodyType.FORM:

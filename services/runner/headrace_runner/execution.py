@@ -12,7 +12,7 @@ from headrace.workflow.keys import Part
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 from headrace.workflow.undo import unanswered
 
-from headrace_runner.gate import PASSED, Ask, Later, Passed
+from headrace_runner.gate import Ask, Later, Passed
 from headrace_runner.history import RunHistory
 from headrace_runner.lease import HeldRun
 from headrace_runner.outcomes import Outcomes
@@ -56,7 +56,7 @@ class StepExecution:
         self._run, self._context = run, context
         self._key = str(context.key)
         self._number = run.history.state.step(self._key).attempts
-        self._passed = PASSED
+        self._passed = Passed()
         self._slot: Slot | None = None
 
     async def run(self) -> None:
@@ -184,7 +184,7 @@ class StepExecution:
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
             data["input"] = truncate(self._run.secrets.shown(prepared.record), RECORD_LIMIT)
-        passed, self._passed = self._passed, PASSED
+        passed, self._passed = self._passed, Passed()
         if passed.approval is not None or passed.used:
             data["approval"] = passed.approval
             data["inbox"] = list(passed.used)

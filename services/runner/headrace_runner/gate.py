@@ -3,7 +3,7 @@
 import hmac
 from dataclasses import field
 from datetime import timedelta
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonObject
@@ -43,9 +43,6 @@ class Passed:
 
     approval: JsonObject | None = None
     used: tuple[int, ...] = ()
-
-
-PASSED: Final = Passed()
 
 
 @record
@@ -90,7 +87,7 @@ class Gate:
         said = [m for m in state.inbox if m.kind is MessageKind.DECISION and m.step == key]
         used = tuple(message.seq for message in said)
         if held.approval_class == "A":
-            return Passed(used=used) if used else PASSED
+            return Passed(used=used)
         if prepared.shown is None:
             words = f"{ref} needs an approval, and this step type does not show its call to anybody"
             return Failure("POLICY_FORBIDDEN", words)

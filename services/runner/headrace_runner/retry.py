@@ -21,13 +21,12 @@ _CLASS_OF = {
 # A gateway's word that it had no answer: the call may have been carried out behind it.
 _NOT_ANSWERED_BEHIND = frozenset({502, 504})
 MAX_RETRY_AFTER_MS = 3_600_000
-_NO_RETRY = RetryPolicy()
 
 
 def policy_of(step: Step, pinned: PinnedAction, document: Document) -> RetryPolicy:
     """The policy of a step's calls: the step's own, else its action's, its app's, its step type's, else none."""
     default = document.retries.get(step.type)
-    return step.retry or pinned.definition.retry or pinned.retry or default or _NO_RETRY
+    return step.retry or pinned.definition.retry or pinned.retry or default or RetryPolicy()
 
 
 def retries_of(key: str, row: StepState) -> int:

@@ -12,7 +12,7 @@ from headrace.messages import Event, LogLevel, LogRecord
 from headrace.workflow.state import Failure, RunState
 
 from headrace_runner.clock import Clock
-from headrace_runner.gate import PASSED, Verdict
+from headrace_runner.gate import Passed, Verdict
 from headrace_runner.lease import HeldRun
 from headrace_runner.policy import UNKNOWN
 from headrace_runner.run_pass import RunPass
@@ -83,7 +83,7 @@ class ShownGate:
             self._told(key, {"action": ref, "roles": list(held.roles), "twoPerson": held.two_person})
             if self._refused(key):
                 return Failure("REJECTED", "the call was not approved")
-        return PASSED
+        return Passed()
 
 
 def placeholder(what: str, name: str) -> str:

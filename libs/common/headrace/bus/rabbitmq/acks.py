@@ -46,6 +46,10 @@ class Acknowledgements:
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
+    async def done_through(self, tag: int) -> None:
+        """It and all before it are finished, and acknowledged now."""
+        await settle(self._channel.basic_ack(tag, multiple=True, wait=False))
+
     async def give_back(self, tag: int) -> None:
         await settle(self._channel.basic_nack(tag, requeue=True, wait=False))
         self._open.pop(tag, None)
@@ -82,7 +86,7 @@ class Acknowledgements:
                 alone = sorted(self._done)
                 self._done.clear()
                 if through:
-                    await settle(self._channel.basic_ack(through, multiple=True, wait=False))
+                    await self.done_through(through)
                 for tag in alone:
                     await settle(self._channel.basic_ack(tag, wait=False))
                     self._open.pop(tag, None)

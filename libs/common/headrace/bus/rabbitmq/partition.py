@@ -5,7 +5,6 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import DeliveredMessage
 
 from headrace.bus.handling import handle_batch
@@ -57,9 +56,7 @@ class PartitionConsumption(Subscription):
                 continue
             if not await self._handle(feed, [to_delivery(message, self._queue) for message in batch]):
                 return
-            with contextlib.suppress(*CONNECTION_EXCEPTIONS):
-                last = batch[-1]
-                await last.channel.basic_ack(last.delivery_tag or 0, multiple=True, wait=False)
+            await feed.acks.done_through(batch[-1].delivery_tag or 0)
 
     async def _gather(self, feed: Feed) -> None:
         """Wait for more while there is nothing that anybody waits for."""

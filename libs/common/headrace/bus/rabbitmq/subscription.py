@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import structlog
 from aio_pika.abc import AbstractChannel
-from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
 from headrace.bus.backoff import pause_after
@@ -84,7 +83,7 @@ class Subscription(ABC):
                     _log.warning("consumer is away", queue=self._name, error=type(error).__name__)
                     await self._pause(pause_after(failures, _RESUBSCRIBE_PAUSE))
                 if feed is not None and feed.lost:
-                    await close_channel(feed.channel, self._link)
+                    await self._leave(feed)
                     feed = None
             await self._finish(feed)
         finally:
@@ -96,32 +95,28 @@ class Subscription(ABC):
 
     async def _open(self) -> Feed:
         channel = await self._link.channel()
-        try:
-            async with deadline(ASK_SECONDS):
-                underlay = await channel.get_underlay_channel()
-                feed = Feed(channel, Acknowledgements(underlay, self._prefetch), self._news)
-                await self._subscribe(feed, underlay)
-        except BaseException:
-            await close_channel(channel, self._link)
-            raise
-        return feed
+        async with deadline(ASK_SECONDS):
+            underlay = await channel.get_underlay_channel()
+        feed = Feed(channel, Acknowledgements(underlay, self._prefetch), self._news)
 
-    async def _subscribe(self, feed: Feed, underlay: UnderlayChannel) -> None:
         async def arrived(message: DeliveredMessage) -> None:
             if not feed.lost:
                 self._arrived(feed, message)
 
         try:
-            await feed.channel.set_qos(self._prefetch)
-            await feed.channel.declare_queue(self._name, passive=True)
-            # A queue that is deleted, or loses its leader, ends the consumer and leaves the channel.
-            underlay.on_consumer_cancel_callbacks.add(feed.lose)
-            # Below the client's own messages and their tasks: they cost more than what they carry.
-            consuming = await underlay.basic_consume(self._name, arrived)
-            feed.consumer_tag = consuming.consumer_tag or ""
+            async with deadline(ASK_SECONDS):
+                await channel.set_qos(self._prefetch)
+                await channel.declare_queue(self._name, passive=True)
+                # A queue that is deleted, or loses its leader, ends the consumer and leaves the channel.
+                underlay.on_consumer_cancel_callbacks.add(feed.lose)
+                # Below the client's own messages and their tasks: they cost more than what they carry.
+                consuming = await underlay.basic_consume(self._name, arrived)
+                feed.consumer_tag = consuming.consumer_tag or ""
         except BaseException:
             feed.lose()  # what comes on it all the same is nobody's, and comes again
+            await self._leave(feed)
             raise
+        return feed
 
     async def _leave(self, feed: Feed) -> None:
         """What is finished is answered; what is not goes back to its queue."""
