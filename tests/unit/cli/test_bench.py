@@ -93,6 +93,8 @@ def test_sizes_are_scaled_and_runs_may_be_given() -> None:
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == "chain3")
     assert scenario.scaled(0.01, None) == {"runs": 50, "singles": 3}
     assert scenario.scaled(0.00001, 7) == {"runs": 7, "singles": 1}
+    logs = next(scenario for scenario in SCENARIOS if scenario.name == "logs")
+    assert logs.scaled(0.01, None) == {"stored": 10_000, "records": 20_000, "searches": 1}
 
 
 async def test_the_cpu_of_children_counts_while_they_live_and_when_they_have_ended() -> None:
@@ -231,6 +233,8 @@ def test_the_suite_measures_every_scenario_and_chain3_on_both_profiles() -> None
         "chain3-2-runners.production",
     } <= set(names)
     assert len(names) == len(set(names))
+    full = {item.name: item.scale for item in suite(full=True)}
+    assert {name for name, scale in full.items() if scale != 1.0} == {"logs.production"}
     without = {item.name for item in suite(production=False)}
     assert without == {f"{scenario.name}.embedded" for scenario in SCENARIOS}
 

@@ -45,7 +45,8 @@ class Ports:
 @dataclass(slots=True)
 class Deployment:
     """Services that are ready. `key` is an admin's of the platform; `cold_start` is in seconds, by service. `operators`
-    are the operators' ports; a runner that a scenario starts itself gets the `runner_environment`."""
+    are the addresses of the control planes' operator ports, `reporters` those of the reporters' health ports; a runner
+    that a scenario starts itself gets the `runner_environment`."""
 
     urls: list[str]
     key: str = field(repr=False)
@@ -54,6 +55,7 @@ class Deployment:
     cold_start: Mapping[str, float]
     supervisor: Supervisor
     operators: list[str]
+    reporters: list[str]
     runner_environment: Mapping[str, str] = field(repr=False)
     logs: Path
 
@@ -81,10 +83,11 @@ async def deployed(
         try:
             target = await _target(supervisor)
             ports = [Ports(spare_port(), spare_port(), spare_port()) for _ in range(layout.control_planes)]
+            reporters = [spare_port() for _ in range(layout.reporters)]
             shared = _shared(servers, layout, data)
             cold: dict[str, float] = {}
             # Control planes first: they make the queues, and the others wait for them.
-            for services in _services(shared, layout, ports):
+            for services in _services(shared, layout, ports, reporters):
                 seconds = await asyncio.gather(*(_start(supervisor, service) for service in services))
                 cold |= {service.name: took for service, took in zip(services, seconds, strict=True)}
             yield Deployment(
@@ -95,6 +98,7 @@ async def deployed(
                 cold,
                 supervisor,
                 [f"http://{HOST}:{each.operators}" for each in ports],
+                [f"http://{HOST}:{port}" for port in reporters],
                 {**shared, "HEADRACE_CONTROL_PLANE_URL": f"http://{HOST}:{ports[0].internal}"},
                 folder / "logs",
             )
@@ -130,7 +134,9 @@ def _shared(servers: Servers, layout: Layout, data: DataFolder) -> dict[str, str
     }
 
 
-def _services(shared: Mapping[str, str], layout: Layout, ports: list[Ports]) -> list[list[Service]]:
+def _services(
+    shared: Mapping[str, str], layout: Layout, ports: list[Ports], reporters: list[int]
+) -> list[list[Service]]:
     """Those that may start side by side, in the order of their starts."""
 
     def service(module: str, name: str, **own: str) -> Service:
@@ -152,7 +158,7 @@ def _services(shared: Mapping[str, str], layout: Layout, ports: list[Ports]) -> 
         return service("headrace_runner", f"runner-{number + 1}", **own)
 
     def reporter(number: int) -> Service:
-        own = {"HEADRACE_HEALTH_PORT": str(spare_port())}
+        own = {"HEADRACE_HEALTH_PORT": str(reporters[number])}
         return service("headrace_reporter", f"reporter-{number + 1}", **own)
 
     return [

@@ -11,7 +11,8 @@ RUNS = "runs"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing to measure. `about` is a sentence for people; `sizes` are those of a full measurement.
+    """One thing to measure. `about` is a sentence for people; `sizes` are those of a full measurement, and `least` what
+    they are never scaled below, where less would tell nothing.
 
     `settings` go to all services, where the defaults would hold back what is to be measured. `references` says whether
     bare references are measured beside it, in the same run. `own_runners`: the scenario starts its runners itself.
@@ -21,6 +22,7 @@ class Scenario:
     about: str
     play: Play
     sizes: Mapping[str, int]
+    least: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     references: bool = False
     control_planes: int = 1
@@ -28,7 +30,7 @@ class Scenario:
 
     def scaled(self, scale: float, runs: int | None) -> dict[str, int]:
         """The sizes times `scale`, at least 1 each; and `runs`, where it is given, in place of that size."""
-        sizes = {name: max(1, round(size * scale)) for name, size in self.sizes.items()}
+        sizes = {name: max(self.least.get(name, 1), round(size * scale)) for name, size in self.sizes.items()}
         if runs is not None and RUNS in sizes:
             sizes[RUNS] = runs
         return sizes
