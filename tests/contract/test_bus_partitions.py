@@ -5,14 +5,7 @@ from collections.abc import Sequence
 
 from bus_inbox import Inbox, numbered, numbers, reaches
 from fixtures_bus import Place
-from headrace.bus.port import (
-    LINGERS,
-    MAX_DELIVERIES,
-    Bus,
-    Delivery,
-    Outgoing,
-    events_queue,
-)
+from headrace.bus.port import LINGERS, MAX_DELIVERIES, Bus, Delivery, Outgoing, events_queue
 
 EVENTS = events_queue(0)
 

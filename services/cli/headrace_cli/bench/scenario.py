@@ -29,7 +29,7 @@ class Scenario:
     own_runners: bool = False
 
     def scaled(self, scale: float, runs: int | None) -> dict[str, int]:
-        """The sizes times `scale`, at least 1 each; and `runs`, where it is given, in place of that size."""
+        """The sizes times `scale`, at least 1 or `least` each; and `runs`, where it is given, in place of that size."""
         sizes = {name: max(self.least.get(name, 1), round(size * scale)) for name, size in self.sizes.items()}
         if runs is not None and RUNS in sizes:
             sizes[RUNS] = runs

@@ -25,12 +25,13 @@ import orjson
 from headrace_runner.main import main as run_runner
 from headrace_runner.settings import RunnerSettings
 
+from headrace_cli.bench.gauges import told
 from headrace_cli.dev.deployment import HOST, spare_port
 from headrace_cli.dev.supervisor import die_with_parent
 from headrace_cli.ending import cancelled_by_signals
 from headrace_cli.fleet.runners import GRACE_SECONDS
 
-_HELD = "headrace_runs_held "
+_HELD = "headrace_runs_held"
 _ASK_SECONDS = 0.3
 
 
@@ -90,10 +91,7 @@ class StoppedRunners:
     async def _held(self, runner: _Runner) -> int | None:
         """The runs that it holds; None while it does not tell."""
         with contextlib.suppress(httpx.HTTPError):
-            text = (await self._http.get(f"http://{HOST}:{runner.port}/metrics")).text
-            for line in text.splitlines():
-                if line.startswith(_HELD):
-                    return int(float(line.removeprefix(_HELD)))
+            return told((await self._http.get(f"http://{HOST}:{runner.port}/metrics")).text, _HELD)
         return None
 
     async def _left(self, runner: _Runner) -> None:

@@ -12,7 +12,7 @@ from aiormq.abc import DeliveredMessage
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside
 from headrace.bus.rabbitmq.acks import Acknowledgements
-from headrace.bus.rabbitmq.link import ASK_SECONDS, Link, close_channel, deadline
+from headrace.bus.rabbitmq.link import ASK_SECONDS, Link, close_channel, deadline, translated
 
 _log = structlog.get_logger(__name__)
 
@@ -95,8 +95,10 @@ class Subscription(ABC):
 
     async def _open(self) -> Feed:
         channel = await self._link.channel()
-        async with deadline(ASK_SECONDS):
-            underlay = await channel.get_underlay_channel()
+        with translated():
+            underlay = (
+                await channel.get_underlay_channel()
+            )  # waits for nothing; raises where it was lost already
         feed = Feed(channel, Acknowledgements(underlay, self._prefetch), self._news)
 
         async def arrived(message: DeliveredMessage) -> None:

@@ -8,11 +8,12 @@ from uuid import UUID
 import aiohttp
 from headrace.bus.open import open_bus
 from headrace.bus.port import LOGS, Outgoing
-from headrace.errors import TimedOut
+from headrace.errors import TimedOut, Unavailable
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
 from headrace.messages import LogBatch, LogLevel, LogRecord
 
+from headrace_cli.bench.gauges import told
 from headrace_cli.bench.scenario import Scenario
 from headrace_cli.bench.scene import Scene, latency_of
 from headrace_cli.bench.servers import PARTITIONS
@@ -25,7 +26,7 @@ _SEARCHES = {
     "level": {"level": "ERROR"},
     "a word that is rare": {"words": "needle"},
 }
-_STORED, _ASK_SECONDS = "headrace_log_records_stored_total ", 0.05
+_STORED, _ASK_SECONDS = "headrace_log_records_stored_total", 0.05
 _SEARCH = "query ($filter: LogFilter) { logs(filter: $filter, first: 50) { items { id message } } }"
 
 
@@ -80,7 +81,7 @@ async def _publish(scene: Scene, tenant: UUID, count: int) -> None:
 
 async def _told_stored(scene: Scene, count: int) -> None:
     """Wait until the reporters say that so many are stored. The store itself is asked when all is done: one that counts
-    by reading all would spend the phase on that. Raises `TimedOut`."""
+    by reading all would spend the phase on that. Raises `TimedOut`, and `Unavailable` when a reporter does not say."""
     try:
         async with asyncio.timeout(scene.watch.seconds), aiohttp.ClientSession() as http:
             while True:
@@ -94,11 +95,11 @@ async def _told_stored(scene: Scene, count: int) -> None:
 
 
 async def _stored_by(http: aiohttp.ClientSession, reporter: str) -> int:
-    async with http.get(f"{reporter}/metrics") as answer:
-        for line in (await answer.text()).splitlines():
-            if line.startswith(_STORED):
-                return int(float(line.removeprefix(_STORED)))
-    return 0
+    try:
+        async with http.get(f"{reporter}/metrics") as answer:
+            return told(await answer.text(), _STORED) or 0
+    except aiohttp.ClientError as error:
+        raise Unavailable(f"{reporter} can not be reached ({type(error).__name__})") from error
 
 
 def _batches(tenant: UUID, count: int) -> Iterator[list[LogRecord]]:
