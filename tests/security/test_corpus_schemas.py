@@ -128,6 +128,13 @@ def test_in_a_process(here: Meter, case: dict[str, Any]) -> None:
         codes: set[str | None] = {problem.code for problem in found} or {None}
         assert codes <= set(CODES[case["outcome"]]), found
         assert len(found) <= 20
+        if (marks := validator.marks) is not None:
+            with here.one(f"hidden: {case['name']}"):
+                marks.hidden(value, "[***]")
+            with here.one(f"found: {case['name']}"):
+                list(marks.leaves(value))
+            with here.one(f"sealed: {case['name']}"):
+                marks.replaced(value, lambda _part, pointer: pointer, lambda _part: False)
     assert compile_schema({"type": "object", "required": ["a"]}).validate({"a": 1}) == []
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from headrace.workflow.schemas import check_schema, compile_schema
-from headrace.workflow.sensitive import MAX_VISITS, Marks, is_marked
+from headrace.workflow.sensitive import Marks, is_marked
+from headrace.workflow.sensitive_places import MAX_WORK
 
 SECRET = {"x-sensitive": True}
 NODE = {
@@ -63,10 +64,17 @@ def test_a_mark_that_is_neither_true_nor_false_is_refused(mark: Any) -> None:
 
 
 def test_what_is_too_large_to_be_looked_at_is_all_sensitive() -> None:
-    marks = Marks.of({"items": {"properties": {"a": SECRET}}})
+    branches = 1_000
+    people = {"properties": {"pin": SECRET}}
+    marks = Marks.of({"anyOf": [{"properties": {f"p{n}": people}} for n in range(branches)]})
     assert marks is not None
-    value = [{"b": 1}] * MAX_VISITS
-    assert len(list(marks.leaves(value))) > MAX_VISITS // 10
+    # Each member that a branch names is a place of its own, below all branches.
+    assert branches * branches > MAX_WORK
+    value: Any = {f"p{n}": {"open": 1} for n in range(branches)}
+    hidden: Any = marks.hidden(value, "*")
+    assert hidden["p0"] == {"open": 1}
+    assert hidden[f"p{branches - 1}"] == {"open": "*"}
+    assert branches / 2 < len(list(marks.leaves(value))) <= branches
 
 
 def _hidden_leaves(value: Any, hidden: Any) -> list[Any]:

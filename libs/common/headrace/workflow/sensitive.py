@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from headrace.json_types import Json
-from headrace.workflow.schema_survey import SENSITIVE, Edge, Node, Survey, escape, members
+from headrace.workflow.schema_survey import SENSITIVE, Survey, escape
+from headrace.workflow.sensitive_places import Leads, Place, Places, leads_of
 
 Leaf: TypeAlias = "tuple[str | None, Json]"
 """A text, number, boolean or null, and the name of the field that it stands in."""
 
-# Places times subschemas that are looked at; what is left then counts as marked.
-MAX_VISITS = 200_000
+# Parts that are replaced one by one.
 MAX_REPLACED = 1_000
 
 
@@ -35,10 +35,12 @@ def is_marked(schema: Json) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The marks of one schema. Holds no value."""
+    """The marks of one schema. Holds no value.
 
-    _nodes: Mapping[str, Node]
-    _leading: frozenset[str]  # subschemas that have a mark, or lead to one
+    What takes more than `MAX_WORK` to be looked at counts as marked.
+    """
+
+    _leads: Mapping[str, Leads]  # of the subschemas that have a mark, or lead to one
 
     @classmethod
     def of(cls, schema: Mapping[str, Json]) -> "Marks | None":
@@ -58,115 +60,82 @@ class Marks:
             if pointer not in leading:
                 leading.add(pointer)
                 waiting.extend(back.get(pointer, ()))
-        return cls(survey.nodes, frozenset(leading))
+        known = frozenset(leading)
+        return cls({pointer: leads_of(pointer, survey.nodes[pointer], known) for pointer in leading})
 
     def leaves(self, value: Json) -> Iterator[Leaf]:
         """The marked leaves of `value`."""
-        visits = 0
-        waiting: list[tuple[str | None, Json, frozenset[str]]] = [(None, value, self._here({""}))]
+        places = Places(self._leads)
+        waiting: list[tuple[str | None, Json, Place]] = [(None, value, places.top())]
         while waiting:
-            name, part, applied = waiting.pop()
-            visits += 1 + len(applied)
-            if not applied:
-                continue
-            if visits > MAX_VISITS or any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied):
+            name, part, place = waiting.pop()
+            if place.marked:
                 yield from leaves_of(part, name)
+            elif not place.applied:
+                continue
             elif isinstance(part, dict):
-                waiting += [(key, below, self._below(applied, key)) for key, below in part.items()]
+                waiting += [(key, below, places.below(place, key)) for key, below in part.items()]
             elif isinstance(part, list):
-                waiting += [(name, below, self._below(applied, index)) for index, below in enumerate(part)]
+                waiting += [(name, below, places.below(place, index)) for index, below in enumerate(part)]
 
     def hidden(self, value: Json, by: str) -> Json:
         """`value` with `by` in the place of each marked leaf; names of fields stay."""
-        return self._hidden(value, by, self._here({""}), False)
-
-    def _hidden(self, part: Json, by: str, applied: frozenset[str], marked: bool) -> Json:
-        marked = marked or any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied)
-        if isinstance(part, dict):
-            return {
-                key: self._hidden(below, by, self._below(applied, key), marked) for key, below in part.items()
-            }
-        if isinstance(part, list):
-            return [
-                self._hidden(below, by, self._below(applied, index), marked)
-                for index, below in enumerate(part)
-            ]
-        return by if marked else part
+        places = Places(self._leads)
+        return _hidden(value, places.top(), places, by)
 
     def touches(self, place: Sequence[str | int]) -> bool:
         """Whether what stands at a place, given by names and indexes, may be marked, or something in it."""
-        applied = self._here({""})
+        places = Places(self._leads)
+        at = places.top()
         for step in place:
-            if any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied):
+            if at.marked:
                 return True
-            applied = self._below(applied, step)
-        return bool(applied)
+            at = places.below(at, step)
+        return bool(at.applied)
 
     def replaced(self, value: Json, put: Callable[[Json, str], Json], also: Callable[[Json], bool]) -> Json:
         """`value` with `put(part, its JSON Pointer)` in the place of each part that is marked, as a whole, and of each
         for which `also` is true. Above `MAX_REPLACED` such parts all of `value` is one."""
-        visits = replaced = 0
+        places = Places(self._leads)
+        replaced = 0
 
-        def walk(part: Json, applied: frozenset[str], pointer: str) -> Json:
-            nonlocal visits, replaced
-            visits += 1 + len(applied)
-            marked = any(self._nodes[p].schema.get(SENSITIVE) is True for p in applied)
-            if marked or also(part) or visits > MAX_VISITS // 10:
+        def walk(part: Json, place: Place, pointer: str) -> Json:
+            nonlocal replaced
+            if place.marked or also(part):
                 replaced += 1
                 return put(part, pointer) if replaced <= MAX_REPLACED else None
             if isinstance(part, dict):
                 return {
-                    key: walk(below, self._below(applied, key), f"{pointer}/{escape(key)}")
+                    key: walk(below, places.below(place, key), f"{pointer}/{escape(key)}")
                     for key, below in part.items()
                 }
             if isinstance(part, list):
                 return [
-                    walk(below, self._below(applied, index), f"{pointer}/{index}")
+                    walk(below, places.below(place, index), f"{pointer}/{index}")
                     for index, below in enumerate(part)
                 ]
             return part
 
-        made = walk(value, self._here({""}), "")
+        made = walk(value, places.top(), "")
         return made if replaced <= MAX_REPLACED else put(value, "")
 
-    def _below(self, applied: frozenset[str], place: str | int) -> frozenset[str]:
-        targets: set[str] = set()
-        for pointer in applied:
-            edges = (
-                self._of_member(pointer, place) if isinstance(place, str) else self._of_item(pointer, place)
-            )
-            targets.update(edge.target for edge in edges)
-        return self._here(targets)
 
-    def _here(self, pointers: set[str]) -> frozenset[str]:
-        """These subschemas and those that apply to the same place with them, as far as they lead to a mark."""
-        found: set[str] = set()
-        waiting = [*pointers]
-        while waiting:
-            pointer = waiting.pop()
-            if pointer in self._leading and pointer not in found:
-                found.add(pointer)
-                waiting.extend(edge.target for edge in self._nodes[pointer].edges if not edge.down)
-        return frozenset(found)
+def _hidden(part: Json, place: Place, places: Places, by: str) -> Json:
+    if place.marked:
+        return _all_hidden(part, by)
+    if isinstance(part, dict) and place.applied:
+        return {key: _hidden(below, places.below(place, key), places, by) for key, below in part.items()}
+    if isinstance(part, list) and place.applied:
+        return [_hidden(below, places.below(place, index), places, by) for index, below in enumerate(part)]
+    return part
 
-    def _of_member(self, pointer: str, key: str) -> Iterator[Edge]:
-        node = self._nodes[pointer]
-        for edge in node.edges:
-            match edge.keyword:
-                case "properties" if edge.target == f"{pointer}/properties/{escape(key)}":
-                    yield edge
-                case "additionalProperties" if key not in members(node.schema, "properties"):
-                    yield edge
-                case "patternProperties" | "unevaluatedProperties":
-                    yield edge
 
-    def _of_item(self, pointer: str, index: int) -> Iterator[Edge]:
-        for edge in self._nodes[pointer].edges:
-            match edge.keyword:
-                case "prefixItems" if edge.target == f"{pointer}/prefixItems/{index}":
-                    yield edge
-                case "items" | "contains" | "unevaluatedItems":
-                    yield edge
+def _all_hidden(part: Json, by: str) -> Json:
+    if isinstance(part, dict):
+        return {key: _all_hidden(below, by) for key, below in part.items()}
+    if isinstance(part, list):
+        return [_all_hidden(below, by) for below in part]
+    return by
 
 
 def leaves_of(value: Json, name: str | None = None) -> Iterator[Leaf]:

@@ -6,7 +6,6 @@ import strawberry
 from headrace.json_types import Json, JsonObject
 from headrace.redaction import MARKER
 from headrace.sealed_outputs import mask
-from headrace.workflow.sensitive import Marks
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.graphql.context import Info
@@ -236,8 +235,8 @@ class RunType:
         found = await info.context.loaders.runs.payload.load(self.run.id)
         if not found or found.input is None:
             return None
-        version = await info.context.loaders.workflows.documents.load(self.run.version_id)
-        return JSON(_without_sensitive(found.input, version.document if version else None))
+        marks = await info.context.loaders.workflows.marks.load(self.run.version_id)
+        return JSON(marks.hidden(mask(found.input), MARKER) if marks else found.input)
 
     @field
     async def result(self, info: Info) -> JSON | None:
@@ -300,9 +299,3 @@ class RunType:
         """What happened, oldest first."""
         found = await info.context.loaders.runs.events.load((self.run.id, first, after))
         return page(found or PageOf((), None, False), EventType.of)
-
-
-def _without_sensitive(given: Json, document: Json) -> Json:
-    parameters = document.get("parameters") if isinstance(document, dict) else None
-    marks = Marks.of(parameters) if isinstance(parameters, dict) else None
-    return marks.hidden(mask(given), MARKER) if marks else given

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from headrace.errors import NotFound
+from headrace.json_types import Json
+from headrace.workflow.sensitive import Marks
 
 from headrace_control.auth.caller import Caller
 from headrace_control.graphql.batches import batch
@@ -29,6 +31,7 @@ class WorkflowLoaders:
         self._version = batch(self._versions)
         self.versions = batch(self._version_pages)
         self.documents = batch(self._documents)
+        self.marks = batch(self._marks)
         self.classes = batch(self._classes)
         self.newest_published = batch(self._newest_published)
         self.draft = batch(self._drafts)
@@ -64,6 +67,12 @@ class WorkflowLoaders:
     async def _documents(self, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
         return await self._service.documents(self._caller, ids)
 
+    async def _marks(self, ids: Sequence[UUID]) -> Mapping[UUID, Marks]:
+        """What versions mark as sensitive in the input of their runs; nothing for those that mark nothing. Read off a
+        version's schema once, however many of its runs are listed."""
+        found = {i: _marks_of(own.document) for i, own in (await self._documents(ids)).items()}
+        return {i: marks for i, marks in found.items() if marks is not None}
+
     async def _classes(self, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
         return await self._service.classes(self._caller, ids)
 
@@ -72,3 +81,8 @@ class WorkflowLoaders:
 
     async def _drafts(self, workflow_ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
         return await self._service.newest_of_status(self._caller, workflow_ids, VersionStatus.DRAFT)
+
+
+def _marks_of(document: Json) -> Marks | None:
+    parameters = document.get("parameters") if isinstance(document, dict) else None
+    return Marks.of(parameters) if isinstance(parameters, dict) else None
