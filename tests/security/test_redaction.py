@@ -3,14 +3,12 @@
 import base64
 import html
 import json
-import logging
 import urllib.parse
 from collections.abc import Callable
 
 import httpx
 import orjson
 import pytest
-import structlog
 from headrace.json_types import Json
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
@@ -18,7 +16,7 @@ from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy, Opening
 from headrace.outbound.pools import OutboundPools
 from headrace.outbound.transport import trusted_transport
-from headrace.redaction import MARKER, RedactingFilter, RedactingProcessor, Redactor, truncate
+from headrace.redaction import MARKER, Redactor, truncate
 from headrace.workflow.definition import AuthKind
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,26 +188,6 @@ def test_truncate_notes_the_true_length() -> None:
     assert truncate({"a": 1}, 100) == {"a": 1}
     assert truncate({"a": [1, 2, 3]}, 5) == '{"a":… [13 characters]'
     assert truncate([10**30], 3) == "[10… [33 characters]"
-
-
-def test_service_logs(caplog: pytest.LogCaptureFixture) -> None:
-    redactor = Redactor(["log-secret-1"])
-    processor = RedactingProcessor(redactor)
-    event = {"event": "got log-secret-1", "nested": {"log-secret-1": ("log-secret-1", 5)}, "n": 1}
-    assert processor(structlog.get_logger(), "info", event) == {
-        "event": f"got {MARKER}",
-        "nested": {MARKER: (MARKER, 5)},
-        "n": 1,
-    }
-    record = logging.LogRecord("x", logging.INFO, "", 0, "a %s", ("log-secret-1",), None)
-    try:
-        raise ValueError("log-secret-1")
-    except ValueError as error:
-        record.exc_info = (type(error), error, error.__traceback__)
-    assert RedactingFilter(redactor).filter(record)
-    shown = logging.Formatter().format(record)
-    assert MARKER in shown
-    assert "log-secret-1" not in shown
 
 
 HOSTS = frozenset({"127.0.0.1"})

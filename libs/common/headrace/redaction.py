@@ -6,8 +6,7 @@ out by where they may be placed.
 """
 
 import json
-import logging
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -134,32 +133,3 @@ def _json_text(value: Json) -> str:
         return orjson.dumps(value).decode()
     except TypeError:  # whole numbers above 64 bits, lone surrogates
         return json.dumps(value, default=str, separators=(",", ":"))
-
-
-class RedactingProcessor:
-    """A structlog processor; it stands before the renderer."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-
-    def __call__(
-        self, logger: object, method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        redacted: dict[str, Any] = self._redactor.anything(dict(event))
-        return redacted
-
-
-class RedactingFilter(logging.Filter):
-    """A filter for handlers of the standard library's logging; it redacts the message and the traceback."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._redactor.text(record.getMessage()), ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self._redactor.text(record.exc_text)
-        return True

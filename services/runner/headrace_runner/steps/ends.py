@@ -30,7 +30,7 @@ class FailStep:
     def __init__(self, services: StepServices) -> None:
         self._templates = services.templates
 
-    def prepare(self, context: StepContext) -> Prepared | Failure:
+    def prepare(self, context: StepContext) -> Failure:
         try:
             made = self._templates.render(context.step.input, context.scope, f"{context.place}.input")
         except ExpressionError as error:
@@ -41,4 +41,4 @@ class FailStep:
         )
 
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
-        return Succeeded(None)
+        raise AssertionError("a step that fails by its preparation is never attempted")

@@ -11,7 +11,7 @@ from headrace.workflow.keys import Part
 from headrace.workflow.state import Failure, WaitKind
 from headrace.workflow.times import read_time
 
-from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Succeeded, Waiting
+from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Waiting
 
 MAX_DEPTH = 8
 
@@ -23,7 +23,7 @@ class _WaitingStep:
         self._templates, self._schemas = services.templates, services.schemas
 
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
-        return Succeeded(None)
+        raise AssertionError("a step that waits is never attempted")
 
     def _rendered(self, context: StepContext, value: Json, place: str) -> "Json | Failure":
         try:
