@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import logging
 import urllib.parse
 from collections.abc import Callable
 

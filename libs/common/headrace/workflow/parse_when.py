@@ -12,7 +12,7 @@ from headrace.workflow.grammar import (
     MAX_OPTIONS,
     WHEN_KEYS,
 )
-from headrace.workflow.names import FIELD, closest
+from headrace.workflow.names import FIELD
 from headrace.workflow.operators import KINDS, OPERATORS, Operator, Takes
 from headrace.workflow.paths import at_index
 from headrace.workflow.reading import Fields, Reading
@@ -100,7 +100,7 @@ class _Reader:
         operator = OPERATORS.get(word) if isinstance(word, str) else None
         if operator is None:
             if fields.has("operator"):
-                mend = closest(word, OPERATORS) if isinstance(word, str) else _one_of(OPERATORS)
+                mend = self._reading.closest(word, OPERATORS) if isinstance(word, str) else _one_of(OPERATORS)
                 fields.wrong("operator", "this operator is not known", mend, "UNKNOWN_OPERATOR")
             return None
         _check_value(fields, str(word), operator)

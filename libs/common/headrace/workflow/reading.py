@@ -1,6 +1,6 @@
 """Reading JSON data into values while gathering every problem on the way, each with its path and its mend."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -21,9 +21,18 @@ class Reading:
 
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is added: who looks at much may leave it."""
+        return len(self.problems) >= MAX_PROBLEMS
+
     def add(self, path: str, message: str, mend: str, code: str = "INVALID") -> None:
-        if len(self.problems) < MAX_PROBLEMS:
+        if not self.full:
             self.problems.append(Problem(path, message, mend, code))
+
+    def closest(self, name: str, known: Iterable[str]) -> str:
+        """The mend for an unknown name, which takes its time: not for what is not added any more."""
+        return "" if self.full else closest(name, known)
 
     def finish(self) -> None:
         """Raises `InvalidInput` with everything that was found."""
@@ -36,8 +45,12 @@ class Reading:
             self.add(path, f"an object is needed, not {kind_of(value)}", f"Write {', '.join(known)} in it.")
             return None
         for name in value:
+            if self.full:
+                break
             if name not in known:
-                self.add(at_name(path, name), "this key is not known", closest(name, known), "UNKNOWN_KEY")
+                self.add(
+                    at_name(path, name), "this key is not known", self.closest(name, known), "UNKNOWN_KEY"
+                )
         return Fields(self, path, value)
 
 

@@ -17,7 +17,6 @@ from headrace.workflow.document import Document, Step
 from headrace.workflow.expressions import check_parsing, inspect
 from headrace.workflow.grammar import ACTION_TYPE, BUILT_IN_TYPES
 from headrace.workflow.graph import Graph
-from headrace.workflow.names import closest
 from headrace.workflow.paths import at_name
 from headrace.workflow.reading import Reading
 from headrace.workflow.schemas import Schemas, check_schema
@@ -87,7 +86,7 @@ def validate_action(action: ActionDefinition) -> list[Problem]:
 def _check_step(subject: Subject, schemas: Schemas, step: Step, place: str) -> None:
     types = subject.catalog.step_types
     if step.type not in types:
-        mend = closest(step.type, types)
+        mend = subject.reading.closest(step.type, types)
         message = f"there is no step type `{step.type}`"
         subject.reading.add(f"{place}.type", message, mend, "UNKNOWN_STEP_TYPE")
     check_calls(subject, schemas, step, place)
@@ -102,9 +101,9 @@ def _check_whole(subject: Subject) -> None:
     for name, secret in document.secrets.items():
         if secret not in subject.catalog.secrets:
             path = at_name("env", name) + ".secret"
-            mend = create(secret, subject.catalog.secrets)
+            mend = create(reading, secret, subject.catalog.secrets)
             reading.add(path, f"there is no secret `{secret}`", mend, "UNKNOWN_SECRET")
     retried = subject.catalog.step_types - BUILT_IN_TYPES | {ACTION_TYPE}
     for name in document.retries.keys() - retried:
         message = f"steps of type `{name}` are not retried, or there are none"
-        reading.add(at_name("retries", name), message, closest(name, retried), "UNKNOWN_STEP_TYPE")
+        reading.add(at_name("retries", name), message, reading.closest(name, retried), "UNKNOWN_STEP_TYPE")

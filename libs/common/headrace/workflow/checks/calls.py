@@ -11,9 +11,9 @@ from headrace.workflow.document import Step
 from headrace.workflow.extraction import compile_path
 from headrace.workflow.grammar import ACTION_TYPE
 from headrace.workflow.idempotency import may_repeat
-from headrace.workflow.names import closest
 from headrace.workflow.outputs import DEFAULT_OUTPUT, unmapped_names
 from headrace.workflow.paths import at_name
+from headrace.workflow.reading import Reading
 from headrace.workflow.schemas import Schemas
 
 
@@ -63,7 +63,7 @@ def check_output(
             subject.reading.problems.extend(error.problems)
             continue
         if known is not None and first is not None and first not in known:
-            mend = f"Write `$.body.{first[:63]}`." if call else closest(first, known)
+            mend = f"Write `$.body.{first[:63]}`." if call else subject.reading.closest(first, known)
             message = f"the path starts with a name that is not there; there are {', '.join(sorted(known))}"
             subject.reading.add(path, message, mend, "UNKNOWN_OUTPUT")
 
@@ -72,7 +72,7 @@ def _find(subject: Subject, ref: str, connection: str | None, place: str) -> Act
     catalog, path = subject.catalog, f"{place}.action"
     action = catalog.actions.get(ref)
     if action is None:
-        mend = create(ref, catalog.actions)
+        mend = create(subject.reading, ref, catalog.actions)
         subject.reading.add(path, f"there is no action `{ref}`", mend, "UNKNOWN_ACTION")
         return None
     app = catalog.connections.get(connection) if connection is not None else None
@@ -88,9 +88,11 @@ def _check_connection(subject: Subject, name: str | None, place: str) -> None:
     known = subject.catalog.connections
     if name is not None and name not in known:
         message = f"there is no connection `{name}`"
-        subject.reading.add(f"{place}.connection", message, create(name, known), "UNKNOWN_CONNECTION")
+        subject.reading.add(
+            f"{place}.connection", message, create(subject.reading, name, known), "UNKNOWN_CONNECTION"
+        )
 
 
-def create(name: str, known: Collection[str]) -> str:
+def create(reading: Reading, name: str, known: Collection[str]) -> str:
     """The mend for a name of something that the tenant lacks."""
-    return closest(name, known) if known else f"Create `{name}` first."
+    return reading.closest(name, known) if known else f"Create `{name}` first."

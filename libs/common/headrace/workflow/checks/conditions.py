@@ -8,7 +8,6 @@ from headrace.workflow.document import AllOf, AnyOf, Condition, Expression, Not,
 from headrace.workflow.expressions import Local
 from headrace.workflow.expressions.template import has_expression
 from headrace.workflow.grammar import MAX_PATTERNS
-from headrace.workflow.names import closest
 from headrace.workflow.operators import OPERATORS, Takes
 from headrace.workflow.outputs import DEFAULT_OUTPUT, output_names, own_output_names
 from headrace.workflow.paths import at_index
@@ -96,4 +95,4 @@ def _check_one(
     root, *names = condition.field.split(".")
     if root == "output" and names and own is not None and names[0] not in own:
         message = f"the output of {owner} has no `{names[0][:63]}`"
-        add(f"{path}.field", message, closest(names[0], own), "UNKNOWN_OUTPUT")
+        add(f"{path}.field", message, patterns.subject.reading.closest(names[0], own), "UNKNOWN_OUTPUT")

@@ -4,7 +4,6 @@ from headrace.workflow.checks.subject import Subject
 from headrace.workflow.document import Edge, EdgeOn, OnError
 from headrace.workflow.grammar import FAIL_TYPE, SUCCEED_TYPE
 from headrace.workflow.graph import edges_of, find_cycles
-from headrace.workflow.names import closest
 from headrace.workflow.paths import at_index
 
 _LAST = frozenset({SUCCEED_TYPE, FAIL_TYPE})
@@ -19,7 +18,12 @@ def check_edges(subject: Subject) -> None:
         path = at_index("edges", index)
         for end, key in (("from", edge.from_step), ("to", edge.to_step)):
             if key not in known:
-                add(f"{path}.{end}", f"there is no step `{key}`", closest(key, known), "UNKNOWN_STEP")
+                add(
+                    f"{path}.{end}",
+                    f"there is no step `{key}`",
+                    subject.reading.closest(key, known),
+                    "UNKNOWN_STEP",
+                )
         if repr(edge) in seen:
             add(path, "this edge is there twice", "Take one of the two away.", "DUPLICATE_EDGE")
         seen.add(repr(edge))

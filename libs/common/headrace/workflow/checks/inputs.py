@@ -13,7 +13,6 @@ from headrace.workflow.document import Step
 from headrace.workflow.expressions import Local, compile_template, texts_in
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.template import has_expression
-from headrace.workflow.names import closest
 from headrace.workflow.paths import at_index, at_name
 from headrace.workflow.reading import Reading
 from headrace.workflow.schemas import Schemas
@@ -107,7 +106,7 @@ def _check_path_names(reading: Reading, action: ActionDefinition, path: JsonObje
         if name not in known:
             message = "the action's endpoint does not have this parameter"
             parameters = endpoint_parameters(action.endpoint_template)
-            mend = closest(name, parameters) if parameters else "Leave it out."
+            mend = reading.closest(name, parameters) if parameters else "Leave it out."
             reading.add(at_name(place, name), message, mend, "UNKNOWN_INPUT")
 
 
@@ -179,7 +178,7 @@ class _Fit:
             if name in properties:
                 self.check(part, properties[name], at_name(path, name), depth + 1)
             elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
-                mend = closest(name, self.known if depth == 0 else properties)
+                mend = self.reading.closest(name, self.known if depth == 0 else properties)
                 self.reading.add(
                     at_name(path, name), f"the {self.owner} does not know this name", mend, "UNKNOWN_INPUT"
                 )

@@ -6,7 +6,6 @@ from headrace.workflow.checks.subject import Subject
 from headrace.workflow.definition import PinnedChild, pinned_by
 from headrace.workflow.document import Approval, Child, ForEach, Step
 from headrace.workflow.expressions.template import has_expression, inspect_template
-from headrace.workflow.names import closest
 from headrace.workflow.paths import at_index
 from headrace.workflow.schemas import Schemas, check_schema
 from headrace.workflow.times import WORDS, read_time
@@ -51,7 +50,9 @@ def _check_approval(subject: Subject, approval: Approval, place: str) -> None:
     for index, role in enumerate(approval.roles):
         if known and role not in known:
             path = at_index(f"{place}.roles", index)
-            subject.reading.add(path, f"there is no role `{role[:63]}`", closest(role, known), "UNKNOWN_ROLE")
+            subject.reading.add(
+                path, f"there is no role `{role[:63]}`", subject.reading.closest(role, known), "UNKNOWN_ROLE"
+            )
 
 
 def _find_child(subject: Subject, child: Child, path: str) -> PinnedChild | None:
@@ -60,7 +61,7 @@ def _find_child(subject: Subject, child: Child, path: str) -> PinnedChild | None
     newest = pinned_by(None, versions)
     if not versions or (newest is None and child.version is None):
         message = f"there is no published workflow `{child.workflow}`"
-        mend = create(child.workflow, known)
+        mend = create(subject.reading, child.workflow, known)
         subject.reading.add(path, message, mend, "UNKNOWN_WORKFLOW")
         return None
     found = pinned_by(child.version, versions)

@@ -10,7 +10,6 @@ from headrace.workflow.document import Step
 from headrace.workflow.expressions import EVERYWHERE, Local, References, texts_in
 from headrace.workflow.expressions.template import Template, has_expression, inspect_template
 from headrace.workflow.grammar import ACTION_TYPE, SIGNAL_TYPE
-from headrace.workflow.names import closest
 from headrace.workflow.outputs import output_names, own_output_names
 from headrace.workflow.paths import at_name
 
@@ -92,6 +91,8 @@ def check_value(subject: Subject, value: Json, path: str, place: Place) -> list[
     """Checks every expression in `value`; the texts that compile."""
     compiled: list[Template] = []
     for at, text in texts_in(value, path):
+        if subject.reading.full:
+            break
         template, faults = inspect_template(text, place.local)
         for fault in faults:
             subject.reading.add(at, fault.reason, fault.mend, "BAD_EXPRESSION")
@@ -106,7 +107,7 @@ def check_value(subject: Subject, value: Json, path: str, place: Place) -> list[
         for name in sorted(references.own_output):
             if place.own is not None and name not in place.own:
                 message = f"the output has no `{name[:63]}`"
-                subject.reading.add(at, message, closest(name, place.own), "UNKNOWN_OUTPUT")
+                subject.reading.add(at, message, subject.reading.closest(name, place.own), "UNKNOWN_OUTPUT")
         for key in sorted(references.callbacks):
             _check_callback(subject, at, key, place)
         _check_env(subject, at, references, place.secrets)
@@ -118,7 +119,10 @@ def _check_step(subject: Subject, path: str, key: str, place: Place) -> None:
     of = place.of
     if key not in subject.steps:
         subject.reading.add(
-            path, f"there is no step `{key[:63]}`", closest(key, subject.steps), "UNKNOWN_STEP"
+            path,
+            f"there is no step `{key[:63]}`",
+            subject.reading.closest(key, subject.steps),
+            "UNKNOWN_STEP",
         )
     elif of is None or (key == of and place.itself) or subject.graph is None:
         return
@@ -137,7 +141,7 @@ def _check_output(subject: Subject, path: str, key: str, name: str, place: Place
     known = own_output_names(step) if key == place.of else output_names(step)
     if known is None or name in known:
         return
-    mend = closest(name, known)
+    mend = subject.reading.closest(name, known)
     if step.output is None and step.type == ACTION_TYPE and step.for_each is None:
         mend = f"Write `steps.{key}.output.body.{name[:63]}`, or map it in the step's `output`."
     subject.reading.add(path, f"the output of `{key}` has no `{name[:63]}`", mend, "UNKNOWN_OUTPUT")
@@ -151,7 +155,7 @@ def _check_callback(subject: Subject, path: str, key: str, place: Place) -> None
         message = f"`callbacks.{key[:63]}` is a secret address and may stand in action inputs only"
         subject.reading.add(path, message, mend, "CALLBACK_NOT_ALLOWED")
     elif step is None or step.type != SIGNAL_TYPE:
-        mend = closest(key, signals) if signals else "Add a step of `type: signal`."
+        mend = subject.reading.closest(key, signals) if signals else "Add a step of `type: signal`."
         subject.reading.add(path, f"`{key[:63]}` is no signal step", mend, "NO_SIGNAL")
     elif place.of is not None and subject.graph is not None and subject.graph.is_upstream(key, place.of):
         mend = f"Send it in a step before `{key}`."
@@ -168,7 +172,7 @@ def _check_env(subject: Subject, path: str, references: References, secrets: boo
                 subject.reading.add(path, message, mend, "SECRET_NOT_ALLOWED")
         elif name not in document.env:
             known = {*document.env, *document.secrets}
-            mend = closest(name, known) if known else f"Declare `{name[:63]}` under `env`."
+            mend = subject.reading.closest(name, known) if known else f"Declare `{name[:63]}` under `env`."
             subject.reading.add(path, f"there is no env name `{name[:63]}`", mend, "UNKNOWN_ENV")
 
 
@@ -180,6 +184,6 @@ def _check_input(subject: Subject, path: str, names: Collection[str]) -> None:
     if not isinstance(properties, dict):
         return
     for name in sorted(set(names) - properties.keys()):
-        mend = closest(name, properties) if properties else f"Declare `{name[:63]}` there."
+        mend = subject.reading.closest(name, properties) if properties else f"Declare `{name[:63]}` there."
         message = f"`parameters` does not declare `{name[:63]}`"
         subject.reading.add(path, message, mend, "UNKNOWN_INPUT")
