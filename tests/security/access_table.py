@@ -59,7 +59,7 @@ _FIELDS: Mapping[Who, str] = {
             createHook updateHook rotateHookSecret pauseHook resumeHook deleteHook resendHookMessages
     """,
     Who.PLATFORM: """
-        query: wrappingKeys scaling tenantDeletions runnerPools
+        query: wrappingKeys scaling tenants tenantDeletions runnerPools
         mutation: createTenant deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas createRunnerPool
             removeRunnerPool setTenantPools drainRunnerPool
     """,

@@ -245,7 +245,7 @@ async def test_shredding_asks_for_the_name_twice_and_for_a_platform_key(
 
 
 async def new_tenant(pool: Pool, platform: Caller, name: str) -> Caller:
-    made = await TenantService(pool).create(platform, name)
+    made = await TenantService(pool, pool).create(platform, name)
     return admin_of(made)
 
 

@@ -120,7 +120,7 @@ def compose(
     nudges = Nudges(api_pool)
     runs = RunService(api_pool, changes, output_keys, nudges)
     services = Services(
-        tenants=TenantService(api_pool, settings.longest_api_key),
+        tenants=TenantService(api_pool, worker_pool, settings.longest_api_key),
         tenant_deletions=TenantDeletionService(api_pool),
         login=_login(settings, api_pool, outbound),
         members=MemberService(api_pool, settings.invitations_last),

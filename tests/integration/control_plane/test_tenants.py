@@ -1,6 +1,7 @@
 """Tenants and API keys: shown once, kept as hashes, ended at once."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,13 @@ KEYS = """
 query($first: Int!, $after: String) {
   apiKeys(first: $first, after: $after) {
     items { id name prefix role revokedAt } pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+TENANTS = """
+query($first: Int!, $after: String) {
+  tenants(first: $first, after: $after) {
+    items { id name platform maxRunsInFlight createdAt } pageInfo { hasNextPage endCursor }
   }
 }
 """
@@ -94,3 +102,52 @@ async def test_a_page_out_of_bounds_or_a_foreign_cursor_is_refused(
     admin: Client, first: int, after: str | None
 ) -> None:
     assert (await admin.error(KEYS, first=first, after=after))["extensions"]["code"] == "INVALID_INPUT"
+
+
+async def listed(client: Client, first: int) -> list[Any]:
+    """Every tenant, read page by page."""
+    items, after = [], None
+    while True:
+        found = (await client(TENANTS, first=first, after=after))["tenants"]
+        assert 0 < len(found["items"]) <= first
+        items += found["items"]
+        after = found["pageInfo"]["endCursor"]
+        if not found["pageInfo"]["hasNextPage"]:
+            return items
+
+
+async def test_the_platform_lists_the_tenants_by_name_whatever_the_page(
+    platform: Client, admin: Client, stranger: Client
+) -> None:
+    for name in ("zebra", "beta", "yak"):
+        assert (await platform(CREATE_TENANT, name=name))["createTenant"]["__typename"] == "NewTenant"
+    tenants = await listed(platform, 200)
+    assert [tenant["name"] for tenant in tenants] == ["acme", "beta", "platform", "stranger", "yak", "zebra"]
+    assert [tenant["name"] for tenant in tenants if tenant["platform"]] == ["platform"]
+    assert tenants[0] == (await admin("{ tenant { id name platform maxRunsInFlight createdAt } }"))["tenant"]
+    for first in (1, 2, 3, 6):
+        assert await listed(platform, first) == tenants
+
+    # A tenant that is made meanwhile takes no other one's place.
+    page = (await platform(TENANTS, first=2, after=None))["tenants"]
+    await platform(CREATE_TENANT, name="aardvark")
+    rest = (await platform(TENANTS, first=200, after=page["pageInfo"]["endCursor"]))["tenants"]
+    assert page["items"] + rest["items"] == tenants
+
+
+async def test_only_the_platforms_admins_list_tenants(platform: Client, admin: Client) -> None:
+    for role in set(Role) - {Role.ADMIN}:
+        others = await platform.with_role(role)
+        assert (await others.error(TENANTS, first=10))["extensions"]["code"] == "FORBIDDEN", role
+    refused = await admin.error(TENANTS, first=10)
+    assert refused["extensions"]["code"] == "FORBIDDEN"
+    assert "platform" not in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("first", "after"), [(0, None), (201, None), (10, "nonsense"), (10, "WyJydW5zIiwiMSJd")]
+)
+async def test_a_page_of_tenants_out_of_bounds_or_a_foreign_cursor_is_refused(
+    platform: Client, first: int, after: str | None
+) -> None:
+    assert (await platform.error(TENANTS, first=first, after=after))["extensions"]["code"] == "INVALID_INPUT"

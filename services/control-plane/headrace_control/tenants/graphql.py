@@ -99,6 +99,14 @@ class TenantQuery:
         return TenantType.of(await info.context.services.tenants.current(info.context.caller))
 
     @query
+    async def tenants(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Page[TenantType]:
+        """The tenants of the deployment, by name. For admins of a platform tenant."""
+        found = await info.context.services.tenants.page(info.context.caller, first, after)
+        return page(found, TenantType.of)
+
+    @query
     async def api_keys(
         self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
     ) -> Page[ApiKeyType]:

@@ -6,6 +6,13 @@ RETURNING id, name, platform, max_runs_in_flight, created_at
 -- name: find_tenant
 SELECT id, name, platform, max_runs_in_flight, created_at FROM tenants WHERE id = $1
 
+-- name: list_tenants
+-- Of all tenants, for the platform; as headrace_worker, to which its policy shows them all. tenants_name_key has the order.
+SELECT id, name, platform, max_runs_in_flight, created_at FROM tenants
+WHERE $1::text IS NULL OR name > $1
+ORDER BY name
+LIMIT $2
+
 -- name: platform_tenants
 -- Of the owner alone: row-level security shows headrace_api only its own tenant.
 SELECT id, name, platform, max_runs_in_flight, created_at FROM tenants WHERE platform ORDER BY id LIMIT 1

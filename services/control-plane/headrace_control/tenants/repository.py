@@ -29,6 +29,11 @@ async def find_tenant(db: Db, tenant_id: UUID) -> Tenant | None:
     return _tenant(row) if row else None
 
 
+async def list_tenants(db: Db, after: str | None, limit: int) -> Sequence[Tenant]:
+    """Of the whole deployment, by name; `db` acts as headrace_worker."""
+    return [_tenant(row) for row in await db.fetch(_sql.list_tenants, after, limit)]
+
+
 async def lock_bootstrap(db: Db) -> Tenant | None:
     """The platform tenant, if there is one; other bootstraps are kept out until the transaction ends."""
     await db.execute(_sql.one_bootstrap_at_a_time)

@@ -6,7 +6,7 @@ from uuid import UUID
 from headrace.errors import Conflict, NotFound
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
-from headrace.postgres.pool import Db, Pool, enter_tenant, tenant_transaction, transaction
+from headrace.postgres.pool import Db, Pool, enter_tenant, one_statement, tenant_transaction, transaction
 from headrace.workflow.names import NameRule
 
 from headrace_control.audit.record import Act, Doer, Part, record
@@ -20,6 +20,7 @@ from headrace_control.tenants import repository
 from headrace_control.tenants.model import ApiKey, IssuedKey, NewTenant, Tenant
 from headrace_control.tenants.new_key import WantedKey, checked
 
+_TENANTS = Cursor("tenants")
 _KEYS = Cursor("apiKeys")
 _TENANT_NAME = NameRule(
     "tenant name",
@@ -32,10 +33,11 @@ _OPERATOR = Actor(ActorKind.SERVICE, UUID(int=0), "bootstrap")
 
 
 class TenantService:
-    """Tenants and API keys, over a pool of the role headrace_api. `longest_key`: how long a new key lasts at most."""
+    """Tenants and API keys. `pool` is of the role headrace_api; `worker`, of headrace_worker, is asked about all
+    tenants, for the platform. `longest_key`: how long a new key lasts at most."""
 
-    def __init__(self, pool: Pool, longest_key: timedelta | None = None) -> None:
-        self._pool, self._longest_key = pool, longest_key
+    def __init__(self, pool: Pool, worker: Pool, longest_key: timedelta | None = None) -> None:
+        self._pool, self._worker, self._longest_key = pool, worker, longest_key
 
     async def current(self, caller: Caller) -> Tenant:
         """The caller's own tenant."""
@@ -45,6 +47,14 @@ class TenantService:
         if tenant is None:
             raise NotFound("tenant")
         return tenant
+
+    async def page(self, caller: Caller, first: int, after: str | None) -> PageOf[Tenant]:
+        """The tenants of the deployment, by name. For the platform."""
+        caller.require(Permission.MANAGE_TENANTS)
+        limit, behind = page_size(first), _TENANTS.read_text(after)
+        async with one_statement(self._worker) as db:
+            found = await repository.list_tenants(db, behind, limit + 1)
+        return page_of(found, limit, lambda tenant: _TENANTS.write(tenant.name))
 
     async def create(self, caller: Caller, name: str) -> NewTenant:
         """A new tenant and its first ADMIN key, readable this once. Raises `InvalidInput`, `Conflict`."""
