@@ -1,4 +1,4 @@
-"""`headrace tenants`: what an operator does for one tenant of a deployment."""
+"""`headrace tenants`, and the export of one."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from headrace.postgres.pool import API, WORKER, open_pool
 from headrace_control.tenant_export.service import TenantRows, tenant_rows
 from rich.markup import escape
 
-from headrace_cli import tenant_ends
+from headrace_cli import tenant_directory, tenant_ends
 from headrace_cli.admin import DatabaseUrl
 from headrace_cli.command import Session, command
 
@@ -27,7 +27,8 @@ _OWNER_ALONE = 0o600
 
 
 def add_to(app: typer.Typer) -> None:
-    tenants = typer.Typer(no_args_is_help=True, help="What an operator does for one tenant.")
+    tenants = typer.Typer(no_args_is_help=True, help="The tenants of a deployment: make, list, export, end.")
+    tenant_directory.add_to(tenants)
     command(tenants, "export", connects=False)(export)
     tenant_ends.add_to(tenants)
     app.add_typer(tenants, name="tenants")
