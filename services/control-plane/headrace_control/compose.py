@@ -23,7 +23,6 @@ from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.connections.turns import Turns
-from headrace_control.dead_letters.replays import ReplayService
 from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.dry_runs.service import DryRunService
 from headrace_control.hooks.service import HookService
@@ -36,6 +35,7 @@ from headrace_control.policy.approvals import Approvals
 from headrace_control.policy.service import PolicyService
 from headrace_control.pools.service import PoolService
 from headrace_control.quotas.service import QuotaService
+from headrace_control.replays.service import ReplayService
 from headrace_control.reruns.service import RerunService
 from headrace_control.results.service import ResultService
 from headrace_control.revisions.service import RevisionService
@@ -145,7 +145,7 @@ def compose(
         reruns=reruns,
         dry_runs=DryRunService(api_pool, output_keys),
         revisions=RevisionService(api_pool, runs),
-        dead_letters=DeadLetterService(api_pool, reruns),
+        dead_letters=DeadLetterService(api_pool),
         replays=ReplayService(api_pool, reruns, output_keys),
         results=ResultService(api_pool),
         waits=WaitService(api_pool, payloads, approvals),

@@ -25,7 +25,6 @@ from headrace_control.app import create_app
 from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import compose
-from headrace_control.dead_letters.replays import Replaying
 from headrace_control.dispatch.pool_relay import PoolRelay
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
@@ -45,6 +44,7 @@ from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.operator_app import create_operator_app
 from headrace_control.quotas.counting import count_stored
+from headrace_control.replays.loop import ReplayLoop
 from headrace_control.scaling.gauges import ScalingGauges
 from headrace_control.scaling.signals import Signals
 from headrace_control.schedules.loop import ScheduleLoop
@@ -191,7 +191,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             composed.services.webhook_intake.refused_messages.run(),
             keep_up(worker_pool, store, settings.kept),
             Endings(worker_pool, api_pool, store).run(),
-            Replaying(worker_pool, composed.services.replays).run(),
+            ReplayLoop(worker_pool, composed.services.replays).run(),
             *pruning,
             count_stored(worker_pool),
             *(server.serve() for server in servers),

@@ -9,7 +9,6 @@ from headrace_control.authorizations.service import AuthorizationService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
-from headrace_control.dead_letters.replays import ReplayService
 from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.dry_runs.service import DryRunService
 from headrace_control.hooks.service import HookService
@@ -20,6 +19,7 @@ from headrace_control.moves.service import MoveService
 from headrace_control.policy.service import PolicyService
 from headrace_control.pools.service import PoolService
 from headrace_control.quotas.service import QuotaService
+from headrace_control.replays.service import ReplayService
 from headrace_control.reruns.service import RerunService
 from headrace_control.results.service import ResultService
 from headrace_control.revisions.service import RevisionService

@@ -19,7 +19,7 @@ from tests.integration.control_plane_runs.acting import (
     publish,
     started,
 )
-from tests.integration.control_plane_runs.replaying import replays_of
+from tests.integration.control_plane_runs.replay_loops import replays_of
 from tests.integration.control_plane_runs.test_plans import rows_read
 from tests.integration.control_plane_runs.test_reruns import (
     PREVIEW,

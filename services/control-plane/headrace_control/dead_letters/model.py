@@ -25,15 +25,9 @@ class DeadLetterStatus(StrEnum):
     DISCARDED = "DISCARDED"
 
 
-class ReplayStatus(StrEnum):
-    RUNNING = "RUNNING"
-    STOPPED = "STOPPED"
-    DONE = "DONE"
-
-
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One entry, without its body. `action` is `app/action`, or the step's type; `code` the failure's."""
+    """What was given up, without its body. `action` is `app/action`, or the step's type; `code` the failure's."""
 
     id: UUID
     source: DeadLetterSource
@@ -60,7 +54,7 @@ class DeadLetterBody:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which entries; None does not narrow."""
+    """Which dead letters; None does not narrow."""
 
     status: DeadLetterStatus = DeadLetterStatus.OPEN
     workflow: str | None = None
@@ -69,7 +63,7 @@ class DeadLetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Entries with the same cause."""
+    """Dead letters with the same cause."""
 
     source: DeadLetterSource
     action: str
@@ -78,7 +72,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class GroupCount:
-    """A group, and how many entries of one status it has. `example` is the newest."""
+    """A group, and how many dead letters of one status it has. `example` is the newest."""
 
     group: Group
     count: int
@@ -88,7 +82,7 @@ class GroupCount:
 
 
 class StatisticsBy(StrEnum):
-    """What entries are counted by."""
+    """What dead letters are counted by."""
 
     WORKFLOW = "WORKFLOW"
     ACTION = "ACTION"
@@ -101,30 +95,3 @@ class Statistic:
     open: int
     replayed: int
     discarded: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayWish:
-    """How entries are replayed: see `RerunWish`. `per_second` bounds the runs that a replay of a group starts."""
-
-    patch: Json = None
-    version: int | None = None
-    doubtful: bool = False
-    per_second: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A replay of the entries of a group that were open when it was asked for."""
-
-    id: UUID
-    group: Group
-    workflow: str | None
-    status: ReplayStatus
-    total: int
-    replayed: int
-    refused: int
-    refusal: JsonObject | None
-    per_second: int
-    created_at: datetime
-    finished_at: datetime | None

@@ -17,15 +17,13 @@ from headrace_control.dead_letters.model import (
     DeadLetterStatus,
     Group,
     GroupCount,
-    Replay,
-    ReplayStatus,
     Statistic,
     StatisticsBy,
 )
 
 _sql = load("headrace_control.dead_letters")
 
-NO_ID = UUID(int=2**128 - 1)
+_NO_ID = UUID(int=2**128 - 1)
 # As the reporter and the claims write them.
 STORED = {
     DeadLetterSource.STEP: "step",
@@ -40,8 +38,8 @@ _SOURCES = {stored: source for source, stored in STORED.items()}
 async def page(
     db: Db, tenant_id: UUID, wanted: DeadLetterFilter, limit: int, before: UUID | None
 ) -> Sequence[DeadLetter]:
-    """Entries below the id `before`, newest first."""
-    window = (tenant_id, wanted.status.value, before or NO_ID, limit)
+    """Dead letters below the id `before`, newest first."""
+    window = (tenant_id, wanted.status.value, before or _NO_ID, limit)
     await db.execute(_sql.in_index_order)
     if wanted.group is not None:
         workflow = await workflow_id(db, tenant_id, wanted.workflow)
@@ -113,7 +111,7 @@ async def is_open(db: Db, tenant_id: UUID, letter_id: UUID) -> bool:
 
 
 async def close_replayed(db: Db, tenant_id: UUID, letter: DeadLetter, by: UUID) -> None:
-    """Close the entry, and with it all of its run from the same source: the run `by` goes on with them."""
+    """Close the dead letter, and with it all of its run from the same source: the run `by` goes on with them."""
     source = STORED[letter.source]
     await db.execute(_sql.close_replayed, tenant_id, letter.run_id, source, by)
 
@@ -125,22 +123,6 @@ def stored(group: Group) -> tuple[str, str, str]:
 
 def read_group(row: Any) -> Group:
     return Group(_SOURCES[row["source"]], row["action"], row["code"])
-
-
-def read_replay(row: Any) -> Replay:
-    return Replay(
-        row["id"],
-        read_group(row),
-        row["workflow"],
-        ReplayStatus(row["status"]),
-        row["total"],
-        row["replayed"],
-        row["refused"],
-        row["refusal"],
-        row["per_second"],
-        row["created_at"],
-        row["finished_at"],
-    )
 
 
 def _letter(row: Any) -> DeadLetter:

@@ -1,4 +1,4 @@
-"""Dead letters as callers see them: lists, groups, statistics, replays, discards."""
+"""Dead letters as callers see them: lists, groups, statistics, discards."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,14 +19,10 @@ from headrace_control.dead_letters.model import (
     DeadLetterStatus,
     Group,
     GroupCount,
-    ReplayWish,
     Statistic,
     StatisticsBy,
 )
-from headrace_control.dead_letters.replaying import replay
 from headrace_control.pages import MAX_PAGE, Cursor, PageOf, page_of, page_size
-from headrace_control.reruns.service import RerunService
-from headrace_control.runs.model import Run
 
 _LETTERS = Cursor("deadLetters")
 MAX_REASON = 500
@@ -37,13 +33,13 @@ MOST_DISCARDED = 10_000
 class DeadLetterService:
     """Over a pool of the role headrace_api."""
 
-    def __init__(self, pool: Pool, reruns: RerunService) -> None:
-        self._pool, self._reruns = pool, reruns
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     async def page(
         self, caller: Caller, wanted: DeadLetterFilter, first: int, after: str | None
     ) -> PageOf[DeadLetter]:
-        """Entries, newest first. Raises `NotFound` for a workflow that is not there."""
+        """Newest first. Raises `NotFound` for a workflow that is not there."""
         caller.require(Permission.READ)
         limit, before = page_size(first), _LETTERS.read_id(after)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
@@ -75,15 +71,6 @@ class DeadLetterService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             return await repository.statistics(db, caller.tenant_id, by, since, MAX_PAGE)
 
-    async def replay(self, caller: Caller, letter_id: UUID, wish: ReplayWish) -> Run:
-        """Start what goes on from one entry. See `replaying.replay`."""
-        caller.require(Permission.CONTROL_RUNS)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            run = await replay(db, caller.tenant_id, caller.actor.id, letter_id, wish, self._reruns)
-            target = f"dead_letter/{letter_id}"
-            await record(db, caller, Act("dead_letter.replay", target, detail={"run": str(run.id)}))
-        return run
-
     async def discard(
         self,
         caller: Caller,
@@ -92,7 +79,7 @@ class DeadLetterService:
         workflow: str | None,
         reason: str,
     ) -> int:
-        """Close entries for good, by their ids or all of a group (`MOST_DISCARDED` at a time); how many were open.
+        """Close dead letters for good, by their ids or all of a group (`MOST_DISCARDED` at a time); how many were open.
 
         Raises `InvalidInput`, and `NotFound` when there was none.
         """

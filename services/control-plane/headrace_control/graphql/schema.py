@@ -29,6 +29,7 @@ from headrace_control.moves.graphql import MoveMutation, MoveQuery
 from headrace_control.policy.graphql import PolicyMutation, PolicyQuery
 from headrace_control.pools.graphql import PoolMutation, PoolQuery
 from headrace_control.quotas.graphql import QuotaMutation, QuotaQuery
+from headrace_control.replays.graphql import ReplayMutation, ReplayQuery
 from headrace_control.reruns.graphql import RerunMutation, RerunQuery
 from headrace_control.results.graphql import ResultMutation, ResultQuery
 from headrace_control.revisions.graphql import RevisionQuery
@@ -69,6 +70,7 @@ class Query(
     DryRunQuery,
     RevisionQuery,
     DeadLetterQuery,
+    ReplayQuery,
     ResultQuery,
     WaitQuery,
     LogsQuery,
@@ -101,6 +103,7 @@ class Mutation(
     HookMutation,
     RerunMutation,
     DryRunMutation,
+    ReplayMutation,
     DeadLetterMutation,
     ResultMutation,
     WaitMutation,

@@ -18,15 +18,15 @@ class RerunWish:
 
     `steps` are row keys that are done again although they succeeded, with all that follows; of a child run's step the
     row of its parent stands before it (`ship/charge`, `each[3]/charge`). `whole`: everything is. `version` None is the
-    origin's own. `patch` is a JSON Merge Patch (RFC 7396) of the input. `doubtful`: calls of which nobody knows whether
-    they were made are made again.
+    origin's own. `patch` is a JSON Merge Patch (RFC 7396) of the input. `repeat_in_doubt`: calls of which nobody knows
+    whether they were made are made again.
     """
 
     steps: Sequence[str] = ()
     whole: bool = False
     version: int | None = None
     patch: Json = None
-    doubtful: bool = False
+    repeat_in_doubt: bool = False
     key: str | None = None
 
 

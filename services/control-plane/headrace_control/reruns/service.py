@@ -100,7 +100,7 @@ async def _plan(db: Db, tenant_id: UUID, run_id: UUID, wish: RerunWish) -> Plan:
 
 async def _check(db: Db, tenant_id: UUID, plan: Plan, wish: RerunWish) -> None:
     """Raises `Conflict` for what stands in the way; the lineage is locked."""
-    if plan.in_doubt and not wish.doubtful:
+    if plan.in_doubt and not wish.repeat_in_doubt:
         calls = ", ".join(plan.in_doubt[:10])
         raise Conflict(
             f"nobody knows whether these calls were made: {calls}; say that they are to be made again"

@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from headrace.postgres.pool import API, WORKER, open_pool
-from headrace_control.dead_letters.replays import Replaying, ReplayService
+from headrace_control.replays.loop import ReplayLoop
+from headrace_control.replays.service import ReplayService
 from headrace_control.reruns.service import RerunService
 from headrace_control.vault.keys import OwnKeys
 from headrace_control.vault.output_keys import OutputKeys
@@ -23,7 +24,7 @@ async def replays_of(database: str, key: bytes, planes: int = 1) -> AsyncIterato
             stack.push_async_callback(worker.close)
             keys = OutputKeys(api, Vault(OwnKeys([key])))
             service = ReplayService(api, RerunService(api, keys), keys)
-            loops.append(asyncio.create_task(Replaying(worker, service).run()))
+            loops.append(asyncio.create_task(ReplayLoop(worker, service).run()))
         try:
             yield service
         finally:

@@ -1,14 +1,15 @@
-"""Replaying one entry, in a transaction of its tenant: the run that goes on from what was given up."""
+"""The run that goes on from one dead letter, in a transaction of its tenant."""
 
 from uuid import UUID
 
 from headrace.errors import Conflict, NotFound
 from headrace.postgres.pool import Db
-from headrace.postgres.queries import load
 from headrace.workflow.state import ENDED_RUN, ParkReason
 
-from headrace_control.dead_letters import repository
-from headrace_control.dead_letters.model import DeadLetter, DeadLetterSource, ReplayWish
+from headrace_control.dead_letters import repository as dead_letters
+from headrace_control.dead_letters.model import DeadLetter, DeadLetterSource
+from headrace_control.replays import repository
+from headrace_control.replays.model import ReplayWish
 from headrace_control.reruns import repository as reruns
 from headrace_control.reruns.model import Origin, RerunWish
 from headrace_control.reruns.service import RerunService
@@ -16,18 +17,16 @@ from headrace_control.runs import control
 from headrace_control.runs import repository as runs
 from headrace_control.runs.model import Run
 
-_sql = load("headrace_control.dead_letters")
 
-
-async def replay(
+async def go_on(
     db: Db, tenant_id: UUID, created_by: UUID, letter_id: UUID, wish: ReplayWish, service: RerunService
 ) -> Run:
-    """The run that goes on. Raises `NotFound`, and `Conflict` for an entry that is closed or can not be replayed; what
-    a re-run raises, too. `db` is given up when this raises."""
-    letter = await repository.by_id(db, tenant_id, letter_id)
+    """The run that goes on. Raises `NotFound`, and `Conflict` for a dead letter that is closed or can not be
+    replayed; what a re-run raises, too. `db` is given up when this raises."""
+    letter = await dead_letters.by_id(db, tenant_id, letter_id)
     match letter.source:
         case DeadLetterSource.STEP | DeadLetterSource.IN_DOUBT:
-            return await _go_on(db, tenant_id, created_by, letter, wish, service)
+            return await _rerun(db, tenant_id, created_by, letter, wish, service)
         case DeadLetterSource.COMPENSATION:
             return await _undo(db, tenant_id, created_by, letter)
         case DeadLetterSource.CLAIM:
@@ -38,7 +37,7 @@ async def replay(
             )
 
 
-async def _go_on(
+async def _rerun(
     db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter, wish: ReplayWish, service: RerunService
 ) -> Run:
     """A re-run of the first run above the one that failed, with the steps on the way down to it done again."""
@@ -53,9 +52,9 @@ async def _go_on(
     await _still_open(db, tenant_id, letter)
     # Named only where the failure did not end the run: else it is done again in any case, and with it what else failed.
     steps = ["/".join([*path, _step(letter)])] if path else []
-    rerun = RerunWish(steps, False, wish.version, wish.patch, wish.doubtful)
+    rerun = RerunWish(steps, False, wish.version, wish.patch, wish.repeat_in_doubt)
     run = await service.begin(db, tenant_id, created_by, root.id, rerun)
-    await repository.close_replayed(db, tenant_id, letter, run.id)
+    await dead_letters.close_replayed(db, tenant_id, letter, run.id)
     return run
 
 
@@ -71,10 +70,10 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
         raise Conflict(f"run {found[0]} goes on from what this run did: what is left is not to be undone")
     made_in = {row: run for run, rows in failed.kept_keys.items() for row in rows}
     keys: dict[str, list[str]] = {}
-    for row in await db.fetch(_sql.failed_undoings, tenant_id, failed.id):
-        keys.setdefault(made_in.get(row["key"], str(failed.id)), []).append(row["key"])
+    for row in await repository.failed_undoings(db, tenant_id, failed.id):
+        keys.setdefault(made_in.get(row, str(failed.id)), []).append(row)
     run_id = await reruns.start_undoing(db, tenant_id, created_by, failed, undoes, keys)
-    await repository.close_replayed(db, tenant_id, letter, run_id)
+    await dead_letters.close_replayed(db, tenant_id, letter, run_id)
     return (await runs.runs_by_id(db, tenant_id, [run_id]))[run_id]
 
 
@@ -87,13 +86,13 @@ async def _claim_again(db: Db, tenant_id: UUID, letter: DeadLetter) -> Run:
     if run.wait_reason is not ParkReason.DEAD_LETTER:
         raise Conflict("the run is not set aside any more")
     await control.give_chances(db, tenant_id, letter.run_id, run.dispatch_id)
-    await repository.close_replayed(db, tenant_id, letter, letter.run_id)
+    await dead_letters.close_replayed(db, tenant_id, letter, letter.run_id)
     return (await runs.runs_by_id(db, tenant_id, [letter.run_id]))[letter.run_id]
 
 
 async def _still_open(db: Db, tenant_id: UUID, letter: DeadLetter) -> None:
     """Whether nobody was quicker, now that the run is ours."""
-    if not await repository.is_open(db, tenant_id, letter.id):
+    if not await dead_letters.is_open(db, tenant_id, letter.id):
         raise Conflict("the dead letter is closed already")
 
 

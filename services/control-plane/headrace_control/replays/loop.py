@@ -1,0 +1,56 @@
+"""The loop that works replays off: every control plane has one, and takes a dead letter at a time."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+import structlog
+from headrace.errors import Unavailable
+from headrace.postgres.pool import Pool, one_statement
+
+from headrace_control.replays import repository
+from headrace_control.replays.service import ReplayService
+from headrace_control.unexpected import report_unexpected
+
+_log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 0.5
+# Replays that are looked at in one turn.
+AT_ONCE = 20
+
+
+class ReplayLoop:
+    """The loop of one control plane. `pool` is of the role headrace_worker, to find what is due of all tenants."""
+
+    def __init__(self, pool: Pool, service: ReplayService) -> None:
+        self._pool, self._service = pool, service
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            wait = IDLE_SECONDS
+            try:
+                for tenant_id, replay_id, seconds in await self._soon_due():
+                    if seconds > 0:
+                        wait = min(wait, seconds)
+                    elif await self._step(tenant_id, replay_id):
+                        wait = 0
+            except (Unavailable, asyncpg.PostgresError) as error:
+                _log.warning("replays wait", error=type(error).__name__)
+                wait = IDLE_SECONDS
+            await asyncio.sleep(wait)
+
+    async def _step(self, tenant_id: UUID, replay_id: UUID) -> bool:
+        """Whether something was replayed; what goes wrong with one is in no other's way."""
+        try:
+            return await self._service.step(tenant_id, replay_id)
+        except (Unavailable, asyncpg.PostgresError) as error:
+            _log.warning("a replay waits", error=type(error).__name__, replay=str(replay_id))
+        except Exception as unforeseen:
+            report_unexpected(unforeseen)
+        return False
+
+    async def _soon_due(self) -> Sequence[tuple[UUID, UUID, float]]:
+        async with one_statement(self._pool) as db:
+            return await repository.due(db, AT_ONCE, IDLE_SECONDS)
