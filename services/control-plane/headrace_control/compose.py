@@ -18,6 +18,7 @@ from headrace_control.audit.service import AuditService
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.authorizations.http import CALLBACK
 from headrace_control.authorizations.service import AuthorizationRules, AuthorizationService
+from headrace_control.backfills.service import BackfillService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
@@ -46,7 +47,6 @@ from headrace_control.runs.nudges import Nudges
 from headrace_control.runs.service import RunService
 from headrace_control.scaling.service import ScalingService
 from headrace_control.scaling.signals import Signals
-from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
 from headrace_control.services import Services

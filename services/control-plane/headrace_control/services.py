@@ -6,6 +6,7 @@ from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
 from headrace_control.audit.service import AuditService
 from headrace_control.authorizations.service import AuthorizationService
+from headrace_control.backfills.service import BackfillService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
@@ -26,7 +27,6 @@ from headrace_control.revisions.service import RevisionService
 from headrace_control.rollouts.service import RolloutService
 from headrace_control.runs.service import RunService
 from headrace_control.scaling.service import ScalingService
-from headrace_control.schedules.backfills import BackfillService
 from headrace_control.schedules.service import ScheduleService
 from headrace_control.secrets.service import SecretService
 from headrace_control.tenant_deletion.service import TenantDeletionService

@@ -14,15 +14,15 @@ from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, WORKER, Pool, open_pool
 from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
-from headrace_control.schedules.backfills import BackfillService
+from headrace_control.backfills.service import BackfillService
 from headrace_control.schedules.loop import ScheduleLoop
-from headrace_control.schedules.model import Plan
+from headrace_control.schedules.model import Terms
 from headrace_control.schedules.service import ScheduleService
 from headrace_control.vault.keys import OwnKeys
 from headrace_control.vault.output_keys import OutputKeys
 from headrace_control.vault.vault import Vault
 
-PLAN = Plan("orders", "0 * * * *", "UTC", {"order": "{{ input.firingAt }}"})
+TERMS = Terms("orders", "0 * * * *", "UTC", {"order": "{{ input.firingAt }}"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Planes:
             await self.turn()
 
     async def schedule(self, name: str = "hourly", **terms: Any) -> None:
-        await self.schedules.create(self.caller, name, replace(PLAN, **terms))
+        await self.schedules.create(self.caller, name, replace(TERMS, **terms))
 
     async def outcomes(self, name: str = "hourly") -> list[tuple[str, str]]:
         """When (day, hour, minute in UTC) and what came of it, oldest first."""

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from headrace.errors import Conflict, InvalidInput, LimitExceeded
-from headrace_control.schedules.model import Backfill
+from headrace_control.backfills.model import Backfill
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish
 from tests.integration.control_plane_runs.planes import Planes, two_planes

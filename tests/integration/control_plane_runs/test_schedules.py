@@ -17,7 +17,7 @@ from headrace_control.schedules.deciding import Missed, Overlap
 
 from tests.integration.control_plane_runs.acting import FAILURE, Client, orders, publish
 from tests.integration.control_plane_runs.audit_examples import mutate
-from tests.integration.control_plane_runs.planes import PLAN, Planes, two_planes
+from tests.integration.control_plane_runs.planes import TERMS, Planes, two_planes
 from tests.integration.control_plane_runs.test_quotas import allow
 
 _SCHEDULE = """query($n: String!) { schedule(name: $n) { name workflow version cron timeZone input missed missedLimit
@@ -236,7 +236,7 @@ async def test_it_is_checked_when_it_is_made(planes: Planes) -> None:
         await planes.schedule()
     narrow = replace(planes.caller, scope=frozenset({Permission.START_RUNS, Permission.DESIGN}))
     with pytest.raises(Forbidden):
-        await planes.schedules.create(narrow, "another", PLAN)
+        await planes.schedules.create(narrow, "another", TERMS)
 
 
 async def test_a_sensitive_value_does_not_stand_in_a_schedule(planes: Planes, acme: Client) -> None:

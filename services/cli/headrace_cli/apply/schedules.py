@@ -5,8 +5,8 @@ from enum import StrEnum
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonObject
 from headrace_control.schedules.deciding import MAX_MISSED, Missed, Overlap
-from headrace_control.schedules.model import Plan
-from headrace_control.schedules.plans import plan_problems
+from headrace_control.schedules.model import Terms
+from headrace_control.schedules.terms import terms_problems
 
 from headrace_cli.apply.documents import Declared
 
@@ -35,7 +35,7 @@ def read_schedule(declared: Declared) -> None:
     ]
     cron, zone, given, limit = (terms[name] for name in ("cron", "timeZone", "input", "missedLimit"))
     if isinstance(cron, str) and isinstance(zone, str) and isinstance(given, dict) and isinstance(limit, int):
-        problems += plan_problems(Plan(str(terms["workflow"]), cron, zone, given, missed_limit=limit))
+        problems += terms_problems(Terms(str(terms["workflow"]), cron, zone, given, missed_limit=limit))
     if problems:
         raise InvalidInput(problems)
 

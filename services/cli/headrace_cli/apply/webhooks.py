@@ -2,8 +2,8 @@
 
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import JsonObject
-from headrace_control.webhooks.inputs import terms_problems
 from headrace_control.webhooks.model import DEFAULT_RESULT_SECONDS, DEFAULT_TOLERANCE, Terms, WebhookAnswer
+from headrace_control.webhooks.terms import terms_problems
 
 from headrace_cli.apply.documents import Declared
 

@@ -14,6 +14,7 @@ from headrace_control.apps.action_graphql import ActionMutation, ActionQuery
 from headrace_control.apps.graphql import AppMutation, AppQuery
 from headrace_control.audit.graphql import AuditQuery
 from headrace_control.authorizations.graphql import AuthorizationMutation
+from headrace_control.backfills.graphql import BackfillMutation, BackfillQuery
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
 from headrace_control.dead_letters.graphql import DeadLetterMutation, DeadLetterQuery
 from headrace_control.dry_runs.graphql import DryRunMutation, DryRunQuery
@@ -63,6 +64,7 @@ class Query(
     RolloutQuery,
     RunQuery,
     ScheduleQuery,
+    BackfillQuery,
     WebhookQuery,
     MoveQuery,
     HookQuery,
@@ -98,6 +100,7 @@ class Mutation(
     RolloutMutation,
     RunMutation,
     ScheduleMutation,
+    BackfillMutation,
     WebhookMutation,
     MoveMutation,
     HookMutation,

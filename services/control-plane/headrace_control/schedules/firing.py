@@ -27,9 +27,9 @@ class Firings:
             if schedule is None:
                 return False
             now_due = _due(schedule)
-            minded = schedule.plan.overlap is not Overlap.ALLOW
+            minded = schedule.terms.overlap is not Overlap.ALLOW
             unfinished = await repository.unfinished_runs(db, tenant_id, schedule.id) if minded else ()
-            decision = decide(schedule.plan.overlap, bool(unfinished), schedule.queued_at, now_due.firings)
+            decision = decide(schedule.terms.overlap, bool(unfinished), schedule.queued_at, now_due.firings)
             if decision.cancel:
                 # In the order of their ids, as all who lock rows of runs do.
                 ending = await runs.lock_unfinished(db, tenant_id, unfinished)
@@ -56,7 +56,7 @@ class Firings:
             firings.append(kept(decision.queued, FiringOutcome.QUEUED))
         begun = []
         for at in decision.start:
-            occasion = Occasion(schedule.name, schedule.plan.clock, at)
+            occasion = Occasion(schedule.name, schedule.terms.clock, at)
             answer = await self._starter.start(db, tenant_id, schedule, occasion)
             firings.append(firing_of(occasion, answer))
             if isinstance(answer, Run):
@@ -67,7 +67,7 @@ class Firings:
 
 def _due(schedule: Schedule) -> Due:
     """What is due by the clock; nothing of one that only has a firing that is queued."""
-    plan = schedule.plan
+    terms = schedule.terms
     if schedule.next_at is None or schedule.next_at > schedule.read_at:
         return Due((), None, schedule.next_at)
-    return due(plan.clock, schedule.next_at, schedule.read_at, plan.missed, plan.missed_limit)
+    return due(terms.clock, schedule.next_at, schedule.read_at, terms.missed, terms.missed_limit)

@@ -1,6 +1,5 @@
-"""Making, changing, pausing and backfilling schedules in GraphQL."""
+"""Making, changing and pausing schedules in GraphQL."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
@@ -10,11 +9,11 @@ from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON, read_id
+from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.schedules.deciding import MAX_MISSED, Missed, Overlap
-from headrace_control.schedules.graphql_types import BackfillType, ScheduleFiringType, ScheduleType
-from headrace_control.schedules.model import Plan
+from headrace_control.schedules.graphql_types import ScheduleFiringType, ScheduleType
+from headrace_control.schedules.model import Terms
 
 
 @strawberry.input(name="ScheduleInput", description="A schedule to make.")
@@ -33,8 +32,8 @@ class ScheduleInput:
     missed_limit: int = MAX_MISSED
     overlap: Overlap = Overlap.ALLOW
 
-    def plan(self) -> Plan:
-        return Plan(
+    def terms(self) -> Terms:
+        return Terms(
             self.workflow,
             self.cron,
             self.time_zone,
@@ -72,9 +71,6 @@ UpdateSchedulePayload = Annotated[ScheduleType | Failed, strawberry.union("Updat
 PauseSchedulePayload = Annotated[ScheduleType | Failed, strawberry.union("PauseSchedulePayload")]
 ResumeSchedulePayload = Annotated[ScheduleType | Failed, strawberry.union("ResumeSchedulePayload")]
 DeleteSchedulePayload = Annotated[Deleted | Failed, strawberry.union("DeleteSchedulePayload")]
-StartBackfillPayload = Annotated[BackfillType | Failed, strawberry.union("StartBackfillPayload")]
-StopBackfillPayload = Annotated[BackfillType | Failed, strawberry.union("StopBackfillPayload")]
-ResumeBackfillPayload = Annotated[BackfillType | Failed, strawberry.union("ResumeBackfillPayload")]
 
 
 @strawberry.type
@@ -101,20 +97,6 @@ class ScheduleQuery:
         service = info.context.services.schedules
         return page(await service.firings(info.context.caller, schedule, first, after), ScheduleFiringType.of)
 
-    @query
-    async def backfill(self, info: Info, id: strawberry.ID) -> BackfillType | None:  # noqa: A002
-        """How far a backfill is; null when there is none of this id."""
-        found = await info.context.services.backfills.find(info.context.caller, read_id(id, "backfill"))
-        return BackfillType.of(found) if found else None
-
-    @query
-    async def backfills(
-        self, info: Info, schedule: str, first: int = DEFAULT_PAGE, after: str | None = None
-    ) -> Page[BackfillType]:
-        """A schedule's backfills, newest first."""
-        service = info.context.services.backfills
-        return page(await service.page(info.context.caller, schedule, first, after), BackfillType.of)
-
 
 @strawberry.type
 class ScheduleMutation:
@@ -122,7 +104,7 @@ class ScheduleMutation:
     async def create_schedule(self, info: Info, input: ScheduleInput) -> CreateSchedulePayload:  # noqa: A002
         """Start a workflow by the clock, from the next firing on. The start of that one is checked now."""
         service = info.context.services.schedules
-        return ScheduleType.of(await service.create(info.context.caller, input.name, input.plan()))
+        return ScheduleType.of(await service.create(info.context.caller, input.name, input.terms()))
 
     @mutation
     async def update_schedule(
@@ -150,37 +132,6 @@ class ScheduleMutation:
         """Take a schedule away, with what is kept of its firings and backfills. Its runs stay."""
         deleted = await info.context.services.schedules.delete(info.context.caller, name)
         return Deleted(name=deleted.name)
-
-    @mutation
-    async def start_backfill(
-        self,
-        info: Info,
-        schedule: str,
-        from_: Annotated[datetime, strawberry.argument(name="from")],
-        until: datetime,
-        at_once: int = 10,
-    ) -> StartBackfillPayload:
-        """Start a run for each of the schedule's firings from `from` on and before `until`, 10,000 at most, whether or
-        not one has run for it; `atOnce` of them, 1 to 1000, are unfinished at most."""
-        service = info.context.services.backfills
-        return BackfillType.of(await service.start(info.context.caller, schedule, from_, until, at_once))
-
-    @mutation
-    async def stop_backfill(self, info: Info, id: strawberry.ID) -> StopBackfillPayload:  # noqa: A002
-        """Start nothing more of it; what it has started goes on. A Conflict when it is done."""
-        service = info.context.services.backfills
-        return BackfillType.of(await service.stop(info.context.caller, read_id(id, "backfill")))
-
-    @mutation
-    async def resume_backfill(
-        self,
-        info: Info,
-        id: strawberry.ID,  # noqa: A002
-        at_once: int | None = None,
-    ) -> ResumeBackfillPayload:
-        """Go on with the first firing that it has not started. A Conflict when it is done."""
-        service = info.context.services.backfills
-        return BackfillType.of(await service.resume(info.context.caller, read_id(id, "backfill"), at_once))
 
 
 def _object(given: object) -> Any:

@@ -1,4 +1,4 @@
-"""Schedules, firings and backfills in GraphQL."""
+"""Schedules and firings in GraphQL."""
 
 from datetime import datetime
 
@@ -21,7 +21,6 @@ strawberry.enum(
     description="What a firing does while a run of an earlier one is unfinished.",
 )
 strawberry.enum(model.FiringOutcome, description="What came of a firing.")
-strawberry.enum(model.BackfillStatus, description="STOPPED: by a person, or, with an `error`, by Headrace.")
 
 # How many of the firings to come are shown.
 NEXT_FIRINGS = 5
@@ -50,21 +49,21 @@ class ScheduleType:
 
     @classmethod
     def of(cls, schedule: model.Schedule) -> "ScheduleType":
-        plan = schedule.plan
+        terms = schedule.terms
         return cls(
             id=strawberry.ID(str(schedule.id)),
             name=schedule.name,
-            workflow=plan.workflow,
-            version=plan.version,
-            cron=plan.cron,
-            time_zone=plan.time_zone,
-            input=JSON(plan.input),
-            missed=plan.missed,
-            missed_limit=plan.missed_limit,
-            overlap=plan.overlap,
+            workflow=terms.workflow,
+            version=terms.version,
+            cron=terms.cron,
+            time_zone=terms.time_zone,
+            input=JSON(terms.input),
+            missed=terms.missed,
+            missed_limit=terms.missed_limit,
+            overlap=terms.overlap,
             paused=schedule.paused,
             error=RunErrorType.of(schedule.error),
-            next_firings=_following(plan, schedule.next_at),
+            next_firings=_following(terms, schedule.next_at),
             queued_firing=schedule.queued_at,
             created_at=schedule.created_at,
             updated_at=schedule.updated_at,
@@ -102,43 +101,10 @@ class ScheduleFiringType:
         return RunType.of(found) if found else None
 
 
-@strawberry.type(name="Backfill", description="Firings of a range that are started later.")
-class BackfillType:
-    id: strawberry.ID
-    schedule: str = strawberry.field(description="Its name.")
-    from_: datetime = strawberry.field(name="from")
-    until: datetime = strawberry.field(description="Firings before then.")
-    status: model.BackfillStatus
-    total: int = strawberry.field(description="How many firings are in the range.")
-    started: int = strawberry.field(description="How many of them have been started.")
-    at_once: int = strawberry.field(description="How many of its runs are unfinished at most.")
-    error: RunErrorType | None = strawberry.field(
-        description="Why Headrace stopped it, in front of a firing that was refused."
-    )
-    created_at: datetime
-    finished_at: datetime | None = strawberry.field(description="When its last run was started.")
-
-    @classmethod
-    def of(cls, backfill: model.Backfill) -> "BackfillType":
-        return cls(
-            id=strawberry.ID(str(backfill.id)),
-            schedule=backfill.schedule,
-            from_=backfill.from_at,
-            until=backfill.until_at,
-            status=backfill.status,
-            total=backfill.total,
-            started=backfill.started,
-            at_once=backfill.at_once,
-            error=RunErrorType.of(backfill.error),
-            created_at=backfill.created_at,
-            finished_at=backfill.finished_at,
-        )
-
-
-def _following(plan: model.Plan, next_at: datetime | None) -> list[datetime]:
+def _following(terms: model.Terms, next_at: datetime | None) -> list[datetime]:
     found: list[datetime] = []
     try:
-        clock = plan.clock
+        clock = terms.clock
     except (NotCron, NoSuchZone):  # its zone is in the database no more: the loop pauses it
         return found
     while next_at is not None and len(found) < NEXT_FIRINGS:

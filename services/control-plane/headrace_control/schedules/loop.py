@@ -1,4 +1,4 @@
-"""The loop that fires schedules when they are due, and advances backfills."""
+"""The loop that fires schedules when they are due, and advances backfills: one wait serves both."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +14,9 @@ from headrace.postgres.pool import Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
+from headrace_control.backfills import repository as backfills
+from headrace_control.backfills.advancing import Advancer
 from headrace_control.schedules import repository
-from headrace_control.schedules.backfilling import Backfilling
 from headrace_control.schedules.firing import Firings
 from headrace_control.schedules.repository import SCHEDULES_CHANNEL
 from headrace_control.schedules.starting import Starter, error_of
@@ -51,7 +52,7 @@ class ScheduleLoop:
     def __init__(self, worker_pool: Pool, api_pool: Pool, keys: OutputKeys, listener: Listener) -> None:
         self._worker_pool, self._api_pool = worker_pool, api_pool
         starter = Starter(keys)
-        self._firings, self._backfilling = Firings(api_pool, starter), Backfilling(api_pool, starter)
+        self._firings, self._advancer = Firings(api_pool, starter), Advancer(api_pool, starter)
         self._nudged, self._in_trouble = asyncio.Event(), False
         listener.subscribe(SCHEDULES_CHANNEL, lambda _: self._nudged.set())
 
@@ -78,7 +79,7 @@ class ScheduleLoop:
         """Do what is due now; how many schedules and backfills were advanced here."""
         async with transaction(self._worker_pool) as db:
             due = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, BATCH)]
-            filling = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.backfills_due, BATCH)]
+            filling = await backfills.due(db, BATCH)
         fired = await self._side_by_side(due, self._fire)
         return fired + await self._side_by_side(filling, self._advance)
 
@@ -105,13 +106,13 @@ class ScheduleLoop:
 
     async def _advance(self, tenant_id: UUID, backfill_id: UUID) -> bool:
         try:
-            return await self._backfilling.advance(tenant_id, backfill_id)
+            return await self._advancer.advance(tenant_id, backfill_id)
         except Exception as error:
             if self._passes(error, "a backfill waits"):
                 return False
             told = _told(error, "a backfill can not be advanced", backfill_id)
             async with tenant_transaction(self._api_pool, tenant_id) as db:
-                await repository.stop_backfill(db, tenant_id, backfill_id, told)
+                await backfills.stop(db, tenant_id, backfill_id, told)
                 act = Act("backfill.stop", f"backfill/{backfill_id}", detail=told)
                 await record(db, Part(tenant_id, CONTROL_PLANE), act)
             return True

@@ -1,4 +1,4 @@
-"""Schedules, their firings and backfills, as services answer them."""
+"""Schedules and their firings, as services answer them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from headrace_control.schedules.deciding import MAX_MISSED, Missed, Overlap
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Terms:
     """What people say of a schedule. `version` None is the newest published one; `input` may hold expressions over the
     firing; `missed_limit` is how many firings `FIRE_ALL` starts at most."""
 
@@ -29,6 +29,19 @@ class Plan:
     def clock(self) -> Cron:
         return read_cron(self.cron, self.time_zone)
 
+    def as_json(self) -> JsonObject:
+        """As the audit digests it."""
+        return {
+            "workflow": self.workflow,
+            "version": self.version,
+            "cron": self.cron,
+            "timeZone": self.time_zone,
+            "input": self.input,
+            "missed": self.missed,
+            "missedLimit": self.missed_limit,
+            "overlap": self.overlap,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -37,7 +50,7 @@ class Schedule:
 
     id: UUID
     name: str
-    plan: Plan
+    terms: Terms
     acts_for: UUID
     paused: bool
     error: JsonObject | None
@@ -69,30 +82,3 @@ class Firing:
     run_id: UUID | None
     error: JsonObject | None
     backfill_id: UUID | None
-
-
-class BackfillStatus(StrEnum):
-    RUNNING = "RUNNING"
-    STOPPED = "STOPPED"
-    DONE = "DONE"
-
-
-@dataclass(frozen=True, slots=True)
-class Backfill:
-    """Firings of a range started later. `total` is how many the range has, `started` how many runs there are of them;
-    `at_once` how many of these may be unfinished. `done_to` is the last that was started."""
-
-    id: UUID
-    schedule: str
-    cron: str
-    time_zone: str
-    from_at: datetime
-    until_at: datetime
-    done_to: datetime
-    total: int
-    started: int
-    at_once: int
-    status: BackfillStatus
-    error: JsonObject | None
-    created_at: datetime
-    finished_at: datetime | None

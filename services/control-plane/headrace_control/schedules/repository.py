@@ -1,26 +1,18 @@
 """Schedules in Postgres. Every function works inside the caller's transaction and tenant."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
-from headrace.errors import NotFound
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
 from headrace_control.schedules.deciding import Missed, Overlap
-from headrace_control.schedules.model import (
-    Backfill,
-    BackfillStatus,
-    Firing,
-    FiringOutcome,
-    Plan,
-    Schedule,
-)
+from headrace_control.schedules.model import Firing, FiringOutcome, Schedule, Terms
 
 _sql = load("headrace_control.schedules")
 
@@ -57,27 +49,29 @@ async def count(db: Db, tenant_id: UUID) -> int:
 
 
 async def insert(
-    db: Db, tenant_id: UUID, name: str, plan: Plan, acts_for: UUID, next_at: datetime | None
+    db: Db, tenant_id: UUID, name: str, terms: Terms, acts_for: UUID, next_at: datetime | None
 ) -> None:
     """Raises `Conflict` when the name is taken."""
-    await db.execute(_sql.insert, tenant_id, new_id(), name, plan.workflow, *_terms(plan), acts_for, next_at)
+    await db.execute(
+        _sql.insert, tenant_id, new_id(), name, terms.workflow, *_terms(terms), acts_for, next_at
+    )
 
 
 async def change(
-    db: Db, tenant_id: UUID, schedule_id: UUID, plan: Plan, acts_for: UUID, next_at: datetime | None
+    db: Db, tenant_id: UUID, schedule_id: UUID, terms: Terms, acts_for: UUID, next_at: datetime | None
 ) -> None:
-    await db.execute(_sql.change, tenant_id, schedule_id, plan.workflow, *_terms(plan), acts_for, next_at)
+    await db.execute(_sql.change, tenant_id, schedule_id, terms.workflow, *_terms(terms), acts_for, next_at)
 
 
-def _terms(plan: Plan) -> tuple[Any, ...]:
+def _terms(terms: Terms) -> tuple[Any, ...]:
     return (
-        plan.version,
-        plan.cron,
-        plan.time_zone,
-        plan.input,
-        plan.missed,
-        plan.missed_limit,
-        plan.overlap,
+        terms.version,
+        terms.cron,
+        terms.time_zone,
+        terms.input,
+        terms.missed,
+        terms.missed_limit,
+        terms.overlap,
     )
 
 
@@ -153,73 +147,8 @@ async def tell(db: Db) -> None:
     await db.execute(_sql.notify, SCHEDULES_CHANNEL)
 
 
-async def insert_backfill(db: Db, tenant_id: UUID, schedule: Schedule, backfill: Backfill) -> None:
-    await db.execute(
-        _sql.insert_backfill,
-        tenant_id,
-        backfill.id,
-        schedule.id,
-        backfill.cron,
-        backfill.time_zone,
-        backfill.from_at,
-        backfill.until_at,
-        backfill.done_to,
-        backfill.total,
-        backfill.at_once,
-    )
-
-
-async def count_running_backfills(db: Db, tenant_id: UUID, schedule_id: UUID | None = None) -> int:
-    """Of the tenant, or of one schedule."""
-    counted: int = await db.fetchval(_sql.count_running_backfills, tenant_id, schedule_id)
-    return counted
-
-
-async def backfill(db: Db, tenant_id: UUID, backfill_id: UUID, *, lock: bool = False) -> Backfill:
-    """Raises `NotFound`. With `lock` it stays as it is until the transaction ends."""
-    if lock:
-        await db.execute(_sql.lock_backfill, tenant_id, backfill_id)
-    row = await db.fetchrow(_sql.backfill, tenant_id, backfill_id)
-    if row is None:
-        raise NotFound("backfill")
-    return _backfill(row)
-
-
-async def lock_due_backfill(db: Db, tenant_id: UUID, backfill_id: UUID) -> Backfill | None:
-    """The backfill, if there is something to do for it and nobody else is at it."""
-    if await db.fetchval(_sql.lock_due_backfill, tenant_id, backfill_id) is None:
-        return None
-    return await backfill(db, tenant_id, backfill_id)
-
-
-async def backfills(
-    db: Db, tenant_id: UUID, name: str, before: UUID | None, limit: int
-) -> Sequence[Backfill]:
-    """Newest first."""
-    rows = await db.fetch(_sql.backfills_below, tenant_id, name, before or _NO_ID, limit)
-    return [_backfill(row) for row in rows]
-
-
-async def move_backfill(
-    db: Db, tenant_id: UUID, backfill_id: UUID, done_to: datetime, started: int, look_in: timedelta
-) -> None:
-    await db.execute(_sql.move_backfill, tenant_id, backfill_id, done_to, started, look_in)
-
-
-async def end_backfill(db: Db, tenant_id: UUID, backfill_id: UUID) -> None:
-    await db.execute(_sql.end_backfill, tenant_id, backfill_id)
-
-
-async def stop_backfill(db: Db, tenant_id: UUID, backfill_id: UUID, error: JsonObject | None = None) -> None:
-    await db.execute(_sql.stop_backfill, tenant_id, backfill_id, error)
-
-
-async def resume_backfill(db: Db, tenant_id: UUID, backfill_id: UUID, at_once: int | None) -> None:
-    await db.execute(_sql.resume_backfill, tenant_id, backfill_id, at_once)
-
-
 def _schedule(row: Any) -> Schedule:
-    plan = Plan(
+    terms = Terms(
         row["workflow"],
         row["cron"],
         row["time_zone"],
@@ -232,7 +161,7 @@ def _schedule(row: Any) -> Schedule:
     return Schedule(
         row["id"],
         row["name"],
-        plan,
+        terms,
         row["acts_for"],
         row["paused"],
         row["error"],
@@ -242,7 +171,3 @@ def _schedule(row: Any) -> Schedule:
         row["updated_at"],
         row["read_at"],
     )
-
-
-def _backfill(row: Any) -> Backfill:
-    return Backfill(**{**row, "status": BackfillStatus(row["status"])})

@@ -13,6 +13,7 @@ from headrace.workflow.expressions import ExpressionError, Templates
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
+from headrace_control.backfills import repository as backfills
 from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.runs.model import RunStart
@@ -20,8 +21,8 @@ from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.startable import rule_of_start
 from headrace_control.schedules import repository
 from headrace_control.schedules.inputs import Occasion, rendered
-from headrace_control.schedules.model import Firing, Plan, Schedule
-from headrace_control.schedules.plans import CRON_MEND, as_json, plan_problems
+from headrace_control.schedules.model import Firing, Schedule, Terms
+from headrace_control.schedules.terms import CRON_MEND, terms_problems
 
 _SCHEDULES = Cursor("schedules")
 _FIRINGS = Cursor("scheduleFirings")
@@ -36,27 +37,27 @@ class ScheduleService:
         self._pool = pool
         self._parameters, self._templates = Parameters(), Templates()
 
-    async def create(self, caller: Caller, name: str, plan: Plan) -> Schedule:
+    async def create(self, caller: Caller, name: str, terms: Terms) -> Schedule:
         """Begin with the first firing from now on. Raises `InvalidInput`, `NotFound`, `Conflict`, `LimitExceeded`.
 
         Its runs are the caller's, as if the caller had started them.
         """
         caller.require(Permission.MANAGE_SCHEDULES)
-        if problems := [*name_problems(name), *plan_problems(plan)]:
+        if problems := [*name_problems(name), *terms_problems(terms)]:
             raise InvalidInput(problems)
         tenant_id = caller.tenant_id
         async with tenant_transaction(self._pool, tenant_id) as db:
-            await self._check_start(db, tenant_id, name, plan)
+            await self._check_start(db, tenant_id, name, terms)
             if await repository.count(db, tenant_id) >= MAX_SCHEDULES:
                 raise LimitExceeded(f"a tenant has {MAX_SCHEDULES} schedules at most; delete some")
-            first = plan.clock.after(await repository.now(db))
-            await repository.insert(db, tenant_id, name, plan, caller.actor.id, first)
-            await record(db, caller, Act("schedule.create", f"schedule/{name}", after=as_json(plan)))
+            first = terms.clock.after(await repository.now(db))
+            await repository.insert(db, tenant_id, name, terms, caller.actor.id, first)
+            await record(db, caller, Act("schedule.create", f"schedule/{name}", after=terms.as_json()))
             await repository.tell(db)
             return await _found(db, tenant_id, name)
 
     async def update(self, caller: Caller, name: str, changes: Mapping[str, Any]) -> Schedule:
-        """Change what is among `changes`, fields of `Plan`. From now on its runs are the caller's.
+        """Change what is among `changes`, fields of `Terms`. From now on its runs are the caller's.
 
         With another cron or zone the next firing is the first from now on. Raises as `create` does.
         """
@@ -64,16 +65,18 @@ class ScheduleService:
         tenant_id = caller.tenant_id
         async with tenant_transaction(self._pool, tenant_id) as db:
             before = await _found(db, tenant_id, name, lock=True)
-            plan = replace(before.plan, **changes)
-            if problems := plan_problems(plan):
+            terms = replace(before.terms, **changes)
+            if problems := terms_problems(terms):
                 raise InvalidInput(problems)
-            await self._check_start(db, tenant_id, name, plan)
+            await self._check_start(db, tenant_id, name, terms)
             next_at = before.next_at
-            moved = (plan.cron, plan.time_zone) != (before.plan.cron, before.plan.time_zone)
+            moved = (terms.cron, terms.time_zone) != (before.terms.cron, before.terms.time_zone)
             if moved and not before.paused:
-                next_at = plan.clock.after(before.read_at)
-            await repository.change(db, tenant_id, before.id, plan, caller.actor.id, next_at)
-            act = Act("schedule.update", f"schedule/{name}", before=as_json(before.plan), after=as_json(plan))
+                next_at = terms.clock.after(before.read_at)
+            await repository.change(db, tenant_id, before.id, terms, caller.actor.id, next_at)
+            act = Act(
+                "schedule.update", f"schedule/{name}", before=before.terms.as_json(), after=terms.as_json()
+            )
             await record(db, caller, act)
             await repository.tell(db)
             return await _found(db, tenant_id, name)
@@ -96,9 +99,9 @@ class ScheduleService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             schedule = await _found(db, caller.tenant_id, name, lock=True)
             if schedule.paused:
-                if problems := plan_problems(schedule.plan):
+                if problems := terms_problems(schedule.terms):
                     raise InvalidInput(problems)
-                next_at = schedule.plan.clock.after(schedule.read_at)
+                next_at = schedule.terms.clock.after(schedule.read_at)
                 await repository.resume(db, caller.tenant_id, schedule.id, next_at)
             await record(db, caller, Act("schedule.resume", f"schedule/{name}"))
             await repository.tell(db)
@@ -110,10 +113,10 @@ class ScheduleService:
         caller.require(Permission.MANAGE_SCHEDULES)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             schedule = await _found(db, caller.tenant_id, name, lock=True)
-            if await repository.count_running_backfills(db, caller.tenant_id, schedule.id):
+            if await backfills.count_running(db, caller.tenant_id, schedule.id):
                 raise Conflict("a backfill of the schedule is under way; stop it first")
             await repository.delete(db, caller.tenant_id, schedule.id)
-            act = Act("schedule.delete", f"schedule/{name}", before=as_json(schedule.plan))
+            act = Act("schedule.delete", f"schedule/{name}", before=schedule.terms.as_json())
             await record(db, caller, act)
             return schedule
 
@@ -138,17 +141,17 @@ class ScheduleService:
             found = await repository.firings(db, caller.tenant_id, name, before, limit + 1)
         return page_of(found, limit, lambda firing: _FIRINGS.write(firing.id))
 
-    async def _check_start(self, db: Db, tenant_id: UUID, name: str, plan: Plan) -> None:
+    async def _check_start(self, db: Db, tenant_id: UUID, name: str, terms: Terms) -> None:
         """Raises what the start of the next firing would be refused for by itself."""
-        at = plan.clock.after(await repository.now(db))
+        at = terms.clock.after(await repository.now(db))
         if at is None:
             raise InvalidInput([Problem("cron", "it never fires again", CRON_MEND)])
         try:
-            made = rendered(self._templates, plan.input, Occasion(name, plan.clock, at))
+            made = rendered(self._templates, terms.input, Occasion(name, terms.clock, at))
         except ExpressionError as error:
             raise InvalidInput([Problem(error.path, error.reason, error.mend, "BAD_EXPRESSION")]) from None
         rule = await rule_of_start(
-            db, tenant_id, RunStart(plan.workflow, made, plan.version), self._parameters
+            db, tenant_id, RunStart(terms.workflow, made, terms.version), self._parameters
         )
         if problems := rule.problems(made):
             raise InvalidInput(problems)

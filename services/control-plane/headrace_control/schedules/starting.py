@@ -34,9 +34,9 @@ class Starter:
         """The run of the firing, or why there is none. Asked again for the same firing, it is the same run."""
         try:
             wish = RunStart(
-                schedule.plan.workflow,
-                rendered(self._templates, schedule.plan.input, occasion),
-                schedule.plan.version,
+                schedule.terms.workflow,
+                rendered(self._templates, schedule.terms.input, occasion),
+                schedule.terms.version,
                 key_of(schedule.id, occasion),
                 own_key=True,
             )
@@ -88,7 +88,7 @@ async def record_starts(
     """One record of the audit for all starts of the transaction."""
     if not runs:
         return
-    workflows: list[Json] = [schedule.plan.workflow]
+    workflows: list[Json] = [schedule.terms.workflow]
     detail: JsonObject = {"workflows": workflows, "started": len(runs), "schedule": schedule.name}
     if backfill_id is not None:
         detail["backfill"] = str(backfill_id)

@@ -14,9 +14,8 @@ from headrace.workflow.expressions import (
     texts_in,
 )
 from headrace.workflow.json_rules import check_json
-from headrace.workflow.schemas import check_schema
 
-from headrace_control.webhooks.model import MAX_RESULT_SECONDS, MAX_TOLERANCE, Terms
+from headrace_control.webhooks.model import Terms
 
 # What expressions see as `input`.
 _FIELDS: Mapping[str, str] = MappingProxyType(
@@ -29,21 +28,8 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def terms_problems(terms: Terms) -> list[Problem]:
-    """What is wrong with the terms by themselves."""
-    problems = [] if terms.input is None else _input_problems(terms.input)
-    if terms.schema is not None:
-        problems += check_schema(terms.schema, "schema")
-    for path, value, most in (
-        ("toleranceSeconds", terms.tolerance_seconds, MAX_TOLERANCE),
-        ("resultSeconds", terms.result_seconds, MAX_RESULT_SECONDS),
-    ):
-        if not 1 <= value <= most:
-            problems.append(Problem(path, "out of range", f"Write a number from 1 to {most}."))
-    return problems
-
-
-def _input_problems(value: Json) -> list[Problem]:
+def input_problems(value: Json) -> list[Problem]:
+    """What is wrong with a webhook's input by itself, with paths under `input`."""
     if problems := [*check_json(value, "input"), *check_parsing(value, "input")]:
         return problems
     known = ", ".join(f"input.{name}" for name in _FIELDS)

@@ -22,8 +22,8 @@ from headrace_control.runs.startable import rule_of_start
 from headrace_control.vault.vault import Vault
 from headrace_control.webhooks import repository
 from headrace_control.webhooks.addresses import Address, write_address
-from headrace_control.webhooks.inputs import terms_problems
 from headrace_control.webhooks.model import Delivery, Issued, Terms, Webhook
+from headrace_control.webhooks.terms import terms_problems
 
 _WEBHOOKS = Cursor("webhooks")
 _DELIVERIES = Cursor("webhookDeliveries")

@@ -13,12 +13,14 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
+from headrace_control.backfills import repository
+from headrace_control.backfills.advancing import TICK
+from headrace_control.backfills.model import Backfill, BackfillStatus
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
-from headrace_control.schedules import repository
-from headrace_control.schedules.backfilling import TICK
+from headrace_control.schedules import repository as schedules
 from headrace_control.schedules.cron import Cron
-from headrace_control.schedules.model import Backfill, BackfillStatus, Schedule
-from headrace_control.schedules.plans import plan_problems
+from headrace_control.schedules.model import Schedule
+from headrace_control.schedules.terms import terms_problems
 
 _BACKFILLS = Cursor("backfills")
 
@@ -43,16 +45,16 @@ class BackfillService:
         if problems := [*_at_once_problems(at_once), *_order_problems(from_at, until_at)]:
             raise InvalidInput(problems)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.find(db, caller.tenant_id, schedule)
+            found = await schedules.find(db, caller.tenant_id, schedule)
         if found is None:
             raise NotFound("schedule")
-        if problems := plan_problems(found.plan):
+        if problems := terms_problems(found.terms):
             raise InvalidInput(problems)
         if until_at > found.read_at:
             mend = "End the range now or earlier: what comes, the schedule fires by itself."
             raise InvalidInput([Problem("until", "a time that is to come", mend)])
         # Counting a year of hours takes a good part of a second: others are answered meanwhile.
-        total = await asyncio.to_thread(_count, found.plan.clock, from_at, until_at)
+        total = await asyncio.to_thread(_count, found.terms.clock, from_at, until_at)
         if total == 0:
             raise InvalidInput([Problem("from", "no firing is in the range", "Choose another range.")])
         if total > MAX_FIRINGS:
@@ -60,15 +62,15 @@ class BackfillService:
         backfill = _new(found, from_at, until_at, total, at_once)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             # Again, and locked: it may have been taken away meanwhile.
-            there = await repository.find(db, caller.tenant_id, schedule, lock=True)
+            there = await schedules.find(db, caller.tenant_id, schedule, lock=True)
             if there is None or there.id != found.id:
                 raise NotFound("schedule")
             await _check_running(db, caller.tenant_id)
-            await repository.insert_backfill(db, caller.tenant_id, there, backfill)
+            await repository.insert(db, caller.tenant_id, there.id, backfill)
             detail: JsonObject = {"schedule": schedule, "firings": total}
             await record(db, caller, Act("backfill.start", f"backfill/{backfill.id}", detail=detail))
-            await repository.tell(db)
-            return await repository.backfill(db, caller.tenant_id, backfill.id)
+            await schedules.tell(db)
+            return await repository.by_id(db, caller.tenant_id, backfill.id)
 
     async def stop(self, caller: Caller, backfill_id: UUID) -> Backfill:
         """It starts nothing more; what it has started goes on. Asking again changes nothing. Raises `NotFound`,
@@ -77,9 +79,9 @@ class BackfillService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             backfill = await _unended(db, caller.tenant_id, backfill_id)
             if backfill.status is BackfillStatus.RUNNING:
-                await repository.stop_backfill(db, caller.tenant_id, backfill_id)
+                await repository.stop(db, caller.tenant_id, backfill_id)
             await record(db, caller, Act("backfill.stop", f"backfill/{backfill_id}"))
-            return await repository.backfill(db, caller.tenant_id, backfill_id)
+            return await repository.by_id(db, caller.tenant_id, backfill_id)
 
     async def resume(self, caller: Caller, backfill_id: UUID, at_once: int | None) -> Backfill:
         """It goes on behind what it has started. Raises `InvalidInput`, `NotFound`, `LimitExceeded`, and `Conflict`
@@ -91,16 +93,16 @@ class BackfillService:
             backfill = await _unended(db, caller.tenant_id, backfill_id)
             if backfill.status is BackfillStatus.STOPPED:
                 await _check_running(db, caller.tenant_id)
-            await repository.resume_backfill(db, caller.tenant_id, backfill_id, at_once)
+            await repository.resume(db, caller.tenant_id, backfill_id, at_once)
             await record(db, caller, Act("backfill.resume", f"backfill/{backfill_id}"))
-            await repository.tell(db)
-            return await repository.backfill(db, caller.tenant_id, backfill_id)
+            await schedules.tell(db)
+            return await repository.by_id(db, caller.tenant_id, backfill_id)
 
     async def find(self, caller: Caller, backfill_id: UUID) -> Backfill | None:
         caller.require(Permission.READ)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             try:
-                return await repository.backfill(db, caller.tenant_id, backfill_id)
+                return await repository.by_id(db, caller.tenant_id, backfill_id)
             except NotFound:
                 return None
 
@@ -109,7 +111,7 @@ class BackfillService:
         caller.require(Permission.READ)
         limit, before = page_size(first), _BACKFILLS.read_id(after)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.backfills(db, caller.tenant_id, schedule, before, limit + 1)
+            found = await repository.page(db, caller.tenant_id, schedule, before, limit + 1)
         return page_of(found, limit, lambda backfill: _BACKFILLS.write(backfill.id))
 
 
@@ -117,8 +119,8 @@ def _new(schedule: Schedule, from_at: datetime, until_at: datetime, total: int, 
     return Backfill(
         id=new_id(),
         schedule=schedule.name,
-        cron=schedule.plan.cron,
-        time_zone=schedule.plan.time_zone,
+        cron=schedule.terms.cron,
+        time_zone=schedule.terms.time_zone,
         from_at=from_at,
         until_at=until_at,
         done_to=from_at - TICK,
@@ -138,14 +140,14 @@ def _count(clock: Cron, from_at: datetime, until_at: datetime) -> int:
 
 
 async def _unended(db: Db, tenant_id: UUID, backfill_id: UUID) -> Backfill:
-    backfill = await repository.backfill(db, tenant_id, backfill_id, lock=True)
+    backfill = await repository.by_id(db, tenant_id, backfill_id, lock=True)
     if backfill.status is BackfillStatus.DONE:
         raise Conflict("the backfill is done")
     return backfill
 
 
 async def _check_running(db: Db, tenant_id: UUID) -> None:
-    if await repository.count_running_backfills(db, tenant_id) >= MAX_RUNNING:
+    if await repository.count_running(db, tenant_id) >= MAX_RUNNING:
         raise LimitExceeded(f"{MAX_RUNNING} backfills are under way; wait for one to end, or stop one")
 
 

@@ -8,8 +8,9 @@ from headrace.errors import ConcurrencyLimit, HeadraceError, QuotaExceeded
 from headrace.postgres.pool import Pool, tenant_transaction
 
 from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
+from headrace_control.backfills import repository
 from headrace_control.runs.model import Run
-from headrace_control.schedules import repository
+from headrace_control.schedules import repository as schedules
 from headrace_control.schedules.cron import read_cron
 from headrace_control.schedules.inputs import Occasion
 from headrace_control.schedules.starting import Starter, error_of, firing_of, record_starts
@@ -24,7 +25,7 @@ TRY_AGAIN = timedelta(seconds=5)
 TICK = timedelta(microseconds=1)
 
 
-class Backfilling:
+class Advancer:
     """Over a pool of the role headrace_api."""
 
     def __init__(self, pool: Pool, starter: Starter) -> None:
@@ -37,14 +38,14 @@ class Backfilling:
         is tried again; for any other refusal the backfill is stopped in front of it.
         """
         async with tenant_transaction(self._pool, tenant_id) as db:
-            backfill = await repository.lock_due_backfill(db, tenant_id, backfill_id)
+            backfill = await repository.lock_due(db, tenant_id, backfill_id)
             if backfill is None:
                 return False
-            schedule = await repository.find(db, tenant_id, backfill.schedule)
+            schedule = await schedules.find(db, tenant_id, backfill.schedule)
             if schedule is None:
                 return False
             clock = read_cron(backfill.cron, backfill.time_zone)
-            unfinished = await repository.unfinished_runs(db, tenant_id, schedule.id, backfill.id)
+            unfinished = await schedules.unfinished_runs(db, tenant_id, schedule.id, backfill.id)
             room = max(0, min(backfill.at_once - len(unfinished), BATCH))
             ahead = list(islice(clock.between(backfill.done_to, backfill.until_at - TICK), room + 1))
             done_to, begun, firings = backfill.done_to, [], []
@@ -58,19 +59,19 @@ class Backfilling:
                 done_to = at
                 begun.append(answer.id)
                 firings.append(firing_of(occasion, answer))
-            await repository.keep_firings(db, tenant_id, schedule.id, firings, minded=True)
+            await schedules.keep_firings(db, tenant_id, schedule.id, firings, minded=True)
             await record_starts(db, tenant_id, schedule, begun, backfill.id)
             look_in = timedelta() if room == BATCH else LOOK_AGAIN
             if refusal is not None:
                 look_in = TRY_AGAIN
-            await repository.move_backfill(db, tenant_id, backfill.id, done_to, len(begun), look_in)
+            await repository.move(db, tenant_id, backfill.id, done_to, len(begun), look_in)
             if refusal is not None and not _passes(refusal):
                 told = error_of(refusal)
-                await repository.stop_backfill(db, tenant_id, backfill.id, told)
+                await repository.stop(db, tenant_id, backfill.id, told)
                 act = Act("backfill.stop", f"backfill/{backfill.id}", detail=told)
                 await record(db, Part(tenant_id, CONTROL_PLANE), act)
             elif refusal is None and len(ahead) <= room:
-                await repository.end_backfill(db, tenant_id, backfill.id)
+                await repository.end(db, tenant_id, backfill.id)
         return True
 
 

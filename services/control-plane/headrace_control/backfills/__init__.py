@@ -1,0 +1,1 @@
+"""Backfills: firings of a range of a schedule's time, started later."""
