@@ -77,6 +77,36 @@ async def test_a_renewal_does_not_wait_behind_a_claim_that_waits(world: World, d
     assert (await claim)["claims"][0]["outcome"] == "GRANTED"
 
 
+@pytest.mark.parametrize("held_before", [False, True])
+async def test_a_claim_that_waited_takes_nothing_from_the_lease(
+    world: World, database: str, held_before: bool
+) -> None:
+    """By its own clock the runner may call until the end of the lease that its last renewal was answered with."""
+    job = await world.queued(await world.tenant("one"))
+    runner = new_id()
+    if held_before:
+        lapsed = new_id()
+        await world.claim(lapsed, job)
+        await world.lease_is_over(lapsed)
+    await world.beat(runner, settled=0)
+    busy = world.admin.transaction()
+    await busy.start()
+    await world.admin.execute("SELECT 1 FROM runs WHERE id = $1 FOR UPDATE", job[0])
+    claim = asyncio.create_task(world.claim(runner, job))
+    watcher = await asyncpg.connect(database)
+    while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        await asyncio.sleep(0.01)
+    until = "SELECT lease_until FROM runners WHERE id = $1"
+    before = await watcher.fetchval(until, runner)
+    await world.beat(runner, settled=0)
+    renewed = await watcher.fetchval(until, runner)
+    assert renewed > before
+    await busy.rollback()
+    assert (await claim)["claims"][0]["outcome"] == ("TAKEOVER" if held_before else "GRANTED")
+    assert await watcher.fetchval(until, runner) == renewed
+    await watcher.close()
+
+
 async def test_a_cancel_is_heard_before_a_run_is_set_aside(world: World) -> None:
     job = await world.queued(await world.tenant("one"))
     first = new_id()

@@ -1,11 +1,12 @@
 -- name: renew_lease
 -- One renewal per runner process: it names the runs that it holds, and says up to which of its claim calls
 -- it knows the answer. A claim that is not named although its call is settled has lapsed: its answer was
--- lost, or its holder has left it.
+-- lost, or its holder has left it. `greatest`, here and below: what had to wait for a lock began long ago, and the runner
+-- counts on what it was told meanwhile.
 INSERT INTO runners (id, lease_until, held, calls_settled, capacity, pool)
 VALUES ($1, headrace_now() + $2::interval, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
-SET lease_until = excluded.lease_until, capacity = excluded.capacity,
+SET lease_until = greatest(runners.lease_until, excluded.lease_until), capacity = excluded.capacity,
     held = excluded.held, calls_settled = excluded.calls_settled
 -- An older renewal that was held up on its way names runs of the past.
 WHERE runners.calls_settled <= excluded.calls_settled
@@ -15,7 +16,8 @@ WHERE runners.calls_settled <= excluded.calls_settled
 -- before this one as settled: what they claimed was given up with the row before.
 INSERT INTO runners (id, lease_until, capacity, calls_settled, pool)
 VALUES ($1, headrace_now() + $3::interval, $4, $2::bigint - 1, $5)
-ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
+ON CONFLICT (id) DO UPDATE
+SET lease_until = greatest(runners.lease_until, excluded.lease_until), capacity = excluded.capacity
 
 -- name: give_up_lease
 -- Without a row the runner's claims lapse now, and are known not to have ended it (see `claim`).
@@ -48,7 +50,8 @@ WHERE r.id = ANY($1::uuid[]) AND holder.lease_until > headrace_now()
 WITH lease AS (
     INSERT INTO runners (id, lease_until, capacity, calls_settled, pool)
     SELECT $2::uuid, headrace_now() + $5::interval, $6::int, $3::bigint - 1, $7::text WHERE $5::interval IS NOT NULL
-    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, capacity = excluded.capacity
+    ON CONFLICT (id) DO UPDATE
+    SET lease_until = greatest(runners.lease_until, excluded.lease_until), capacity = excluded.capacity
 ),
 raised AS (
     UPDATE runs
