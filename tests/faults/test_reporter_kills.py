@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.faults.fault import Fault, Name, When
-from tests.faults.kills import Point, killed
+from tests.faults.fault import Fault, Name, What, When
+from tests.faults.kills import ONCE, Point, killed
+from tests.faults.ledger import Wanted
 from tests.faults.scene import Scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -41,3 +42,21 @@ async def test_a_killed_reporter(scene: Scene, point: Point) -> None:
 @pytest.mark.parametrize("point", CORE, ids=str)
 async def test_a_killed_reporter_on_one_machine(scene: Scene, point: Point) -> None:
     await killed(scene, point)
+
+
+@pytest.mark.parametrize("scene", ["production"], indirect=True)
+@pytest.mark.parametrize(
+    "fault", [Fault(Name.REPORTER, LEAVE, BEFORE, 1, What.STOP, within=APPLY)], ids=["with rows locked"]
+)
+async def test_a_frozen_reporter_holds_nobody_up(scene: Scene, fault: Fault) -> None:
+    """Nor does one whose machine is lost: its session stays where it was, with the rows that it has locked."""
+    async with scene.scenario("reporter frozen with rows locked") as scenario:
+        scenario.arm(fault)
+        scenario.begin(wanted=Wanted(calls=ONCE))
+        await scenario.struck(fault)
+        frozen = scene.services.pop(Name.REPORTER)
+        await scene.begin(Name.REPORTER)
+        scenario.begin(count=4, wanted=Wanted(calls=ONCE))
+        await scenario.settle()
+        frozen.go_on()
+        assert await frozen.stop() == 0

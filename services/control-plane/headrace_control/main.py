@@ -14,7 +14,7 @@ from headrace.logstore.open import open_log_store
 from headrace.outbound.client import OutboundClient
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
-from headrace.postgres.pool import API, AUDIT, WORKER, one_statement, open_pool
+from headrace.postgres.pool import API, AUDIT, STALLED_SECONDS, WORKER, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.telemetry.metrics import count_from, process_registry, watch_pools
@@ -58,8 +58,8 @@ from headrace_control.web.server import http_server
 
 _log = structlog.get_logger(__name__)
 
-# A relay that stalls inside its transaction would hold up every other; the server ends it.
-_STALLED = "30s"
+# A token is refreshed, and a key unwrapped, under a lock: the API's transactions may wait for others' servers.
+API_STALLED_SECONDS = 90
 
 
 async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
@@ -76,16 +76,15 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         applied = await migrate(settings.database_url, "headrace_control.migrations")
         if applied:
             _log.info("migrated", migrations=applied)
-        api_pool = await open_pool(settings.database_url, API, max_size=settings.pool_size)
+        api_pool = await open_pool(
+            settings.database_url, API, max_size=settings.pool_size, stalled=API_STALLED_SECONDS
+        )
         worker_pool = await open_pool(
-            settings.database_url,
-            WORKER,
-            max_size=settings.pool_size,
-            idle_in_transaction_session_timeout=_STALLED,
+            settings.database_url, WORKER, max_size=settings.pool_size, stalled=STALLED_SECONDS
         )
         async with one_statement(worker_pool) as db:
             await check_schema(db)
-        audit_pool = await open_pool(settings.database_url, AUDIT, max_size=2)
+        audit_pool = await open_pool(settings.database_url, AUDIT, max_size=2, stalled=STALLED_SECONDS)
     with opening("bus_url"):
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace

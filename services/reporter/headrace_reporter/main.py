@@ -11,7 +11,7 @@ from headrace.errors import HeadraceError
 from headrace.health import HealthServer
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
-from headrace.postgres.pool import WORKER, Pool, one_statement, open_pool
+from headrace.postgres.pool import STALLED_SECONDS, WORKER, Pool, one_statement, open_pool
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
@@ -41,6 +41,7 @@ async def open_own_pool(database_url: str, max_size: int = 8) -> Pool:
         database_url,
         WORKER,
         max_size=max_size,
+        stalled=STALLED_SECONDS,
         plan_cache_mode="force_generic_plan",
         enable_seqscan="off",
         enable_mergejoin="off",

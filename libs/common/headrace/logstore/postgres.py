@@ -32,10 +32,10 @@ Filters = tuple[Any, ...]
 
 async def open_postgres_log_store(dsn: str, retention: timedelta, poll: timedelta) -> "PostgresLogStore":
     """Nothing connects before the first call."""
-    deadline = {"statement_timeout": f"{_DEADLINE_S:.0f}s"}
+    deadline = f"{_DEADLINE_S:.0f}s"
     return PostgresLogStore(
-        await open_pool(dsn, WORKER, min_size=0, max_size=2, **deadline),
-        await open_pool(dsn, API, min_size=0, max_size=4, **deadline),
+        await open_pool(dsn, WORKER, min_size=0, max_size=2, statement_timeout=deadline),
+        await open_pool(dsn, API, min_size=0, max_size=4, statement_timeout=deadline),
         Listener(dsn),
         retention,
         poll,

@@ -22,6 +22,13 @@ Pool = asyncpg.Pool
 PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off"
 
 
+# For `open_pool`'s `stalled`: so long a service may leave a transaction idle that others wait for. A machine that is lost,
+# or stands still, in the midst of one keeps its locks until Postgres ends the session.
+STALLED_SECONDS = 30
+# When Postgres gives up the sessions of a machine that does not answer any more: after a minute, not after hours.
+_LOST = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+
+
 class Session(asyncpg.Connection):
     """A pool's session. It is not reset between two uses, which would be one more round trip for each: whatever a use
     sets ends with its transaction (`set_config(..., true)`, pg_advisory_xact_lock), and one left open is rolled back.
@@ -35,15 +42,23 @@ Db = asyncpg.pool.PoolConnectionProxy | asyncpg.Connection
 
 
 async def open_pool(
-    dsn: str, role: str | None = None, min_size: int = 1, max_size: int = 10, **server_settings: str
+    dsn: str,
+    role: str | None = None,
+    min_size: int = 1,
+    max_size: int = 10,
+    stalled: float | None = None,
+    **server_settings: str,
 ) -> Pool:
     """A pool whose every session acts as `role`; JSON columns are Python values, times are aware.
 
-    The role is part of the session's start, so no reset can shed it. Raises `DatabaseUnavailable`.
+    The role is part of the session's start, so no reset can shed it. A transaction that stays idle for `stalled` seconds
+    is rolled back, and its session ended. Raises `DatabaseUnavailable`.
     """
-    settings = {"application_name": session_name(role or "owner"), "timezone": "UTC", "jit": "off"}
+    settings = {"application_name": session_name(role or "owner"), "timezone": "UTC", "jit": "off", **_LOST}
     if role:
         settings["role"] = role
+    if stalled is not None:
+        settings["idle_in_transaction_session_timeout"] = f"{stalled * 1000:.0f}ms"
     with translated(), connecting():
         return await asyncpg.create_pool(
             dsn,
