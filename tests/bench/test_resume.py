@@ -12,9 +12,8 @@ import orjson
 import pytest
 from headrace.ids import new_id
 from headrace.workflow.document import Document, Step, StepType, Wait
-from headrace_runner.claims import Claim, _run
+from headrace_runner.claimed_run import read_claimed_run
 from headrace_runner.engine import Engine
-from headrace_runner.lease import HeldRun
 from headrace_runner.run_pass import RunPass
 from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.steps.waits import WaitStep
@@ -59,9 +58,8 @@ async def taken_up(times: int) -> list[float]:
                 spare = run.engine
                 loaded = LoadedVersion(spare.run.version, spare.run.graph)
                 run_pass = RunPass(new_id(), 2, "x" * 40)
-                claim = Claim(new_id(), run_pass.run_id, 2, False, HeldRun(run_pass.run_id), run_pass)
                 begun = time.process_time()
-                claimed = _run(claim, orjson.loads(body), loaded)
+                claimed = read_claimed_run(new_id(), run_pass, orjson.loads(body), loaded)
                 parts = spare.parts, claimed, run.held, spare.report, spare.log
                 engine = Engine(*parts, spare._credentials, RunSecrets.of(claimed))
                 events = await replace(run, engine=engine).to_its_end()

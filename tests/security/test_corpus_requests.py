@@ -34,7 +34,7 @@ from headrace_control.apps.auth_scheme import AuthScheme, read_scheme
 from headrace_control.connections.assembly import run_credential
 from headrace_control.connections.checks import read_base_url, read_config, read_secrets
 from headrace_control.connections.repository import SealedCredential
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.sensitive import Sensitive

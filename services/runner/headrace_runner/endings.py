@@ -8,7 +8,7 @@ from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.state import EventKind, Failure, ParkReason, Undoing
 
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.history import RunHistory
 from headrace_runner.run_log import RunLog
 from headrace_runner.scopes import Scopes

@@ -29,7 +29,7 @@ from headrace.workflow.decide import decide
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus
 
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.endings import Endings
 from headrace_runner.execution import StepExecution

@@ -6,7 +6,7 @@ from headrace.json_types import Json
 from headrace.redaction import Redactor
 from headrace.workflow.sensitive import Marks
 
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.sensitive import Sensitive
 
 

@@ -13,7 +13,7 @@ from headrace.workflow.expressions.truth import evaluate_when
 from headrace.workflow.keys import RowKey
 from headrace.workflow.state import Failure, StepStatus
 
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.history import RunHistory
 from headrace_runner.loops import Loops
 from headrace_runner.rows import StepsView, own_row

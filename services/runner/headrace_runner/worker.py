@@ -16,7 +16,8 @@ from headrace.outbound.auth import Credential
 from headrace.telemetry.context import within_trace
 from headrace.workflow.state import EventKind
 
-from headrace_runner.claims import Claim, ClaimedRun, Claimer, Suspect
+from headrace_runner.claimed_run import ClaimedRun
+from headrace_runner.claims import Claim, Claimer, Suspect
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.engine import Engine

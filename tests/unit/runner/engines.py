@@ -24,7 +24,7 @@ from headrace.workflow.graph import Graph
 from headrace.workflow.schemas import Schemas
 from headrace.workflow.state import Message, RunState
 from headrace.workflow.uses import actions_used
-from headrace_runner.claims import ClaimedRun, RunQuotas
+from headrace_runner.claimed_run import ClaimedRun, RunQuotas
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.credentials import RunCredentials

@@ -15,7 +15,8 @@ from headrace.messages import Job
 from headrace.workflow.definition import Version
 from headrace.workflow.parse import parse_document
 from headrace.workflow.version import digest, dump_version
-from headrace_runner.claims import Claim, ClaimedRun, Claimer
+from headrace_runner.claimed_run import ClaimedRun
+from headrace_runner.claims import Claim, Claimer
 from headrace_runner.clock import Clock
 from headrace_runner.control_plane import ControlPlane
 from headrace_runner.lease import Lease

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from headrace.json_types import Json
 from headrace.messages import LogBatch
 from headrace.workflow.parse import parse_document
-from headrace_runner.claims import RunQuotas
+from headrace_runner.claimed_run import RunQuotas
 from headrace_runner.run_log import CUT_OFF
 from headrace_runner.steps.registry import load_handlers
 

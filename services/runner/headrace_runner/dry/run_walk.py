@@ -20,7 +20,7 @@ from headrace.workflow.state import (
     WaitKind,
 )
 
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.dry.answers import Answers, Ended, Source
 from headrace_runner.dry.job import Recorded

@@ -21,7 +21,7 @@ from headrace.workflow.state import (
 )
 from rpds import HashTrieMap
 
-from headrace_runner.claims import ClaimedRun, RunQuotas
+from headrace_runner.claimed_run import ClaimedRun, RunQuotas
 from headrace_runner.dry.answers import Answers
 from headrace_runner.dry.calls import CallBook, DeclaredStep, DryActionStep, Responder
 from headrace_runner.dry.job import DryJob, Recorded

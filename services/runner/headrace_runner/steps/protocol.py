@@ -24,7 +24,7 @@ from headrace.workflow.keys import RowKey
 from headrace.workflow.schemas import Schemas
 from headrace.workflow.state import Failure
 
-from headrace_runner.claims import ClaimedRun
+from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.credentials import RunCredentials
 from headrace_runner.results import Sought
 from headrace_runner.run_secrets import RunSecrets
