@@ -1,52 +1,23 @@
-"""One step's execution: prepare, then attempt after attempt, each announced and each answered for."""
+"""One step's execution: prepare, then attempt after attempt, each announced before it is made."""
 
 import asyncio
 from datetime import timedelta
-from typing import Protocol, assert_never
+from typing import assert_never
 
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import truncate
-from headrace.workflow.conditions import ConditionFailed
-from headrace.workflow.keys import Part
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 from headrace.workflow.undo import unanswered
 
+from headrace_runner.advancing import Advancing
+from headrace_runner.attempt_ends import AttemptEnds
 from headrace_runner.gate import Ask, Later, Passed
-from headrace_runner.history import RunHistory
-from headrace_runner.lease import HeldRun
-from headrace_runner.outcomes import Outcomes
-from headrace_runner.parts import EngineParts
-from headrace_runner.reporting import RunReport
-from headrace_runner.results import Found, Slot, Sought
-from headrace_runner.run_secrets import RunSecrets
-from headrace_runner.scopes import Scopes
-from headrace_runner.steps.protocol import (
-    Failed,
-    InDoubt,
-    Outcome,
-    Prepared,
-    StepContext,
-    Succeeded,
-    Waiting,
-)
+from headrace_runner.results import Found, Sought
+from headrace_runner.steps.protocol import Prepared, StepContext, Waiting
 
 # How much of a step's input is kept to be shown.
 RECORD_LIMIT = 16_384
-
-
-class Advancing(Protocol):
-    """The run that a step belongs to, as its engine has it in hand."""
-
-    parts: EngineParts
-    held: HeldRun
-    report: RunReport
-    history: RunHistory
-    scopes: Scopes
-    outcomes: Outcomes
-    secrets: RunSecrets
-
-    def stopping(self) -> bool: ...
 
 
 class StepExecution:
@@ -57,20 +28,20 @@ class StepExecution:
         self._key = str(context.key)
         self._number = run.history.state.step(self._key).attempts
         self._passed = Passed()
-        self._slot: Slot | None = None
+        self._ends = AttemptEnds(run, context, self._key)
 
     async def run(self) -> None:
         if self._context.run.failure is not None:
-            self._fail(self._context.run.failure)
+            self._ends.fail(self._context.run.failure)
             return
         handler = self._run.parts.handlers.get(self._context.step.type)
         if handler is None:
-            self._fail(Failure("UNKNOWN_STEP_TYPE", "this runner has no such step type"))
+            self._ends.fail(Failure("UNKNOWN_STEP_TYPE", "this runner has no such step type"))
             return
         async with self._run.parts.pace:  # expressions are evaluated here
             prepared = handler.prepare(self._context)
         if isinstance(prepared, Failure):
-            self._fail(prepared)
+            self._ends.fail(prepared)
             return
         if isinstance(prepared, Waiting):
             self._wait(prepared)
@@ -97,7 +68,10 @@ class StepExecution:
                 "durationMs": int(took / timedelta(milliseconds=1)),
                 **outcome.detail,
             }
-            delay = await self._in_turn(outcome, attempt)
+            if self._context.step.repeat is None:
+                delay = self._ends.write(outcome, attempt, self._number)
+            else:
+                delay = await self._ends.write_in_turn(outcome, attempt, self._number)
             if delay is None:
                 return
             await asyncio.sleep(delay)
@@ -119,7 +93,7 @@ class StepExecution:
             case Later(seconds):
                 self._blocked(seconds)
             case Failure():
-                self._fail(verdict)
+                self._ends.fail(verdict)
             case _:
                 assert_never(verdict)
         return False
@@ -130,7 +104,7 @@ class StepExecution:
             return False
         found = await self._run.parts.results.find(self._context.run.run_pass, sought)
         if not isinstance(found, Found):
-            self._slot = found
+            self._ends.slot = found
             return False
         if not self._run.history.keep(found.output):
             return False
@@ -213,115 +187,3 @@ class StepExecution:
             "outcome": StepStatus.FAILED,
         }
         self._run.history.emit(EventKind.ATTEMPTED, self._key, {"attempt": attempt, "error": why.as_json()})
-
-    async def _in_turn(self, outcome: Outcome, attempt: JsonObject) -> float | None:
-        """`_after`, which asks a condition of a step that repeats: as with what prepares a step, one at a time."""
-        try:
-            if self._context.step.repeat is not None:
-                await self._run.parts.pace.let_others()
-        finally:
-            # Also when the step is stopped now: there is an answer, and it is not lost.
-            delay = self._after(outcome, attempt)
-        return delay
-
-    def _after(self, outcome: Outcome, attempt: JsonObject) -> float | None:
-        """Write what came of the attempt; the seconds to the next one here, or None when it is over here."""
-        match outcome:
-            case Succeeded(output):
-                if (unreadable := self._run.outcomes.unreadable(self._context.key, output)) is not None:
-                    self._complete(StepStatus.FAILED, attempt, None, unreadable)
-                    return None
-                repeat = self._context.step.repeat
-                try:
-                    again = repeat is not None and not self._run.scopes.holds(repeat.until, output)
-                except ConditionFailed as error:
-                    failure = Failure(error.code, f"{self._context.place}.repeat.until: {error}")
-                    self._complete(StepStatus.FAILED, attempt, None, failure)
-                    return None
-                if again:
-                    return self._next_round(attempt)
-                self._complete(StepStatus.SUCCESS, attempt, output)
-                self._context.log(
-                    LogLevel.INFO,
-                    f"step {self._key} succeeded",
-                    step=self._key,
-                    attempt=self._number,
-                    **outcome.detail,
-                )
-            case InDoubt(failure):
-                self._complete(StepStatus.UNKNOWN, attempt, None, failure)
-                self._context.log(
-                    LogLevel.ERROR,
-                    f"step {self._key} is in doubt: {failure.message}",
-                    step=self._key,
-                    attempt=self._number,
-                    code=failure.code,
-                )
-            case Failed(failure):
-                made = self._number - self._run.history.state.step(self._key).round_from
-                delay = outcome.next_delay(made)
-                self._context.log(
-                    LogLevel.ERROR if delay is None else LogLevel.WARN,
-                    f"step {self._key} attempt {self._number} failed: {failure.message}",
-                    step=self._key,
-                    attempt=self._number,
-                    code=failure.code,
-                    **outcome.detail,
-                )
-                if delay is None:
-                    self._complete(StepStatus.FAILED, attempt, outcome.output, failure)
-                    return None
-                return self._again(delay, failure, attempt)
-        return None
-
-    def _next_round(self, attempt: JsonObject) -> float | None:
-        """What was asked for is not so yet: once more, after a while."""
-        repeat = self._context.step.repeat
-        rounds = self._run.history.state.step(self._key).round + 1
-        if repeat is None or rounds >= repeat.max:
-            failure = Failure("REPEAT_EXHAUSTED", f"`until` was not true after {rounds} rounds")
-            self._complete(StepStatus.FAILED, attempt, None, failure)
-            return None
-        data: JsonObject = {"attempt": {**attempt, "outcome": "SUCCESS"}, "round": rounds}
-        return self._later(repeat.every_ms / 1000, data)
-
-    def _again(self, delay: float, failure: Failure, attempt: JsonObject) -> float | None:
-        return self._later(delay, {"attempt": {**attempt, "outcome": "FAILED"}, "error": failure.as_json()})
-
-    def _later(self, delay: float, data: JsonObject) -> float | None:
-        """A short delay is waited for here; for a long one the step waits, and the run parks."""
-        parts = self._run.parts
-        if delay <= parts.park_retries_after and not self._run.stopping():
-            self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
-            return delay
-        data["retryAt"] = (parts.clock.now() + timedelta(seconds=delay)).isoformat()
-        self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
-        return None
-
-    def _fail(self, failure: Failure) -> None:
-        self._run.history.emit(
-            EventKind.COMPLETED, self._key, {"status": StepStatus.FAILED, "error": failure.as_json()}
-        )
-        self._context.log(
-            LogLevel.ERROR, f"step {self._key} failed: {failure.message}", step=self._key, code=failure.code
-        )
-
-    def _complete(
-        self, status: StepStatus, attempt: JsonObject, output: Json, failure: Failure | None = None
-    ) -> None:
-        if output is not None and not self._run.history.keep(output):
-            output = None
-            # What was undone stays undone; nobody reads what was answered.
-            if status is StepStatus.SUCCESS and self._context.key.part is not Part.UNDO:
-                status = StepStatus.FAILED
-                failure = Failure(
-                    "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
-                )
-        data: JsonObject = {"status": status, "attempt": {**attempt, "outcome": status}}
-        if output is not None:
-            data["output"] = output
-        if status is StepStatus.SUCCESS and self._slot is not None:
-            data.update(self._slot.told(output, self._context.secrets.sensitive.sealed(self._key, output)))
-        if failure:
-            data["error"] = failure.as_json()
-        self._run.history.emit(EventKind.COMPLETED, self._key, data)

@@ -10,6 +10,8 @@ from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.keys import item_key
 from headrace.workflow.state import SUCCEEDED, Failure, RunState, StepStatus
 
+from headrace_runner.failures import expression_failed
+
 MAX_ITEMS = 10_000
 
 
@@ -30,7 +32,7 @@ class Loops:
             try:
                 made = self._templates.render(written, scope(), place)
             except ExpressionError as error:
-                return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+                return expression_failed(error)
             if not isinstance(made, list):
                 return Failure("NOT_A_LIST", f"{place}: a list is needed")
             if len(made) > MAX_ITEMS:

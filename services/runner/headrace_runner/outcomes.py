@@ -16,6 +16,7 @@ from headrace.workflow.keys import Part, RowKey, probe_key, read_key
 from headrace.workflow.state import EventKind, Failure, StepStatus
 
 from headrace_runner.clock import Clock
+from headrace_runner.failures import OUTPUT_TOO_LARGE
 from headrace_runner.history import RunHistory
 from headrace_runner.loops import collected
 from headrace_runner.run_log import RunLog
@@ -79,16 +80,12 @@ class Outcomes:
 
     def resolve(self, done: Resolve) -> None:
         """A wait is over, or a step can not begin."""
-        data: JsonObject = {"status": done.status}
-        if done.inbox:
-            data["inbox"] = list(done.inbox)
         status, output, error = done.status, done.output, done.error
         if output is not None and not self._history.keep(output):
-            status, output = StepStatus.FAILED, None
-            error = Failure(
-                "OUTPUT_TOO_LARGE", "the step's output, or the run's outputs together, are too large"
-            )
-        data["status"] = status
+            status, output, error = StepStatus.FAILED, None, OUTPUT_TOO_LARGE
+        data: JsonObject = {"status": status}
+        if done.inbox:
+            data["inbox"] = list(done.inbox)
         if output is not None:
             data["output"] = output
         if error:

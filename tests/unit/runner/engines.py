@@ -111,18 +111,18 @@ async def advanced(
     version, graph = Version("v", "d", document, {}, {}), Graph.of(document)
     tenant_id, run_id, now = new_id(), new_id(), datetime.now(UTC)
     run = ClaimedRun(
-        tenant_id,
-        run_id,
-        1,
-        version,
-        graph,
-        given,
-        state or initial(),
-        now,
-        {},
-        RunPass(run_id, 1, "a-token-of-this-claim"),
-        {},
-        {},
+        tenant_id=tenant_id,
+        run_id=run_id,
+        epoch=1,
+        version=version,
+        graph=graph,
+        input=given,
+        state=state or initial(),
+        started_at=now,
+        begun={},
+        run_pass=RunPass(run_id, 1, "a-token-of-this-claim"),
+        connections={},
+        secrets={},
     )
     held_as = {ref: Held("A") for ref in actions_used(document)}
     run = replace(run, undoes=undoes, policy=held_as, quotas=quotas or RunQuotas())

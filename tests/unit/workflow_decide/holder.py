@@ -1,7 +1,7 @@
 """The holder of a claim: what the runner's engine does with the commands of `decide`, without the calls.
 
-It writes and folds events as `headrace_runner.engine` and `headrace_runner.execution` do. What comes of a call, and
-whatever else chance decides, is the `answer` to a question: the first option is the benign one.
+It writes and folds events as `engine`, `execution` and `attempt_ends` of `headrace_runner` do. What comes of a call,
+and whatever else chance decides, is the `answer` to a question: the first option is the benign one.
 """
 
 from collections.abc import Sequence

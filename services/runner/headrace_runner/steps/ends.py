@@ -4,6 +4,7 @@ from headrace.workflow.document import RetryPolicy
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.state import Failure
 
+from headrace_runner.failures import expression_failed
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Succeeded
 
 
@@ -17,7 +18,7 @@ class SucceedStep:
         try:
             made = self._templates.render(context.step.input, context.scope, f"{context.place}.input")
         except ExpressionError as error:
-            return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+            return expression_failed(error)
         return Prepared(made, side_effect=False, unsafe=False, retry=RetryPolicy(), work=made)
 
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
@@ -34,7 +35,7 @@ class FailStep:
         try:
             made = self._templates.render(context.step.input, context.scope, f"{context.place}.input")
         except ExpressionError as error:
-            return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+            return expression_failed(error)
         given = made if isinstance(made, dict) else {}
         return Failure(
             str(given.get("code") or "FAILED"), str(given.get("message") or "the workflow failed the run")

@@ -6,6 +6,7 @@ from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.extraction import extract
 from headrace.workflow.state import Failure
 
+from headrace_runner.failures import expression_failed
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Succeeded
 
 
@@ -19,7 +20,7 @@ class TransformStep:
             rendered = self._templates.render(step.input, context.scope, f"{context.place}.input")
             output = extract(rendered, step.output) if step.output is not None else rendered
         except ExpressionError as error:
-            return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+            return expression_failed(error)
         except HeadraceError as error:
             return Failure(error.code, error.message)
         return Prepared(rendered, side_effect=False, unsafe=False, retry=RetryPolicy(), work=output)

@@ -11,6 +11,7 @@ from headrace.workflow.keys import Part
 from headrace.workflow.state import Failure, WaitKind
 from headrace.workflow.times import read_time
 
+from headrace_runner.failures import expression_failed, input_mismatch
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Waiting
 
 MAX_DEPTH = 8
@@ -29,7 +30,7 @@ class _WaitingStep:
         try:
             return self._templates.render(value, context.scope, f"{context.place}.{place}")
         except ExpressionError as error:
-            return Failure("EXPRESSION_FAILED", f"{error.path}: {error.reason}")
+            return expression_failed(error)
 
 
 class WaitStep(_WaitingStep):
@@ -113,8 +114,7 @@ class WorkflowStep(_WaitingStep):
         if pinned.parameters is not None:
             problems = self._schemas.validator(pinned.parameters).validate(given, "input")
             if problems:
-                listed = "; ".join(f"{p.path}: {p.message}" for p in problems[:5])
-                return Failure("INPUT_MISMATCH", f"{context.place}: {listed}")
+                return input_mismatch(context.place, problems)
         return Waiting({**wait, "input": given}, given)
 
 
