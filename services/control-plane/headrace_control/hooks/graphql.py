@@ -12,9 +12,9 @@ from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.hooks import model
-from headrace_control.hooks.service import DEFAULT_OVERLAP
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.runs.graphql_types import RunErrorType
+from headrace_control.signing_secrets.issue import DEFAULT_OVERLAP
 
 strawberry.enum(model.HookEvent, description="What hooks are told of.")
 strawberry.enum(model.HookMessageStatus, description="GIVEN_UP: every attempt failed; it can be sent again.")

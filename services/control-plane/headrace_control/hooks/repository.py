@@ -1,7 +1,6 @@
 """Hooks in Postgres. Every function works inside the caller's transaction and tenant."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +8,6 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
 from headrace_control.hooks.model import Hook, HookEvent, HookMessage, HookMessageStatus
-from headrace_control.vault.envelope import Place
-from headrace_control.vault.vault import Sealed, Stored
 
 _sql = load("headrace_control.hooks")
 
@@ -60,23 +57,6 @@ async def drop_messages(db: Db, tenant_id: UUID, hook_id: UUID, most: int) -> in
 
 async def delete(db: Db, tenant_id: UUID, hook_id: UUID) -> None:
     await db.execute(_sql.delete, tenant_id, hook_id)
-
-
-async def secrets(db: Db, tenant_id: UUID, hook_id: UUID) -> Sequence[Stored]:
-    """Those that count now."""
-    rows = await db.fetch(_sql.secrets, tenant_id, hook_id)
-    return [Stored.of(place_of(tenant_id, row["id"]), row) for row in rows]
-
-
-async def replace_secret(db: Db, tenant_id: UUID, hook_id: UUID, sealed: Sealed, overlap: timedelta) -> None:
-    """From now on the newest secret is this; the one before signs for `overlap` more."""
-    await db.execute(_sql.drop_secrets, tenant_id, hook_id, overlap)
-    await db.execute(_sql.end_secret, tenant_id, hook_id, overlap)
-    await db.execute(_sql.add_secret, tenant_id, sealed.place.owner_id, hook_id, sealed.key_id, sealed.sealed)
-
-
-def place_of(tenant_id: UUID, secret_id: UUID) -> Place:
-    return Place(tenant_id, "signing", secret_id, "secret")
 
 
 async def messages(

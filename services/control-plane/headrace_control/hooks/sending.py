@@ -19,9 +19,9 @@ from headrace.postgres.pool import Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, sign
 
-from headrace_control.hooks import repository
 from headrace_control.hooks.model import TYPES, Claimed, HookEvent
 from headrace_control.hooks.repository import HOOKS_CHANNEL
+from headrace_control.signing_secrets.repository import HOOKS, valid_secrets
 from headrace_control.unexpected import report_unexpected
 from headrace_control.vault.vault import Vault
 
@@ -149,7 +149,7 @@ class HookSending:
     async def _attempt(self, claimed: Claimed) -> JsonObject | None:
         """What is wrong, if the message has not arrived."""
         async with tenant_transaction(self._api_pool, claimed.tenant_id) as db:
-            stored = await repository.secrets(db, claimed.tenant_id, claimed.hook_id)
+            stored = await valid_secrets(db, claimed.tenant_id, HOOKS, claimed.hook_id)
         secrets = [*(await self._vault.unseal(claimed.tenant_id, stored)).values()]
         if not secrets:
             return {"code": "NO_SECRET", "message": "the hook's secret can not be opened; rotate it"}

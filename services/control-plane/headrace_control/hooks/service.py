@@ -1,13 +1,11 @@
 """Hooks as people see them: made, changed, given secrets, paused, taken away, listed; and their messages sent again."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from uuid import UUID
 
-from headrace.errors import InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.errors import InvalidInput, LimitExceeded, NotFound
 from headrace.ids import new_id
 from headrace.postgres.pool import Db, Pool, tenant_transaction
-from headrace.signed_messages import new_secret
 
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
@@ -17,6 +15,8 @@ from headrace_control.hooks.model import Hook, HookEvent, HookMessage, IssuedHoo
 from headrace_control.hooks.terms import hook_problems
 from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.signing_secrets.issue import issue_secret, read_overlap
+from headrace_control.signing_secrets.repository import HOOKS
 from headrace_control.vault.vault import Vault
 
 _HOOKS = Cursor("hooks")
@@ -25,8 +25,6 @@ _MESSAGES = Cursor("hookMessages")
 MAX_HOOKS = 20
 # Messages that go in one transaction.
 _LOT = 1_000
-DEFAULT_OVERLAP = 24 * 60 * 60
-MAX_OVERLAP = 7 * 24 * 60 * 60
 
 
 class HookService:
@@ -46,7 +44,7 @@ class HookService:
             if await repository.count(db, tenant_id) >= MAX_HOOKS:
                 raise LimitExceeded(f"a tenant has {MAX_HOOKS} hooks at most; delete some")
             await repository.insert(db, tenant_id, hook_id, name, url, sorted({*events}))
-            secret = await self._new_secret(db, tenant_id, hook_id, timedelta(0))
+            secret = await issue_secret(db, self._vault, tenant_id, HOOKS, hook_id)
             hook = await _found(db, tenant_id, name)
             await record(db, caller, Act("hook.create", f"hook/{name}", after=hook.as_json()))
             return IssuedHook(hook, secret)
@@ -71,13 +69,10 @@ class HookService:
         """A new secret; messages are signed with the one before, too, for the overlap. Raises `InvalidInput`,
         `NotFound`, `KeysShredded`."""
         caller.require(Permission.MANAGE_HOOKS)
-        if not 0 <= overlap_seconds <= MAX_OVERLAP:
-            mend = f"Write a number from 0 to {MAX_OVERLAP}."
-            raise InvalidInput([Problem("overlapSeconds", "out of range", mend)])
+        overlap = read_overlap(overlap_seconds)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             hook = await _found(db, caller.tenant_id, name, lock=True)
-            overlap = timedelta(seconds=overlap_seconds)
-            secret = await self._new_secret(db, caller.tenant_id, hook.id, overlap)
+            secret = await issue_secret(db, self._vault, caller.tenant_id, HOOKS, hook.id, overlap)
             detail = {"overlapSeconds": overlap_seconds}
             await record(db, caller, Act("hook_secret.rotate", f"hook/{name}", detail=detail))
             return IssuedHook(await _found(db, caller.tenant_id, name), secret)
@@ -146,12 +141,6 @@ class HookService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.messages(db, caller.tenant_id, name, before, limit + 1)
         return page_of(found, limit, lambda message: _MESSAGES.write(message.id))
-
-    async def _new_secret(self, db: Db, tenant_id: UUID, hook_id: UUID, overlap: timedelta) -> str:
-        secret, place = new_secret(), repository.place_of(tenant_id, new_id())
-        (sealed,) = await self._vault.seal(db, tenant_id, {place: secret})
-        await repository.replace_secret(db, tenant_id, hook_id, sealed, overlap)
-        return secret
 
 
 async def _found(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> Hook:

@@ -13,6 +13,7 @@ from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE
+from headrace_control.signing_secrets.issue import DEFAULT_OVERLAP
 from headrace_control.webhooks.graphql_types import IssuedWebhookType, WebhookDeliveryType, WebhookType
 from headrace_control.webhooks.model import (
     DEFAULT_RESULT_SECONDS,
@@ -22,7 +23,6 @@ from headrace_control.webhooks.model import (
     Webhook,
     WebhookAnswer,
 )
-from headrace_control.webhooks.service import DEFAULT_OVERLAP
 
 
 @strawberry.input(name="WebhookInput", description="A webhook to make.")

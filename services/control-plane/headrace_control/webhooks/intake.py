@@ -34,6 +34,7 @@ from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import mark_trigger
 from headrace_control.runs.starts import start_runs
 from headrace_control.runs.wishes import MAX_INPUT_BYTES
+from headrace_control.signing_secrets.repository import WEBHOOKS, valid_secrets
 from headrace_control.vault.output_keys import OutputKeys
 from headrace_control.vault.vault import Vault
 from headrace_control.web.rates import Buckets
@@ -108,7 +109,9 @@ class WebhookIntake:
         self._buckets.take(address)
         async with tenant_transaction(self._pool, address.tenant_id) as db:
             webhook = await repository.at_address(db, address.tenant_id, address.webhook_id)
-            stored = await repository.secrets(db, address.tenant_id, address.webhook_id) if webhook else ()
+            stored = (
+                await valid_secrets(db, address.tenant_id, WEBHOOKS, address.webhook_id) if webhook else ()
+            )
         if webhook is None:
             self._note(None, NotFound.code, origin)
             raise NotFound("webhook")

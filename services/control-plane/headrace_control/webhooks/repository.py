@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +10,6 @@ from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
-from headrace_control.vault.envelope import Place
-from headrace_control.vault.vault import Sealed, Stored
 from headrace_control.webhooks.model import Delivery, Terms, Webhook, WebhookAnswer
 
 _sql = load("headrace_control.webhooks")
@@ -69,27 +66,6 @@ async def set_paused(db: Db, tenant_id: UUID, webhook_id: UUID, paused: bool) ->
 
 async def delete(db: Db, tenant_id: UUID, webhook_id: UUID) -> None:
     await db.execute(_sql.delete, tenant_id, webhook_id)
-
-
-async def secrets(db: Db, tenant_id: UUID, webhook_id: UUID) -> Sequence[Stored]:
-    """Those that count now."""
-    rows = await db.fetch(_sql.secrets, tenant_id, webhook_id)
-    return [Stored.of(place_of(tenant_id, row["id"]), row) for row in rows]
-
-
-async def replace_secret(
-    db: Db, tenant_id: UUID, webhook_id: UUID, sealed: Sealed, overlap: timedelta
-) -> None:
-    """From now on the newest secret is this; the one before counts for `overlap` more."""
-    await db.execute(_sql.drop_secrets, tenant_id, webhook_id, overlap)
-    await db.execute(_sql.end_secret, tenant_id, webhook_id, overlap)
-    await db.execute(
-        _sql.add_secret, tenant_id, sealed.place.owner_id, webhook_id, sealed.key_id, sealed.sealed
-    )
-
-
-def place_of(tenant_id: UUID, secret_id: UUID) -> Place:
-    return Place(tenant_id, "signing", secret_id, "secret")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from headrace.errors import InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.errors import InvalidInput, LimitExceeded, NotFound
 from headrace.ids import new_id
 from headrace.postgres.pool import Db, Pool, tenant_transaction
-from headrace.signed_messages import new_secret
 
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
@@ -19,6 +17,8 @@ from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.runs.model import RunStart
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.startable import rule_of_start
+from headrace_control.signing_secrets.issue import issue_secret, read_overlap
+from headrace_control.signing_secrets.repository import WEBHOOKS
 from headrace_control.vault.vault import Vault
 from headrace_control.webhooks import repository
 from headrace_control.webhooks.addresses import Address, write_address
@@ -29,8 +29,6 @@ _WEBHOOKS = Cursor("webhooks")
 _DELIVERIES = Cursor("webhookDeliveries")
 
 MAX_WEBHOOKS = 1_000
-DEFAULT_OVERLAP = 24 * 60 * 60
-MAX_OVERLAP = 7 * 24 * 60 * 60
 
 
 class WebhookService:
@@ -53,7 +51,7 @@ class WebhookService:
             if await repository.count(db, tenant_id) >= MAX_WEBHOOKS:
                 raise LimitExceeded(f"a tenant has {MAX_WEBHOOKS} webhooks at most; delete some")
             await repository.insert(db, tenant_id, webhook_id, name, terms, caller.actor.id)
-            secret = await self._new_secret(db, tenant_id, webhook_id, timedelta(0))
+            secret = await issue_secret(db, self._vault, tenant_id, WEBHOOKS, webhook_id)
             await record(db, caller, Act("webhook.create", f"webhook/{name}", after=terms.as_json()))
             return Issued(await _found(db, tenant_id, name), secret)
 
@@ -82,13 +80,11 @@ class WebhookService:
         """A new secret; the newest one of before counts for the overlap more, older ones at once no more. Raises
         `InvalidInput`, `NotFound`, `KeysShredded`."""
         caller.require(Permission.MANAGE_WEBHOOKS)
-        if not 0 <= overlap_seconds <= MAX_OVERLAP:
-            mend = f"Write a number from 0 to {MAX_OVERLAP}."
-            raise InvalidInput([Problem("overlapSeconds", "out of range", mend)])
+        overlap = read_overlap(overlap_seconds)
         tenant_id = caller.tenant_id
         async with tenant_transaction(self._pool, tenant_id) as db:
             webhook = await _found(db, tenant_id, name, lock=True)
-            secret = await self._new_secret(db, tenant_id, webhook.id, timedelta(seconds=overlap_seconds))
+            secret = await issue_secret(db, self._vault, tenant_id, WEBHOOKS, webhook.id, overlap)
             detail = {"overlapSeconds": overlap_seconds}
             await record(db, caller, Act("webhook_secret.rotate", f"webhook/{name}", detail=detail))
             return Issued(await _found(db, tenant_id, name), secret)
@@ -151,12 +147,6 @@ class WebhookService:
         )
         if rule.unusable:
             raise InvalidInput(rule.unusable)
-
-    async def _new_secret(self, db: Db, tenant_id: UUID, webhook_id: UUID, overlap: timedelta) -> str:
-        secret, place = new_secret(), repository.place_of(tenant_id, new_id())
-        (sealed,) = await self._vault.seal(db, tenant_id, {place: secret})
-        await repository.replace_secret(db, tenant_id, webhook_id, sealed, overlap)
-        return secret
 
 
 async def _found(db: Db, tenant_id: UUID, name: str, *, lock: bool = False) -> Webhook:

@@ -1,0 +1,1 @@
+"""What the messages of hooks and webhooks are signed with."""
