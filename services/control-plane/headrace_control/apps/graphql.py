@@ -11,6 +11,7 @@ from headrace_control.apps import model
 from headrace_control.apps.auth_scheme import dump_scheme
 from headrace_control.apps.limits import dump_limits
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.deleted import Deleted
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
@@ -68,11 +69,6 @@ class AppChanges:
         default=strawberry.UNSET, description="null leaves it to the step types."
     )
     limits: JSON | None = strawberry.field(default=strawberry.UNSET, description="null takes them away.")
-
-
-@strawberry.type(description="What was deleted.")
-class Deleted:
-    name: str
 
 
 CreateAppPayload = Annotated[AppType | Failed, strawberry.union("CreateAppPayload")]

@@ -7,12 +7,12 @@ import strawberry
 
 from headrace_control.backfills import model
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import read_id
 from headrace_control.pages import DEFAULT_PAGE
-from headrace_control.runs.graphql_types import RunErrorType
 
 strawberry.enum(model.BackfillStatus, description="STOPPED: by a person, or, with an `error`, by Headrace.")
 
@@ -27,7 +27,7 @@ class BackfillType:
     total: int = strawberry.field(description="How many firings are in the range.")
     started: int = strawberry.field(description="How many of them have been started.")
     at_once: int = strawberry.field(description="How many of its runs are unfinished at most.")
-    error: RunErrorType | None = strawberry.field(
+    error: ErrorType | None = strawberry.field(
         description="Why Headrace stopped it, in front of a firing that was refused."
     )
     created_at: datetime
@@ -44,7 +44,7 @@ class BackfillType:
             total=backfill.total,
             started=backfill.started,
             at_once=backfill.at_once,
-            error=RunErrorType.of(backfill.error),
+            error=ErrorType.of(backfill.error),
             created_at=backfill.created_at,
             finished_at=backfill.finished_at,
         )

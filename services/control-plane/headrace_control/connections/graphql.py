@@ -6,11 +6,12 @@ from typing import Annotated, cast
 import strawberry
 from headrace.json_types import Json
 
-from headrace_control.apps.graphql import AppType, Deleted
+from headrace_control.apps.graphql import AppType
 from headrace_control.apps.limits import dump_limits
 from headrace_control.apps.model import Keep
 from headrace_control.connections import model
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.deleted import Deleted
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page

@@ -7,12 +7,13 @@ import strawberry
 
 from headrace_control.dead_letters import model
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
 from headrace_control.pages import DEFAULT_PAGE
-from headrace_control.runs.graphql_types import RunErrorType, RunType
+from headrace_control.runs.graphql_types import RunType
 
 strawberry.enum(
     model.DeadLetterSource,
@@ -44,7 +45,7 @@ class DeadLetterType:
     group: DeadLetterGroupType
     workflow: str
     step: str | None = strawberry.field(description="The row key; null where the whole run was set aside.")
-    error: RunErrorType
+    error: ErrorType
     created_at: datetime
     closed_at: datetime | None
     closed_reason: str | None = strawberry.field(description="Why it was discarded.")
@@ -58,7 +59,7 @@ class DeadLetterType:
             group=DeadLetterGroupType(source=letter.source, action=letter.action, code=letter.code),
             workflow=letter.workflow,
             step=letter.step,
-            error=RunErrorType(code=letter.code, message=letter.message),
+            error=ErrorType(code=letter.code, message=letter.message),
             created_at=letter.created_at,
             closed_at=letter.closed_at,
             closed_reason=letter.closed_reason,

@@ -7,10 +7,10 @@ import strawberry
 
 from headrace_control.dry_runs import model
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.scalars import JSON, read_id
-from headrace_control.runs.graphql_types import RunErrorType
 
 strawberry.enum(
     model.DryRunStatus,
@@ -72,7 +72,7 @@ class DryRunStep:
         description="What would be sent: method, url, headers, body, action, revision, connection."
     )
     output: JSON | None
-    error: RunErrorType | None
+    error: ErrorType | None
     asks: JSON | None = strawberry.field(description="Whom the policy would ask before the call.")
 
 
@@ -91,7 +91,7 @@ class RequestChange:
 class DryRunReportType:
     status: str = strawberry.field(description="SUCCESS, FAILED, CANCELED; or INCOMPLETE: see the problems.")
     result: JSON | None
-    error: RunErrorType | None
+    error: ErrorType | None
     ended_at: datetime = strawberry.field(
         description="By the clock of the walk, in which no wait takes time."
     )
@@ -147,7 +147,7 @@ class DryRunType:
     recorded_run: strawberry.ID | None
     created_at: datetime
     finished_at: datetime | None
-    failure: RunErrorType | None = strawberry.field(description="Why it could not be walked.")
+    failure: ErrorType | None = strawberry.field(description="Why it could not be walked.")
     report: DryRunReportType | None
 
     @classmethod
@@ -169,8 +169,8 @@ def _json(value: Any) -> Any:
     return None if value is None else JSON(value)
 
 
-def _error(error: Any) -> RunErrorType | None:
-    return None if error is None else RunErrorType(code=error["code"], message=error["message"])
+def _error(error: Any) -> ErrorType | None:
+    return None if error is None else ErrorType(code=error["code"], message=error["message"])
 
 
 StartDryRunPayload = Annotated[DryRunType | Failed, strawberry.union("StartDryRunPayload")]

@@ -83,6 +83,12 @@ JSON_SCALAR: ScalarDefinition = strawberry.scalar(
 )
 
 
+def read_input(given: object) -> Any:
+    """An input that came in; null is an empty one. Whether it is an object is told by who takes it, with what else is
+    wrong."""
+    return {} if given is None else given
+
+
 def read_id(text: str, what: str) -> UUID:
     """An opaque id that came in. One that can not be ours raises the same `NotFound` as one that is gone."""
     try:

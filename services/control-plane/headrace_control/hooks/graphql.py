@@ -5,15 +5,15 @@ from typing import Annotated
 
 import strawberry
 
-from headrace_control.apps.graphql import Deleted
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.deleted import Deleted
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.hooks import model
 from headrace_control.pages import DEFAULT_PAGE
-from headrace_control.runs.graphql_types import RunErrorType
 from headrace_control.signing_secrets.issue import DEFAULT_OVERLAP
 
 strawberry.enum(model.HookEvent, description="What hooks are told of.")
@@ -67,7 +67,7 @@ class HookMessageType:
     next_at: datetime | None = strawberry.field(
         description="When it is tried next; null while its hook is paused."
     )
-    error: RunErrorType | None = strawberry.field(description="What came of the last attempt.")
+    error: ErrorType | None = strawberry.field(description="What came of the last attempt.")
     created_at: datetime
     ended_at: datetime | None
 
@@ -80,7 +80,7 @@ class HookMessageType:
             status=message.status,
             attempts=message.attempts,
             next_at=message.next_at,
-            error=RunErrorType.of(message.error),
+            error=ErrorType.of(message.error),
             created_at=message.created_at,
             ended_at=message.ended_at,
         )

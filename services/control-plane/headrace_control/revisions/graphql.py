@@ -8,12 +8,13 @@ from headrace.json_types import JsonObject
 from headrace.workflow.state import EventKind, MessageKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.revisions import model
-from headrace_control.runs.graphql_types import RunErrorType, StepWaitType
+from headrace_control.runs.graphql_types import StepWaitType
 
 strawberry.enum(MessageKind, description="What is said to a run.")
 
@@ -48,7 +49,7 @@ class PastStepType:
     round: int = strawberry.field(description="Of a repeat: the rounds that were over.")
     item_count: int | None = strawberry.field(description="Of a loop that had begun: how many items it has.")
     attempt_count: int = strawberry.field(description="Attempts that had ended.")
-    error: RunErrorType | None
+    error: ErrorType | None
     retry_at: datetime | None = strawberry.field(description="When the next attempt was due.")
     started_at: datetime | None
     finished_at: datetime | None
@@ -67,7 +68,7 @@ class PastStepType:
             round=state.round,
             item_count=state.items,
             attempt_count=state.attempts,
-            error=RunErrorType.of(state.error.as_json() if state.error else None),
+            error=ErrorType.of(state.error.as_json() if state.error else None),
             retry_at=state.retry_at,
             started_at=past.started_at,
             finished_at=past.finished_at,
@@ -121,7 +122,7 @@ class PastRunType:
         description="As the events tell: QUEUED until its first one, WAITING while it is paused."
     )
     wait_reason: ParkReason | None
-    error: RunErrorType | None
+    error: ErrorType | None
 
     @classmethod
     def of(cls, past: model.PastRun) -> "PastRunType":
@@ -131,7 +132,7 @@ class PastRunType:
             revision=RunRevisionType.of(past.revision),
             status=past.status,
             wait_reason=past.wait_reason,
-            error=RunErrorType.of(past.error.as_json() if past.error else None),
+            error=ErrorType.of(past.error.as_json() if past.error else None),
         )
 
     @field

@@ -17,7 +17,7 @@ from headrace_control.graphql.failures import (
 )
 from headrace_control.graphql.fields import mutation, query, subscription
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON, read_id
+from headrace_control.graphql.scalars import JSON, read_id, read_input
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.runs import model
 from headrace_control.runs.graphql_types import RunType
@@ -35,7 +35,7 @@ class RunStartInput:
     )
 
     def wish(self) -> model.RunStart:
-        return model.RunStart(self.workflow, _input(self.input), self.version, self.idempotency_key)
+        return model.RunStart(self.workflow, read_input(self.input), self.version, self.idempotency_key)
 
 
 @strawberry.input(name="RunFilter", description="Which runs; what is not given does not narrow.")
@@ -109,7 +109,7 @@ class RunMutation:
         With an idempotency key, asking again with the same workflow, version and input answers the same run,
         and asking for something else with it is a Conflict. A deprecated version is not started.
         """
-        wish = model.RunStart(workflow, _input(input), version, idempotency_key)
+        wish = model.RunStart(workflow, read_input(input), version, idempotency_key)
         return RunType.of(await info.context.services.runs.start(info.context.caller, wish))
 
     @mutation
@@ -150,10 +150,6 @@ class RunSubscription:
         async with contextlib.aclosing(watched) as changes:
             async for run in changes:
                 yield RunType.of(run)
-
-
-def _input(given: object) -> Any:
-    return {} if given is None else given
 
 
 def _started(answer: model.Run | HeadraceError) -> Any:

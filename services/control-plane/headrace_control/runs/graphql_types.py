@@ -3,12 +3,12 @@
 from datetime import datetime
 
 import strawberry
-from headrace.json_types import Json, JsonObject
 from headrace.redaction import MARKER
 from headrace.sealed_outputs import mask
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field
 from headrace_control.graphql.pages import Page, PageInfo, page
 from headrace_control.graphql.scalars import JSON
@@ -24,18 +24,6 @@ strawberry.enum(WaitKind, description="What a step waits for.")
 strawberry.enum(EventKind, description="What an event says.")
 strawberry.enum(model.TriggerKind, description="What starts runs without anybody asking for it.")
 strawberry.enum(model.AttemptOutcome, description="How an attempt ended; UNKNOWN: sent, and not answered.")
-
-
-@strawberry.type(name="RunError", description="Why something failed, without secrets or data.")
-class RunErrorType:
-    code: str = strawberry.field(description="Stable; programs decide by it.")
-    message: str
-
-    @classmethod
-    def of(cls, error: JsonObject | None) -> "RunErrorType | None":
-        if error is None:
-            return None
-        return cls(code=str(error.get("code", "UNKNOWN")), message=str(error.get("message", "")))
 
 
 @strawberry.type(name="RunTrigger", description="What started a run that nobody asked for.")
@@ -67,7 +55,7 @@ class AttemptType:
     number: int = strawberry.field(description="1 for the first.")
     outcome: model.AttemptOutcome
     http_status: int | None
-    error: RunErrorType | None
+    error: ErrorType | None
     address: str | None = strawberry.field(description="The address that was dialled.")
     started_at: datetime
     duration_ms: int
@@ -78,7 +66,7 @@ class AttemptType:
             number=attempt.number,
             outcome=attempt.outcome,
             http_status=attempt.http_status,
-            error=RunErrorType.of(attempt.error),
+            error=ErrorType.of(attempt.error),
             address=attempt.address,
             started_at=attempt.started_at,
             duration_ms=attempt.duration_ms,
@@ -106,7 +94,7 @@ class StepRunType:
     round: int = strawberry.field(description="Of a repeat: the rounds that are over.")
     item_count: int | None = strawberry.field(description="Of a loop that has begun: how many items it has.")
     attempt_count: int = strawberry.field(description="Attempts that ended.")
-    error: RunErrorType | None
+    error: ErrorType | None
     retry_at: datetime | None = strawberry.field(description="When the next attempt is due.")
     started_at: datetime | None
     finished_at: datetime | None
@@ -124,7 +112,7 @@ class StepRunType:
             round=step.round,
             item_count=step.items,
             attempt_count=step.attempts,
-            error=RunErrorType.of(step.error),
+            error=ErrorType.of(step.error),
             retry_at=step.retry_at,
             started_at=step.started_at,
             finished_at=step.finished_at,
@@ -187,7 +175,7 @@ class RunType:
     id: strawberry.ID
     status: RunStatus
     wait_reason: ParkReason | None
-    error: RunErrorType | None
+    error: ErrorType | None
     cancel_requested: bool = strawberry.field(description="Somebody asked for its end.")
     pause_requested: bool = strawberry.field(description="Somebody asked that it starts nothing more.")
     parent_step: str | None = strawberry.field(description="The row key of the parent's step that it is.")
@@ -207,7 +195,7 @@ class RunType:
             id=strawberry.ID(str(run.id)),
             status=run.status,
             wait_reason=run.wait_reason,
-            error=RunErrorType.of(run.error),
+            error=ErrorType.of(run.error),
             cancel_requested=run.cancel_requested,
             pause_requested=run.pause_requested,
             parent_step=run.parent_step,

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import strawberry
 
-from headrace_control.apps.graphql import Deleted
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.deleted import Deleted
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON
+from headrace_control.graphql.scalars import JSON, read_input
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.schedules.deciding import MAX_MISSED, Missed, Overlap
 from headrace_control.schedules.graphql_types import ScheduleFiringType, ScheduleType
@@ -37,7 +37,7 @@ class ScheduleInput:
             self.workflow,
             self.cron,
             self.time_zone,
-            _object(self.input),
+            read_input(self.input),
             self.version,
             self.missed,
             self.missed_limit,
@@ -132,7 +132,3 @@ class ScheduleMutation:
         """Take a schedule away, with what is kept of its firings and backfills. Its runs stay."""
         deleted = await info.context.services.schedules.delete(info.context.caller, name)
         return Deleted(name=deleted.name)
-
-
-def _object(given: object) -> Any:
-    return {} if given is None else given

@@ -5,9 +5,10 @@ from datetime import datetime
 import strawberry
 
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field
 from headrace_control.graphql.scalars import JSON
-from headrace_control.runs.graphql_types import RunErrorType, RunType
+from headrace_control.runs.graphql_types import RunType
 from headrace_control.schedules import model
 from headrace_control.schedules.cron import NoSuchZone, NotCron
 from headrace_control.schedules.deciding import Missed, Overlap
@@ -39,7 +40,7 @@ class ScheduleType:
     missed_limit: int = strawberry.field(description="How many firings FIRE_ALL starts at most.")
     overlap: Overlap
     paused: bool
-    error: RunErrorType | None = strawberry.field(description="Why Headrace paused it.")
+    error: ErrorType | None = strawberry.field(description="Why Headrace paused it.")
     next_firings: list[datetime] = strawberry.field(description="The next 5; none of one that is paused.")
     queued_firing: datetime | None = strawberry.field(
         description="The firing that waits for runs of earlier ones to end."
@@ -62,7 +63,7 @@ class ScheduleType:
             missed_limit=terms.missed_limit,
             overlap=terms.overlap,
             paused=schedule.paused,
-            error=RunErrorType.of(schedule.error),
+            error=ErrorType.of(schedule.error),
             next_firings=_following(terms, schedule.next_at),
             queued_firing=schedule.queued_at,
             created_at=schedule.created_at,
@@ -77,7 +78,7 @@ class ScheduleFiringType:
     at: datetime
     last_at: datetime | None = strawberry.field(description="Of MISSED: the last one of those in a row.")
     outcome: model.FiringOutcome
-    error: RunErrorType | None
+    error: ErrorType | None
     backfill_id: strawberry.ID | None = strawberry.field(description="The backfill that it is of.")
 
     @classmethod
@@ -88,7 +89,7 @@ class ScheduleFiringType:
             at=firing.at,
             last_at=firing.last_at,
             outcome=firing.outcome,
-            error=RunErrorType.of(firing.error),
+            error=ErrorType.of(firing.error),
             backfill_id=strawberry.ID(str(firing.backfill_id)) if firing.backfill_id else None,
         )
 

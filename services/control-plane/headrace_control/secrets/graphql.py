@@ -5,8 +5,8 @@ from typing import Annotated
 
 import strawberry
 
-from headrace_control.apps.graphql import Deleted
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.deleted import Deleted
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page

@@ -6,8 +6,8 @@ import strawberry
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import JsonObject
 
-from headrace_control.apps.graphql import Deleted
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.deleted import Deleted
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page

@@ -5,9 +5,10 @@ from datetime import datetime
 import strawberry
 
 from headrace_control.graphql.context import Info
+from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field
 from headrace_control.graphql.scalars import JSON
-from headrace_control.runs.graphql_types import RunErrorType, RunType
+from headrace_control.runs.graphql_types import RunType
 from headrace_control.webhooks import model
 
 strawberry.enum(model.WebhookAnswer, description="What a message is answered with.")
@@ -69,7 +70,7 @@ class WebhookDeliveryType:
     delivery: strawberry.Private[model.Delivery]
     id: strawberry.ID
     message_id: str | None = strawberry.field(description="Of one that started a run.")
-    error: RunErrorType | None = strawberry.field(description="Why it was refused.")
+    error: ErrorType | None = strawberry.field(description="Why it was refused.")
     times: int = strawberry.field(description="How many were refused so.")
     at: datetime
 
@@ -79,7 +80,7 @@ class WebhookDeliveryType:
             delivery=delivery,
             id=strawberry.ID(str(delivery.id)),
             message_id=delivery.message_id,
-            error=RunErrorType.of(delivery.error),
+            error=ErrorType.of(delivery.error),
             times=delivery.times,
             at=delivery.created_at,
         )
