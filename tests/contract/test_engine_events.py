@@ -8,7 +8,7 @@ from headrace.workflow.document import Document, Edge, OnError, RetryPolicy, Ste
 from headrace.workflow.state import Failure
 from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, Prepared, StepContext, Succeeded
 
-from tests.contract.test_messages import validator
+from tests.contract.message_schemas import validator
 from tests.unit.runner.engines import advanced, step_services
 
 OOPS = Failure("HTTP_503", "the target answered 503")

@@ -1,10 +1,8 @@
 """The message schemas in contracts/messages against the code that writes and reads them, both ways."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,16 +13,10 @@ from headrace.messages import Event, EventBatch, Job, LogBatch, LogLevel, LogRec
 from headrace.telemetry.context import TraceContext
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.state import EventKind, ParkReason, RunState
-from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
+from jsonschema import Draft202012Validator
 
-FOLDER = Path(__file__).parents[2] / "contracts" / "messages"
-FILES = {path.name: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
-REGISTRY: Registry[Any] = Registry().with_resources(
-    (name, Resource.from_contents(schema, default_specification=DRAFT202012))
-    for name, schema in FILES.items()
-)
+from tests.contract.message_schemas import FILES, validator
+
 AT = datetime(2026, 5, 4, 10, 30, tzinfo=UTC)
 TENANT, RUN = new_id(AT), new_id(AT)
 ATTEMPT = {
@@ -52,10 +44,6 @@ EVENTS: list[tuple[EventKind, str | None, dict[str, Any]]] = [
     (EventKind.FINISHED, None, {"status": "FAILED", "error": FAILURE}),
     (EventKind.CANCELED, None, {}),
 ]
-
-
-def validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(FILES[name], registry=REGISTRY, format_checker=FormatChecker())
 
 
 def event(kind: EventKind, step: str | None, data: dict[str, Any]) -> Event:

@@ -1,77 +1,18 @@
 """Sealing: what was recorded comes into its tenant's chain, once, and stays there as it is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
-from headrace.audit_chain import ChainCheck, Misfit, Verdict
-from headrace.ids import new_id
-from headrace.postgres.pool import API, AUDIT, WORKER, Pool, open_pool, tenant_transaction, use_json
+from headrace.audit_chain import Misfit
+from headrace.postgres.pool import API, AUDIT, WORKER, tenant_transaction
 from headrace_control.audit import sealer as sealing
-from headrace_control.audit.model import read_record
 from headrace_control.audit.record import Act, Part, record
 from headrace_control.audit.sealer import Sealer
-from headrace_control.auth.caller import Actor, ActorKind, Origin
-from prometheus_client import CollectorRegistry
 
-SOMEBODY = Actor(ActorKind.API_KEY, new_id(), "ci")
-
-
-@dataclass(frozen=True)
-class Audit:
-    """Tenants who record, a sealer, and the database's superuser."""
-
-    api: Pool
-    sealer: Sealer
-    other: Sealer
-    admin: asyncpg.Connection
-
-    async def tenant(self, name: str) -> UUID:
-        tenant = new_id()
-        await self.admin.execute("INSERT INTO tenants (id, name) VALUES ($1, $2)", tenant, name)
-        return tenant
-
-    async def act(self, tenant: UUID, *targets: str) -> None:
-        for target in targets:
-            async with tenant_transaction(self.api, tenant) as db:
-                by = Part(tenant, SOMEBODY, Origin("192.0.2.1", "c" * 32))
-                await record(db, by, Act("app.create", target, after=target, detail={"ünï": [1, None, "é"]}))
-
-    async def entries(self, tenant: UUID) -> list[dict[str, Any]]:
-        rows = await self.admin.fetch("SELECT * FROM audit_log WHERE tenant_id = $1 ORDER BY seq", tenant)
-        return [
-            {
-                **read_record(row, row["seq"]).as_json(),
-                "previous": row["previous"].hex(),
-                "hash": row["hash"].hex(),
-            }
-            for row in rows
-        ]
-
-    async def waiting(self) -> int:
-        return int(await self.admin.fetchval("SELECT count(*) FROM audit_inbox"))
-
-
-@pytest.fixture
-async def audit(database: str) -> AsyncIterator[Audit]:
-    api, pool = await open_pool(database, API, max_size=20), await open_pool(database, AUDIT, max_size=4)
-    admin = await asyncpg.connect(database)
-    await use_json(admin)
-    yield Audit(api, Sealer(pool, CollectorRegistry()), Sealer(pool, CollectorRegistry()), admin)
-    await admin.close()
-    await pool.close()
-    await api.close()
-
-
-def verified(entries: Sequence[Any], anchors: dict[int, bytes] | None = None) -> Verdict:
-    check = ChainCheck(anchors)
-    for entry in entries:
-        check.add(entry)
-    return check.verdict()
+from tests.integration.sealing import SOMEBODY, Audit, verified
 
 
 def targets(entries: Sequence[Any]) -> list[str]:

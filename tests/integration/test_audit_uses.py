@@ -1,15 +1,23 @@
 """Which credentials runs have used: recorded with the attempts, as often as they are applied, that is once."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import orjson
+import pytest
 from headrace.ids import new_id
 from headrace_reporter import uses
 
-from tests.integration.test_reporter_apply import ATTEMPT, NOW, World, world  # noqa: F401
+from tests.integration.applying import ATTEMPT, NOW, World, applying
 
 SHOP, BANK = new_id(), new_id()
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[World]:
+    async with applying(database) as prepared:
+        yield prepared
 
 
 def attempt(number: int, connection: UUID | None, host: str, address: str) -> dict[str, Any]:
@@ -17,7 +25,7 @@ def attempt(number: int, connection: UUID | None, host: str, address: str) -> di
     return {**said, "connection": str(connection), "host": host} if connection else said
 
 
-async def recorded(world: World) -> list[tuple[str, Any]]:  # noqa: F811
+async def recorded(world: World) -> list[tuple[str, Any]]:
     rows = await world.admin.fetch("SELECT * FROM audit_inbox ORDER BY id")
     assert {(row["tenant_id"], row["action"], row["actor_name"]) for row in rows} <= {
         (world.tenant, "connection.use", "runner")
@@ -25,7 +33,7 @@ async def recorded(world: World) -> list[tuple[str, Any]]:  # noqa: F811
     return [(row["target"], orjson.loads(row["detail"])) for row in rows]
 
 
-async def test_uses_are_counted_by_connection_host_and_address(world: World) -> None:  # noqa: F811
+async def test_uses_are_counted_by_connection_host_and_address(world: World) -> None:
     run, other = await world.claimed_run(), await world.claimed_run()
     places = [
         (SHOP, "shop.example", "192.0.2.1"),
@@ -58,7 +66,7 @@ async def test_uses_are_counted_by_connection_host_and_address(world: World) -> 
     }
 
 
-async def test_a_repeated_or_stale_event_is_no_further_use(world: World) -> None:  # noqa: F811
+async def test_a_repeated_or_stale_event_is_no_further_use(world: World) -> None:
     run = await world.claimed_run(epoch=2)
     used = attempt(1, SHOP, "shop.example", "192.0.2.1")
     event = world.event(run, 2, 1, "completed", "a", status="SUCCESS", attempt=used)
@@ -68,7 +76,7 @@ async def test_a_repeated_or_stale_event_is_no_further_use(world: World) -> None
     assert len(await recorded(world)) == 1
 
 
-async def test_a_loop_over_many_places_is_told_by_its_number(world: World) -> None:  # noqa: F811
+async def test_a_loop_over_many_places_is_told_by_its_number(world: World) -> None:
     run = await world.claimed_run()
     events = [
         world.event(
@@ -81,7 +89,7 @@ async def test_a_loop_over_many_places_is_told_by_its_number(world: World) -> No
     assert (len(detail["calls"]), detail["places"]) == (uses.MOST, uses.MOST + 10)
 
 
-async def test_a_connection_that_is_none_sets_its_run_alone_aside(world: World) -> None:  # noqa: F811
+async def test_a_connection_that_is_none_sets_its_run_alone_aside(world: World) -> None:
     run, beside = await world.claimed_run(), await world.claimed_run()
     bad = {**attempt(1, SHOP, "shop.example", "192.0.2.1"), "connection": "shop-main"}
     await world.applier.apply(

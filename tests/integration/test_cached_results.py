@@ -13,7 +13,7 @@ from headrace.workflow.state import EventKind
 from headrace_control.expiry import expire as expiry
 from headrace_control.expiry.expire import Kept, expire
 
-from tests.integration.test_reporter_apply import ATTEMPT, NOW
+from tests.integration.applying import ATTEMPT, NOW
 
 CALL, OTHER = (hashlib.sha256(name).hexdigest() for name in (b"call", b"other"))
 RUNNER = new_id()

@@ -15,7 +15,7 @@ from headrace_control.audit.pruning import Pruning
 from headrace_control.expiry import expire as expiry
 from headrace_control.expiry.expire import Kept, drop_months, expire
 
-from tests.integration.test_audit_sealing import Audit, audit, verified  # noqa: F401
+from tests.integration.sealing import Audit, verified
 
 KEPT = timedelta(days=90)
 GONE = Kept(timedelta(days=30), KEPT)
@@ -27,7 +27,7 @@ async def pool(database: str) -> AsyncIterator[Pool]:
         yield opened
 
 
-async def old_and_new(audit: Audit, name: str, old: int, new: int = 3) -> UUID:  # noqa: F811
+async def old_and_new(audit: Audit, name: str, old: int, new: int = 3) -> UUID:
     """A tenant's chain with so many records of a hundred days ago, and so many of now."""
     tenant = await audit.tenant(name)
     await audit.act(tenant, *(f"app/old-{n}" for n in range(old)))
@@ -39,7 +39,7 @@ async def old_and_new(audit: Audit, name: str, old: int, new: int = 3) -> UUID: 
     return tenant
 
 
-async def test_old_records_go_and_the_rest_proves_itself(audit: Audit, pool: Pool) -> None:  # noqa: F811
+async def test_old_records_go_and_the_rest_proves_itself(audit: Audit, pool: Pool) -> None:
     mine, other = await old_and_new(audit, "mine", 5), await old_and_new(audit, "other", 0)
     whole = await audit.entries(mine)
     assert await Pruning(pool, KEPT).prune_all() == 5
@@ -60,7 +60,7 @@ async def test_old_records_go_and_the_rest_proves_itself(audit: Audit, pool: Poo
 
 
 async def test_a_chain_is_pruned_again_when_its_records_come_of_age(
-    audit: Audit,  # noqa: F811
+    audit: Audit,
     pool: Pool,
     database: str,
 ) -> None:
@@ -78,7 +78,7 @@ async def test_a_chain_is_pruned_again_when_its_records_come_of_age(
 
 
 async def test_much_goes_piece_by_piece_and_many_may_prune_at_once(
-    audit: Audit,  # noqa: F811
+    audit: Audit,
     pool: Pool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,7 +93,7 @@ async def test_much_goes_piece_by_piece_and_many_may_prune_at_once(
     assert verified(left).finding is None
 
 
-async def test_nothing_goes_that_no_record_stands_for(audit: Audit, pool: Pool, database: str) -> None:  # noqa: F811
+async def test_nothing_goes_that_no_record_stands_for(audit: Audit, pool: Pool, database: str) -> None:
     tenant = await old_and_new(audit, "mine", 5)
     for statement in ("SELECT headrace_prune_audit($1, 2)", "DELETE FROM audit_log WHERE tenant_id = $1"):
         with pytest.raises(asyncpg.RaiseError, match="audit_log is immutable"):

@@ -1,7 +1,6 @@
 """API keys that may do less than their role, and last no longer than the deployment allows."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from headrace.postgres.pool import Pool
@@ -10,21 +9,8 @@ from headrace_control.auth.roles import Role
 from headrace_control.settings import ControlPlaneSettings
 
 from tests.integration.control_plane.conftest import Client, new_tenant
+from tests.integration.control_plane.keys import CREATE, create
 from tests.integration.control_plane.people import joined, remove
-
-CREATE = """
-mutation($name: String! = "k", $role: Role!, $permissions: [Permission!], $expiresAt: DateTime) {
-  createApiKey(name: $name, role: $role, permissions: $permissions, expiresAt: $expiresAt) {
-    ... on IssuedApiKey { key apiKey { id role permissions expiresAt } }
-    ... on Failure { code message } ... on InvalidInput { problems { path message } }
-  }
-}
-"""
-
-
-async def create(client: Client, role: Role, *permissions: Permission, **more: Any) -> Any:
-    scope = {"permissions": list(permissions)} if permissions else {}
-    return (await client(CREATE, role=role, **scope, **more))["createApiKey"]
 
 
 async def test_a_scope_narrows_what_the_role_allows(admin: Client) -> None:

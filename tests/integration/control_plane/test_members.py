@@ -8,8 +8,8 @@ from headrace_control.auth.permissions import Permission
 from headrace_control.auth.roles import Role
 
 from tests.integration.control_plane.conftest import Client
+from tests.integration.control_plane.keys import create
 from tests.integration.control_plane.people import MEMBER, change_role, invite, joined, remove
-from tests.integration.control_plane.test_keys import create
 
 ME = "{ me { actor { kind name } role permissions tenant { name } } }"
 MEMBERS = "query($status: MemberStatus) { members(status: $status) { items { email role status } } }"

@@ -20,8 +20,8 @@ from tests.integration.control_plane_runs.acting import (
     save_draft,
     started,
 )
-from tests.integration.control_plane_runs.test_approvals import asked
-from tests.integration.control_plane_runs.test_signals import in_doubt, waiting
+from tests.integration.control_plane_runs.approving import asked
+from tests.integration.control_plane_runs.signaling import in_doubt, waiting
 
 
 @dataclass(frozen=True)

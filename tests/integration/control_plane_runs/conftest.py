@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -21,9 +22,13 @@ from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, WORKER, open_pool
 from headrace.refusals.audit import Refusals
 from headrace_control.app import create_app
+from headrace_control.callbacks.service import CallbackService
 from headrace_control.compose import compose
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.tenants.service import bootstrap
+from headrace_control.vault.keys import OwnKeys
+from headrace_control.vault.vault import Vault
+from headrace_control.waits.payloads import Payloads
 from headrace_reporter.apply import Applier
 from loopback import loopback
 from no_signals import no_signals
@@ -176,3 +181,18 @@ def platform(http: httpx.AsyncClient, keys: dict[str, str]) -> Client:
 def stranger(http: httpx.AsyncClient, keys: dict[str, str]) -> Client:
     """The admin of another such tenant."""
     return Client(http, keys["stranger"])
+
+
+@pytest.fixture
+async def refusals(database: str) -> AsyncIterator[Refusals]:
+    async with await open_pool(database, API) as pool:
+        yield Refusals(pool)
+
+
+@pytest.fixture
+async def callbacks(database: str, master_key: bytes, refusals: Refusals) -> Any:
+    """As the internal API has it, beside the application under test."""
+    pool = await open_pool(database, API)
+    base = "https://headrace.example.com"
+    yield CallbackService(pool, Vault(OwnKeys([master_key])), Payloads(), base, refusals.note)
+    await pool.close()

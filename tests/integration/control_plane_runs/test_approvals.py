@@ -10,17 +10,8 @@ from headrace_control.auth.roles import Role
 from tests.integration.control_plane import people
 from tests.integration.control_plane.people import joined
 from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, publish, started
+from tests.integration.control_plane_runs.approving import DOCUMENT, FORM, asked
 
-DOCUMENT = {
-    "workflow": "orders",
-    "steps": [{"key": "ok", "type": "approval", "approval": {"title": "Refund?"}}],
-}
-FORM = {
-    "type": "object",
-    "required": ["amount"],
-    "properties": {"amount": {"type": "integer"}},
-    "additionalProperties": False,
-}
 _APPROVAL = """run { id } step kind status title details form roles members notStarter openedAt dueAt closedAt
     decision { decision by reason form at } mayDecide"""
 
@@ -59,16 +50,6 @@ async def approvals(client: Client, **wanted: Any) -> Any:
         + " } pageInfo { hasNextPage endCursor } } }",
         **wanted,
     )
-
-
-async def asked(client: Client, fleet: Fleet, due_in: float | None = None, **says: Any) -> str:
-    """A run that waits for an approval."""
-    await publish(client, DOCUMENT)
-    run = await started(client, input={})
-    await fleet.claim(run)
-    await fleet.open_wait(run, "ok", "APPROVAL", due_in, **says)
-    await fleet.park(run, "APPROVAL")
-    return run
 
 
 async def test_a_decision_is_recorded_and_wakes_its_run(acme: Client, fleet: Fleet) -> None:

@@ -28,8 +28,8 @@ from tests.integration.control_plane_runs.audit_examples import (
     Stage,
     mutate,
 )
-from tests.integration.control_plane_runs.test_callbacks import callbacks, refusals, waiting  # noqa: F401
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.calling_back import waiting
+from tests.integration.control_plane_runs.commanding import headrace
 from tests.target import Target
 
 _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
@@ -176,7 +176,7 @@ async def test_a_taken_callback_is_recorded(
     acme: Client,
     fleet: Fleet,
     sealer: Sealer,
-    callbacks: Any,  # noqa: F811
+    callbacks: Any,
 ) -> None:
     run = await waiting(acme, fleet, callbacks)
     answer = await acme.http.post(run.path(), json={"amount": 3})

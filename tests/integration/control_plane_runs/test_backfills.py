@@ -11,7 +11,7 @@ from headrace_control.backfills.model import Backfill
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish
 from tests.integration.control_plane_runs.planes import Planes, two_planes
-from tests.integration.control_plane_runs.test_quotas import allow
+from tests.integration.control_plane_runs.quotas import allow
 
 BEGIN, END = datetime(2029, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
 

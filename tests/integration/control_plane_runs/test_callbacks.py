@@ -1,9 +1,7 @@
 """Callback addresses: given out with claims, and taken from whoever has one, once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -11,62 +9,16 @@ import asyncpg
 import httpx
 import pytest
 from headrace.errors import Conflict, Expired, NotFound
-from headrace.postgres.pool import API, open_pool
 from headrace.refusals.audit import Refusals
 from headrace_control.auth.caller import Origin
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.callbacks.tokens import Token, read_token, write_token
 from headrace_control.internal_api.callbacks import CallbackRun
-from headrace_control.vault.keys import OwnKeys
-from headrace_control.vault.vault import Vault
 from headrace_control.waits.model import SignalStep
-from headrace_control.waits.payloads import Payloads
 
-from tests.integration.control_plane_runs.acting import Client, Fleet, publish, started
-from tests.integration.control_plane_runs.test_signals import DOCUMENT, PAID, signal
-
-DAY = 24 * 60 * 60
-
-
-@pytest.fixture
-async def refusals(database: str) -> AsyncIterator[Refusals]:
-    async with await open_pool(database, API) as pool:
-        yield Refusals(pool)
-
-
-@pytest.fixture
-async def callbacks(database: str, master_key: bytes, refusals: Refusals) -> Any:
-    """As the internal API has it, beside the application under test."""
-    pool = await open_pool(database, API)
-    base = "https://headrace.example.com"
-    yield CallbackService(pool, Vault(OwnKeys([master_key])), Payloads(), base, refusals.note)
-    await pool.close()
-
-
-class Waiting:
-    """A run with two signal steps, and their addresses."""
-
-    def __init__(self, run: str, tenant: UUID, urls: dict[str, str]) -> None:
-        self.run, self.tenant, self.urls = run, tenant, urls
-
-    def path(self, step: str = "paid") -> str:
-        return urlsplit(self.urls[step]).path
-
-
-async def waiting(client: Client, fleet: Fleet, callbacks: CallbackService) -> Waiting:
-    await publish(client, DOCUMENT)
-    run = await started(client, input={})
-    row = await fleet.admin.fetchrow("SELECT tenant_id, created_at FROM runs WHERE id = $1", UUID(run))
-    steps = [
-        SignalStep("paid", "paid", PAID, None),
-        SignalStep("wait_for_delivery", "delivered", None, 5 * DAY * 1000),
-    ]
-    wanted = [CallbackRun(UUID(run), row["created_at"], steps)]
-    urls = await callbacks.urls(row["tenant_id"], wanted)
-    assert urls == await callbacks.urls(row["tenant_id"], wanted)  # the same at every claim
-    await fleet.claim(run)
-    await fleet.park(run, "SIGNAL")
-    return Waiting(run, row["tenant_id"], dict(urls[UUID(run)]))
+from tests.integration.control_plane_runs.acting import Client, Fleet
+from tests.integration.control_plane_runs.calling_back import waiting
+from tests.integration.control_plane_runs.signaling import PAID, signal
 
 
 def refusal(response: httpx.Response) -> tuple[int, str]:

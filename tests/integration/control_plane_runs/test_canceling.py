@@ -2,30 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from tests.integration.control_plane_runs.acting import (
-    FAILURE,
-    Client,
-    Fleet,
-    orders,
-    publish,
-    started,
-    with_role,
-)
-
-
-async def cancel(client: Client, run: str) -> Any:
-    return await client(
-        "mutation($id: ID!) { cancelRun(id: $id) { __typename ... on Run { status cancelRequested } "
-        + FAILURE
-        + "} }",
-        id=run,
-    )
+from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
+from tests.integration.control_plane_runs.stopping import cancel
 
 
 async def running(client: Client, fleet: Fleet) -> str:

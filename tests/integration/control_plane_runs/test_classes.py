@@ -16,7 +16,7 @@ from tests.integration.control_plane_runs.acting import (
     started,
     with_role,
 )
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 CLASS = "classification { class waiver reasons { rule step } lacks { path code } }"
 WHY = "the bank undoes by hand"

@@ -11,7 +11,7 @@ from headrace.concurrency.turns import Slot, Turn, enter, leave, lock_slots
 from headrace.ids import new_id
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
-from tests.integration.control_plane_runs.test_canceling import cancel
+from tests.integration.control_plane_runs.stopping import cancel
 
 _BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on StartedRuns { items { __typename
   ... on Run { id status waitReason } ... on Failure { code message } ... on ConcurrencyLimit { runs } } } } }"""

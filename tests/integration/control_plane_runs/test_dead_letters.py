@@ -11,66 +11,22 @@ from headrace.ids import new_id
 from headrace.postgres.pool import API, open_pool, tenant_transaction
 from headrace.postgres.queries import load
 
-from tests.integration.control_plane_runs.acting import (
-    FAILURE,
-    Client,
-    Fleet,
-    orders,
-    publish,
-    started,
+from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
+from tests.integration.control_plane_runs.dead_letters import (
+    DISCARD,
+    GROUPS,
+    LIST,
+    REPLAY,
+    REPLAY_ALL,
+    SHOWN,
+    given_up,
+    letters,
 )
+from tests.integration.control_plane_runs.query_plans import rows_read
 from tests.integration.control_plane_runs.replay_loops import replays_of
-from tests.integration.control_plane_runs.test_plans import rows_read
-from tests.integration.control_plane_runs.test_reruns import (
-    PREVIEW,
-    RERUN,
-    call,
-    completed,
-    end,
-    failed,
-    fates,
-)
+from tests.integration.control_plane_runs.rerunning import PREVIEW, RERUN, call, completed, end, failed, fates
 
 _sql = load("headrace_control.dead_letters")
-
-LIST = """query($filter: DeadLetterFilter, $first: Int!, $after: String) {
-  deadLetters(filter: $filter, first: $first, after: $after) {
-    items { id status step workflow group { source action code } error { code message } closedReason
-            run { id } replayedBy { id origin { id } } }
-    pageInfo { hasNextPage endCursor } } }"""
-GROUPS = "query { deadLetterGroups { group { source action code } count example } }"
-REPLAY = (
-    "mutation($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, how: $how) { __typename ... on Run { id } "
-    + FAILURE
-    + "} }"
-)
-REPLAY_ALL = (
-    """mutation($group: DeadLetterGroupInput!, $how: ReplayInput, $rate: Int!) {
-      replayDeadLetters(group: $group, how: $how, perSecond: $rate) { __typename ... on Replay { id status total } """
-    + FAILURE
-    + "} }"
-)
-SHOWN = "query($id: ID!) { replay(id: $id) { status total replayed refused refusal } }"
-DISCARD = (
-    """mutation($ids: [ID!], $group: DeadLetterGroupInput, $reason: String!) {
-      discardDeadLetters(ids: $ids, group: $group, reason: $reason) { __typename
-        ... on DiscardedDeadLetters { count } """
-    + FAILURE
-    + "} }"
-)
-
-
-async def given_up(acme: Client, fleet: Fleet, code: str = "HTTP_500") -> str:
-    """A run whose second step failed for good."""
-    run = await started(acme)
-    await fleet.claim(run)
-    await fleet.apply(run, completed("fetch", output=1), failed("refund", code), end(code))
-    return run
-
-
-async def letters(client: Client, **wanted: Any) -> list[Any]:
-    items: list[Any] = (await client(LIST, filter=wanted or None, first=50))["items"]
-    return items
 
 
 async def test_what_a_run_gave_up_on_is_listed_with_its_cause(

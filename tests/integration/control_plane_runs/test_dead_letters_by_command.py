@@ -1,8 +1,8 @@
 """`headrace dead-letters` and `headrace run rerun`, against a real API."""
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish
-from tests.integration.control_plane_runs.test_dead_letters import given_up
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
+from tests.integration.control_plane_runs.dead_letters import given_up
 
 GROUP = "STEP:shop/refund:HTTP_500"
 

@@ -24,15 +24,8 @@ from tests.integration.control_plane_runs.acting import (
     started,
     with_role,
 )
-from tests.integration.control_plane_runs.test_reruns import (
-    RERUN,
-    call,
-    completed,
-    end,
-    failed,
-    three_steps,
-)
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
+from tests.integration.control_plane_runs.rerunning import RERUN, call, completed, end, failed, three_steps
 from tests.integration.control_plane_runs.walking import Walkers, walkers
 
 START = (

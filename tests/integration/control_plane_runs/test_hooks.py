@@ -27,7 +27,7 @@ from headrace_control.vault.vault import Vault
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.audit_examples import mutate
-from tests.integration.control_plane_runs.test_quotas import allow
+from tests.integration.control_plane_runs.quotas import allow
 from tests.journal_server import Exchange, JournalServer, Seen, answering
 
 _MESSAGES = """query($hook: String!) { hookMessages(hook: $hook, first: 200) {

@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncpg
 
 from tests.integration.control_plane_runs.acting import Client
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 
 async def test_a_hook_is_made_changed_and_taken_away(acme: Client, admin: asyncpg.Connection) -> None:

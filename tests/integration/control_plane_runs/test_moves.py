@@ -13,9 +13,8 @@ from tests.integration.control_plane_runs.acting import (
     started,
 )
 from tests.integration.control_plane_runs.audit_examples import mutate
-from tests.integration.control_plane_runs.test_canceling import cancel
-from tests.integration.control_plane_runs.test_pausing import ask
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
+from tests.integration.control_plane_runs.stopping import ask, cancel
 
 _PREVIEW = """query($r: ID!, $v: Int!) { movePreview(run: $r, version: $v) { fits held problems { path message }
   steps { key fate } diff { changes { path kind } } fromVersion { number } toVersion { number } } }"""

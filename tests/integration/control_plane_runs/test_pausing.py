@@ -5,23 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.control_plane_runs.acting import (
-    FAILURE,
-    Client,
-    Fleet,
-    orders,
-    publish,
-    started,
-    with_role,
-)
-
-
-async def ask(client: Client, what: str, run: str) -> Any:
-    return await client(
-        f"mutation($id: ID!) {{ {what}(id: $id) {{ __typename ... on Run {{ status waitReason pauseRequested"
-        f" cancelRequested }} {FAILURE} }} }}",
-        id=run,
-    )
+from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
+from tests.integration.control_plane_runs.stopping import ask
 
 
 async def state(client: Client, what: str, run: str) -> tuple[Any, ...]:

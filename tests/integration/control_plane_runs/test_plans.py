@@ -1,8 +1,6 @@
 """Lists of runs read what they show, however many runs there are and however rare what is asked for."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +9,8 @@ from headrace.ids import new_id
 from headrace.postgres.pool import API, open_pool, tenant_transaction
 from headrace.postgres.queries import load
 from headrace.workflow.state import RunStatus
+
+from tests.integration.control_plane_runs.query_plans import rows_read
 
 _sql = load("headrace_control.runs")
 
@@ -92,18 +92,3 @@ async def test_approvals_are_read_newest_first_one_status_at_a_time(
             assert (len(found), opened) == (many, sorted(opened, reverse=True))
             plan = await db.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.approvals}", *wanted)
             assert rows_read(plan[0]["Plan"], "waits_") <= LIMIT + 5
-
-
-def rows_read(plan: Any, table: str = "runs_") -> float:
-    """How many rows of a table a plan has read, those that it dropped included."""
-    return sum(
-        float(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * float(node["Actual Loops"])
-        for node in nodes(plan)
-        if node.get("Relation Name", "").startswith(table)
-    )
-
-
-def nodes(plan: Any) -> Iterator[Any]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)

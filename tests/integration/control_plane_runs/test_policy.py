@@ -16,7 +16,7 @@ from tests.integration.control_plane_runs.acting import (
     save_draft,
     with_role,
 )
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 RULE = "app action approvalClass twoPerson approverRoles expiresAfterMs reason setBy"
 

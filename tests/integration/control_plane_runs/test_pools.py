@@ -11,7 +11,7 @@ from headrace.postgres.pool import open_pool
 from headrace_control.tenants.service import bootstrap
 
 from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, orders, publish, started
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 _CREATE = f"mutation($name: String!) {{ createRunnerPool(name: $name) {{ __typename {FAILURE} }} }}"
 _REMOVE = f"mutation($name: String!) {{ removeRunnerPool(name: $name) {{ __typename {FAILURE} }} }}"

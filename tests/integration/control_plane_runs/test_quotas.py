@@ -9,10 +9,8 @@ from headrace_control.quotas import starts
 from headrace_control.quotas.counting import count_stored
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started, with_role
+from tests.integration.control_plane_runs.quotas import SET_QUOTAS, allow
 
-_SET = """mutation($tenant: String!, $quotas: QuotasInput!) { setQuotas(tenant: $tenant, quotas: $quotas) {
-  __typename ... on Quotas { runsInFlight unfinishedRuns startsPerMinute }
-  ... on Failure { code message } ... on InvalidInput { problems { path } } } }"""
 _START = """mutation($input: JSON!, $key: String) { startRun(workflow: "orders", input: $input, idempotencyKey: $key) {
   __typename ... on Run { id } ... on Failure { code message } ... on QuotaExceeded { quota most } } }"""
 _BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on StartedRuns { items {
@@ -23,10 +21,6 @@ _BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on St
 async def asked_each_time(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts, "KEPT_SECONDS", 0.0)
     await publish(acme, orders())
-
-
-async def allow(platform: Client, **quotas: int | None) -> Any:
-    return await platform(_SET, tenant="acme", quotas=quotas)
 
 
 async def start(client: Client, key: str | None = None, **given: Any) -> Any:
@@ -44,7 +38,7 @@ async def test_the_platform_alone_sets_them(platform: Client, acme: Client) -> N
     assert (await allow(platform, startsPerMinute=None))["startsPerMinute"] is None
     for nobody in (acme, await with_role(platform, "OPERATOR")):
         assert (await allow(nobody, startsPerMinute=1))["code"] == "FORBIDDEN"
-    assert (await platform(_SET, tenant="nobody", quotas={}))["code"] == "NOT_FOUND"
+    assert (await platform(SET_QUOTAS, tenant="nobody", quotas={}))["code"] == "NOT_FOUND"
     wrong = await allow(platform, runsInFlight=None, loopItems=0, startsPerMinute=-1)
     assert {problem["path"] for problem in wrong["problems"]} == {
         "quotas.runsInFlight",

@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from typer.testing import CliRunner
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
+from tests.unit.workflow_decide.answers import ANSWERS, UNSAFE
 from tests.unit.workflow_decide.graphs import graphs, risky
-from tests.unit.workflow_decide.test_runs import ANSWERS, UNSAFE
 from tests.unit.workflow_decide.world import World
 
 _ATTEMPT = {"number": 1, "startedAt": "2026-11-01T00:00:00+00:00", "durationMs": 3}

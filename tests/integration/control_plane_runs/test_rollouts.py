@@ -30,10 +30,10 @@ from tests.integration.control_plane_runs.acting import (
     started,
 )
 from tests.integration.control_plane_runs.audit_examples import mutate
+from tests.integration.control_plane_runs.commanding import headrace
 from tests.integration.control_plane_runs.conftest import serving
 from tests.integration.control_plane_runs.planes import two_planes
-from tests.integration.control_plane_runs.test_plans import nodes, rows_read
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.query_plans import nodes, rows_read
 
 _ROLLOUT = "... on Rollout { id status percent stable { number } candidate { number } }"
 _BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on StartedRuns { items { __typename

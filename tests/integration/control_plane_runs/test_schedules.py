@@ -18,7 +18,7 @@ from headrace_control.schedules.deciding import Missed, Overlap
 from tests.integration.control_plane_runs.acting import FAILURE, Client, orders, publish
 from tests.integration.control_plane_runs.audit_examples import mutate
 from tests.integration.control_plane_runs.planes import TERMS, Planes, two_planes
-from tests.integration.control_plane_runs.test_quotas import allow
+from tests.integration.control_plane_runs.quotas import allow
 
 _SCHEDULE = """query($n: String!) { schedule(name: $n) { name workflow version cron timeZone input missed missedLimit
   overlap paused nextFirings queuedFiring error { code } } }"""

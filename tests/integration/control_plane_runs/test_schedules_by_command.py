@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 NIGHTLY = """
 kind: Schedule

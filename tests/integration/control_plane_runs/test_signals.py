@@ -13,28 +13,7 @@ from tests.integration.control_plane_runs.acting import (
     started,
     with_role,
 )
-
-PAID = {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "integer"}}}
-DOCUMENT = {
-    "workflow": "orders",
-    "steps": [
-        {"key": "paid", "type": "signal", "signal": {"schema": PAID}},
-        {"key": "wait_for_delivery", "type": "signal", "signal": {"name": "delivered"}},
-    ],
-}
-
-
-async def signal(client: Client, run: str, name: str = "paid", **how: Any) -> Any:
-    return await client(
-        """mutation($run: ID!, $name: String!, $payload: JSON, $key: String) {
-             signalRun(runId: $run, name: $name, payload: $payload, idempotencyKey: $key) { __typename
-               ... on SentMessage { runId seq sentAt repeated } """
-        + FAILURE
-        + "} }",
-        run=run,
-        name=name,
-        **how,
-    )
+from tests.integration.control_plane_runs.signaling import DOCUMENT, in_doubt, signal, waiting
 
 
 async def settle(client: Client, run: str, step: str = "refund", **how: Any) -> Any:
@@ -49,14 +28,6 @@ async def settle(client: Client, run: str, step: str = "refund", **how: Any) -> 
         step=step,
         **how,
     )
-
-
-async def waiting(client: Client, fleet: Fleet) -> str:
-    await publish(client, DOCUMENT)
-    run = await started(client, input={})
-    await fleet.claim(run)
-    await fleet.park(run, "SIGNAL")
-    return run
 
 
 async def test_a_signal_wakes_a_run_that_waits(acme: Client, fleet: Fleet) -> None:
@@ -162,20 +133,6 @@ async def test_who_may_signal(acme: Client, stranger: Client, fleet: Fleet) -> N
     await fleet.claim(run)
     await fleet.finish(run)
     assert (await signal(acme, run, "delivered"))["message"] == "the run has ended (SUCCESS)"
-
-
-async def in_doubt(client: Client, fleet: Fleet) -> str:
-    await publish(client, orders())
-    run = await started(client)
-    await fleet.claim(run)
-    await fleet.apply(
-        run,
-        ("completed", "fetch", {"status": "SUCCESS"}),
-        ("started", "refund", {}),
-        ("completed", "refund", {"status": "UNKNOWN", "error": {"code": "X", "message": "lost"}}),
-        ("parked", None, {"reason": "IN_DOUBT", "resumeAt": None}),
-    )
-    return run
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,9 @@
 """`headrace run pause | resume | signal | settle | approve | reject` and `headrace approvals`, against a real API."""
 
-import asyncio
-import json
-from typing import Any
-
-from headrace_cli.main import app
-from typer.testing import CliRunner
-
 from tests.integration.control_plane_runs.acting import Client, Fleet
-from tests.integration.control_plane_runs.test_approvals import FORM, asked
-from tests.integration.control_plane_runs.test_signals import in_doubt, waiting
-
-
-async def headrace(client: Client, *words: str, code: int = 0) -> Any:
-    """What the command answers with --json."""
-    env = {"HEADRACE_URL": str(client.http.base_url), "HEADRACE_API_KEY": client.key}
-    done = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--json"], env=env)
-    assert done.exit_code == code, done.output
-    return json.loads(done.stdout)
+from tests.integration.control_plane_runs.approving import FORM, asked
+from tests.integration.control_plane_runs.commanding import headrace
+from tests.integration.control_plane_runs.signaling import in_doubt, waiting
 
 
 async def test_a_run_is_paused_signaled_and_resumed(acme: Client, fleet: Fleet) -> None:

@@ -11,10 +11,10 @@ from headrace.postgres.pool import API, WORKER, open_pool, tenant_transaction
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.audit_examples import mutate
+from tests.integration.control_plane_runs.commanding import headrace
 from tests.integration.control_plane_runs.ending_tenants import ask, id_of, in_each_state, passes, rows_of
 from tests.integration.control_plane_runs.planes import two_planes
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
-from tests.integration.control_plane_runs.test_webhooks import made
+from tests.integration.control_plane_runs.webhooks import made
 
 _OWN = "query { tenantDeletion { tenant dueAt cancelAt begunAt doneAt } }"
 _START = """mutation { startRun(workflow: "orders", input: {order: "1"}) { __typename

@@ -1,13 +1,10 @@
 """Webhooks through the HTTP edge: who has the secret starts a run by each message, once; nobody else starts any."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from unittest.mock import AsyncMock
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -15,11 +12,10 @@ import asyncpg
 import httpx
 import orjson
 import pytest
-from headrace.ids import new_id
 from headrace.logstore.port import LogStore
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import API, WORKER, open_pool
-from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, sign
+from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP
 from headrace_control.expiry.expire import Kept, expire
 from headrace_control.webhooks import intake
 from headrace_control.webhooks.addresses import read_address
@@ -28,56 +24,18 @@ from headrace_control.webhooks.refused import RefusedMessage, RefusedMessages
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish
 from tests.integration.control_plane_runs.audit_examples import mutate
 from tests.integration.control_plane_runs.conftest import serving
-from tests.integration.control_plane_runs.test_quotas import allow
+from tests.integration.control_plane_runs.quotas import allow
+from tests.integration.control_plane_runs.webhooks import Sender, made
 
-SCHEMA = {
-    "type": "object",
-    "required": ["order"],
-    "properties": {"order": {"type": "string", "maxLength": 20}},
-}
 _DELIVERIES = """query { webhookDeliveries(webhook: "paid") {
   items { messageId run { id } error { code message } times } } }"""
 _RUNS = "query { runs { items { id input trigger { kind name firingAt backfillId messageId } } } }"
-
-
-@dataclass
-class Sender:
-    """An external system: it knows an address, and a secret or two."""
-
-    http: httpx.AsyncClient
-    path: str
-    secrets: list[str] = field(default_factory=list)
-
-    def headers(self, body: bytes, message_id: str | None = None, ago: float = 0) -> dict[str, str]:
-        message_id, seconds = message_id or str(new_id()), int(time.time() - ago)
-        signatures = [sign(secret, message_id, seconds, body) for secret in self.secrets]
-        return {
-            ID: message_id,
-            TIMESTAMP: str(seconds),
-            SIGNATURE: " ".join(signatures),
-            "content-type": "application/json",
-        }
-
-    async def send(
-        self, content: Any, message_id: str | None = None, ago: float = 0, **headers: str
-    ) -> httpx.Response:
-        body = content if isinstance(content, bytes) else orjson.dumps(content)
-        signed = self.headers(body, message_id, ago)
-        return await self.http.post(self.path, content=body, headers={**signed, **headers})
 
 
 @pytest.fixture
 async def sender(acme: Client, http: httpx.AsyncClient) -> Sender:
     await publish(acme, orders())
     return await made(acme, http)
-
-
-async def made(client: Client, http: httpx.AsyncClient, **terms: Any) -> Sender:
-    given = {"name": "paid", "workflow": "orders", "schema": SCHEMA, **terms}
-    issued = await mutate(
-        client, "createWebhook", {"input": given}, "... on IssuedWebhook { secret webhook { url } }"
-    )
-    return Sender(http, urlsplit(issued["webhook"]["url"]).path, [issued["secret"]])
 
 
 @pytest.fixture

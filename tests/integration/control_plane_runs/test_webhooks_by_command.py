@@ -9,7 +9,7 @@ from headrace_cli.apply.documents import Kind, read
 from headrace_cli.apply.shape import shape_problems
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 PAID = """
 kind: Webhook

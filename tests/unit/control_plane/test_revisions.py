@@ -27,9 +27,9 @@ from headrace_reporter.changes import StepRow
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.workflow_decide.answers import ANSWERS, UNSAFE, thorough
 from tests.unit.workflow_decide.graphs import graphs, risky
 from tests.unit.workflow_decide.table import Table
-from tests.unit.workflow_decide.test_runs import ANSWERS, UNSAFE, thorough
 from tests.unit.workflow_decide.world import World
 
 # Each example asks at every revision.

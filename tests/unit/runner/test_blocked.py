@@ -18,7 +18,7 @@ from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContex
 from rpds import HashTrieMap
 
 from tests.unit.runner.engines import Advanced, advanced, step_services
-from tests.unit.runner.test_engine import Scripted, again_after, giving, run_of, told
+from tests.unit.runner.scripted import Scripted, again_after, giving, run_of, told
 
 
 class Blocked(Scripted):

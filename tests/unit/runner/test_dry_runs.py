@@ -30,7 +30,7 @@ from headrace_runner.dry.walk import Walker, WalkServices
 from headrace_runner.pace import Pace
 
 from tests.unit.runner.dry_jobs import RUN, changes, job, recorded, report_on, resolved, statuses, steps
-from tests.unit.runner.test_graph_guides_run import DOCUMENTS, RESULTS
+from tests.unit.runner.guide_documents import DOCUMENTS, RESULTS
 
 PAY = """
 workflow: pay

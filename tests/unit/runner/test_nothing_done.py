@@ -10,7 +10,7 @@ from headrace_runner.steps.protocol import Prepared, StepContext, Succeeded
 from rpds import HashTrieMap
 
 from tests.unit.runner.engines import advanced, step_services
-from tests.unit.runner.test_engine import Scripted, giving, run_of, told
+from tests.unit.runner.scripted import Scripted, giving, run_of, told
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -12,7 +12,7 @@ from headrace.workflow.parse import parse_document
 from headrace.workflow.state import EventKind, StepStatus
 from headrace.workflow.validate import Catalog, validate_document
 
-from tests.unit.workflow.test_validate import action
+from tests.unit.workflow.catalogs import action
 
 MARKED = {"type": "object", "properties": {"pin": {"x-sensitive": True}}}
 ACTIONS = [

@@ -2,35 +2,19 @@
 parks and time limits."""
 
 from datetime import datetime, timedelta
-from random import Random
 
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import RunStatus
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.unit.workflow_decide.answers import ANSWERS, UNSAFE, many, thorough
 from tests.unit.workflow_decide.ends import check_end
-from tests.unit.workflow_decide.graphs import MOST_STEPS, graphs, risky
+from tests.unit.workflow_decide.graphs import graphs, risky
 from tests.unit.workflow_decide.world import BEGIN, World
 
-
-def _many(seed: int) -> list[int]:
-    random = Random(seed)
-    return [random.randrange(61) for _ in range(random.randrange(400))]
-
-
-# Short lists shrink well; long random ones lead further.
-ANSWERS = st.lists(st.integers(0, 60), max_size=120) | st.integers(0, 2**32).map(_many)
-UNSAFE = st.frozensets(st.sampled_from([f"s{n}" for n in range(MOST_STEPS)]))
 GATED = UNSAFE
 DEADLINES = st.integers(1, 60).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
-
-thorough = settings(
-    max_examples=250,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    phases=[phase for phase in Phase if phase is not Phase.explain],
-)
 
 
 @thorough
@@ -73,7 +57,7 @@ def test_without_trouble_every_call_is_made_once_at_most(graph: Graph) -> None:
 
 
 @thorough
-@given(risky(), st.integers(0, 2**32).map(_many), UNSAFE)
+@given(risky(), st.integers(0, 2**32).map(many), UNSAFE)
 def test_what_may_have_been_done_is_asked_about_and_undone(
     graph: Graph, answers: list[int], unsafe: frozenset[str]
 ) -> None:

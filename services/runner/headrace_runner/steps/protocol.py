@@ -130,8 +130,8 @@ class Succeeded:
 
 @record
 class Failed:
-    """`next_delay(made)` is how many seconds pass until the next attempt after so many, as the retry policy and the answer
-    ask for; None: give up."""
+    """`next_delay(made)`: how many seconds pass before the next attempt after so many, by the retry policy and the
+    answer; None: give up."""
 
     failure: Failure
     next_delay: Callable[[int], float | None] = field(repr=False, default=lambda _attempt: None)

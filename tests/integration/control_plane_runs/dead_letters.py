@@ -1,0 +1,45 @@
+"""Runs that gave up, and what is asked about their dead letters."""
+
+from typing import Any
+
+from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, started
+from tests.integration.control_plane_runs.rerunning import completed, end, failed
+
+LIST = """query($filter: DeadLetterFilter, $first: Int!, $after: String) {
+  deadLetters(filter: $filter, first: $first, after: $after) {
+    items { id status step workflow group { source action code } error { code message } closedReason
+            run { id } replayedBy { id origin { id } } }
+    pageInfo { hasNextPage endCursor } } }"""
+GROUPS = "query { deadLetterGroups { group { source action code } count example } }"
+REPLAY = (
+    "mutation($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, how: $how) { __typename ... on Run { id } "
+    + FAILURE
+    + "} }"
+)
+REPLAY_ALL = (
+    """mutation($group: DeadLetterGroupInput!, $how: ReplayInput, $rate: Int!) {
+      replayDeadLetters(group: $group, how: $how, perSecond: $rate) { __typename ... on Replay { id status total } """
+    + FAILURE
+    + "} }"
+)
+SHOWN = "query($id: ID!) { replay(id: $id) { status total replayed refused refusal } }"
+DISCARD = (
+    """mutation($ids: [ID!], $group: DeadLetterGroupInput, $reason: String!) {
+      discardDeadLetters(ids: $ids, group: $group, reason: $reason) { __typename
+        ... on DiscardedDeadLetters { count } """
+    + FAILURE
+    + "} }"
+)
+
+
+async def given_up(acme: Client, fleet: Fleet, code: str = "HTTP_500") -> str:
+    """A run whose second step failed for good."""
+    run = await started(acme)
+    await fleet.claim(run)
+    await fleet.apply(run, completed("fetch", output=1), failed("refund", code), end(code))
+    return run
+
+
+async def letters(client: Client, **wanted: Any) -> list[Any]:
+    items: list[Any] = (await client(LIST, filter=wanted or None, first=50))["items"]
+    return items
