@@ -1,5 +1,6 @@
 """Runs that gave up, and what is asked about their dead letters."""
 
+import asyncio
 from typing import Any
 
 from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, started
@@ -43,3 +44,11 @@ async def given_up(acme: Client, fleet: Fleet, code: str = "HTTP_500") -> str:
 async def letters(client: Client, **wanted: Any) -> list[Any]:
     items: list[Any] = (await client(LIST, filter=wanted or None, first=50))["items"]
     return items
+
+
+async def ended(client: Client, replay: str) -> Any:
+    """What a replay shows once it goes on no longer; waits for that, for 30 seconds at most."""
+    async with asyncio.timeout(30):
+        while (shown := await client(SHOWN, id=replay))["status"] == "RUNNING":
+            await asyncio.sleep(0.05)
+    return shown

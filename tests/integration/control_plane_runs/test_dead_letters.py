@@ -18,7 +18,7 @@ from tests.integration.control_plane_runs.dead_letters import (
     LIST,
     REPLAY,
     REPLAY_ALL,
-    SHOWN,
+    ended,
     given_up,
     letters,
 )
@@ -112,9 +112,7 @@ async def test_a_group_is_replayed_by_two_control_planes_each_entry_once(
     assert (replay["status"], replay["total"]) == ("RUNNING", 8)
     assert "amount" not in await admin.fetchval("SELECT patch::text FROM dead_letter_replays")
     async with replays_of(database, master_key, 2):
-        async with asyncio.timeout(30):
-            while (shown := await acme(SHOWN, id=replay["id"]))["status"] == "RUNNING":
-                await asyncio.sleep(0.05)
+        shown = await ended(acme, replay["id"])
     assert (shown["replayed"], shown["refused"]) == (8, 0)
     made = await admin.fetch("SELECT origin_run_id, input FROM runs WHERE origin_run_id IS NOT NULL")
     assert {str(row["origin_run_id"]) for row in made} == runs
@@ -130,9 +128,7 @@ async def test_what_can_not_be_replayed_is_told_and_stays_open(
     group = {"source": "STEP", "action": "shop/refund", "code": "HTTP_500"}
     replay = await acme(REPLAY_ALL, group=group, how={"patch": {"order": 5}}, rate=100)
     async with replays_of(database, master_key):
-        async with asyncio.timeout(30):
-            while (shown := await acme(SHOWN, id=replay["id"]))["status"] == "RUNNING":
-                await asyncio.sleep(0.05)
+        shown = await ended(acme, replay["id"])
     assert (shown["replayed"], shown["refused"]) == (0, 1)
     assert (shown["refusal"]["code"], shown["refusal"]["message"][:11]) == ("INVALID_INPUT", "input.order")
     assert len(await letters(acme)) == 1
@@ -154,9 +150,7 @@ async def test_a_replay_is_stopped_and_resumed(
         assert await service.step(tenant, UUID(replay["id"])) is False
         resume = "mutation($id: ID!) { resumeReplay(id: $id) { ... on Replay { status } } }"
         assert (await acme(resume, id=replay["id"]))["status"] == "RUNNING"
-        async with asyncio.timeout(30):
-            while (await acme(SHOWN, id=replay["id"]))["status"] == "RUNNING":
-                await asyncio.sleep(0.05)
+        await ended(acme, replay["id"])
     assert await letters(acme) == []
 
 
