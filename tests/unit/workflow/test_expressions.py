@@ -5,15 +5,12 @@ from typing import Any
 import pytest
 from headrace.json_types import Json
 from headrace.workflow.expressions import (
-    Budget,
     ExpressionError,
-    Local,
     References,
     Scope,
     Templates,
     check_expressions,
     compile_template,
-    evaluate_when,
     inspect,
 )
 from headrace.workflow.expressions.template import parsing_of
@@ -21,35 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
 
-SCOPE = Scope(
-    input={
-        "n": 5,
-        "f": 2.5,
-        "text": "Grüße",
-        "nothing": None,
-        "yes": True,
-        "items": [{"id": 1, "tags": ["b"]}, {"id": 2, "tags": []}],
-        "map": {"keys": "k", "a b": 1, "0": "zero"},
-        "names": ["bo", "al", "bo"],
-    },
-    env={"REGION": "eu"},
-    steps={
-        "ok": {"output": {"body": {"id": 7}}, "status": "SUCCESS", "error": None},
-        "skipped": {"output": None, "status": "SKIPPED", "error": None},
-        "bad": {"output": None, "status": "FAILED", "error": {"code": "TIMEOUT", "message": "m"}},
-    },
-    run={"id": "r-1"},
-)
-
-
-def render(value: Json, scope: Scope = SCOPE) -> Json:
-    return Templates().render(value, scope, "at")
-
-
-def fails(value: Json, scope: Scope = SCOPE) -> ExpressionError:
-    with pytest.raises(ExpressionError) as caught:
-        render(value, scope)
-    return caught.value
+from tests.unit.workflow.rendering import SCOPE, fails, render
 
 
 @pytest.mark.parametrize(
@@ -340,54 +309,9 @@ def test_where_both_have_a_value_jinja_has_the_same(source: str) -> None:
     assert ours == SandboxedEnvironment(optimized=False).compile_expression(source)(input=SCOPE.input)
 
 
-OWN: dict[str, Json] = {"output": {"total": 5}, "status": "SUCCESS", "error": None}
-
-
-def test_a_condition_sees_the_end_of_its_step_and_all_else() -> None:
-    templates = Templates()
-    assert evaluate_when(templates, SCOPE, "{{ output.total >= input.n and error is none }}", OWN, Budget())
-    assert not evaluate_when(
-        templates, SCOPE, "{{ status == 'FAILED' or steps.ok.status != 'SUCCESS' }}", OWN, Budget()
-    )
-
-
-@pytest.mark.parametrize("text", ["{{ output.total }}", "{{ status }}", "{{ error }}", "{{ true }}!", "true"])
-def test_a_condition_is_true_or_false(text: str) -> None:
-    with pytest.raises(ExpressionError) as caught:
-        evaluate_when(Templates(), SCOPE, text, OWN, Budget())
-    assert "true or false" in caught.value.reason
-
-
-def test_what_a_condition_lacks_is_an_error() -> None:
-    with pytest.raises(ExpressionError):
-        evaluate_when(Templates(), SCOPE, "{{ output.nope > 1 }}", OWN, Budget())
-
-
-@pytest.mark.parametrize("text", ["{{ output.total }}", "{{ status }}", "{{ error }}"])
-def test_a_step_s_own_end_has_names_in_conditions_alone(text: str) -> None:
-    assert "is not a name" in fails(text).reason
-    assert inspect(text)[1]
-    assert inspect(text, local=Local(own=True))[1] == []
-
-
-def test_the_same_text_in_a_loop_a_condition_and_elsewhere() -> None:
-    templates = Templates()
-    text = "{{ item | default('none') }}"
-    assert templates.render(text, Scope(loop=True, item=3)) == 3
-    with pytest.raises(ExpressionError):
-        templates.render(text, SCOPE)
-    assert templates.render("{{ status }}", Scope(own=OWN)) == "SUCCESS"
-
-
 def test_callbacks_are_looked_up_by_step() -> None:
     scope = Scope(callbacks={"paid": "https://hooks.example/x"})
     assert render("{{ callbacks.paid }}", scope) == "https://hooks.example/x"
     assert "is not there" in fails("{{ callbacks.other }}", scope).reason
     assert inspect("{{ callbacks.paid }}?{{ callbacks['other'] }}")[0].callbacks == {"paid", "other"}
     assert inspect("{{ callbacks }}")[1]
-
-
-def test_what_a_condition_reads_of_its_step_is_known() -> None:
-    references, problems = inspect("{{ output.total > 1 and output['x'] }}", local=Local(own=True))
-    assert references == References(own_output=frozenset({"total", "x"}))
-    assert problems == []
