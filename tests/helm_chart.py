@@ -190,6 +190,42 @@ def containers(name: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]
             yield component, container, template["spec"]
 
 
+def secrets(objects: Any) -> Iterator[tuple[str, str]]:
+    """Each Secret that is named in an object, with the key."""
+    match objects:
+        case {"secret": {"name": name, "items": items}} | {"secret": {"secretName": name, "items": items}}:
+            yield from ((name, item["key"]) for item in items)
+        case {"secretKeyRef": {"name": name, "key": key}} | {"parameter": _, "name": name, "key": key}:
+            yield name, key
+        case dict():
+            for each in objects.values():
+                yield from secrets(each)
+        case list():
+            for each in objects:
+                yield from secrets(each)
+
+
+def env(container: dict[str, Any]) -> dict[str, str]:
+    """The settings that a container is given as values."""
+    return {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
+
+
+def secret_paths(spec: dict[str, Any]) -> list[str]:
+    """The files that a pod has from Secrets."""
+    return [path for volume in spec["volumes"] if "projected" in volume for path in files(volume, {})]
+
+
+def files(volume: dict[str, Any], maps: dict[str, dict[str, str]]) -> Iterator[str]:
+    """The files of a volume; `maps` are the ConfigMaps by name."""
+    if "projected" in volume:
+        for source in volume["projected"]["sources"]:
+            yield from (item["path"] for item in source["secret"]["items"])
+    if "secret" in volume:
+        yield from (item["path"] for item in volume["secret"]["items"])
+    if "configMap" in volume:
+        yield from maps[volume["configMap"]["name"]]
+
+
 def _ask(version: str, sets: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     helm = _helm()
     answer: dict[str, Any] = helm.ask(

@@ -1,151 +1,21 @@
 """The command as a person uses it: real processes, a deployment by `headrace dev`, the demo's storefront."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, TextIO
+from typing import Any
 
 import httpx
-import psutil
 import pytest
 import yaml
-from fleet import free_port
+
+from tests.e2e.sites import DEMO, HEADRACE, Done, Site, ended, launched, start
 
 # A deployment starts from nothing here, and on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(300)
-
-DEMO = Path(__file__).parents[2] / "docs" / "demo"
-HEADRACE = [sys.executable, "-m", "headrace_cli.main"]
-CREDENTIALS = [
-    "SHOP_API_KEY",
-    "WAREHOUSE_API_KEY",
-    "CUSTOMERS_USER",
-    "CUSTOMERS_PASSWORD",
-    "PAYMENTS_CLIENT_ID",
-    "PAYMENTS_CLIENT_SECRET",
-    "LEDGER_CLIENT_ID",
-    "LEDGER_CLIENT_SECRET",
-    "LEDGER_REFRESH_TOKEN",
-    "NOTIFY_TOKEN",
-    "SENDER_PIN",
-]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
-class Site:
-    """A running deployment and storefront, and the command pointed at them."""
-
-    folder: Path
-    storefront: str
-    dev: subprocess.Popen[str]
-    environment: Mapping[str, str] = field(repr=False)
-
-    def __call__(self, *arguments: str, **environment: str) -> Done:
-        done = subprocess.run(
-            [*HEADRACE, *arguments],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    @property
-    def url(self) -> str:
-        profiles = tomllib.loads((self.folder / ".headrace" / "profiles.toml").read_text())
-        return str(profiles["default"]["url"])
-
-    @property
-    def api_key(self) -> str:
-        profiles = tomllib.loads((self.folder / ".headrace" / "profiles.toml").read_text())
-        return str(profiles["default"]["api_key"])
-
-    def journal(self, **wanted: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = httpx.get(f"{self.storefront}/journal", params=wanted).json()[
-            "entries"
-        ]
-        return entries
-
-
-def launched(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
-) -> tuple[subprocess.Popen[str], TextIO]:
-    process = subprocess.Popen(
-        arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout
-    return process, process.stdout
-
-
-def ended(process: subprocess.Popen[str]) -> int:
-    """Ask the process to end; its exit code."""
-    process.send_signal(signal.SIGTERM)
-    code = process.wait(60)
-    if process.stdout:
-        process.stdout.close()
-    return code
-
-
-def dev(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
-    """A deployment that is ready, on spare ports, its data in `folder`/.headrace."""
-    port, internal = str(free_port()), str(free_port())
-    command = [*HEADRACE, "dev", "--json", "--port", port, "--internal-port", internal, *arguments]
-    process, output = launched(command, folder, environment)
-    assert json.loads(output.readline())["url"].endswith(port)
-    return process
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    bare = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    secret = {f"STOREFRONT_{name}": f"made-up-{name.lower()}" for name in CREDENTIALS}
-    storefront, output = launched([sys.executable, "-m", "storefront", "--port", "0"], DEMO, bare | secret)
-    url = json.loads(output.readline())["url"]
-    running = dev(folder, bare, "--allow", url.removeprefix("http://"))
-    yield Site(folder, url, running, {**bare, **secret, "STOREFRONT_URL": url})
-    assert ended(running) == 0
-    ended(storefront)
-
-
-@pytest.fixture(scope="module")
-def applied(site: Site) -> Site:
-    """The site with the demo's files applied."""
-    done = site("apply", "-f", str(DEMO / "apps"), "-f", str(DEMO / "workflows"), "--yes", "--json")
-    assert done.code == 0, done.err
-    assert done.json["applied"]
-    return site
-
-
-def start(site: Site, order: int, *more: str) -> Done:
-    given = json.dumps({"orderId": str(order), "reason": "a test"})
-    return site("run", "start", "refund-order", "--input", given, "--json", *more)
 
 
 def verbs(done: Done) -> dict[str, str]:
@@ -413,68 +283,3 @@ def test_doctor_sees_the_deployment(site: Site) -> None:
     assert findings["a deployment"]["verdict"] == "OK"
     assert findings["Postgres (wheel)"]["verdict"] == "OK"
     assert all(f["mend"] for f in findings.values() if f["verdict"] != "OK")
-
-
-def test_a_second_dev_on_the_same_folder_is_refused(site: Site) -> None:
-    port, internal = str(free_port()), str(free_port())
-    done = site("dev", "--port", port, "--internal-port", internal)
-    assert done.code == 2
-    assert "runs on" in done.err
-
-
-def test_what_crashes_is_back_and_runs_go_on(applied: Site) -> None:
-    (runner,) = (
-        child
-        for child in psutil.Process(applied.dev.pid).children()
-        if "headrace_runner" in " ".join(child.cmdline())
-    )
-    runner.kill()
-    assert start(applied, 1014, "--watch").json["status"] == "SUCCESS"
-
-
-def test_a_database_that_is_killed_is_back_and_runs_go_on(applied: Site) -> None:
-    pid_file = applied.folder / ".headrace" / "postgres" / "postmaster.pid"
-    killed = int(pid_file.read_text().split()[0])
-    os.kill(killed, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while True:
-        done = start(applied, 1015, "--watch")
-        if done.code == 0:
-            break
-        assert done.code == 4, done.err  # away, and said so
-        assert time.monotonic() < deadline, done.err
-    assert done.json["status"] == "SUCCESS"
-    assert int(pid_file.read_text().split()[0]) != killed
-
-
-def test_dev_leaves_no_process_and_keeps_its_data(tmp_path: Path) -> None:
-    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    key = None
-    for _ in range(2):
-        process = dev(tmp_path, bare)
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        postgres = int((tmp_path / ".headrace" / "postgres" / "postmaster.pid").read_text().split()[0])
-        family.append(psutil.Process(postgres))
-        assert ended(process) == 0
-        _, alive = psutil.wait_procs(family, timeout=20)
-        assert alive == []
-        profile = (tmp_path / ".headrace" / "profiles.toml").read_text()
-        assert key in (None, profile.rpartition("api_key")[2])
-        key = profile.rpartition("api_key")[2]
-    for name in ("master.key", "runner.token", "profiles.toml"):
-        assert (tmp_path / ".headrace" / name).stat().st_mode & 0o777 == 0o600
-
-
-def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
-    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
-    done = subprocess.run(
-        [*HEADRACE, "demo", "--json"], env=bare, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
-    assert len(outcome["runs"]) == 25
-    assert outcome["unmet"] == []
-    assert {run["status"] for run in outcome["runs"]} == {"SUCCESS", "FAILED"}
-    assert "422" in done.stderr
-    assert "headrace logs" in done.stderr
-    assert list(tmp_path.glob("headrace-demo-*")) == []

@@ -1,7 +1,5 @@
 """Past states of runs: asked for at each revision, they are what the reporter had written at that moment."""
 
-import asyncio
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,11 +15,10 @@ from headrace.postgres.queries import load
 from headrace.sealed_outputs import SEALED
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import EventKind, StepStatus, WaitKind
-from headrace_cli.main import app
 from hypothesis import HealthCheck, Phase, given, settings
-from typer.testing import CliRunner
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
+from tests.integration.control_plane_runs.commanding import headrace
 from tests.unit.workflow_decide.answers import ANSWERS, UNSAFE
 from tests.unit.workflow_decide.graphs import graphs, risky
 from tests.unit.workflow_decide.world import World
@@ -347,14 +344,6 @@ async def test_a_history_is_told_by_command(acme: Client, fleet: Fleet) -> None:
     assert (await headrace(acme, "run", "show", run))["status"] == "FAILED"
     refused = await headrace(acme, "run", "show", run, "--at", "soon", code=2)
     assert refused["error"]["problems"][0]["path"] == "--at"
-
-
-async def headrace(client: Client, *words: str, code: int = 0) -> Any:
-    """What the command answers with --json."""
-    env = {"HEADRACE_URL": str(client.http.base_url), "HEADRACE_API_KEY": client.key}
-    done = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--json"], env=env)
-    assert done.exit_code == code, done.output
-    return json.loads(done.stdout)
 
 
 async def test_steps_that_had_not_begun_are_those_of_the_version_it_had(

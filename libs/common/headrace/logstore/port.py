@@ -1,6 +1,6 @@
 """The port to the log store. Adapters: MongoDB's protocol (production) and Postgres (embedded).
 
-The contract, which `tests/contract/test_logstore.py` holds both adapters to:
+The contract, which `tests/contract/test_logstore*.py` hold both adapters to:
 
 - **Append** is durable on return, and idempotent by record id: a batch delivered twice is stored once.
 - **Search** is newest first by `(at, id)`, always within one tenant. Words match whole words of the
