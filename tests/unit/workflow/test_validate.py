@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from headrace.errors import Problem
 from headrace.workflow.parse import parse_document
-from headrace.workflow.validate import Catalog, validate_action, validate_document
+from headrace.workflow.validate import Catalog, validate_document
 
-from tests.unit.workflow.catalogs import action, catalog
+from tests.unit.workflow.catalogs import catalog
 from tests.unit.workflow.documents import refund
 
 Change = Callable[[Any], None]
@@ -325,28 +325,6 @@ def test_plug_in_types_are_known_by_the_catalogue() -> None:
     known = catalog()
     known = Catalog(known.actions, known.connections, known.secrets, known.step_types | {"acme.sftp"})
     assert problems(step(1, type="acme.sftp"), known) == []
-
-
-def test_an_action_is_held_to_its_schemas() -> None:
-    broken = action(
-        "a", "b", bodySchema={"properties": {"x": {"pattern": "(?=a)b"}}}, querySchema={"type": 1}
-    )
-    assert [problem.path for problem in validate_action(broken)] == [
-        "querySchema.type",
-        "bodySchema.properties.x.pattern",
-    ]
-
-
-def test_the_headers_of_an_action_see_its_input_only() -> None:
-    good = action("a", "b", headersTemplate={"X-Id": "{{ input.id }}-{{ run.id }}"})
-    assert validate_action(good) == []
-    for text, code in [
-        ("{{ env.A }}", "EXPRESSION_NOT_ALLOWED"),
-        ("{{ steps.a.output }}", "EXPRESSION_NOT_ALLOWED"),
-        ("{{ 1 + }}", "BAD_EXPRESSION"),
-    ]:
-        (problem,) = validate_action(action("a", "b", headersTemplate={"X-Id": text}))
-        assert (problem.path, problem.code) == ("headersTemplate.X-Id", code)
 
 
 def test_five_hundred_steps_are_checked_without_recursion() -> None:
