@@ -13,7 +13,7 @@ from headrace_control.tenants.service import bootstrap
 from typer.testing import CliRunner
 
 from tests.integration.control_plane_runs.acting import Client
-from tests.integration.control_plane_runs.test_talking_by_command import headrace
+from tests.integration.control_plane_runs.commanding import headrace
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ Pool = asyncpg.Pool
 PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off"
 
 
-# For `open_pool`'s `stalled`: so long a service may leave a transaction idle that others wait for. A machine that is lost,
-# or stands still, in the midst of one keeps its locks until Postgres ends the session.
+# For `open_pool`'s `stalled`: so long a service may leave a transaction idle that others wait for. A machine that is
+# lost, or stands still, in the midst of one keeps its locks until Postgres ends the session.
 STALLED_SECONDS = 30
 # When Postgres gives up the sessions of a machine that does not answer any more: after a minute, not after hours.
 _LOST = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
@@ -51,8 +51,8 @@ async def open_pool(
 ) -> Pool:
     """A pool whose every session acts as `role`; JSON columns are Python values, times are aware.
 
-    The role is part of the session's start, so no reset can shed it. A transaction that stays idle for `stalled` seconds
-    is rolled back, and its session ended. Raises `DatabaseUnavailable`.
+    The role is part of the session's start, so no reset can shed it. A transaction that stays idle for `stalled`
+    seconds is rolled back, and its session ended. Raises `DatabaseUnavailable`.
     """
     settings = {"application_name": session_name(role or "owner"), "timezone": "UTC", "jit": "off", **_LOST}
     if role:
