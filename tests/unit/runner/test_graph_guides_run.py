@@ -70,6 +70,34 @@ class Noted:
         return Succeeded({"entry": len(self.calls)})
 
 
+class Greeting:
+    """Stands in for the child runs of `greet`: the one for `failing` fails."""
+
+    def __init__(self, services: StepServices, failing: str) -> None:
+        self._templates, self._failing = services.templates, failing
+
+    def prepare(self, context: StepContext) -> Prepared:
+        given = self._templates.render(context.step.input, context.scope, context.place)
+        return Prepared(given, side_effect=False, unsafe=False, retry=RetryPolicy(), work=given)
+
+    async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
+        assert isinstance(prepared.work, dict)
+        name = prepared.work["name"]
+        if name == self._failing:
+            return Failed(Failure("HTTP_422", "no"))
+        return Succeeded({"words": f"Hello, {name}"})
+
+
+async def test_a_child_that_failed_has_no_words_and_the_others_keep_theirs() -> None:
+    async with step_services() as services:
+        handlers = {**load_handlers(services), "workflow": Greeting(services, failing="al")}
+        given: Json = {"names": ["bo", "al", "cy"]}
+        async with advanced(services, handlers, DOCUMENTS["greet-everyone"], given) as run:
+            kind, _, data = (await run.to_its_end())[-1]
+    greeted: Json = {"host": "Hello, the host", "guests": ["Hello, bo", None, "Hello, cy"]}
+    assert (kind, data) == ("finished", {"status": "SUCCESS", "result": greeted})
+
+
 async def rejected(failing: str = "") -> tuple[Noted, list[Told]]:
     """The calls and the events of a goodwill of 5 that is rejected."""
     async with step_services() as services:

@@ -10,6 +10,7 @@ from headrace.workflow.expressions.limits import (
     check_text_length,
 )
 from headrace.workflow.expressions.operands import check_ordered, elements_of, field_of, members_of, text_of
+from headrace.workflow.expressions.signature import NotGiven
 from headrace.workflow.expressions.text import as_json, as_text
 from headrace.workflow.values import kind_of, order
 
@@ -65,13 +66,15 @@ def items_of(budget: Budget, value: Json) -> Json:
     return [[name, part] for name, part in members_of(budget, value).items()]
 
 
-def map_of(budget: Budget, value: Json, attribute: Json, default: Json = None) -> Json:
+def map_of(
+    budget: Budget, value: Json, attribute: Json, default: "Json | NotGiven" = NotGiven.NOT_GIVEN
+) -> Json:
     found: list[Json] = []
     for element in elements_of(budget, value):
         try:
             found.append(field_of(element, attribute))
         except Missing:
-            if default is None:
+            if isinstance(default, NotGiven):
                 raise
             found.append(default)
     return found

@@ -6,6 +6,7 @@ from headrace.json_types import Json
 from headrace.workflow.expressions.arithmetic import bounded, number
 from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.expressions.operands import whole_number
+from headrace.workflow.expressions.signature import NotGiven
 from headrace.workflow.values import kind_of
 
 
@@ -24,15 +25,15 @@ def round_of(_budget: Budget, value: Json, precision: Json = 0, method: Json = "
     return turned / scale if digits else bounded(turned)
 
 
-def to_int(_budget: Budget, value: Json, default: Json = None) -> Json:
+def to_int(_budget: Budget, value: Json, default: "Json | NotGiven" = NotGiven.NOT_GIVEN) -> Json:
     return _converted(value, default, "whole number", int)
 
 
-def to_float(_budget: Budget, value: Json, default: Json = None) -> Json:
+def to_float(_budget: Budget, value: Json, default: "Json | NotGiven" = NotGiven.NOT_GIVEN) -> Json:
     return _converted(value, default, "number", float)
 
 
-def _converted(value: Json, default: Json, what: str, turn: "type[int] | type[float]") -> Json:
+def _converted(value: Json, default: "Json | NotGiven", what: str, turn: "type[int] | type[float]") -> Json:
     if isinstance(value, int | float):
         return bounded(turn(value))
     if isinstance(value, str) and len(value) <= 64:
@@ -40,6 +41,6 @@ def _converted(value: Json, default: Json, what: str, turn: "type[int] | type[fl
             return bounded(turn(value.strip()))
         except (ValueError, ExpressionError):
             pass
-    if default is None:
+    if isinstance(default, NotGiven):
         raise ExpressionError(f"the {kind_of(value)} is no {what}", "Give it a `default`.")
     return default

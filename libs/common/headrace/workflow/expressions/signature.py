@@ -2,11 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from headrace.json_types import Json
 from headrace.workflow.expressions.limits import Budget
 
 Function = Callable[..., Json]
+
+
+class NotGiven(Enum):
+    """What an argument is that a call leaves out, where `none` is a value to give."""
+
+    NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True, slots=True)
