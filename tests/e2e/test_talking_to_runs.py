@@ -96,6 +96,47 @@ async def test_a_run_is_led_by_a_system_and_two_people(fleet: Fleet, target: Tar
     assert address.rsplit("/", 1)[1] not in json.dumps([run, await designer.do(_EVENTS, id=run_id)])
 
 
+async def test_an_address_ends_the_wait_of_its_own_step(fleet: Fleet, target: Target) -> None:
+    """Two steps wait for one name, and one has a schema."""
+    await fleet.start_all()
+    designer = Designer(fleet)
+    await designer.app("shop", target.url)
+    await designer.action("shop", "ask", "POST", "/ask", idempotency={"mode": "KEY"})
+    addresses = {key: f"{{{{ callbacks.{key} }}}}" for key in ("first", "second")}
+    paid = {"type": "object", "required": ["amount"]}
+    await designer.publish(
+        {
+            "workflow": "two-payments",
+            "steps": [
+                {"key": "ask", "action": "shop/ask", "input": addresses},
+                {"key": "first", "type": "signal", "signal": {"name": "paid", "schema": paid}},
+                {"key": "second", "type": "signal", "signal": {"name": "paid"}},
+            ],
+            "edges": [{"from": "ask", "to": key} for key in addresses],
+            "result": ["{{ steps.first.output }}", "{{ steps.second.output }}"],
+        }
+    )
+    run_id = await designer.start("two-payments")
+    (asked,) = await target.called("/ask")
+    address = json.loads(asked.body)
+    await waiting_for(designer, run_id, "SIGNAL")
+    async with httpx.AsyncClient(trust_env=False) as system:
+        assert (await system.post(address["second"], json="in cash")).status_code == 202
+        async with asyncio.timeout(60):
+            while "SUCCESS" not in (ends := await _ends(designer, run_id, *address)).values():
+                await asyncio.sleep(0.1)  # asked from outside, as above
+        assert ends == {"first": "WAITING", "second": "SUCCESS"}
+        assert (await system.post(address["first"], json={"amount": 12})).status_code == 202
+    run = await designer.ended(run_id)
+    await designer.verified(run_id)
+    assert (run["status"], run["result"]) == ("SUCCESS", [{"amount": 12}, "in cash"])
+
+
+async def _ends(designer: Designer, run_id: str, *keys: str) -> dict[str, str]:
+    run = await designer.run(run_id)
+    return {key: step(run, key)["status"] for key in keys}
+
+
 async def test_a_running_run_is_paused_between_two_steps(fleet: Fleet, target: Target) -> None:
     await fleet.start_all()
     designer = Designer(fleet)

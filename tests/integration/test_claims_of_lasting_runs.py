@@ -19,23 +19,26 @@ async def undoing(world: World, run: UUID) -> None:
     await set_run(world, run, status="COMPENSATING", compensating=orjson.dumps(UNDOING).decode())
 
 
-async def say(world: World, tenant: UUID, run: UUID, payload: Any, used: bool = False) -> None:
+async def say(
+    world: World, tenant: UUID, run: UUID, payload: Any, used: bool = False, step: str | None = None
+) -> None:
     seq = await world.admin.fetchval(
         "UPDATE runs SET inbox_seq = inbox_seq + 1 WHERE id = $1 RETURNING inbox_seq", run
     )
     await world.admin.execute(
-        """INSERT INTO inbox (tenant_id, run_id, seq, kind, name, data, used)
-           VALUES ($1, $2, $3, 'SIGNAL', 'paid', $4, $5)""",
+        """INSERT INTO inbox (tenant_id, run_id, seq, kind, name, data, used, step)
+           VALUES ($1, $2, $3, 'SIGNAL', 'paid', $4, $5, $6)""",
         tenant,
         run,
         seq,
         orjson.dumps({"payload": payload}).decode(),
         used,
+        step,
     )
 
 
-def signal(seq: int, payload: Any) -> dict[str, Any]:
-    return {"seq": seq, "kind": "SIGNAL", "step": None, "name": "paid", "data": {"payload": payload}}
+def signal(seq: int, payload: Any, step: str | None = None) -> dict[str, Any]:
+    return {"seq": seq, "kind": "SIGNAL", "step": step, "name": "paid", "data": {"payload": payload}}
 
 
 async def test_a_claim_hands_over_the_messages_that_are_not_used_up(world: World) -> None:
@@ -43,9 +46,9 @@ async def test_a_claim_hands_over_the_messages_that_are_not_used_up(world: World
     job, silent = await world.queued(tenant), await world.queued(tenant)
     await say(world, tenant, job[0], "old", used=True)
     await say(world, tenant, job[0], [1, 2])
-    await say(world, tenant, job[0], None)
+    await say(world, tenant, job[0], None, step="b")
     spoken, quiet = (await world.claim(new_id(), job, silent))["claims"]
-    assert (spoken["inbox_seq"], spoken["inbox"]) == (3, [signal(2, [1, 2]), signal(3, None)])
+    assert (spoken["inbox_seq"], spoken["inbox"]) == (3, [signal(2, [1, 2]), signal(3, None, "b")])
     assert (quiet["inbox_seq"], quiet["inbox"]) == (0, [])
     assert (quiet["pause"], quiet["compensating"], quiet["depth"], quiet["undoes"]) == (False, None, 0, None)
 
@@ -130,15 +133,17 @@ async def test_a_heartbeat_tells_the_holder_of_pauses_and_of_new_messages(world:
     await world.claim(holder, paused, spoken, lost)
     await set_run(world, paused[0], pause_requested=True)
     for payload in ("a", "b", "c"):
-        await say(world, tenant, spoken[0], payload)
+        await say(world, tenant, spoken[0], payload, step="b" if payload == "c" else None)
         await say(world, tenant, lost[0], payload)
     await set_run(world, lost[0], claimed_by=new_id())
     held = [paused[0], spoken[0], lost[0]]
     news = await world.beat(holder, *held, inbox_seen={spoken[0]: 1})
     assert (news["paused"], news["canceled"], news["lost"]) == ([str(paused[0])], [], [str(lost[0])])
-    assert news["inbox"] == {str(spoken[0]): [signal(2, "b"), signal(3, "c")]}
+    assert news["inbox"] == {str(spoken[0]): [signal(2, "b"), signal(3, "c", "b")]}
     await world.admin.execute("UPDATE inbox SET used = true WHERE seq = 2")
-    assert (await world.beat(holder, *held))["inbox"] == {str(spoken[0]): [signal(1, "a"), signal(3, "c")]}
+    assert (await world.beat(holder, *held))["inbox"] == {
+        str(spoken[0]): [signal(1, "a"), signal(3, "c", "b")]
+    }
     assert (await world.beat(holder, *held, inbox_seen={spoken[0]: 3}))["inbox"] == {}
 
 

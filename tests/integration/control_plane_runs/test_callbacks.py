@@ -34,13 +34,13 @@ async def test_an_address_sends_its_signal_once(
     assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409]
     (taken,) = [answer.json() for answer in answers if answer.status_code == 202]
     assert set(taken) == {"receivedAt"}
-    assert await fleet.inbox(run.run) == [(1, "SIGNAL", None, "paid", {"payload": {"amount": 3}})]
+    assert await fleet.inbox(run.run) == [(1, "SIGNAL", "paid", "paid", {"payload": {"amount": 3}})]
     assert await fleet.dispatches(run.run) == [(True, False, True)]
     again = await http.post(run.path(), json={"amount": 4})
     assert again.json()["errors"][0]["message"] == f"the callback was used at {taken['receivedAt']}"
     # Its sibling is another address.
     assert (await http.post(run.path("wait_for_delivery"))).status_code == 202
-    assert (await fleet.inbox(run.run))[1][3:] == ("delivered", {"payload": None})
+    assert (await fleet.inbox(run.run))[1][2:] == ("wait_for_delivery", "delivered", {"payload": None})
     assert (await signal(acme, run.run, "delivered"))["seq"] == 3
 
 

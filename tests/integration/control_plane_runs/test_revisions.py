@@ -238,14 +238,14 @@ async def test_messages_are_shown_from_their_coming_to_their_use(
     await fleet.claim(run)
     await fleet.apply(run, ("started", "fetch", {}))
     await admin.execute(
-        """INSERT INTO inbox (tenant_id, run_id, seq, kind, name, data)
-           SELECT tenant_id, id, 1, 'SIGNAL', 'paid', '{"payload": "a secret"}' FROM runs WHERE id = $1""",
+        """INSERT INTO inbox (tenant_id, run_id, seq, kind, step, name, data)
+           SELECT tenant_id, id, 1, 'SIGNAL', 'refund', 'paid', '{"payload": "a secret"}' FROM runs WHERE id = $1""",
         UUID(run),
     )
     await fleet.apply(run, ("completed", "fetch", {"status": "SUCCESS"}))
     await fleet.apply(run, ("completed", "refund", {"status": "SUCCESS", "inbox": [1]}))
     seen = [(await at(acme, run, revision=r))["messages"]["items"] for r in ("1.1", "1.2", "1.3")]
-    assert seen == [[], [{"seq": 1, "kind": "SIGNAL", "step": None, "name": "paid"}], []]
+    assert seen == [[], [{"seq": 1, "kind": "SIGNAL", "step": "refund", "name": "paid"}], []]
 
 
 async def test_another_tenant_sees_nothing_of_it(acme: Client, stranger: Client, fleet: Fleet) -> None:

@@ -102,6 +102,23 @@ result: "{{ steps.fetch.output.results }}"
     assert told["endedAt"] == "2026-01-08T00:00:00+00:00"
 
 
+def test_what_is_said_to_one_wait_is_no_answer_to_another_for_the_same_name() -> None:
+    version = resolved("""
+workflow: twice
+steps:
+  - {key: start, type: transform, input: {}}
+  - {key: first, type: signal, signal: {name: signed, deadlineMs: 1000, default: continue}}
+  - {key: second, type: signal, signal: {name: signed}}
+edges:
+  - {from: start, to: first}
+  - {from: start, to: second}
+result: ["{{ steps.first.output }}", "{{ steps.second.output }}"]
+""")
+    responses = {"first": {"timeout": True}, "second": {"payload": "d1"}}
+    told = report_on(job(version, {}, responses=responses))
+    assert (told["status"], told["result"]) == ("SUCCESS", [None, "d1"])
+
+
 def test_what_the_policy_would_ask_is_told() -> None:
     version = resolved(PAY)
     held = {version.id: {"shop/get": {"class": "A"}, "shop/pay": {"class": "B", "roles": ["ADMIN"]}}}

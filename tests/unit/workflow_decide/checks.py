@@ -183,6 +183,7 @@ class _Check:
             (message,) = [m for m in self.state.inbox if m.seq == seq]
             if message.kind is MessageKind.SIGNAL:
                 assert message.name == _signal_of(self.state.step(command.step))
+                assert message.step in (None, command.step)
             else:
                 assert message.step == command.step
 
@@ -255,12 +256,13 @@ class _Check:
         if park.reason is ParkReason.PAUSED:
             assert state.pause
             return
-        waiting = [row for row in state.steps.values() if row.status is StepStatus.WAITING]
-        for row in waiting if state.undoing is None else ():
+        waiting = [(key, row) for key, row in state.steps.items() if row.status is StepStatus.WAITING]
+        for key, row in waiting if state.undoing is None else ():
             if park.reason is ParkReason.IN_DOUBT and row.retry_at and self._could_begin(row):
                 continue  # its next attempt does not begin beside a row that nobody can answer for
             assert row.retry_at is None or (park.resume_at and park.resume_at <= row.retry_at)
-            assert not any(m.kind is MessageKind.SIGNAL and m.name == _signal_of(row) for m in state.inbox)
+            signals = [m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.step in (None, key)]
+            assert _signal_of(row) not in [m.name for m in signals]
         if self.deadline:
             assert park.resume_at is not None
             assert park.resume_at <= self.deadline

@@ -70,6 +70,22 @@ def test_of_two_waits_for_one_name_each_needs_a_signal_of_its_own() -> None:
     assert {command.inbox for command in both if isinstance(command, Resolve)} == {(1,), (2,)}
 
 
+def test_a_signal_for_one_step_ends_the_wait_of_no_other() -> None:
+    steps = tuple(Step(key, StepType.SIGNAL, signal=Signal("go")) for key in ("a", "b"))
+    graph = Graph.of(Document("w", (Step("z"), *steps), (Edge("z", "a"), Edge("z", "b"))))
+    waiting = StepState(StepStatus.WAITING, wait={"kind": WaitKind.SIGNAL, "name": "go"})
+    rows = {"z": StepState(StepStatus.SUCCESS), "a": waiting, "b": waiting}
+    for_any = Message(1, MessageKind.SIGNAL, None, "go", {"payload": "any"})
+    for_b = Message(2, MessageKind.SIGNAL, "b", "go", {"payload": "b"})
+    state = RunState(RunStatus.RUNNING, HashTrieMap(rows), inbox=(for_b,))
+    assert list(decide(graph, state, NOW)) == [Resolve("b", StepStatus.SUCCESS, "b", None, (2,))]
+    over = HashTrieMap({**rows, "b": StepState(StepStatus.SUCCESS)})
+    assert list(decide(graph, state._replace(steps=over), NOW)) == [Park(ParkReason.SIGNAL, None)]
+    # The one that came by name alone came first, and is left to the step that has no other.
+    both = decide(graph, state._replace(inbox=(for_any, for_b)), NOW)
+    assert {c.step: c.output for c in both if isinstance(c, Resolve)} == {"a": "any", "b": "b"}
+
+
 def test_an_item_that_a_crash_kept_from_beginning_is_begun() -> None:
     """Items begin side by side; the runner may die when the third has told of its beginning and the second has not."""
     graph = Graph.of(Document("w", (Step("one", for_each=ForEach([1, 2, 3], 3)),)))

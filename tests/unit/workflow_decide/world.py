@@ -161,9 +161,13 @@ class World:
             case "resume":
                 table.resume(now)
             case "signal":
-                waiting = [table.steps[k].wait or {} for k in table.open_waits(WaitKind.SIGNAL)]
-                name = self.answer(*[str(wait["name"]) for wait in waiting], "go", "s0", "s1", "other")
-                table.post(MessageKind.SIGNAL, None, name, {"payload": len(table.inbox)}, now)
+                waiting = {k: table.steps[k].wait or {} for k in table.open_waits(WaitKind.SIGNAL)}
+                name = self.answer(
+                    *[str(wait["name"]) for wait in waiting.values()], "go", "s0", "s1", "other"
+                )
+                # Sent by its name, or by the address of a step that waits for it.
+                step = self.answer(None, *[k for k, wait in waiting.items() if wait["name"] == name])
+                table.post(MessageKind.SIGNAL, step, name, {"payload": len(table.inbox)}, now)
             case "decide" if waiting_rows := table.open_waits(WaitKind.APPROVAL, WaitKind.GATE):
                 key = self.answer(*waiting_rows)
                 decision = self.answer("APPROVED", "APPROVED", "REJECTED")

@@ -126,7 +126,8 @@ class MessageKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a person, a child run or an external system says to a run. `seq` counts a run's messages from 1;
-    `step` is the row key that it is for, a signal's `name` the wait that it is for."""
+    `step` is the row key that it is for, a signal's `name` the wait that it is for; of a signal with no `step`, in any
+    row."""
 
     seq: int
     kind: MessageKind

@@ -74,7 +74,7 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
             if due:
                 return Resolve(key, StepStatus.SUCCESS, {"until": wait.get("until")})
         case WaitKind.SIGNAL:
-            if message := _signal(state, str(wait.get("name")), waits.taken):
+            if message := _signal(state, key, str(wait.get("name")), waits.taken):
                 waits.taken.add(message.seq)
                 return Resolve(key, StepStatus.SUCCESS, message.data.get("payload"), None, (message.seq,))
             if due:
@@ -146,9 +146,13 @@ def _allowed(key: str, message: Message) -> Start | Resolve:
     return Resolve(key, StepStatus.FAILED, None, rejected, (message.seq,))
 
 
-def _signal(state: RunState, name: str, taken: Collection[int]) -> Message | None:
-    signals = (m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.seq not in taken)
-    return next((m for m in signals if m.name == name), None)
+def _signal(state: RunState, key: str, name: str, taken: Collection[int]) -> Message | None:
+    """The first that was sent to this row alone, else the first of its name for any: so of two waits for one name, the
+    one that has a signal of its own leaves the other's to it."""
+    signals = [
+        m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.name == name and m.seq not in taken
+    ]
+    return min((m for m in signals if m.step in (None, key)), key=lambda m: m.step is None, default=None)
 
 
 def _not_signaled(key: str, wait: JsonObject) -> Resolve:

@@ -88,7 +88,8 @@ class CallbackService:
         payload = _read(body)
         if problems := self._payloads.problems(payload, "", step.schema):
             raise InvalidInput(problems)
-        message = NewMessage(MessageKind.SIGNAL, {"payload": payload}, name=step.name, once=_once(token.step))
+        # For this step alone: what fits its schema need not fit another's that waits for the same name.
+        message = NewMessage(MessageKind.SIGNAL, {"payload": payload}, step.key, step.name, _once(step.key))
         posted = await post_message(db, token.tenant_id, token.run_id, message)
         # Who holds the address acts, whoever that is.
         actor = Actor(ActorKind.CALLBACK, token.run_id, token.step)

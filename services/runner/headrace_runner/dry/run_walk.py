@@ -185,7 +185,7 @@ class RunWalk:
         elif recorded is not None:
             sources[path] = Source.RECORDED
         if kind is WaitKind.SIGNAL:
-            return self._signal(wait, said, recorded)
+            return self._signal(row, wait, said, recorded)
         if recorded is not None:
             decided = recorded.output if isinstance(recorded.output, dict) else {}
             if decided.get("decision") is None:
@@ -201,10 +201,12 @@ class RunWalk:
         }
         return Message(0, MessageKind.DECISION, row, None, data)
 
-    def _signal(self, wait: JsonObject, said: JsonObject | None, recorded: Ended | None) -> Message | None:
+    def _signal(
+        self, row: str, wait: JsonObject, said: JsonObject | None, recorded: Ended | None
+    ) -> Message | None:
         name = str(wait.get("name"))
         if said is not None:
-            return Message(0, MessageKind.SIGNAL, None, name, {"payload": said.get("payload")})
+            return Message(0, MessageKind.SIGNAL, row, name, {"payload": said.get("payload")})
         if recorded is not None and recorded.error is None:
-            return Message(0, MessageKind.SIGNAL, None, name, {"payload": recorded.output})
+            return Message(0, MessageKind.SIGNAL, row, name, {"payload": recorded.output})
         return None
