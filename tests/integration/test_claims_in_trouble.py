@@ -41,6 +41,28 @@ async def test_what_follows_a_lost_event_stays_behind_the_fence(world: World) ->
     assert await world.outcome(new_id(), (run, dispatch)) == "REFUSED"
 
 
+async def test_a_cancel_that_was_there_is_heard_after_its_run_is_set_aside(world: World) -> None:
+    """rule aside_sees_cancel. Once: a run that can not write down its end either waits for a person."""
+    tenant = await world.tenant("one")
+    job = await world.queued(tenant)
+    await world.claim(new_id(), job)
+    await world.admin.execute("UPDATE runs SET cancel_requested = true")
+    await world.applier.apply([await event(world, tenant, job[0], 1, "completed", "a", **UNSTORABLE)])
+    due = await world.admin.fetch(
+        "SELECT id, run_id FROM dispatches WHERE sent_at IS NULL AND due_at <= now()"
+    )
+    assert [(row["run_id"], row["id"]) for row in due] == [job]
+    claim = (await world.claim(new_id(), job))["claims"][0]
+    assert (claim["outcome"], claim["cancel"]) == ("GRANTED", True)
+    now = await world.admin.fetchval("SELECT now()")
+    ends = Event(tenant, job[0], claim["epoch"], 1, EventKind.CANCELED, now, None, {"error": {"x": "\0"}})
+    await world.applier.apply([ends])
+    row = await world.admin.fetchrow(
+        "SELECT status, wait_reason, (SELECT count(*) FROM dispatches) FROM runs"
+    )
+    assert tuple(row) == ("WAITING", "DEAD_LETTER", 0)
+
+
 async def test_trouble_of_postgres_is_not_a_runs_fault(world: World) -> None:
     tenant = await world.tenant("one")
     job = await world.queued(tenant)

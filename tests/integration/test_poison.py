@@ -1,5 +1,6 @@
 """A run that takes its runners down with it: its steps begin again and again, and none ever ends."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -44,6 +45,31 @@ async def test_progress_that_is_still_on_its_way_counts(world: World) -> None:
     mark = Event(tenant, job[0], claim["epoch"], 1, EventKind.CLAIMED, now)
     await world.applier.apply([done, mark])
     assert await world.passed(runner, job[0], claim["epoch"]) == "PASSED"
+
+
+async def test_a_cancel_that_comes_while_a_run_is_judged_is_heard(world: World) -> None:
+    """rule cancel_beats_poison: the judge has read the run, and waits for its row until the cancel is written."""
+    tenant = await world.tenant("one")
+    job = await world.queued(tenant)
+    for _ in range(6):
+        await claimed_then_lost(world, tenant, job, ended=False)
+    runner = new_id()
+    claim = (await world.claim(runner, job, alone=True))["claims"][0]
+    mark = Event(
+        tenant, job[0], claim["epoch"], 1, EventKind.CLAIMED, await world.admin.fetchval("SELECT now()")
+    )
+    await world.applier.apply([mark])
+    canceling = world.admin.transaction()
+    await canceling.start()
+    await world.admin.execute("UPDATE runs SET cancel_requested = true")
+    asked = {"run_id": str(job[0]), "epoch": claim["epoch"]}
+    judged = asyncio.create_task(world.post("checkpoints", runner, runs=[asked], wait=0))
+    while not await world.admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        await asyncio.sleep(0.01)
+    await canceling.commit()
+    answer = (await judged)["runs"][0]
+    assert (answer["outcome"], answer.get("cancel")) == ("PASSED", True)
+    assert await world.admin.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def woken(run: Run) -> Run:
 
 def grants(p: "Protocol", run: Run, runner: Runner) -> bool:
     """What a claim checks, on the locked run row."""
-    if run.status in TERMINAL or (run.reason == "dead letter" and run.status == WAITING):
+    if run.status in TERMINAL or (run.reason == "dead letter" and run.status == WAITING and not run.cancel):
         return False
     if run.status == PAUSED and "claim_refuses_paused" in p.rules:
         return False
@@ -93,7 +93,7 @@ def claim(p: "Protocol", s: State, i: int, epoch: int) -> tuple[State, str]:
         run = run._replace(fruitless=min(run.fruitless + 1, most))
         s = s._replace(idle=min(s.idle + 1, most))
         if run.fruitless == most and "poison_judged_behind_barrier" not in p.rules:
-            return put(s._replace(run=set_aside(p, run)), i, forget(runner)), innocent(p, s)
+            return put(s._replace(run=set_aside(run)), i, forget(runner)), innocent(p, s)
     wait = takeover and "barrier_on_takeover" in p.rules
     runner = runner._replace(at="mark" if wait else "ready", epoch=epoch, lease=True)
     stays = run.status == COMPENSATING and "compensating_stays" in p.rules
@@ -140,8 +140,10 @@ def barrier(p: "Protocol", s: State, i: int) -> tuple[str, State, str] | None:
         return None
     if not holder and "checkpoint_for_holder_only" in p.rules:
         return "barrier passed: claim is closed", put(s, i, forget(r)), ""
-    if holder and p.plan.patience and run.fruitless > p.plan.patience and "poison_is_set_aside" in p.rules:
-        aside = set_aside(p, run)._replace(claim="none", dispatch=run.dispatch + 1)
+    heard = run.cancel and "cancel_beats_poison" in p.rules
+    poison = p.plan.patience and run.fruitless > p.plan.patience and "poison_is_set_aside" in p.rules
+    if holder and poison and not heard:
+        aside = set_aside(run)._replace(claim="none", dispatch=run.dispatch + 1)
         return (
             "barrier passed: the run is set aside",
             put(s._replace(run=aside), i, forget(r)),
@@ -171,7 +173,7 @@ def redeem(p: "Protocol", s: State, i: int, step: int) -> Iterator[Action]:
         )
 
 
-def set_aside(p: "Protocol", run: Run) -> Run:
+def set_aside(run: Run) -> Run:
     return run._replace(status=WAITING, reason="dead letter", row="gone", woken=False)
 
 

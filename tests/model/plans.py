@@ -22,6 +22,7 @@ class Plan(NamedTuple):
     people: frozenset[str] = frozenset()  # cancel | pause (and resume) | move (to another version)
     leaves: int = 0  # how often a runner is told to leave (SIGTERM)
     deaths: int = 0  # how often a runner dies beside the faults that are asked for
+    unfit: int = 0  # how often events can not be applied
     patience: int = 0  # how many fruitless claims are borne; 0: they are not counted, to save states
     most: int = 1  # faults in the walk that `make test` does
     taken: tuple[int, ...] = ()  # a re-run: the steps that it takes over, in the order in which they were done
@@ -75,6 +76,8 @@ PLANS = {
     # runners that leave, runners that die
     "leave": Plan(chain(SAFE), leaves=1),
     "poison": Plan((Step(KILLS),), patience=2),
+    "poison-cancel": Plan((Step(KILLS),), people=frozenset({"cancel"}), patience=2, most=0),
+    "aside": Plan(chain(SAFE), people=frozenset({"cancel"}), unfit=1),
     "neighbours": Plan((Step(KILLS), Step(SAFE)), patience=2),  # each step a run of its own: neighbours.py
     "unlucky": Plan(chain(SAFE, SAFE), deaths=2, patience=1, most=0),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from control_plane import set_aside, woken
 from state import (
     CANCELED,
     COMPENSATING,
@@ -24,6 +25,8 @@ from state import (
 if TYPE_CHECKING:
     from protocol import Protocol
 
+LAST = 99  # a seq above all that a claim writes
+
 
 def actions(p: "Protocol", s: State) -> Iterator[Action]:
     """A crash before the commit leaves no trace, so it needs no action of its own; and where
@@ -37,6 +40,8 @@ def actions(p: "Protocol", s: State) -> Iterator[Action]:
             s._replace(reporter=0, partition=s.partition[s.reporter :]),
         )
         return
+    if s.unfit and s.partition:
+        yield from unfit(p, s)
     for n in {1, len(s.partition) if s.faults else 1} if s.partition else ():
         run, seen, broken = s.run, s.seen, ""
         for event in s.partition[:n]:
@@ -54,6 +59,25 @@ def actions(p: "Protocol", s: State) -> Iterator[Action]:
             yield Action(
                 "reporter", f"commit and ack {names}", after._replace(partition=s.partition[n:]), broken
             )
+
+
+def unfit(p: "Protocol", s: State) -> Iterator[Action]:
+    """An event that would change the run can not be applied: the run is set aside with it. The fence goes above all that
+    its holder can write, who renews no more."""
+    run, event = s.run, s.partition[0]
+    if event.kind == "claimed" or apply(p, run, event)._replace(fence=run.fence) == run:
+        return
+    aside = set_aside(run)._replace(claim="none", fence=(run.epoch, LAST), woken=run.cancel)
+    if run.cancel and "aside_sees_cancel" in p.rules:
+        aside = woken(aside)
+    after = s._replace(
+        run=aside,
+        seen=max(s.seen, (event.epoch, event.seq)),
+        partition=s.partition[1:],
+        runners=tuple(r._replace(lease=False) for r in s.runners),
+        unfit=s.unfit - 1,
+    )
+    yield Action("fault", f"{show(event)} can not be applied", after)
 
 
 def outdated(before: Run, after: Run, event: Event) -> str:

@@ -64,6 +64,8 @@ RULES = {
     "lease_given_up_last": "A runner that leaves gives up its lease when nothing of it is under way any more.",
     # poison
     "poison_is_set_aside": "A run claimed again and again without progress is set aside as a dead letter.",
+    "cancel_beats_poison": "A run whose cancel is requested is not set aside, however often it was claimed.",
+    "aside_sees_cancel": "Setting a run aside looks for a cancel that is already there, and makes it due for that.",
     "progress_forgives": "Applied progress sets the count of fruitless claims to zero.",
     "suspect_goes_alone": "A run with some fruitless claims is handed only to a process that carries nothing else.",
     "poison_judged_behind_barrier": "The count is judged when the take-over's barrier is open, not when it claims.",
@@ -123,6 +125,8 @@ SHOWN_BY = {
     "hand_back_is_due_at_once": ("leave", 0),
     "lease_given_up_last": ("leave", 0),
     "poison_is_set_aside": ("poison", 0),
+    "cancel_beats_poison": ("poison-cancel", 0),
+    "aside_sees_cancel": ("aside", 0),
     "progress_forgives": ("unlucky", 0),
     "poison_judged_behind_barrier": ("unlucky", 0),
     "suspect_goes_alone": ("neighbours", 0),

@@ -108,6 +108,7 @@ class State(NamedTuple):
     moves: int = 0  # how often the run may still be moved to another version
     leaves: int = 0  # how often a runner may still be told to leave
     deaths: int = 0  # how often a runner may still die for no fault
+    unfit: int = 0  # how often events may still turn out to be such that they can not be applied
     faults: int = 0  # how many may still happen
     reported: tuple[int, ...] = ()  # ghost: completions that entered the partition in force
     called: frozenset[int] = NONE  # ghost: unsafe steps, and steps with an undo, whose effect may be there

@@ -15,7 +15,7 @@ import structlog
 from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.messages import Event
-from headrace.postgres.listen import RUNS_CHANNEL
+from headrace.postgres.listen import DISPATCH_CHANNEL, RUNS_CHANNEL
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refused
@@ -117,6 +117,7 @@ async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
     """
     run_id = events[0].run_id
     row = await db.fetchrow(_sql.lock_runs, [run_id], run_id, run_id)
+    before = await db.fetchval(_sql.was_set_aside, run_id)
     await db.execute(
         _sql.add_dead_letter,
         new_id(),
@@ -131,6 +132,11 @@ async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
     await db.execute(_sql.set_run_aside, run_id)
     await db.execute(_sql.drop_dispatches, [run_id])
     await notify(db, [(RUNS_CHANNEL, [run_id])])
+    if row["cancel_requested"] and not before:
+        # rule aside_sees_cancel: nobody asks a second time. But once only: what carries the cancel out may fail here
+        # as well, again and again.
+        await db.execute(_sql.wake, [run_id])
+        await db.execute(_sql.notify, [DISPATCH_CHANNEL], [""])
 
 
 def _by_run(events: Iterable[Event]) -> Mapping[UUID, list[Event]]:

@@ -143,6 +143,9 @@ SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' E
     claimed_by = NULL, claimed_in_call = NULL, fence_epoch = epoch, fence_seq = 2147483647
 WHERE id = $1 AND status IN ('QUEUED', 'RUNNING', 'WAITING', 'COMPENSATING')
 
+-- name: was_set_aside
+SELECT EXISTS (SELECT 1 FROM dead_letters WHERE run_id = $1 AND source = 'reporter')
+
 -- name: add_dead_letter
 INSERT INTO dead_letters (id, tenant_id, run_id, source, reason, body, workflow_id, code)
 VALUES ($1, $2, $3, $4, $5, $6, (SELECT workflow_id FROM runs WHERE id = $3 AND tenant_id = $2),

@@ -179,33 +179,36 @@ class Claims:
                 if left <= 0 or any(verdict != "NOT_YET" for verdict in verdicts.values()):
                     break
                 left -= await changed(left)
-        passed = [dict(rows[i]) for i, verdict in verdicts.items() if verdict == "PASSED"]
-        poisonous = [row for row in passed if _is_poison(row)]
-        for row in poisonous:
-            verdicts[row["id"]] = "CLOSED"
-            await self._set_aside(row)
-        passed = [row for row in passed if verdicts[row["id"]] == "PASSED"]
+        poisonous = [i for i, verdict in verdicts.items() if verdict == "PASSED" and _is_poison(rows[i])]
+        for run_id in poisonous:
+            verdicts[run_id] = "CLOSED"
+            if not await self._set_aside(rows[run_id]):
+                # It is another's by now, or its cancel has come: rule cancel_beats_poison.
+                rows |= await self._read([run_id])
+                verdicts[run_id] = _verdict(rows.get(run_id), wanted[run_id], runner_id)
+        passed = [rows[i] for i, verdict in verdicts.items() if verdict == "PASSED"]
         given, versions = await self._handover.of(passed, body.have)
         return {
             "runs": [{"run_id": i, "outcome": v, **given.get(i, {})} for i, v in verdicts.items()],
             "versions": versions,
         }
 
-    async def _read(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Any]:
+    async def _read(self, run_ids: Sequence[UUID]) -> dict[UUID, Any]:
         async with one_statement(self._pool) as db:
             return {row["id"]: row for row in await db.fetch(_sql.holders, run_ids)}
 
-    async def _set_aside(self, row: Mapping[str, Any]) -> None:
-        """rule poison_is_set_aside: its claim is closed, and only a person brings it back."""
+    async def _set_aside(self, row: Mapping[str, Any]) -> bool:
+        """rule poison_is_set_aside: its claim is closed, and only a person brings it back. Whether it was so."""
         async with transaction(self._pool) as db:
             closed = await db.fetchrow(_sql.set_aside, row["id"], row["epoch"], new_id())
             if closed is None:
-                return
+                return False
             await db.execute(_sql.drop_dispatch, row["id"])
             reason = f"claimed {row['fruitless_claims']} times in a row without progress"
             await db.execute(_sql.add_dead_letter, new_id(), row["tenant_id"], row["id"], reason)
             await db.execute(_sql.notify_runs, RUNS_CHANNEL, str(row["id"]))
         _log.error("run set aside", run_id=str(row["id"]), tenant_id=str(row["tenant_id"]))
+        return True
 
 
 def _is_foreign(job: JobRef, row: Any) -> bool:

@@ -73,10 +73,11 @@ FROM (SELECT 1) AS always LEFT JOIN raised ON true
 -- name: set_aside
 -- Claimed again and again without progress: whatever this run does to its runners, it stops doing it now. The mark of
 -- this claim is applied, so that nothing of the claims before it can change the run any more.
+-- rule cancel_beats_poison: a cancel that came since the run was read is heard first. Undoing hears none.
 UPDATE runs
 SET status = CASE WHEN compensating IS NULL THEN 'WAITING' ELSE 'COMPENSATING' END, wait_reason = 'DEAD_LETTER',
     claimed_by = NULL, claimed_in_call = NULL, dispatch_id = $3
-WHERE id = $1 AND epoch = $2 AND claimed_by IS NOT NULL
+WHERE id = $1 AND epoch = $2 AND claimed_by IS NOT NULL AND (NOT cancel_requested OR compensating IS NOT NULL)
 RETURNING id
 
 -- name: drop_dispatch
