@@ -172,3 +172,51 @@ async def test_a_step_in_doubt_is_kept_once_when_its_run_waits_for_a_person(worl
         )
     await world.applier.apply([world.event(run, 2, 3, "settled", "a", status="FAILED", error=why)])
     assert await world.admin.fetchval("SELECT status FROM dead_letters") == "DISCARDED"
+
+
+@pytest.mark.parametrize("closed_by", ["settlement", "person"])
+async def test_a_step_that_is_in_doubt_again_is_told_again(world: World, closed_by: str) -> None:
+    await world.admin.execute(
+        "INSERT INTO hooks (tenant_id, id, name, url, events) VALUES ($1, $2, 'h', 'https://h', '{DEAD_LETTER}')",
+        world.tenant,
+        new_id(),
+    )
+    run = await world.claimed_run()
+
+    def doubt(epoch: int, number: int) -> list[Event]:
+        attempt = {**ATTEMPT, "number": number, "outcome": "UNKNOWN"}
+        return [
+            world.event(run, epoch, 2, "started", "a", unsafe=True),
+            world.event(run, epoch, 3, "completed", "a", status="UNKNOWN", attempt=attempt),
+            world.event(run, epoch, 4, "parked", reason="IN_DOUBT"),
+        ]
+
+    async def claim_again(epoch: int) -> None:
+        await world.admin.execute(
+            "UPDATE runs SET status = 'RUNNING', epoch = $3, claimed_by = $2 WHERE id = $1",
+            run,
+            new_id(),
+            epoch,
+        )
+
+    async def told() -> tuple[list[str], int]:
+        letters = await world.admin.fetch("SELECT status FROM dead_letters")
+        messages = await world.admin.fetchval(
+            "SELECT count(*) FROM hook_messages WHERE event = 'DEAD_LETTER'"
+        )
+        return [letter["status"] for letter in letters], messages
+
+    await world.applier.apply(doubt(1, 1))
+    assert await told() == (["OPEN"], 1)
+    if closed_by == "person":
+        await world.admin.execute(
+            "UPDATE dead_letters SET status = 'DISCARDED', closed_at = now(), closed_reason = 'seen'"
+        )
+        await claim_again(2)
+        await world.applier.apply([world.event(run, 2, 1, "parked", reason="IN_DOUBT")])  # the same doubt
+        assert await told() == (["DISCARDED"], 1)
+    await claim_again(3)
+    await world.applier.apply([world.event(run, 3, 1, "settled", "a", status="QUEUED"), *doubt(3, 2)])
+    assert await told() == (["OPEN"], 2)
+    (letter,) = await dead_letters(world)
+    assert [made["number"] for made in letter[2]["attempts"]] == [1, 2]

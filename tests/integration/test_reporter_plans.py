@@ -19,6 +19,7 @@ STATEMENTS = [
     "drop_dispatches",
     "close_settled",
     "steps_in_doubt",
+    "drop_settled",
     "begin_compensation",
     "mark_compensated",
     "post_child_ends",

@@ -23,19 +23,20 @@ _KEPT_DEPTH = 200
 
 async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
     """Write them, after the rows of the steps and of their attempts; one for each step and kind of end. That of a doubt
-    that was settled is closed."""
+    that was settled is closed, and makes room when the step comes into doubt again."""
     settled = [
         (run.id, event.step) for run in runs for event in run.events if event.kind is EventKind.SETTLED
     ]
     if settled:
         await db.execute(_sql.close_settled, [i for i, _ in settled], [key for _, key in settled])
     dead = [(run.id, key, _source(key)) for run in runs for key in run.unhandled]
-    dead += [(run.id, key, "in_doubt") for run in runs for key in run.in_doubt]
+    doubts = [(run.id, key) for run in runs for key in run.in_doubt]
     in_doubt = [run.id for run in runs if run.parked and run.parked.reason is ParkReason.IN_DOUBT]
     if in_doubt:
-        dead += [
-            (row["run_id"], row["key"], "in_doubt") for row in await db.fetch(_sql.steps_in_doubt, in_doubt)
-        ]
+        doubts += [(row["run_id"], row["key"]) for row in await db.fetch(_sql.steps_in_doubt, in_doubt)]
+    if doubts:
+        await db.execute(_sql.drop_settled, [run_id for run_id, _ in doubts], [key for _, key in doubts])
+        dead += [(run_id, key, "in_doubt") for run_id, key in doubts]
     if dead:
         await db.execute(
             _sql.add_dead_steps,

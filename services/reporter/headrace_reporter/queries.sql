@@ -154,6 +154,15 @@ VALUES ($1, $2, $3, $4, $5, $6, (SELECT workflow_id FROM runs WHERE id = $3 AND 
 -- name: steps_in_doubt
 SELECT run_id, key FROM step_runs WHERE run_id = ANY($1::uuid[]) AND status = 'UNKNOWN'
 
+-- name: drop_settled
+-- A step has one row of a source: a doubt that is over gives its own to the next, which is added, and told, as a new one.
+-- It is the next one if an attempt was made since: what a person has closed while the same doubt lasts stays closed.
+DELETE FROM dead_letters d
+USING unnest($1::uuid[], $2::text[]) AS n (run_id, step) JOIN step_runs s ON s.run_id = n.run_id AND s.key = n.step
+WHERE d.run_id = n.run_id AND d.run_id = ANY($1::uuid[]) AND d.step = n.step AND d.source = 'in_doubt'
+  AND s.run_id = ANY($1::uuid[]) AND d.status <> 'OPEN'
+  AND coalesce((d.body #>> '{attempts,-1,number}')::int, 0) < s.attempts
+
 -- name: add_dead_steps
 -- With all that is kept of each: why, the redacted input, and the attempts.
 INSERT INTO dead_letters (id, tenant_id, run_id, step, source, reason, body, workflow_id, action, code)
