@@ -1,5 +1,6 @@
 """What a load needs: the fit, the arithmetic, and the simulation that checks both."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -96,5 +97,7 @@ def test_the_page_holds_the_coefficients_the_checks_and_examples() -> None:
     assert written == (ROOT / "docs/reference/capacity.md").read_text(encoding="utf-8")
     assert "{" not in written
     assert "1 billion runs a day" in written
+    assert re.search(r"below 16 KB the model is at most \d+% off", written)
+    assert re.search(r"promises \d\.\d+ to \d\.\d+ times what was measured", written)
     for point in costs.points:
         assert point.name in written or not point.per_second

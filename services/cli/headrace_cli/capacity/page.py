@@ -8,6 +8,8 @@ from headrace_cli.capacity.needs import Load, Plan, plan
 from headrace_cli.capacity.simulate import Site, runs_per_second
 
 EXAMPLES = (("1 million runs a day", Load(1e6)), ("1 billion runs a day", Load(1e9)))
+# Kilobytes of an answer from which on a point is told apart: the model is cruder there.
+LARGE = 16.0
 
 
 def page(measured: Coefficients) -> str:
@@ -16,6 +18,7 @@ def page(measured: Coefficients) -> str:
     parts = {
         "{coefficients}": _coefficients(measured),
         "{checks}": _checks(measured),
+        "{verdict}": _verdict(measured),
         "{examples}": _examples(measured),
     }
     for name, lines in parts.items():
@@ -44,7 +47,7 @@ def _in_a_row(point: Point) -> int:
 def _coefficients(measured: Coefficients) -> Iterator[str]:
     yield f"Measured {measured.at} on {measured.machine}, everything on it."
     yield ""
-    yield f"| used by | {' | '.join(f'a {name}' for name in FEATURES)} | a process, MB |"
+    yield f"| used by | {' | '.join(f'a {name}' for name in FEATURES)} | a process, MiB |"
     yield f"|---|{'---|' * (len(FEATURES) + 1)}"
     for name, costs in measured.by.items():
         if name in BESIDE:
@@ -62,9 +65,25 @@ def _checks(measured: Coefficients) -> Iterator[str]:
         if not point.per_second:
             continue
         rate = simulated(point, measured)
-        ratio = rate / point.per_second if point.per_second else 0.0
+        ratio = rate / point.per_second
         fit = "no" if point.checks else "yes"
         yield f"| {point.name} | {point.per_second:,.1f} | {rate:,.1f} | {ratio:.2f} | {fit} |"
+
+
+def _verdict(measured: Coefficients) -> Iterator[str]:
+    """How far the model is off, for small answers and for large ones."""
+    ratios: dict[bool, list[float]] = {False: [], True: []}
+    for point in measured.points:
+        if point.per_second:
+            large = point.features.get("kilobyte", 0.0) >= LARGE * max(point.features["call"], 1.0)
+            ratios[large].append(round(simulated(point, measured) / point.per_second, 2))
+    most = max((abs(ratio - 1) for ratio in ratios[False]), default=0.0)
+    yield f"With answers below {LARGE:g} KB the model is at most {most:.0%} off what was measured."
+    if ratios[True]:
+        yield (
+            f"With larger ones it promises {min(ratios[True]):.2f} to {max(ratios[True]):.2f} times what was measured: "
+            "leave that much more room there."
+        )
 
 
 def _examples(measured: Coefficients) -> Iterator[str]:
