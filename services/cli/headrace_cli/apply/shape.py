@@ -22,7 +22,7 @@ from headrace_cli.apply.schedules import read_schedule
 from headrace_cli.apply.webhooks import read_webhook
 
 # What a document may hold, and of what kind; True: it has to. An action's and a workflow's own reader knows better.
-_KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
+KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
     {
         Kind.APP: {
             "name": (str, True),
@@ -160,7 +160,7 @@ def _name(declared: Declared) -> str:
 
 
 def _wrong_keys(declared: Declared) -> Iterator[Problem]:
-    known = _KEYS.get(declared.kind)
+    known = KEYS.get(declared.kind)
     if known is None:
         return
     for name in declared.fields:
