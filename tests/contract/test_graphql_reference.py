@@ -39,6 +39,7 @@ def test_every_failure_is_there() -> None:
 def test_the_examples_fit_the_schema() -> None:
     posted = [json.loads(body)["query"] for body in re.findall(r"-d '(\{.*?\n\})'", PAGE, re.DOTALL)]
     written = re.findall(r"```graphql\n(.*?)```", PAGE, re.DOTALL)
-    assert posted and written
+    assert posted
+    assert written
     for query in (*posted, *written):
         assert validate(SCHEMA, parse(query)) == []
