@@ -28,7 +28,7 @@ from headrace_control.vault.vault import Vault
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.audit_examples import mutate
 from tests.integration.control_plane_runs.quotas import allow
-from tests.journal_server import Exchange, JournalServer, Seen, answering
+from tests.journal_server import Exchange, JournalServer, Script, Seen, answering, writing
 
 _MESSAGES = """query($hook: String!) { hookMessages(hook: $hook, first: 200) {
   items { id event data status attempts nextAt error { code } } } }"""
@@ -217,6 +217,31 @@ async def test_what_fails_is_sent_again_under_its_id_and_given_up_in_the_end(
     assert (sent["status"], sent["attempts"], sent["error"]) == ("SENT", 1, None)
     assert {seen.headers[ID] for seen in planes.target.requests} == {sent["id"]}
     assert len({seen.body for seen in planes.target.requests}) == 1
+
+
+_CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        answering(200, b"x" * 100_000),
+        answering(202, b"x", {"Content-Encoding": "zstd"}),
+        writing(_CUT_OFF),
+    ],
+    ids=["too long", "unknown coding", "cut off"],
+)
+async def test_an_answer_that_can_not_be_read_is_an_arrival_by_its_status(
+    acme: Client, fleet: Fleet, planes: Planes, script: Script
+) -> None:
+    await publish(acme, orders())
+    async with JournalServer(script) as target:
+        await hook(acme, target.url, "RUN_FAILED")
+        await ended(acme, fleet, FAILED)
+        await planes.turn()
+        (sent,) = await messages(acme)
+        assert (sent["status"], sent["attempts"], sent["error"]) == ("SENT", 1, None)
+        assert len(target.requests) == 1
 
 
 async def test_a_plane_that_is_lost_between_sending_and_marking_has_it_sent_again(

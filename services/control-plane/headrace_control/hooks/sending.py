@@ -173,7 +173,8 @@ class HookSending:
             response_limit=_ANSWER_BYTES,
         )
         outcome = await self._outbound.send(call, tenant_id=claimed.tenant_id)
-        if isinstance(outcome, CallResult):
+        # An answer's body is for nobody: one that is too long, or breaks off, takes nothing away from its status.
+        if isinstance(outcome, CallResult) or (outcome.status is not None and 200 <= outcome.status < 300):
             return None
         return {"code": outcome.code, "message": outcome.message}
 
