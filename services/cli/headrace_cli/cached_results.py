@@ -14,7 +14,7 @@ _LIST = "{ cachedResults { action results newestAt until } }"
 _FORGET = (
     """
 mutation Forget($action: String) {
-  forgetCachedResults(action: $action) { __typename ... on ForgottenResults { results } ...Failures }
+  forgetCachedResults(action: $action) { ... on ForgottenResults { results } ...Failures }
 }"""
     + FAILURES
 )

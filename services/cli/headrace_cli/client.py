@@ -37,10 +37,11 @@ from websockets.typing import Subprotocol
 
 from headrace_cli.profile import Profile
 
-# What a mutation asks of the members of its payload that say why it did not do its work.
+# What a mutation asks of the members of its payload that say why it did not do its work. The interface is what tells
+# them from results: `failureType` stands in no other member's answer.
 FAILURES = """
 fragment Failures on Failure {
-  code message ... on InvalidInput { problems { path message mend } }
+  failureType: __typename code message ... on InvalidInput { problems { path message mend } }
 }
 """
 
@@ -75,7 +76,7 @@ class Client:
         return self._profile.url
 
     async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The `data` of a query or mutation. A payload that is a typed error is raised, too."""
+        """The `data` of a query or mutation. A payload that is a failure is raised, too."""
         body = {"query": document, "variables": dict(variables or {})}
         try:
             response = await self._http.post(_PATH, json=body)
@@ -154,17 +155,16 @@ def _unwrap(answer: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise Unavailable("the deployment answered without data")
     for value in data.values():
-        if isinstance(value, dict) and (error := _payload_error(value)):
+        if isinstance(value, dict) and (error := payload_error(value)):
             raise error
     return data
 
 
-def _payload_error(value: dict[str, Any]) -> HeadraceError | None:
-    """The error that a member of a payload union stands for; None when it is a result."""
-    code = str(value.get("code", ""))
-    if value.get("__typename") not in _FAILURE_TYPES:
+def payload_error(value: dict[str, Any]) -> HeadraceError | None:
+    """The error that a member of a payload union stands for, asked for with `FAILURES`; None when it is a result."""
+    if "failureType" not in value:
         return None
-    return _error(code, str(value.get("message", "")), value.get("problems"))
+    return _error(str(value.get("code", "")), str(value.get("message", "")), value.get("problems"))
 
 
 def _problem(value: Json) -> Problem:
@@ -172,20 +172,6 @@ def _problem(value: Json) -> Problem:
     return Problem(*(str(fields.get(name) or "") for name in ("path", "message", "mend")))
 
 
-_FAILURE_TYPES = frozenset(
-    {
-        "InvalidInput",
-        "NotFound",
-        "Conflict",
-        "ConcurrencyLimit",
-        "Forbidden",
-        "LimitExceeded",
-        "ProviderRefused",
-        "QuotaExceeded",
-        "TenantEnding",
-        "Unavailable",
-    }
-)
 _BY_CODE: Mapping[str, type[HeadraceError]] = {
     error.code: error
     for error in (

@@ -27,7 +27,7 @@ _BEGIN = (
     """
 mutation Begin($name: String!, $redirect: String!, $state: String!) {
   done: authorizeConnection(name: $name, redirect: $redirect, state: $state) {
-    __typename ... on AuthorizationBegun { url } ...Failures }
+    ... on AuthorizationBegun { url } ...Failures }
 }"""
     + FAILURES
 )
@@ -35,7 +35,7 @@ _FINISH = (
     """
 mutation Finish($code: String!) {
   done: finishAuthorization(code: $code) {
-    __typename ... on Connection { """
+    ... on Connection { """
     + _FIELDS
     + """ } ...Failures }
 }"""
@@ -104,6 +104,6 @@ async def authorize(
                 session.output, listener, begun["url"], "Agree", no_browser=no_browser
             )
         done = (await client.execute(_FINISH, {"code": answer["code"]}))["done"]
-    session.output.result({key: value for key, value in done.items() if key != "__typename"})
+    session.output.result(done)
     ends = f", until {done['authorizationEndsAt']}" if done["authorizationEndsAt"] else ""
     session.output.say(f"{escape(name)} is authorized{ends}")

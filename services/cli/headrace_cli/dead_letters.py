@@ -29,7 +29,7 @@ query Groups($status: DeadLetterStatus!, $workflow: String) {
 _REPLAY = (
     """
 mutation Replay($id: ID!, $how: ReplayInput) {
-  replayDeadLetter(id: $id, how: $how) { __typename ... on Run { id status } ...Failures }
+  replayDeadLetter(id: $id, how: $how) { ... on Run { id status } ...Failures }
 }"""
     + FAILURES
 )
@@ -37,7 +37,7 @@ _REPLAY_GROUP = (
     """
 mutation ReplayAll($group: DeadLetterGroupInput!, $workflow: String, $how: ReplayInput, $rate: Int!) {
   replayDeadLetters(group: $group, workflow: $workflow, how: $how, perSecond: $rate) {
-    __typename ... on Replay { id status total } ...Failures
+    ... on Replay { id status total } ...Failures
   }
 }"""
     + FAILURES
@@ -49,18 +49,17 @@ query Replays($first: Int!) {
   } }
 }"""
 _STOP = (
-    "mutation Stop($id: ID!) { stopReplay(id: $id) { __typename ... on Replay { id status } ...Failures } }"
-    + FAILURES
+    "mutation Stop($id: ID!) { stopReplay(id: $id) { ... on Replay { id status } ...Failures } }" + FAILURES
 )
 _RESUME = (
-    "mutation Resume($id: ID!) { resumeReplay(id: $id) { __typename ... on Replay { id status } ...Failures } }"
+    "mutation Resume($id: ID!) { resumeReplay(id: $id) { ... on Replay { id status } ...Failures } }"
     + FAILURES
 )
 _DISCARD = (
     """
 mutation Discard($ids: [ID!], $group: DeadLetterGroupInput, $workflow: String, $reason: String!) {
   discardDeadLetters(ids: $ids, group: $group, workflow: $workflow, reason: $reason) {
-    __typename ... on DiscardedDeadLetters { count } ...Failures
+    ... on DiscardedDeadLetters { count } ...Failures
   }
 }"""
     + FAILURES
@@ -163,7 +162,7 @@ async def replay(
             variables = {"group": _read_group(group), "workflow": workflow, "how": how, "rate": rate}
             made = (await client.execute(_REPLAY_GROUP, variables))["replayDeadLetters"]
             said = f"replay {escape(made['id'])} of {made['total']} dead letters; see headrace dead-letters replays"
-    session.output.result(_plain(made))
+    session.output.result(made)
     session.output.say(said)
 
 
@@ -204,14 +203,14 @@ async def discard(
     variables = {"ids": letters or None, "group": _read_group(group), "workflow": workflow, "reason": reason}
     async with session.client() as client:
         made = (await client.execute(_DISCARD, variables))["discardDeadLetters"]
-    session.output.result(_plain(made))
+    session.output.result(made)
     session.output.say(f"{made['count']} dead letters are discarded")
 
 
 async def _set(session: Session, mutation: str, replay: str, field: str) -> None:
     async with session.client() as client:
         made = (await client.execute(mutation, {"id": replay}))[field]
-    session.output.result(_plain(made))
+    session.output.result(made)
     session.output.say(f"replay {escape(replay)} is {made['status']}")
 
 
@@ -235,7 +234,3 @@ def _read_group(text: str | None) -> dict[str, str] | None:
 
 def _name(group: dict[str, Any]) -> str:
     return f"{group['source']}:{group['action']}:{group['code']}"
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key != "__typename"}

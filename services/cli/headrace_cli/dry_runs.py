@@ -17,7 +17,7 @@ from headrace_cli.output import cells, table
 
 _START = (
     """
-mutation Start($how: DryRunInput!) { startDryRun(how: $how) { __typename ... on DryRun { id } ...Failures } }"""
+mutation Start($how: DryRunInput!) { startDryRun(how: $how) { ... on DryRun { id } ...Failures } }"""
     + FAILURES
 )
 _READ = """

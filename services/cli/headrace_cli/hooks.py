@@ -21,7 +21,7 @@ _MESSAGES = """query($name: String!, $first: Int!) {
   hook(name: $name) { name }
   hookMessages(hook: $name, first: $first) {
     items { id event data status attempts nextAt error { code message } createdAt endedAt } } }"""
-_DONE = "{ __typename ...Failures ... on %s { %s } } }" + FAILURES
+_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
 _ISSUED = _DONE % ("IssuedHook", "secret hook { " + _HOOK + " }")
 _CREATE = (
     """mutation($name: String!, $url: String!, $events: [HookEvent!]!) {
@@ -182,7 +182,7 @@ def _events(given: list[str]) -> list[str]:
 
 
 def _show(session: Session, hook: dict[str, Any]) -> None:
-    session.output.result({key: value for key, value in hook.items() if key != "__typename"})
+    session.output.result(hook)
     told = "paused" if hook["paused"] else f"told of {', '.join(hook['events'])}"
     session.output.say(f"{escape(hook['name'])}: {told}")
 

@@ -16,7 +16,7 @@ _ROTATE = (
     + """
 mutation($resume: Boolean!) {
   done: rotateDataKey(resume: $resume) {
-    __typename ...Failures ... on KeyRotation { resealed remaining deleted }
+    ...Failures ... on KeyRotation { resealed remaining deleted }
   }
 }"""
 )
@@ -25,7 +25,7 @@ _REWRAP = (
     + """
 mutation($first: Int!) {
   done: rewrapDataKeys(first: $first) {
-    __typename ...Failures ... on KeyRewrapping { rewrapped unreadable remaining }
+    ...Failures ... on KeyRewrapping { rewrapped unreadable remaining }
   }
 }"""
 )

@@ -16,7 +16,7 @@ _SET = (
 mutation Set($app: String!, $action: String, $class: ApprovalClass!, $two: Boolean!, $roles: [Role!], $reason: String!,
     $expires: Int) {
   setPolicyRule(app: $app, action: $action, approvalClass: $class, twoPerson: $two, approverRoles: $roles,
-    reason: $reason, expiresAfterMs: $expires) { __typename ... on PolicyRule { """
+    reason: $reason, expiresAfterMs: $expires) { ... on PolicyRule { """
     + _FIELDS
     + """ } ...Failures }
 }"""
@@ -26,7 +26,7 @@ _REMOVE = (
     """
 mutation Remove($app: String!, $action: String, $reason: String!) {
   removePolicyRule(app: $app, action: $action, reason: $reason) {
-    __typename ... on RemovedPolicyRule { rule { """
+    ... on RemovedPolicyRule { rule { """
     + _FIELDS
     + """ } } ...Failures }
 }"""
@@ -129,7 +129,7 @@ async def put(
     }
     async with session.client() as client:
         made = (await client.execute(_SET, variables))["setPolicyRule"]
-    session.output.result(_plain(made))
+    session.output.result(made)
     session.output.say(f"{escape(_name(made))} is class {made['approvalClass']} now")
 
 
@@ -150,7 +150,3 @@ def _name(rule: dict[str, Any]) -> str:
 def _approvers(rule: dict[str, Any]) -> str:
     roles = ", ".join(rule["approverRoles"]) or "any that may decide"
     return f"{roles}, two persons" if rule["twoPerson"] else roles
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key != "__typename"}

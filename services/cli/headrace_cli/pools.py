@@ -12,7 +12,7 @@ from headrace_cli.output import cells, table
 
 _LIST = "{ runnerPools { name createdAt tenants runners unfinishedRuns } }"
 _OWN = "{ tenantPools { pool granted } }"
-_DONE = "{ __typename ...Failures ... on %s { %s } } }" + FAILURES
+_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
 _CREATE = "mutation($name: String!) { done: createRunnerPool(name: $name) " + _DONE % ("RunnerPool", "name")
 _REMOVE = "mutation($name: String!) { done: removeRunnerPool(name: $name) " + _DONE % (
     "RemovedRunnerPool",

@@ -13,10 +13,10 @@ from headrace_cli.output import cells, table
 
 _ROLLOUT = """id workflow status percent key cohorts { name values } stable { number } candidate { number }
   begunAt endedAt"""
-_DONE = "{ __typename ...Failures ... on Rollout { " + _ROLLOUT + " } } }" + FAILURES
+_DONE = "{ ...Failures ... on Rollout { " + _ROLLOUT + " } } }" + FAILURES
 _PUBLISH = (
     """mutation($document: JSON!, $note: String, $terms: RolloutInput!) {
-  done: publishWorkflow(document: $document, note: $note, rollout: $terms) { __typename ...Failures
+  done: publishWorkflow(document: $document, note: $note, rollout: $terms) { ...Failures
     ... on PublishedVersion { created version { number } rollout { """
     + _ROLLOUT
     + " } } } }"
@@ -100,7 +100,7 @@ async def publish(
     variables = {"document": document, "note": note, "terms": terms}
     async with session.client() as client:
         done = (await client.execute(_PUBLISH, variables))["done"]
-    session.output.result(_plain(done))
+    session.output.result(done)
     if done["rollout"] is None:
         session.output.say(f"version {done['version']['number']} is published already, and starts run it")
     else:
@@ -185,7 +185,7 @@ async def compare(session: Session, workflow: Workflow) -> None:
 async def _act(session: Session, mutation: str, workflow: str, note: str, **given: Any) -> None:
     async with session.client() as client:
         done = (await client.execute(mutation, {"workflow": workflow, "note": note, **given}))["done"]
-    session.output.result(_plain(done))
+    session.output.result(done)
     session.output.say(_told(done))
 
 
@@ -233,7 +233,3 @@ def _seconds(value: float | None) -> str:
 
 def _errors(outcome: dict[str, Any]) -> str:
     return ", ".join(f"{one['code']} {one['runs']}" for one in outcome["errors"])
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key != "__typename"}

@@ -27,7 +27,7 @@ _FIRINGS = """query($name: String!, $first: Int!) {
     items { at lastAt outcome run { id status } error { code message } backfillId } } }"""
 _ZONE = "query($name: String!) { schedule(name: $name) { timeZone } }"
 _PROGRESS = "query($id: ID!) { backfill(id: $id) { " + _BACKFILL + " } }"
-_DONE = "{ __typename ...Failures ... on %s { %s } } }" + FAILURES
+_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
 _PAUSE = "mutation($name: String!) { done: pauseSchedule(name: $name) " + _DONE % ("Schedule", _SCHEDULE)
 _RESUME = "mutation($name: String!) { done: resumeSchedule(name: $name) " + _DONE % ("Schedule", _SCHEDULE)
 _DELETE = "mutation($name: String!) { done: deleteSchedule(name: $name) " + _DONE % ("Deleted", "name")
@@ -173,7 +173,7 @@ async def go_on(
 async def _change(session: Session, mutation: str, name: str) -> None:
     async with session.client() as client:
         done = (await client.execute(mutation, {"name": name}))["done"]
-    session.output.result(_plain(done))
+    session.output.result(done)
     session.output.say(f"{escape(name)}: {_next(done)}")
 
 
@@ -183,7 +183,7 @@ async def _followed(session: Session, client: Client, backfill: dict[str, Any], 
         session.output.say(f"[dim]{_far(backfill)}[/]")
         await asyncio.sleep(_LOOK_SECONDS)
         backfill = await _progress(client, backfill["id"])
-    session.output.result(_plain(backfill))
+    session.output.result(backfill)
     session.output.say(f"{backfill['id']}: {_far(backfill)}")
     if watch and backfill["status"] == "STOPPED":
         why = f": {backfill['error']['message']}" if backfill["error"] else ""
@@ -221,7 +221,3 @@ def _next(schedule: dict[str, Any]) -> str:
     if schedule["paused"]:
         return "paused" + (f": {schedule['error']['message']}" if schedule["error"] else "")
     return str(next(iter(schedule["nextFirings"]), "never again"))
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key != "__typename"}

@@ -18,7 +18,7 @@ _DELETE = (
     + """
 mutation($tenant: String!, $confirm: String!, $graceDays: Int!, $cancelRuns: Boolean!) {
   done: deleteTenant(tenant: $tenant, confirm: $confirm, graceDays: $graceDays, cancelRuns: $cancelRuns) {
-    __typename ...Failures ... on TenantDeletion { """
+    ...Failures ... on TenantDeletion { """
     + _FIELDS
     + " } } }"
 )
@@ -26,7 +26,7 @@ _KEEP = (
     FAILURES
     + """
 mutation($tenant: String!) {
-  done: keepTenant(tenant: $tenant) { __typename ...Failures ... on TenantDeletion { """
+  done: keepTenant(tenant: $tenant) { ...Failures ... on TenantDeletion { """
     + _FIELDS
     + " } } }"
 )

@@ -29,7 +29,7 @@ _DELIVERIES = """query($name: String!, $first: Int!) {
   webhook(name: $name) { name }
   webhookDeliveries(webhook: $name, first: $first) {
     items { at messageId run { id status } error { code message } times } } }"""
-_DONE = "{ __typename ...Failures ... on %s { %s } } }" + FAILURES
+_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
 _PAUSE = "mutation($name: String!) { done: pauseWebhook(name: $name) " + _DONE % ("Webhook", _WEBHOOK)
 _RESUME = "mutation($name: String!) { done: resumeWebhook(name: $name) " + _DONE % ("Webhook", _WEBHOOK)
 _DELETE = "mutation($name: String!) { done: deleteWebhook(name: $name) " + _DONE % ("Deleted", "name")
@@ -165,7 +165,7 @@ async def delete(session: Session, name: Name) -> None:
 async def _change(session: Session, mutation: str, name: str) -> None:
     async with session.client() as client:
         done = (await client.execute(mutation, {"name": name}))["done"]
-    session.output.result({key: value for key, value in done.items() if key != "__typename"})
+    session.output.result(done)
     session.output.say(f"{escape(name)}: {'paused' if done['paused'] else done['url']}")
 
 

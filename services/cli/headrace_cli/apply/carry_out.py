@@ -13,58 +13,58 @@ from headrace_cli.apply.shape import definition, rule_of, told_of
 from headrace_cli.apply.webhooks import webhook_terms
 from headrace_cli.client import FAILURES, Client
 
-_CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { __typename ...Failures } }"
+_CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { ...Failures } }"
 _UPDATE_APP = """
 mutation($name: String!, $input: AppChanges!) {
-  done: updateApp(name: $name, input: $input) { __typename ...Failures }
+  done: updateApp(name: $name, input: $input) { ...Failures }
 }"""
 _SAVE_ACTION = """
 mutation($app: String!, $name: String!, $definition: JSON!) {
-  done: saveAction(app: $app, name: $name, definition: $definition) { __typename ...Failures }
+  done: saveAction(app: $app, name: $name, definition: $definition) { ...Failures }
 }"""
 _CREATE_CONNECTION = """
-mutation($input: ConnectionInput!) { done: createConnection(input: $input) { __typename ...Failures } }"""
+mutation($input: ConnectionInput!) { done: createConnection(input: $input) { ...Failures } }"""
 _UPDATE_CONNECTION = """
 mutation($name: String!, $input: ConnectionChanges!) {
-  done: updateConnection(name: $name, input: $input) { __typename ...Failures }
+  done: updateConnection(name: $name, input: $input) { ...Failures }
 }"""
 _ROTATE = """
 mutation($name: String!, $secrets: JSON!) {
-  done: rotateConnectionSecret(name: $name, secrets: $secrets) { __typename ...Failures }
+  done: rotateConnectionSecret(name: $name, secrets: $secrets) { ...Failures }
 }"""
 _PUT_VALUE = """
 mutation($name: String!, $value: String!) {
-  done: setSecret(name: $name, value: $value) { __typename ...Failures }
+  done: setSecret(name: $name, value: $value) { ...Failures }
 }"""
 _SET_RULE = """
 mutation($app: String!, $action: String, $approvalClass: ApprovalClass!, $twoPerson: Boolean!, $approverRoles: [Role!],
     $expiresAfterMs: Int, $reason: String!) {
   done: setPolicyRule(app: $app, action: $action, approvalClass: $approvalClass, twoPerson: $twoPerson,
-    approverRoles: $approverRoles, expiresAfterMs: $expiresAfterMs, reason: $reason) { __typename ...Failures }
+    approverRoles: $approverRoles, expiresAfterMs: $expiresAfterMs, reason: $reason) { ...Failures }
 }"""
 _CREATE_SCHEDULE = """
-mutation($input: ScheduleInput!) { done: createSchedule(input: $input) { __typename ...Failures } }"""
+mutation($input: ScheduleInput!) { done: createSchedule(input: $input) { ...Failures } }"""
 _UPDATE_SCHEDULE = """
 mutation($name: String!, $input: ScheduleChanges!) {
-  done: updateSchedule(name: $name, input: $input) { __typename ...Failures }
+  done: updateSchedule(name: $name, input: $input) { ...Failures }
 }"""
 _CREATE_WEBHOOK = """
-mutation($input: WebhookInput!) { done: createWebhook(input: $input) { __typename ...Failures } }"""
+mutation($input: WebhookInput!) { done: createWebhook(input: $input) { ...Failures } }"""
 _UPDATE_WEBHOOK = """
 mutation($name: String!, $input: WebhookChanges!) {
-  done: updateWebhook(name: $name, input: $input) { __typename ...Failures }
+  done: updateWebhook(name: $name, input: $input) { ...Failures }
 }"""
 _CREATE_HOOK = """
 mutation($name: String!, $url: String!, $events: [HookEvent!]!) {
-  done: createHook(name: $name, url: $url, events: $events) { __typename ...Failures }
+  done: createHook(name: $name, url: $url, events: $events) { ...Failures }
 }"""
 _UPDATE_HOOK = """
 mutation($name: String!, $url: String!, $events: [HookEvent!]!) {
-  done: updateHook(name: $name, url: $url, events: $events) { __typename ...Failures }
+  done: updateHook(name: $name, url: $url, events: $events) { ...Failures }
 }"""
 _PUBLISH = """
 mutation($document: JSON!, $waiver: String) { done: publishWorkflow(document: $document, waiver: $waiver) {
-    __typename ... on PublishedVersion { notices { path message } } ...Failures } }"""
+    ... on PublishedVersion { notices { path message } } ...Failures } }"""
 
 
 # Whose messages are signed with a secret, and the commands that make a new one.

@@ -10,33 +10,30 @@ import orjson
 from headrace.errors import Unavailable
 
 from headrace_cli.bench.work import Work
-from headrace_cli.client import FAILURES, read_answer
+from headrace_cli.client import FAILURES, payload_error, read_answer
 
 BULK = 500  # runs that one bulk start names
 _START = (
     "mutation ($workflow: String!, $input: JSON) { startRun(workflow: $workflow, input: $input) {"
-    " __typename ... on Run { id } ...Failures } }" + FAILURES
+    " ... on Run { id } ...Failures } }" + FAILURES
 )
 _START_MANY = (
-    "mutation ($items: [RunStart!]!) { startRuns(items: $items) { __typename"
-    " ... on StartedRuns { items { __typename ... on Run { id } ...Failures } } ...Failures } }" + FAILURES
+    "mutation ($items: [RunStart!]!) { startRuns(items: $items) {"
+    " ... on StartedRuns { items { ... on Run { id } ...Failures } } ...Failures } }" + FAILURES
 )
-_APP = "mutation ($input: AppInput!) { createApp(input: $input) { __typename ...Failures } }" + FAILURES
+_APP = "mutation ($input: AppInput!) { createApp(input: $input) { ...Failures } }" + FAILURES
 _ACTION = (
     "mutation ($app: String!, $name: String!, $definition: JSON!) {"
-    " saveAction(app: $app, name: $name, definition: $definition) { __typename ...Failures } }" + FAILURES
+    " saveAction(app: $app, name: $name, definition: $definition) { ...Failures } }" + FAILURES
 )
-_PUBLISH = (
-    "mutation ($document: JSON!) { publishWorkflow(document: $document) { __typename ...Failures } }"
-    + FAILURES
-)
+_PUBLISH = "mutation ($document: JSON!) { publishWorkflow(document: $document) { ...Failures } }" + FAILURES
 _TENANT = (
     "mutation ($name: String!) { createTenant(name: $name) {"
-    " __typename ... on NewTenant { tenant { id } issued { key } } ...Failures } }" + FAILURES
+    " ... on NewTenant { tenant { id } issued { key } } ...Failures } }" + FAILURES
 )
 _QUOTAS = (
     "mutation ($tenant: String!, $quotas: QuotasInput!) {"
-    " setQuotas(tenant: $tenant, quotas: $quotas) { __typename ...Failures } }" + FAILURES
+    " setQuotas(tenant: $tenant, quotas: $quotas) { ...Failures } }" + FAILURES
 )
 
 
@@ -105,9 +102,8 @@ class Driver:
         for begin in range(0, len(given), at_once):
             items = [{"workflow": workflow, "input": each} for each in given[begin : begin + at_once]]
             started = (await self.execute(_START_MANY, {"items": items}))["startRuns"]["items"]
-            refused = [each for each in started if each["__typename"] != "Run"]
-            if refused:
-                raise Unavailable(f"{len(refused)} starts were refused: {refused[0]['message']}")
+            if refused := [error for error in map(payload_error, started) if error]:
+                raise Unavailable(f"{len(refused)} starts were refused: {refused[0].message}")
 
 
 class Tenant:

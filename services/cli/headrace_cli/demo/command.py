@@ -18,7 +18,7 @@ from headrace_cli.apply.carry_out import carry_out
 from headrace_cli.apply.documents import read
 from headrace_cli.apply.plan import make_plan
 from headrace_cli.apply.shape import shape_problems
-from headrace_cli.client import FAILURES, Client
+from headrace_cli.client import FAILURES, Client, payload_error
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.demo.orders import Order, read_orders, unmet
 from headrace_cli.demo.storefront import Storefront, demo_folder, started
@@ -37,8 +37,7 @@ _START = (
     """
 mutation Start($items: [RunStart!]!) {
   startRuns(items: $items) {
-    __typename
-    ... on StartedRuns { items { __typename ... on Run { id } ...Failures } }
+    ... on StartedRuns { items { ... on Run { id } ...Failures } }
     ...Failures
   }
 }"""
@@ -135,7 +134,7 @@ async def _run(output: Output, client: Client, orders: Sequence[Order], running:
         for order in orders
     ]
     answers = (await client.execute(_START, {"items": items}))["startRuns"]["items"]
-    if refused := [answer["message"] for answer in answers if answer["__typename"] != "Run"]:
+    if refused := [error.message for error in map(payload_error, answers) if error]:
         raise ExpectationFailed(f"a run was not started: {refused[0]}")
     ids = [answer["id"] for answer in answers]
     output.say(f"[bold]4[/] Started {len(ids)} runs in one request")

@@ -19,14 +19,14 @@ _START = (
     """
 mutation Start($workflow: String!, $input: JSON, $version: Int, $key: String) {
   startRun(workflow: $workflow, input: $input, version: $version, idempotencyKey: $key) {
-    __typename ... on Run { ...RunFields } ...Failures
+    ... on Run { ...RunFields } ...Failures
   }
 }"""
     + RUN_FIELDS
     + FAILURES
 )
 _CANCEL = (
-    "mutation Cancel($id: ID!) { cancelRun(id: $id) { __typename ... on Run { ...RunFields } ...Failures } }"
+    "mutation Cancel($id: ID!) { cancelRun(id: $id) { ... on Run { ...RunFields } ...Failures } }"
     + RUN_FIELDS
     + FAILURES
 )
@@ -88,7 +88,7 @@ async def start(
         if follow:
             await _watched(client, started["id"], session)
         else:
-            session.output.result(_plain(started))
+            session.output.result(started)
             session.output.say(f"run {started['id']}  {status(str(started['status']))}")
 
 
@@ -147,7 +147,7 @@ async def cancel(session: Session, run: RunId) -> None:
     """Ask for the end of a run."""
     async with session.client() as client:
         canceled = (await client.execute(_CANCEL, {"id": run}))["cancelRun"]
-    session.output.result(_plain(canceled))
+    session.output.result(canceled)
     session.output.say(f"run {run}: asked to end; it is {status(canceled['status'])} now")
 
 
@@ -179,7 +179,3 @@ def _attempt_row(shown: Any, step: str, attempt: Any) -> None:
         status(attempt["outcome"]),
         *cells(attempt["httpStatus"], took, attempt["address"], error),
     )
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key != "__typename"}

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 import typer
-from headrace.errors import NotFound
+from headrace.errors import InvalidInput, NotFound
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES
+from headrace_cli.client import FAILURES, payload_error
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.output import cells, table
 from headrace_cli.runs.view import RunId
@@ -22,9 +22,7 @@ _MOVE = (
     """
 mutation Move($runs: [ID!]!, $version: Int!, $note: String!) {
   moveRuns(ids: $runs, version: $version, note: $note) {
-    __typename ...Failures
-    ... on MovedRuns { items { __typename ... on Run { id status version { number } }
-      ... on Failure { code message } ... on InvalidInput { problems { path message mend } } } }
+    ...Failures ... on MovedRuns { items { ... on Run { id status version { number } } ...Failures } }
   }
 }"""
     + FAILURES
@@ -83,12 +81,15 @@ async def moves(session: Session, run: RunId) -> None:
 
 
 def _told(run: str, answer: dict[str, Any]) -> dict[str, Any]:
-    moved = answer["__typename"] == "Run"
-    problems = answer.get("problems") or ()
-    why = [f"{one['path']}: {one['message']}" for one in problems]
-    if not moved and not why:
-        why = [answer["message"]]
-    return {"run": run, "moved": moved, "why": why}
+    error = payload_error(answer)
+    match error:
+        case None:
+            why = []
+        case InvalidInput():
+            why = [f"{one.path}: {one.message}" for one in error.problems]
+        case _:
+            why = [error.message]
+    return {"run": run, "moved": error is None, "why": why}
 
 
 def _show(session: Session, found: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ query Preview($run: ID!, $how: RerunInput) {
 _RERUN = (
     """
 mutation Rerun($run: ID!, $how: RerunInput, $key: String) {
-  rerunRun(run: $run, how: $how, idempotencyKey: $key) { __typename ... on Run { id status } ...Failures }
+  rerunRun(run: $run, how: $how, idempotencyKey: $key) { ... on Run { id status } ...Failures }
 }"""
     + FAILURES
 )

@@ -1,7 +1,7 @@
 """What people say to runs: `headrace run pause | resume | signal | settle | approve | reject`, `headrace approvals`."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,10 +12,10 @@ from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
 from headrace_cli.runs.view import RunId
 
-_STATE = " { __typename ... on Run { id status waitReason pauseRequested } ...Failures } }"
+_STATE = " { ... on Run { id status waitReason pauseRequested } ...Failures } }"
 _PAUSE = "mutation Pause($id: ID!) { pauseRun(id: $id)" + _STATE + FAILURES
 _RESUME = "mutation Resume($id: ID!) { resumeRun(id: $id)" + _STATE + FAILURES
-_SENT = " { __typename ... on SentMessage { runId seq sentAt repeated } ...Failures } }"
+_SENT = " { ... on SentMessage { runId seq sentAt repeated } ...Failures } }"
 _SIGNAL = (
     """
 mutation Signal($run: ID!, $name: String!, $payload: JSON, $key: String) {
@@ -34,7 +34,7 @@ _DECIDE = (
     """
 mutation Decide($run: ID!, $step: String!, $decision: Verdict!, $reason: String!, $form: JSON) {
   decideApproval(runId: $run, step: $step, decision: $decision, reason: $reason, form: $form) {
-    __typename ... on Approval { step status decision { decision by at reason form } } ...Failures
+    ... on Approval { step status decision { decision by at reason form } } ...Failures
   }
 }"""
     + FAILURES
@@ -79,7 +79,7 @@ async def pause(session: Session, run: RunId) -> None:
     """Ask that a run starts nothing more."""
     async with session.client() as client:
         paused = (await client.execute(_PAUSE, {"id": run}))["pauseRun"]
-    session.output.result(_plain(paused))
+    session.output.result(paused)
     session.output.say(f"run {escape(run)}: asked to pause; it is {status(paused['status'])} now")
 
 
@@ -87,7 +87,7 @@ async def resume(session: Session, run: RunId) -> None:
     """Let a paused run go on."""
     async with session.client() as client:
         resumed = (await client.execute(_RESUME, {"id": run}))["resumeRun"]
-    session.output.result(_plain(resumed))
+    session.output.result(resumed)
     session.output.say(f"run {escape(run)}: goes on; it is {status(resumed['status'])} now")
 
 
@@ -102,7 +102,7 @@ async def signal(
     variables = {"run": run, "name": name, "payload": read_json(payload, "--payload"), "key": key}
     async with session.client() as client:
         sent = (await client.execute(_SIGNAL, variables))["signalRun"]
-    session.output.result(_plain(sent))
+    session.output.result(sent)
     again = ", as it was before" if sent["repeated"] else ""
     session.output.say(f"run {escape(run)}: signal {escape(name)} taken{again}")
 
@@ -127,7 +127,7 @@ async def settle(
     }
     async with session.client() as client:
         sent = (await client.execute(_SETTLE, variables))["settleStep"]
-    session.output.result(_plain(sent))
+    session.output.result(sent)
     session.output.say(f"run {escape(run)}: step {escape(step)} settled as {outcome.value}")
 
 
@@ -190,7 +190,7 @@ async def _decide(session: Session, run: str, step: str, decision: str, form: st
     }
     async with session.client() as client:
         decided = (await client.execute(_DECIDE, variables))["decideApproval"]
-    session.output.result(_plain(decided))
+    session.output.result(decided)
     told = str(decided["decision"]["decision"])
     session.output.say(f"run {escape(run)}: {escape(step)} is {told}")
 
@@ -198,7 +198,3 @@ async def _decide(session: Session, run: str, step: str, decision: str, form: st
 def _minute(at: str | None) -> str | None:
     """A moment in UTC, for a column."""
     return at and at[:16].replace("T", " ")
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: inner for key, inner in value.items() if key != "__typename"}
