@@ -12,6 +12,7 @@ from headrace_cli.command import Session, command
 from headrace_cli.login.browser import brought_back
 from headrace_cli.login.listener import listening
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _FIELDS = "name status tokenError tokenTrouble authorizedBy authorizedAt authorizationEndsAt"
 _LIST = (
@@ -63,8 +64,8 @@ async def connections(
     session: Session,
     app: Annotated[str | None, typer.Option(help="Of this app alone.")] = None,
     status: Annotated[Status | None, typer.Option(help="Of this status alone.")] = None,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List connections, and what is wrong with them."""
     wanted = {"app": app, "status": status.value if status else None, "first": first, "after": after}
@@ -85,8 +86,7 @@ async def connections(
             )
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def authorize(

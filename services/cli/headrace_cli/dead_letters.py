@@ -11,6 +11,7 @@ from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _LIST = """
 query Letters($filter: DeadLetterFilter, $first: Int!, $after: String) {
@@ -98,8 +99,8 @@ async def letters(
     status: Annotated[LetterStatus, typer.Option(help="In this status.")] = LetterStatus.OPEN,
     workflow: Workflow = None,
     group: GroupName = None,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List dead letters, newest first."""
     wanted = {"status": status.value, "workflow": workflow, "group": _read_group(group)}
@@ -116,8 +117,7 @@ async def letters(
             *cells(letter["id"], letter["workflow"], run, letter["step"], _name(letter["group"]), message)
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def groups(
@@ -166,9 +166,7 @@ async def replay(
     session.output.say(said)
 
 
-async def replays(
-    session: Session, first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20
-) -> None:
+async def replays(session: Session, first: First = 20) -> None:
     """Show how far replays of groups are, newest first."""
     async with session.client() as client:
         found = (await client.execute(_REPLAYS, {"first": first}))["replays"]["items"]

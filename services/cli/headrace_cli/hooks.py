@@ -10,6 +10,7 @@ from rich.markup import escape
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _HOOK = "name url events paused previousSecretUntil"
 _LIST = (
@@ -68,8 +69,8 @@ def add_to(app: typer.Typer) -> None:
 
 async def listed(
     session: Session,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List the tenant's hooks."""
     async with session.client() as client:
@@ -81,8 +82,7 @@ async def listed(
             *cells(one["name"], one["url"], ", ".join(one["events"]), "paused" if one["paused"] else "")
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def create(
@@ -114,7 +114,7 @@ async def update(
 async def messages(
     session: Session,
     name: Name,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    first: First = 20,
 ) -> None:
     """Tell what came of a hook's newest messages."""
     async with session.client() as client:

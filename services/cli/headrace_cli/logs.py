@@ -12,6 +12,7 @@ from rich.markup import escape
 from headrace_cli.client import Client
 from headrace_cli.command import Session, command
 from headrace_cli.output import Output
+from headrace_cli.page_options import After, First
 
 _FIELDS = "id runId at level message step attempt context"
 _SEARCH = f"""
@@ -41,8 +42,8 @@ async def logs(
     step: Annotated[str | None, typer.Option(help="Of the steps with this key.")] = None,
     since: Annotated[str | None, typer.Option(help="A time, or how long ago: 90s, 15m, 2h, 7d.")] = None,
     until: Annotated[str | None, typer.Option(help="A time, or how long ago.")] = None,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show records as they come.")] = False,
 ) -> None:
     """Search logs, newest first; or follow them, with --json as a line of JSON each."""
@@ -67,8 +68,7 @@ async def logs(
         _show(session.output, record)
     if not found["items"]:
         session.output.say("no record is like that")
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def search(

@@ -1,7 +1,7 @@
 """What the command prints: JSON for machines on standard output, words for people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -57,6 +57,11 @@ class Output:
         """A table for people; left out for machines."""
         if not self.machine:
             self.people.print(table)
+
+    def more(self, page_info: Mapping[str, Any]) -> None:
+        """How to see the next page, for people; nothing where there is none."""
+        if page_info["hasNextPage"]:
+            self.say(f"[dim]more: --after {page_info['endCursor']}[/]")
 
     def error(self, error: HeadraceError) -> None:
         """Say what is wrong and how to mend it, to people and, as JSON, to machines."""

@@ -9,6 +9,7 @@ from rich.markup import escape
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _FIELDS = "app action approvalClass twoPerson approverRoles expiresAfterMs reason setBy setAt"
 _SET = (
@@ -72,8 +73,8 @@ def add_to(app: typer.Typer) -> None:
 
 async def rules(
     session: Session,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List the tenant's policy rules."""
     async with session.client() as client:
@@ -85,8 +86,7 @@ async def rules(
             *cells(_name(rule), rule["approvalClass"], _approvers(rule), rule["reason"], rule["setBy"])
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def show(

@@ -12,6 +12,7 @@ from rich.markup import escape
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _SCHEDULE = """name workflow version cron timeZone input missed missedLimit overlap paused nextFirings queuedFiring
   error { code message }"""
@@ -67,8 +68,8 @@ def add_to(app: typer.Typer) -> None:
 
 async def listed(
     session: Session,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List the tenant's schedules, each with its next firing."""
     async with session.client() as client:
@@ -78,14 +79,13 @@ async def listed(
     for one in found["items"]:
         shown.add_row(*cells(one["name"], _workflow(one), one["cron"], one["timeZone"], _next(one)))
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def firings(
     session: Session,
     name: Name,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    first: First = 20,
 ) -> None:
     """Tell what came of a schedule's newest firings."""
     async with session.client() as client:

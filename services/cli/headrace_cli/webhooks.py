@@ -16,6 +16,7 @@ from headrace_cli.client import FAILURES, answered_error, is_local
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _WEBHOOK = """name url workflow version input schema toleranceSeconds answer resultSeconds paused
   previousSecretUntil"""
@@ -59,8 +60,8 @@ def add_to(app: typer.Typer) -> None:
 
 async def listed(
     session: Session,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List the tenant's webhooks, each with its address."""
     async with session.client() as client:
@@ -71,14 +72,13 @@ async def listed(
         workflow = one["workflow"] if one["version"] is None else f"{one['workflow']} {one['version']}"
         shown.add_row(*cells(one["name"], workflow, one["answer"], "paused" if one["paused"] else one["url"]))
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def deliveries(
     session: Session,
     name: Name,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    first: First = 20,
 ) -> None:
     """Tell what came of a webhook's newest messages. Refused ones are shown ten seconds later."""
     async with session.client() as client:

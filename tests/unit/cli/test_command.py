@@ -8,6 +8,7 @@ import typer
 from headrace import errors
 from headrace_cli.command import ExpectationFailed, Session, command, exit_code
 from headrace_cli.main import app
+from headrace_cli.output import Output
 from typer.testing import CliRunner
 
 EXPECTED = {
@@ -85,6 +86,18 @@ def test_with_json_the_outcome_stands_alone_on_standard_output(declared: typer.T
     done = CliRunner().invoke(declared, ["fails", "well", "--json"])
     assert (done.exit_code, done.stdout) == (0, '{\n  "how": "well"\n}\n')
     assert CliRunner().invoke(declared, ["fails", "well"]).stdout == ""
+
+
+@pytest.mark.parametrize("machine", [False, True])
+def test_the_next_page_is_told_to_people_where_there_is_one(
+    machine: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Output(machine)
+    output.more({"hasNextPage": False, "endCursor": "last"})
+    output.more({"hasNextPage": True, "endCursor": "abc="})
+    told = capsys.readouterr()
+    assert (told.err if machine else told.out) == "more: --after abc=\n"
+    assert (told.out if machine else told.err) == ""
 
 
 def test_only_commands_that_connect_have_the_flags_for_it(declared: typer.Typer) -> None:

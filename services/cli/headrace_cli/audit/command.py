@@ -18,6 +18,7 @@ from headrace_cli.client import Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.logs import read_time
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 
 _LIST = """
 query List($filter: AuditFilter, $first: Int!, $after: String) {
@@ -58,8 +59,8 @@ async def list_records(
     outcome: Annotated[Outcome | None, typer.Option(help="What was done, or what was refused.")] = None,
     since: Annotated[str | None, typer.Option(help="A time, or how long ago: 90s, 15m, 2h, 7d.")] = None,
     until: Annotated[str | None, typer.Option(help="A time, or how long ago.")] = None,
-    first: Annotated[int, typer.Option(min=1, max=_PAGE, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """Search the audit, newest first."""
     now = datetime.now(UTC)
@@ -82,8 +83,7 @@ async def list_records(
             *cells(one["seq"], one["at"], who, one["action"], one["target"], one["outcome"], one["origin"])
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def head(session: Session) -> None:

@@ -9,6 +9,7 @@ from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
+from headrace_cli.page_options import After, First
 from headrace_cli.runs import move, past, rerun, talking
 from headrace_cli.runs.verify import verify_run
 from headrace_cli.runs.view import RUN_FIELDS, RunId, RunView
@@ -119,8 +120,8 @@ async def list_runs(
     statuses: Annotated[
         list[RunStatus] | None, typer.Option("--status", help="In this status; may be given again.")
     ] = None,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 20,
+    after: After = None,
 ) -> None:
     """List runs, newest first."""
     wanted: dict[str, Any] = {
@@ -139,8 +140,7 @@ async def list_runs(
             *cells(run.id, run.workflow), status(run.status), *cells(steps, run.attempts, took, error)
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def cancel(session: Session, run: RunId) -> None:

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, status, table
+from headrace_cli.page_options import After, First
 from headrace_cli.runs.view import RunId
 
 _HISTORY = """
@@ -29,9 +30,6 @@ query Show($id: ID!, $at: RunMoment, $first: Int!, $after: String) {
   }
 }"""
 
-First = Annotated[int, typer.Option(min=1, max=200, help="How many.")]
-After = Annotated[str | None, typer.Option(help="The cursor of the page before.")]
-
 
 def add_to(group: typer.Typer) -> None:
     """`group` is `headrace run`."""
@@ -48,7 +46,7 @@ async def history(session: Session, run: RunId, first: First = 50, after: After 
     for one in found["items"]:
         shown.add_row(*cells(one["revision"], one["at"], one["note"]))
     session.output.show(shown)
-    _more(session, found)
+    session.output.more(found["pageInfo"])
 
 
 async def show(
@@ -78,7 +76,7 @@ async def show(
     for message in past["messages"]["items"]:
         about = message["name"] or message["step"] or ""
         session.output.say(f"message {message['seq']}: {message['kind']} {escape(about)}, not used yet")
-    _more(session, past["steps"])
+    session.output.more(past["steps"]["pageInfo"])
 
 
 def _moment(at: str | None) -> dict[str, Any] | None:
@@ -95,8 +93,3 @@ def _moment(at: str | None) -> dict[str, Any] | None:
         mend = "write a revision as 1.7, or a time as 2030-01-31T12:00:00Z"
         raise InvalidInput([Problem("--at", "neither a revision nor a time with its offset", mend)])
     return {"time": at}
-
-
-def _more(session: Session, found: dict[str, Any]) -> None:
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")

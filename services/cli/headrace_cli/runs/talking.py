@@ -10,6 +10,7 @@ from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
+from headrace_cli.page_options import After, First
 from headrace_cli.runs.view import RunId
 
 _STATE = " { ... on Run { id status waitReason pauseRequested } ...Failures } }"
@@ -158,8 +159,8 @@ async def approvals(
     wanted: Annotated[
         WaitStatus, typer.Option("--status", help="OPEN, DECIDED or CLOSED.")
     ] = WaitStatus.OPEN,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 20,
+    after: After = None,
 ) -> None:
     """List what waits for a decision, the one opened last first."""
     variables = {"status": wanted.value, "first": first, "after": after}
@@ -176,8 +177,7 @@ async def approvals(
             *cells(_minute(one["openedAt"]), _minute(one["dueAt"]), yours, told),
         )
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
 
 
 async def _decide(session: Session, run: str, step: str, decision: str, form: str, reason: str) -> None:
