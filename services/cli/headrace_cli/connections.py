@@ -44,7 +44,9 @@ mutation Finish($code: String!) {
 )
 
 
-class Status(StrEnum):
+class ConnectionStatus(StrEnum):
+    """The control plane's, declared again: its module loads what no command needs, and the start would take longer."""
+
     READY = "READY"
     EXPIRING = "EXPIRING"
     FAILING = "FAILING"
@@ -63,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
 async def connections(
     session: Session,
     app: Annotated[str | None, typer.Option(help="Of this app alone.")] = None,
-    status: Annotated[Status | None, typer.Option(help="Of this status alone.")] = None,
+    status: Annotated[ConnectionStatus | None, typer.Option(help="Of this status alone.")] = None,
     first: First = 50,
     after: After = None,
 ) -> None:

@@ -1,10 +1,10 @@
 """`headrace dead-letters`: what runs gave up on, in lists and groups; replayed or discarded."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from headrace.errors import InvalidInput, Problem
+from headrace_control.dead_letters.model import DeadLetterStatus
 from rich.markup import escape
 
 from headrace_cli.client import FAILURES
@@ -76,12 +76,6 @@ Patch = Annotated[
 ]
 
 
-class LetterStatus(StrEnum):
-    OPEN = "OPEN"
-    REPLAYED = "REPLAYED"
-    DISCARDED = "DISCARDED"
-
-
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="What runs gave up on: look, replay, discard.", no_args_is_help=True)
     command(group, "list")(letters)
@@ -96,7 +90,7 @@ def add_to(app: typer.Typer) -> None:
 
 async def letters(
     session: Session,
-    status: Annotated[LetterStatus, typer.Option(help="In this status.")] = LetterStatus.OPEN,
+    status: Annotated[DeadLetterStatus, typer.Option(help="In this status.")] = DeadLetterStatus.OPEN,
     workflow: Workflow = None,
     group: GroupName = None,
     first: First = 50,
@@ -122,7 +116,9 @@ async def letters(
 
 async def groups(
     session: Session,
-    status: Annotated[LetterStatus, typer.Option(help="Of those in this status.")] = LetterStatus.OPEN,
+    status: Annotated[
+        DeadLetterStatus, typer.Option(help="Of those in this status.")
+    ] = DeadLetterStatus.OPEN,
     workflow: Workflow = None,
 ) -> None:
     """Show the causes, the most frequent first."""

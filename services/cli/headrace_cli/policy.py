@@ -1,9 +1,9 @@
 """`headrace policy`: which actions run by themselves, ask for approval, or never run."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from headrace_control.policy.model import ApprovalClass
 from rich.markup import escape
 
 from headrace_cli.client import FAILURES
@@ -52,12 +52,6 @@ _WEEK = 7 * 24 * 60
 
 What = Annotated[str, typer.Argument(metavar="APP[/ACTION]", help="An action, or all actions of an app.")]
 Reason = Annotated[str, typer.Option(help="Why; needed for what loosens, and kept for good.")]
-
-
-class ApprovalClass(StrEnum):
-    A = "A"
-    B = "B"
-    C = "C"
 
 
 def add_to(app: typer.Typer) -> None:

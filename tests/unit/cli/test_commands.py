@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import headrace_control.audit.record
+import headrace_control.connections.model
 import pytest
+from headrace_cli.audit.command import AuditOutcome
 from headrace_cli.commands import MODULES, made_by
+from headrace_cli.connections import ConnectionStatus
 
 LIBRARIES = ("pymongo", "aio_pika", "aiohttp", "pydantic", "jinja2", "uvicorn", "fastapi")
 
@@ -31,6 +35,11 @@ def test_the_command_line_itself_loads_no_command() -> None:
 
 def test_the_supervisor_of_a_deployment_starts_without_the_libraries_of_its_services() -> None:
     assert not loaded("from headrace_cli.commands import made_by; made_by('dev.command')") & set(LIBRARIES)
+
+
+def test_words_that_are_declared_again_for_a_quick_start_are_the_control_plane_s() -> None:
+    assert [*ConnectionStatus] == [*headrace_control.connections.model.ConnectionStatus]
+    assert [*AuditOutcome] == [*headrace_control.audit.record.AuditOutcome]
 
 
 @pytest.mark.parametrize("service", ["headrace_control", "headrace_runner", "headrace_reporter"])

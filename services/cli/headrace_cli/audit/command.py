@@ -37,7 +37,9 @@ _HEAD = "{ auditHead { seq hash at } }"
 _PAGE = 200
 
 
-class Outcome(StrEnum):
+class AuditOutcome(StrEnum):
+    """The control plane's, declared again: its module loads what no command needs, and the start would take longer."""
+
     DONE = "DONE"
     REFUSED = "REFUSED"
 
@@ -56,7 +58,7 @@ async def list_records(
     action: Annotated[str | None, typer.Option(help="Such as app.create.")] = None,
     actor: Annotated[str | None, typer.Option(help="The name of a key or member.")] = None,
     target: Annotated[str | None, typer.Option(help="Such as app/shop.")] = None,
-    outcome: Annotated[Outcome | None, typer.Option(help="What was done, or what was refused.")] = None,
+    outcome: Annotated[AuditOutcome | None, typer.Option(help="What was done, or what was refused.")] = None,
     since: Annotated[str | None, typer.Option(help="A time, or how long ago: 90s, 15m, 2h, 7d.")] = None,
     until: Annotated[str | None, typer.Option(help="A time, or how long ago.")] = None,
     first: First = 50,

@@ -1,9 +1,9 @@
 """What people say to runs: `headrace run pause | resume | signal | settle | approve | reject`, `headrace approvals`."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
+from headrace_control.waits.model import Settlement, WaitStatus
 from rich.markup import escape
 
 from headrace_cli.client import FAILURES
@@ -53,18 +53,6 @@ StepKey = Annotated[str, typer.Argument(metavar="STEP", help="The step's key, or
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 
 
-class Outcome(StrEnum):
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    RETRY = "RETRY"
-
-
-class WaitStatus(StrEnum):
-    OPEN = "OPEN"
-    DECIDED = "DECIDED"
-    CLOSED = "CLOSED"
-
-
 def add_to(app: typer.Typer, group: typer.Typer) -> None:
     """`group` is `headrace run`."""
     command(group, "pause")(pause)
@@ -112,7 +100,7 @@ async def settle(
     session: Session,
     run: RunId,
     step: StepKey,
-    outcome: Annotated[Outcome, typer.Argument(help="RETRY makes the call again.")],
+    outcome: Annotated[Settlement, typer.Argument(help="RETRY makes the call again.")],
     output: Annotated[
         str, typer.Option(help="What the step made, if it SUCCEEDED: JSON, or @FILE.")
     ] = "null",
