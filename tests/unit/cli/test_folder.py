@@ -1,5 +1,6 @@
 """The data folder of `headrace dev`: what it refuses before anything is written or started."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,16 @@ def test_a_lost_master_key_is_not_replaced_beside_sealed_data(tmp_path: Path) ->
     with pytest.raises(Conflict, match="is gone"), folder.opened():
         pass
     assert not folder.master_key.exists()
+
+
+def test_secrets_are_their_owner_s_alone_and_made_once(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    files = (folder.master_key, folder.path / "runner.token")
+    with folder.opened():
+        made = [file.read_bytes() for file in files]
+    with folder.opened():
+        assert [file.read_bytes() for file in files] == made
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The folder in which a deployment on one machine keeps its data and its secrets."""
 
-import base64
 import contextlib
 import fcntl
 import os
@@ -13,7 +12,7 @@ import yaml
 from headrace.errors import Conflict, InvalidInput, Problem
 from headrace.outbound.policy import Opening
 from headrace.outbound.policy_file import load_policy
-from headrace_control.vault.keys import open_key_file
+from headrace_control.vault.keys import create_key_file, open_key_file
 
 
 class DataFolder:
@@ -54,7 +53,7 @@ class DataFolder:
                     f"{self.master_key} is gone, and without it no stored credential opens; "
                     "put it back, or pass another --data"
                 )
-            _secret(self.master_key, base64.b64encode(secrets.token_bytes(32)).decode())
+            create_key_file(self.master_key)
             _secret(self._runner_token, secrets.token_urlsafe(32))
             yield
 
