@@ -52,6 +52,13 @@ _REFUSED = frozenset({4401, 4403})
 _MAX_FRAME = 4 * 1024 * 1024
 
 
+def mutation(variables: str, call: str, result: str, fields: str) -> str:
+    """The document of a mutation whose `done` holds these fields of its result, or a failure."""
+    return (
+        f"mutation({variables}) {{ done: {call} {{ ... on {result} {{ {fields} }} ...Failures }} }}{FAILURES}"
+    )
+
+
 class Client:
     """One deployment, one key. Raises errors of the `headrace.errors` tree, whatever went wrong."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES
+from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 from headrace_cli.login.browser import brought_back
 from headrace_cli.login.listener import listening
@@ -24,24 +24,13 @@ query Connections($app: String, $status: ConnectionStatus, $first: Int!, $after:
     + """ } pageInfo { hasNextPage endCursor } }
 }"""
 )
-_BEGIN = (
-    """
-mutation Begin($name: String!, $redirect: String!, $state: String!) {
-  done: authorizeConnection(name: $name, redirect: $redirect, state: $state) {
-    ... on AuthorizationBegun { url } ...Failures }
-}"""
-    + FAILURES
+_BEGIN = mutation(
+    "$name: String!, $redirect: String!, $state: String!",
+    "authorizeConnection(name: $name, redirect: $redirect, state: $state)",
+    "AuthorizationBegun",
+    "url",
 )
-_FINISH = (
-    """
-mutation Finish($code: String!) {
-  done: finishAuthorization(code: $code) {
-    ... on Connection { """
-    + _FIELDS
-    + """ } ...Failures }
-}"""
-    + FAILURES
-)
+_FINISH = mutation("$code: String!", "finishAuthorization(code: $code)", "Connection", _FIELDS)
 
 
 class ConnectionStatus(StrEnum):

@@ -7,7 +7,7 @@ from headrace.errors import InvalidInput, NotFound, Problem
 from headrace_control.hooks.model import HookEvent
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES
+from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, table
 from headrace_cli.page_options import After, First
@@ -22,29 +22,29 @@ _MESSAGES = """query($name: String!, $first: Int!) {
   hook(name: $name) { name }
   hookMessages(hook: $name, first: $first) {
     items { id event data status attempts nextAt error { code message } createdAt endedAt } } }"""
-_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
-_ISSUED = _DONE % ("IssuedHook", "secret hook { " + _HOOK + " }")
-_CREATE = (
-    """mutation($name: String!, $url: String!, $events: [HookEvent!]!) {
-  done: createHook(name: $name, url: $url, events: $events) """
-    + _ISSUED
+_ISSUED = "secret hook { " + _HOOK + " }"
+_CREATE = mutation(
+    "$name: String!, $url: String!, $events: [HookEvent!]!",
+    "createHook(name: $name, url: $url, events: $events)",
+    "IssuedHook",
+    _ISSUED,
 )
-_UPDATE = (
-    """mutation($name: String!, $url: String, $events: [HookEvent!]) {
-  done: updateHook(name: $name, url: $url, events: $events) """
-    + _DONE % ("Hook", _HOOK)
+_UPDATE = mutation(
+    "$name: String!, $url: String, $events: [HookEvent!]",
+    "updateHook(name: $name, url: $url, events: $events)",
+    "Hook",
+    _HOOK,
 )
-_ROTATE = (
-    "mutation($name: String!, $overlap: Int!) { done: rotateHookSecret(name: $name, overlapSeconds: $overlap) "
-    + _ISSUED
+_ROTATE = mutation(
+    "$name: String!, $overlap: Int!",
+    "rotateHookSecret(name: $name, overlapSeconds: $overlap)",
+    "IssuedHook",
+    _ISSUED,
 )
-_PAUSE = "mutation($name: String!) { done: pauseHook(name: $name) " + _DONE % ("Hook", _HOOK)
-_RESUME = "mutation($name: String!) { done: resumeHook(name: $name) " + _DONE % ("Hook", _HOOK)
-_DELETE = "mutation($name: String!) { done: deleteHook(name: $name) " + _DONE % ("Deleted", "name")
-_RESEND = "mutation($name: String!) { done: resendHookMessages(name: $name) " + _DONE % (
-    "ResentHookMessages",
-    "messages",
-)
+_PAUSE = mutation("$name: String!", "pauseHook(name: $name)", "Hook", _HOOK)
+_RESUME = mutation("$name: String!", "resumeHook(name: $name)", "Hook", _HOOK)
+_DELETE = mutation("$name: String!", "deleteHook(name: $name)", "Deleted", "name")
+_RESEND = mutation("$name: String!", "resendHookMessages(name: $name)", "ResentHookMessages", "messages")
 
 Name = Annotated[str, typer.Argument(metavar="HOOK", help="Its name.")]
 Events = Annotated[

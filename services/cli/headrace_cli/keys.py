@@ -6,28 +6,16 @@ import typer
 from headrace.errors import Unavailable
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES, Client
+from headrace_cli.client import Client, mutation
 from headrace_cli.command import ExpectationFailed, Session, command
 
 _STATUS = "query { tenantKeys { values remaining dataKeys activeSince shreddedAt } }"
 _WRAPPING = "query { wrappingKeys { provider wrappedBy dataKeys tenants current } }"
-_ROTATE = (
-    FAILURES
-    + """
-mutation($resume: Boolean!) {
-  done: rotateDataKey(resume: $resume) {
-    ...Failures ... on KeyRotation { resealed remaining deleted }
-  }
-}"""
+_ROTATE = mutation(
+    "$resume: Boolean!", "rotateDataKey(resume: $resume)", "KeyRotation", "resealed remaining deleted"
 )
-_REWRAP = (
-    FAILURES
-    + """
-mutation($first: Int!) {
-  done: rewrapDataKeys(first: $first) {
-    ...Failures ... on KeyRewrapping { rewrapped unreadable remaining }
-  }
-}"""
+_REWRAP = mutation(
+    "$first: Int!", "rewrapDataKeys(first: $first)", "KeyRewrapping", "rewrapped unreadable remaining"
 )
 
 

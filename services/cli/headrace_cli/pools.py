@@ -6,31 +6,31 @@ import typer
 from headrace.errors import InvalidInput, Problem
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES
+from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, table
 
 _LIST = "{ runnerPools { name createdAt tenants runners unfinishedRuns } }"
 _OWN = "{ tenantPools { pool granted } }"
-_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
-_CREATE = "mutation($name: String!) { done: createRunnerPool(name: $name) " + _DONE % ("RunnerPool", "name")
-_REMOVE = "mutation($name: String!) { done: removeRunnerPool(name: $name) " + _DONE % (
-    "RemovedRunnerPool",
-    "name",
+_CREATE = mutation("$name: String!", "createRunnerPool(name: $name)", "RunnerPool", "name")
+_REMOVE = mutation("$name: String!", "removeRunnerPool(name: $name)", "RemovedRunnerPool", "name")
+_GRANT = mutation(
+    "$tenant: String!, $pool: String!, $also: [String!]",
+    "setTenantPools(tenant: $tenant, pool: $pool, also: $also)",
+    "TenantPools",
+    "pool granted",
 )
-_GRANT = (
-    """mutation($tenant: String!, $pool: String!, $also: [String!]) {
-  done: setTenantPools(tenant: $tenant, pool: $pool, also: $also) """
-    + _DONE % ("TenantPools", "pool granted")
+_BIND = mutation(
+    "$workflow: String!, $pool: String",
+    "setWorkflowPool(workflow: $workflow, pool: $pool)",
+    "WorkflowPool",
+    "workflow pool",
 )
-_BIND = (
-    "mutation($workflow: String!, $pool: String) { done: setWorkflowPool(workflow: $workflow, pool: $pool) "
-    + _DONE % ("WorkflowPool", "workflow pool")
-)
-_DRAIN = (
-    """mutation($name: String!, $into: String!, $tenant: String) {
-  done: drainRunnerPool(name: $name, into: $into, tenant: $tenant) """
-    + _DONE % ("DrainedRunnerPool", "name runs")
+_DRAIN = mutation(
+    "$name: String!, $into: String!, $tenant: String",
+    "drainRunnerPool(name: $name, into: $into, tenant: $tenant)",
+    "DrainedRunnerPool",
+    "name runs",
 )
 
 Name = Annotated[str, typer.Argument(metavar="POOL", help="Its name.")]

@@ -7,38 +7,41 @@ import typer
 from headrace.errors import InvalidInput, NotFound, Problem
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES
+from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, table
 
 _ROLLOUT = """id workflow status percent key cohorts { name values } stable { number } candidate { number }
   begunAt endedAt"""
-_DONE = "{ ...Failures ... on Rollout { " + _ROLLOUT + " } } }" + FAILURES
-_PUBLISH = (
-    """mutation($document: JSON!, $note: String, $terms: RolloutInput!) {
-  done: publishWorkflow(document: $document, note: $note, rollout: $terms) { ...Failures
-    ... on PublishedVersion { created version { number } rollout { """
-    + _ROLLOUT
-    + " } } } }"
-    + FAILURES
+_PUBLISH = mutation(
+    "$document: JSON!, $note: String, $terms: RolloutInput!",
+    "publishWorkflow(document: $document, note: $note, rollout: $terms)",
+    "PublishedVersion",
+    "created version { number } rollout { " + _ROLLOUT + " }",
 )
-_BEGIN = (
-    """mutation($workflow: String!, $version: Int!, $terms: RolloutInput!, $note: String!) {
-  done: beginRollout(workflow: $workflow, version: $version, input: $terms, note: $note) """
-    + _DONE
+_BEGIN = mutation(
+    "$workflow: String!, $version: Int!, $terms: RolloutInput!, $note: String!",
+    "beginRollout(workflow: $workflow, version: $version, input: $terms, note: $note)",
+    "Rollout",
+    _ROLLOUT,
 )
-_CHANGE = (
-    """mutation($workflow: String!, $percent: Float, $cohorts: [CohortInput!], $note: String!) {
-  done: changeRollout(workflow: $workflow, percent: $percent, cohorts: $cohorts, note: $note) """
-    + _DONE
+_CHANGE = mutation(
+    "$workflow: String!, $percent: Float, $cohorts: [CohortInput!], $note: String!",
+    "changeRollout(workflow: $workflow, percent: $percent, cohorts: $cohorts, note: $note)",
+    "Rollout",
+    _ROLLOUT,
 )
-_PROMOTE = (
-    "mutation($workflow: String!, $note: String!) { done: promoteRollout(workflow: $workflow, note: $note) "
-    + _DONE
+_PROMOTE = mutation(
+    "$workflow: String!, $note: String!",
+    "promoteRollout(workflow: $workflow, note: $note)",
+    "Rollout",
+    _ROLLOUT,
 )
-_ROLL_BACK = (
-    "mutation($workflow: String!, $note: String!) { done: rollBackRollout(workflow: $workflow, note: $note) "
-    + _DONE
+_ROLL_BACK = mutation(
+    "$workflow: String!, $note: String!",
+    "rollBackRollout(workflow: $workflow, note: $note)",
+    "Rollout",
+    _ROLLOUT,
 )
 _SHOW = (
     "query($workflow: String!) { rollout(workflow: $workflow) { "
@@ -182,9 +185,9 @@ async def compare(session: Session, workflow: Workflow) -> None:
     session.output.say(_verdict(found))
 
 
-async def _act(session: Session, mutation: str, workflow: str, note: str, **given: Any) -> None:
+async def _act(session: Session, document: str, workflow: str, note: str, **given: Any) -> None:
     async with session.client() as client:
-        done = (await client.execute(mutation, {"workflow": workflow, "note": note, **given}))["done"]
+        done = (await client.execute(document, {"workflow": workflow, "note": note, **given}))["done"]
     session.output.result(done)
     session.output.say(_told(done))
 

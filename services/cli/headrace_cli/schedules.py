@@ -9,7 +9,7 @@ import typer
 from headrace.errors import InvalidInput, NotFound, Problem
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES, Client
+from headrace_cli.client import Client, mutation
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.output import cells, table
 from headrace_cli.page_options import After, First
@@ -28,20 +28,17 @@ _FIRINGS = """query($name: String!, $first: Int!) {
     items { at lastAt outcome run { id status } error { code message } backfillId } } }"""
 _ZONE = "query($name: String!) { schedule(name: $name) { timeZone } }"
 _PROGRESS = "query($id: ID!) { backfill(id: $id) { " + _BACKFILL + " } }"
-_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
-_PAUSE = "mutation($name: String!) { done: pauseSchedule(name: $name) " + _DONE % ("Schedule", _SCHEDULE)
-_RESUME = "mutation($name: String!) { done: resumeSchedule(name: $name) " + _DONE % ("Schedule", _SCHEDULE)
-_DELETE = "mutation($name: String!) { done: deleteSchedule(name: $name) " + _DONE % ("Deleted", "name")
-_START = (
-    """mutation($name: String!, $from: DateTime!, $until: DateTime!, $atOnce: Int!) {
-  done: startBackfill(schedule: $name, from: $from, until: $until, atOnce: $atOnce) """
-    + _DONE % ("Backfill", _BACKFILL)
-)
-_STOP = "mutation($id: ID!) { done: stopBackfill(id: $id) " + _DONE % ("Backfill", _BACKFILL)
-_GO_ON = "mutation($id: ID!, $atOnce: Int) { done: resumeBackfill(id: $id, atOnce: $atOnce) " + _DONE % (
+_PAUSE = mutation("$name: String!", "pauseSchedule(name: $name)", "Schedule", _SCHEDULE)
+_RESUME = mutation("$name: String!", "resumeSchedule(name: $name)", "Schedule", _SCHEDULE)
+_DELETE = mutation("$name: String!", "deleteSchedule(name: $name)", "Deleted", "name")
+_START = mutation(
+    "$name: String!, $from: DateTime!, $until: DateTime!, $atOnce: Int!",
+    "startBackfill(schedule: $name, from: $from, until: $until, atOnce: $atOnce)",
     "Backfill",
     _BACKFILL,
 )
+_STOP = mutation("$id: ID!", "stopBackfill(id: $id)", "Backfill", _BACKFILL)
+_GO_ON = mutation("$id: ID!, $atOnce: Int", "resumeBackfill(id: $id, atOnce: $atOnce)", "Backfill", _BACKFILL)
 
 _LOOK_SECONDS = 1.0
 
@@ -170,9 +167,9 @@ async def go_on(
         await _followed(session, client, resumed["done"], watch)
 
 
-async def _change(session: Session, mutation: str, name: str) -> None:
+async def _change(session: Session, document: str, name: str) -> None:
     async with session.client() as client:
-        done = (await client.execute(mutation, {"name": name}))["done"]
+        done = (await client.execute(document, {"name": name}))["done"]
     session.output.result(done)
     session.output.say(f"{escape(name)}: {_next(done)}")
 

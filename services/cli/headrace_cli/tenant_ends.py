@@ -9,27 +9,17 @@ from headrace_control.restores.deletions import deleted_tenants
 from rich.markup import escape
 
 from headrace_cli.admin import DatabaseUrl
-from headrace_cli.client import FAILURES
+from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 
 _FIELDS = "tenantId tenant askedAt cancelAt dueAt"
-_DELETE = (
-    FAILURES
-    + """
-mutation($tenant: String!, $confirm: String!, $graceDays: Int!, $cancelRuns: Boolean!) {
-  done: deleteTenant(tenant: $tenant, confirm: $confirm, graceDays: $graceDays, cancelRuns: $cancelRuns) {
-    ...Failures ... on TenantDeletion { """
-    + _FIELDS
-    + " } } }"
+_DELETE = mutation(
+    "$tenant: String!, $confirm: String!, $graceDays: Int!, $cancelRuns: Boolean!",
+    "deleteTenant(tenant: $tenant, confirm: $confirm, graceDays: $graceDays, cancelRuns: $cancelRuns)",
+    "TenantDeletion",
+    _FIELDS,
 )
-_KEEP = (
-    FAILURES
-    + """
-mutation($tenant: String!) {
-  done: keepTenant(tenant: $tenant) { ...Failures ... on TenantDeletion { """
-    + _FIELDS
-    + " } } }"
-)
+_KEEP = mutation("$tenant: String!", "keepTenant(tenant: $tenant)", "TenantDeletion", _FIELDS)
 
 
 def add_to(tenants: typer.Typer) -> None:

@@ -12,7 +12,7 @@ from headrace.ids import new_id
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, is_id, is_secret, sign
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES, answered_error, is_local
+from headrace_cli.client import answered_error, is_local, mutation
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, table
@@ -30,13 +30,14 @@ _DELIVERIES = """query($name: String!, $first: Int!) {
   webhook(name: $name) { name }
   webhookDeliveries(webhook: $name, first: $first) {
     items { at messageId run { id status } error { code message } times } } }"""
-_DONE = "{ ...Failures ... on %s { %s } } }" + FAILURES
-_PAUSE = "mutation($name: String!) { done: pauseWebhook(name: $name) " + _DONE % ("Webhook", _WEBHOOK)
-_RESUME = "mutation($name: String!) { done: resumeWebhook(name: $name) " + _DONE % ("Webhook", _WEBHOOK)
-_DELETE = "mutation($name: String!) { done: deleteWebhook(name: $name) " + _DONE % ("Deleted", "name")
-_ROTATE = (
-    "mutation($name: String!, $overlap: Int!) { done: rotateWebhookSecret(name: $name, overlapSeconds: $overlap) "
-    + _DONE % ("IssuedWebhook", "secret webhook { " + _WEBHOOK + " }")
+_PAUSE = mutation("$name: String!", "pauseWebhook(name: $name)", "Webhook", _WEBHOOK)
+_RESUME = mutation("$name: String!", "resumeWebhook(name: $name)", "Webhook", _WEBHOOK)
+_DELETE = mutation("$name: String!", "deleteWebhook(name: $name)", "Deleted", "name")
+_ROTATE = mutation(
+    "$name: String!, $overlap: Int!",
+    "rotateWebhookSecret(name: $name, overlapSeconds: $overlap)",
+    "IssuedWebhook",
+    "secret webhook { " + _WEBHOOK + " }",
 )
 
 _VARIABLE = "HEADRACE_WEBHOOK_SECRET"
@@ -162,9 +163,9 @@ async def delete(session: Session, name: Name) -> None:
     session.output.say(f"the webhook {escape(name)} is gone")
 
 
-async def _change(session: Session, mutation: str, name: str) -> None:
+async def _change(session: Session, document: str, name: str) -> None:
     async with session.client() as client:
-        done = (await client.execute(mutation, {"name": name}))["done"]
+        done = (await client.execute(document, {"name": name}))["done"]
     session.output.result(done)
     session.output.say(f"{escape(name)}: {'paused' if done['paused'] else done['url']}")
 
