@@ -6,17 +6,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from headrace_cli.client import FAILURES
+from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 from headrace_cli.output import cells, table
+from headrace_cli.page_options import After, First
 from headrace_cli.profile import profile_file
 
-_CREATE = (
-    FAILURES
-    + """
-mutation($name: String!) {
-  done: createTenant(name: $name) { __typename ...Failures ... on NewTenant { tenant { id name } issued { key } } }
-}"""
+_CREATE = mutation(
+    "$name: String!", "createTenant(name: $name)", "NewTenant", "tenant { id name } issued { key }"
 )
 _LIST = """
 query($first: Int!, $after: String) {
@@ -54,8 +51,8 @@ async def create(
 
 async def listed(
     session: Session,
-    first: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
+    first: First = 50,
+    after: After = None,
 ) -> None:
     """List the deployment's tenants with their ids, by name. Needs a platform key."""
     async with session.client() as client:
@@ -66,5 +63,4 @@ async def listed(
         name = f"{one['name']} (platform)" if one["platform"] else one["name"]
         shown.add_row(*cells(name, one["id"], one["maxRunsInFlight"], one["createdAt"]))
     session.output.show(shown)
-    if found["pageInfo"]["hasNextPage"]:
-        session.output.say(f"[dim]more: --after {found['pageInfo']['endCursor']}[/]")
+    session.output.more(found["pageInfo"])
