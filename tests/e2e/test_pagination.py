@@ -12,7 +12,7 @@ import pytest_asyncio
 import yaml
 from aiohttp import web
 from designer import Designer, step
-from fleet import Fleet
+from fleet import Fleet, heartbeat_heard
 from target import Call, Target
 
 # Pages are the runner's work alone: which bus carries what it tells makes no difference to them.
@@ -149,6 +149,23 @@ async def test_a_cursor_is_sent_back_and_a_failing_page_begins_anew(world: World
     assert asked == [None, "c1", "c2"] * 2
     message = step(run, "read")["attempts"][0]["error"]["message"]
     assert message.startswith("page 3:")
+
+
+async def test_a_cancel_between_two_pages_leaves_nothing_to_replay(world: World) -> None:
+    world.target.on("/canceled", body={"items": [1], "next": "/canceled?p=2"})
+    world.target.hold("/canceled")
+    running = asyncio.create_task(world.run("canceled", {**ITEMS, "nextLink": "$.body.next"}))
+    await world.target.called("/canceled")
+    found = await world.designer.do('{ runs(filter: {workflow: "canceled"}) { items { id } } }')
+    await world.designer.cancel(found["runs"]["items"][0]["id"])
+    await heartbeat_heard(world.fleet.backends.database_url)
+    world.target.release("/canceled")
+    run = await running
+    assert (run["status"], step(run, "read")["status"]) == ("CANCELED", "CANCELED")
+    assert [made["error"]["code"] for made in step(run, "read")["attempts"]] == ["NOT_CALLED"]
+    assert len(world.target.of("/canceled")) == 1
+    listed = await world.designer.do('{ deadLetters(filter: {workflow: "canceled"}) { items { id } } }')
+    assert listed["deadLetters"]["items"] == []
 
 
 async def test_pages_are_counted_until_one_is_empty(world: World) -> None:

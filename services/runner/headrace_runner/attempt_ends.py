@@ -11,7 +11,7 @@ from headrace.workflow.state import EventKind, Failure, StepStatus
 from headrace_runner.advancing import Advancing
 from headrace_runner.failures import OUTPUT_TOO_LARGE
 from headrace_runner.results import Slot
-from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, StepContext, Succeeded
+from headrace_runner.steps.protocol import Failed, InDoubt, NotCalled, Outcome, StepContext, Succeeded
 
 
 class AttemptEnds:
@@ -29,6 +29,15 @@ class AttemptEnds:
         self._context.log(
             LogLevel.ERROR, f"step {self._key} failed: {failure.message}", step=self._key, code=failure.code
         )
+
+    def not_called(self, attempt: JsonObject) -> None:
+        """A cancel came ahead of a call of the attempt: without an answer to its beginning the call would be in doubt.
+        Nothing more is written of a run that is another's by now."""
+        if self._run.held.lost:
+            return
+        why = Failure("NOT_CALLED", "the run was canceled before the call")
+        data: JsonObject = {"attempt": {**attempt, "outcome": StepStatus.FAILED}, "error": why.as_json()}
+        self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
 
     async def write_in_turn(self, outcome: Outcome, attempt: JsonObject, number: int) -> float | None:
         """`write` of a step that repeats, where it asks a condition: as with what prepares a step, one at a time."""
@@ -87,6 +96,8 @@ class AttemptEnds:
                     self._complete(StepStatus.FAILED, attempt, outcome.output, failure)
                     return None
                 return self._again(delay, failure, attempt)
+            case NotCalled():
+                self.not_called(attempt)
         return None
 
     def _next_round(self, attempt: JsonObject) -> float | None:

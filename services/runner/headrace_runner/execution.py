@@ -169,21 +169,7 @@ class StepExecution:
             # repeated.
             await self._run.report.confirmed()
             if not await self._run.parts.lease.may_call(self._run.held):  # rule call_needs_lease
-                self._not_called()
+                now = self._run.parts.clock.now().isoformat()
+                self._ends.not_called({"number": self._number, "startedAt": now, "durationMs": 0})
                 return False
         return True
-
-    def _not_called(self) -> None:
-        """A cancel came while the beginning was being confirmed: without an answer to it the call would be in doubt.
-        Nothing more is written of a run that is another's by now."""
-        if self._run.held.lost:
-            return
-        why = Failure("NOT_CALLED", "the run was canceled before the call")
-        now = self._run.parts.clock.now().isoformat()
-        attempt: JsonObject = {
-            "number": self._number,
-            "startedAt": now,
-            "durationMs": 0,
-            "outcome": StepStatus.FAILED,
-        }
-        self._run.history.emit(EventKind.ATTEMPTED, self._key, {"attempt": attempt, "error": why.as_json()})

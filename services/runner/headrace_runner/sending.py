@@ -10,15 +10,13 @@ from headrace.outbound.failures import CallCode
 from headrace.telemetry.context import current_trace
 from headrace.workflow.state import Failure
 
-from headrace_runner.steps.protocol import Caller, StepContext
+from headrace_runner.steps.protocol import Caller, NotCalled, StepContext
 from headrace_runner.throttle import Throttle, Ticket
-
-NOT_CALLED = Failure("NOT_CALLED", "the claim was lost, or the run canceled, before the call")
 
 
 class Sender:
     """`timeout` is in seconds from now on, for all calls together. `no_token` says why a refused token has no newer
-    one."""
+    one; `stopped`, that it was not to be tried with one."""
 
     def __init__(
         self,
@@ -35,6 +33,7 @@ class Sender:
         self._until = time.monotonic() + timeout
         self.credential = credential
         self.no_token: Failure | None = None
+        self.stopped = False
 
     async def send(self, call: OutboundCall) -> CallResult | CallFailure:
         answer = await self._outbound.send(
@@ -49,14 +48,16 @@ class Sender:
             self._throttle.answered(self._ticket, answer if isinstance(answer, CallFailure) else None)
         return answer
 
-    async def turn(self, admit: Callable[[], Awaitable[float | None]] | None) -> CallFailure | Failure | None:
+    async def turn(
+        self, admit: Callable[[], Awaitable[float | None]] | None
+    ) -> CallFailure | NotCalled | None:
         """Wait until one more call may be made, and say why it may not be; None: it may."""
         while admit is not None and (wait := await admit()) is not None:
             if wait >= self._left():
                 message = "the connection's limit leaves no time for the next page within the time limit"
                 return CallFailure(CallCode.TIMEOUT, message, sent=False)
             await asyncio.sleep(wait)
-        return None if await self._context.may_call() else NOT_CALLED
+        return None if await self._context.may_call() else NotCalled()
 
     def _left(self) -> float:
         return max(self._until - time.monotonic(), 0.0)
@@ -64,6 +65,7 @@ class Sender:
     async def _refresh(self, used: Credential) -> Credential | None:
         newer = await self._context.credentials.refresh(used.connection_id, used.version)
         if not await self._context.may_call():
+            self.stopped = True
             return None
         if isinstance(newer, Failure):
             self.no_token = newer

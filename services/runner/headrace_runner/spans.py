@@ -8,7 +8,7 @@ from typing import Protocol, assert_never
 from headrace.telemetry.context import TraceContext, current_trace, within_trace
 from headrace.telemetry.traces import Kind, Traces, of_run
 
-from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, StepContext, Succeeded
+from headrace_runner.steps.protocol import Failed, InDoubt, NotCalled, Outcome, StepContext, Succeeded
 
 
 class Attempt(Protocol):
@@ -70,6 +70,8 @@ class StepSpans:
                 span.end(_answered(detail, "FAILED"), failed=failure.code)
             case InDoubt(failure, detail=detail):
                 span.end(_answered(detail, "UNKNOWN"), failed=failure.code)
+            case NotCalled(detail):
+                span.end(_answered(detail, "FAILED"), failed="NOT_CALLED")
             case _:
                 assert_never(told.outcome)
 

@@ -1,12 +1,20 @@
 """What a run says of calls that were not made, of answers that it can not keep, and of a run that it undoes."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from headrace.ids import new_id
-from headrace.workflow.document import Compensation, Document, Expression, Probe, Step
+from headrace.outbound.auth import AuthKind, Credential
+from headrace.outbound.call import CallFailure, OutboundCall
+from headrace.workflow.definition import ActionDefinition
+from headrace.workflow.document import Compensation, Document, Expression, Probe, RetryPolicy, Step
+from headrace.workflow.expressions.render import Templates
+from headrace.workflow.schemas import Schemas
 from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing
-from headrace_runner.steps.protocol import Prepared, StepContext, Succeeded
+from headrace_runner.steps.action import ActionStep
+from headrace_runner.steps.call_building import ActionWork
+from headrace_runner.steps.protocol import NotCalled, Outcome, Prepared, StepContext, StepServices, Succeeded
 from rpds import HashTrieMap
 
 from tests.unit.runner.engines import advanced, step_services
@@ -32,6 +40,64 @@ async def test_a_call_that_a_cancel_kept_back_is_not_in_doubt(lost: bool) -> Non
         assert told(events)[1:] == ["attempted a", "canceled"]
         said: Any = events[1][2]
         assert said["error"]["code"] == "NOT_CALLED"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_attempt_that_a_cancel_cuts_short_is_no_failure(lost: bool) -> None:
+    async with run_of(Step("a", "x"), x=(handler := Scripted(side_effect=True))) as run:
+
+        async def canceled_between_two_calls() -> Outcome:
+            run.held.tell(canceled=True, lost=lost)
+            return NotCalled({"httpStatus": 401})
+
+        handler.script(canceled_between_two_calls)
+        run.engine.parts.lease._until = float("inf")
+        events = await run.to_its_end()
+    assert told(events) == ["started a", *([] if lost else ["attempted a", "canceled"])]
+    if not lost:
+        said: Any = events[1][2]
+        assert (said["error"]["code"], said["attempt"]["httpStatus"]) == ("NOT_CALLED", 401)
+
+
+class Refused:
+    """A caller whose target answers 401, and which asks for a newer credential then."""
+
+    async def send(
+        self, call: OutboundCall, *, refresh: Any, credential: Credential, **_: object
+    ) -> CallFailure:
+        assert await refresh(credential) is None
+        return CallFailure(
+            "HTTP_401", "the target answered 401", sent=True, status=401, credential=credential
+        )
+
+
+@pytest.mark.parametrize("at", ["the credential", "the refresh"])
+async def test_a_cancel_while_a_credential_is_fetched_makes_no_call_and_fails_nothing(at: str) -> None:
+    allowed = [True, False] if at == "the refresh" else [False]
+    known = Credential(AuthKind.OAUTH2, {"accessToken": "t"}, connection_id="c")
+
+    async def may_call() -> bool:
+        return allowed.pop(0)
+
+    async def token(*_: object) -> Credential:
+        return known
+
+    context: Any = SimpleNamespace(
+        credentials=SimpleNamespace(current=token, refresh=token),
+        may_call=may_call,
+        now=lambda: None,
+        timeout_seconds=lambda: None,
+        run=SimpleNamespace(tenant_id=new_id()),
+        secrets=SimpleNamespace(redactor=None),
+    )
+    call = OutboundCall("GET", "https://shop.example/")
+    action = ActionDefinition("shop", "read", "GET", "/")
+    work = ActionWork(action, call, "c", RetryPolicy(), repeatable=True, ticket=None)
+    prepared = Prepared(None, side_effect=True, unsafe=False, retry=RetryPolicy(), work=work)
+    step = ActionStep(StepServices(Refused(), Templates(), Schemas()))  # type: ignore[arg-type]
+    outcome = await step.attempt(context, prepared)
+    assert outcome == NotCalled({"httpStatus": 401} if at == "the refresh" else {})
+    assert allowed == []
 
 
 async def test_a_compensation_whose_answer_is_too_large_has_undone_its_step() -> None:

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 from headrace.outbound.call import CallFailure
 from headrace.outbound.client import OutboundClient
-from headrace_runner.sending import NOT_CALLED, Sender
-from headrace_runner.steps.protocol import StepContext
+from headrace_runner.sending import Sender
+from headrace_runner.steps.protocol import NotCalled, StepContext
 
 
 def sender(timeout: float, *, may_call: bool) -> Sender:
@@ -34,7 +34,7 @@ async def test_a_turn_comes_when_the_limit_allows_it(admit: Any) -> None:
 
 
 async def test_no_call_is_made_for_a_run_that_is_not_held_any_more() -> None:
-    assert await sender(60, may_call=False).turn(waits(0.001, None)) == NOT_CALLED
+    assert await sender(60, may_call=False).turn(waits(0.001, None)) == NotCalled()
 
 
 async def test_a_turn_that_comes_too_late_is_a_timeout_without_a_call() -> None:

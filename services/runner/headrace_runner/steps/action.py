@@ -17,11 +17,12 @@ from headrace.workflow.state import Failure
 from headrace_runner.failures import listed
 from headrace_runner.pagination import Pages, PagesFailed
 from headrace_runner.retry import in_doubt, next_delay, worth_it
-from headrace_runner.sending import NOT_CALLED, Sender
+from headrace_runner.sending import Sender
 from headrace_runner.steps.call_building import ActionWork, CallBuilding
 from headrace_runner.steps.protocol import (
     Failed,
     InDoubt,
+    NotCalled,
     Outcome,
     Prepared,
     StepContext,
@@ -48,7 +49,7 @@ class ActionStep:
                 return self._without_token(context, work, found)
             credential = found
             if not await context.may_call():  # the credential may have taken its time
-                return Failed(NOT_CALLED)
+                return NotCalled()
         left = context.timeout_seconds()
         timeout = min(work.call.timeout, left) if left else work.call.timeout
         sender = Sender(
@@ -58,10 +59,12 @@ class ActionStep:
         if isinstance(answer, CallFailure) and answer.response is not None:
             self._learn(context, work, answer.response.get("body"))
         match answer:
-            case Failed():
+            case Failed() | NotCalled():
                 return answer
             case CallResult():
                 return self._succeeded(context, work, answer)
+            case CallFailure(status=401) if sender.stopped:
+                return NotCalled(_detail(work, answer))
             case CallFailure(status=401) if sender.no_token is not None:
                 # Why there is no newer token says more than that the target wants one.
                 return self._without_token(context, work, sender.no_token, answer)
@@ -74,7 +77,7 @@ class ActionStep:
         work: ActionWork,
         sender: Sender,
         admit: Callable[[], Awaitable[float | None]] | None,
-    ) -> CallResult | CallFailure | Failed:
+    ) -> CallResult | CallFailure | Failed | NotCalled:
         """What the target answered; of an action with pages, all of them put together as one answer."""
         if work.action.pagination is None:
             answer = await sender.send(work.call)
@@ -95,7 +98,7 @@ class ActionStep:
             if following is None:
                 break
             if no_turn := await sender.turn(admit):
-                return Failed(no_turn) if isinstance(no_turn, Failure) else no_turn
+                return no_turn
             call = following
         if pages.truncated:
             words = f"{pages.count} pages were read and there are more; the action's maxPages is reached"

@@ -147,7 +147,14 @@ class InDoubt:
     detail: JsonObject = field(default_factory=dict)
 
 
-Outcome: TypeAlias = Succeeded | Failed | InDoubt
+@record
+class NotCalled:
+    """`may_call` said no to a call of the attempt. It failed by nothing: its run is canceled, or another's by now."""
+
+    detail: JsonObject = field(default_factory=dict)
+
+
+Outcome: TypeAlias = Succeeded | Failed | InDoubt | NotCalled
 
 
 class StepHandler(Protocol):
@@ -163,6 +170,7 @@ __all__ = [
     "Failed",
     "InDoubt",
     "LogLevel",
+    "NotCalled",
     "Outcome",
     "Prepared",
     "StepContext",
