@@ -134,6 +134,26 @@ async def test_what_can_not_be_replayed_is_told_and_stays_open(
     assert len(await letters(acme)) == 1
 
 
+async def test_an_input_above_the_quota_holds_up_no_other_entry(
+    acme: Client, fleet: Fleet, database: str, master_key: bytes, admin: asyncpg.Connection
+) -> None:
+    await publish(acme, orders())
+    for order in ("A-" + "1" * 30, "A-1"):
+        run = await started(acme, input={"order": order})
+        await fleet.claim(run)
+        await fleet.apply(run, completed("fetch", output=1), failed("refund", "HTTP_500"), end("HTTP_500"))
+    await admin.execute(
+        "INSERT INTO quotas (tenant_id, input_bytes) SELECT tenant_id, 20 FROM dead_letters LIMIT 1"
+    )
+    group = {"source": "STEP", "action": "shop/refund", "code": "HTTP_500"}
+    replay = await acme(REPLAY_ALL, group=group, rate=100)
+    async with replays_of(database, master_key):
+        shown = await ended(acme, replay["id"])
+    assert (shown["replayed"], shown["refused"]) == (1, 1)
+    assert shown["refusal"]["code"] == "QUOTA_EXCEEDED"
+    assert len(await letters(acme)) == 1
+
+
 async def test_a_replay_is_stopped_and_resumed(
     acme: Client, fleet: Fleet, database: str, master_key: bytes
 ) -> None:

@@ -4,12 +4,13 @@ from datetime import timedelta
 from itertools import islice
 from uuid import UUID
 
-from headrace.errors import ConcurrencyLimit, HeadraceError, QuotaExceeded
+from headrace.errors import HeadraceError
 from headrace.postgres.pool import Pool, tenant_transaction
 
 from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.backfills import repository
 from headrace_control.runs.model import Run
+from headrace_control.runs.refusals import passes
 from headrace_control.schedules import repository as schedules
 from headrace_control.schedules.cron import read_cron
 from headrace_control.schedules.inputs import Occasion
@@ -65,7 +66,7 @@ class Advancer:
             if refusal is not None:
                 look_in = TRY_AGAIN
             await repository.move(db, tenant_id, backfill.id, done_to, len(begun), look_in)
-            if refusal is not None and not _passes(refusal):
+            if refusal is not None and not passes(refusal):
                 told = error_of(refusal)
                 await repository.stop(db, tenant_id, backfill.id, told)
                 act = Act("backfill.stop", f"backfill/{backfill.id}", detail=told)
@@ -73,10 +74,3 @@ class Advancer:
             elif refusal is None and len(ahead) <= room:
                 await repository.end(db, tenant_id, backfill.id)
         return True
-
-
-def _passes(refusal: HeadraceError) -> bool:
-    """Whether the same start may be let in later."""
-    if isinstance(refusal, QuotaExceeded):
-        return refusal.quota != "inputBytes"
-    return isinstance(refusal, ConcurrencyLimit)

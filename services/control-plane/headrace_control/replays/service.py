@@ -4,12 +4,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from headrace.errors import (
-    ConcurrencyLimit,
     Conflict,
     HeadraceError,
     InvalidInput,
     Problem,
-    QuotaExceeded,
     Unavailable,
 )
 from headrace.ids import new_id
@@ -29,6 +27,7 @@ from headrace_control.replays.model import Replay, ReplayStatus, ReplayWish, Tak
 from headrace_control.reruns.inputs import opened
 from headrace_control.reruns.service import RerunService
 from headrace_control.runs.model import Run
+from headrace_control.runs.refusals import passes
 from headrace_control.vault.output_keys import OutputKeys
 
 _REPLAYS = Cursor("replays")
@@ -122,13 +121,13 @@ class ReplayService:
                     await repository.end(db, tenant_id, replay_id)
                     return True
                 await self._one(db, tenant_id, taken, letter_id)
-        except (QuotaExceeded, ConcurrencyLimit) as error:
-            async with tenant_transaction(self._pool, tenant_id) as db:
-                await repository.put_off(db, tenant_id, replay_id, PUT_OFF, _refusal(error, letter_id))
         except Unavailable:
             raise
         except HeadraceError as error:
             async with tenant_transaction(self._pool, tenant_id) as db:
+                if passes(error):
+                    await repository.put_off(db, tenant_id, replay_id, PUT_OFF, _refusal(error, letter_id))
+                    return True
                 # Closed by somebody meanwhile: nothing is refused, and it is not found again.
                 closed = letter_id is None or not await dead_letters.is_open(db, tenant_id, letter_id)
                 if isinstance(error, Conflict) and closed:
