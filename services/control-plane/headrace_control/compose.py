@@ -1,6 +1,7 @@
 """Composes the services that stand behind the GraphQL API and the claims; `main` calls it once."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from headrace.logstore.port import LogStore
 from headrace.outbound.client import OutboundClient
@@ -10,6 +11,7 @@ from headrace.postgres.listen import Listener
 from headrace.postgres.pool import Pool
 from headrace.process import opening
 from headrace.refusals.audit import Refusals
+from headrace.refusals.tally import Tally
 
 from headrace_control.apps.action_service import ActionService
 from headrace_control.apps.service import AppService
@@ -83,6 +85,11 @@ class Composed:
     refusals: Refusals
     output_keys: OutputKeys
     nudges: Nudges
+
+    @property
+    def tallies(self) -> tuple[Tally[Any], ...]:
+        """What was refused, counted until it is written to the audit."""
+        return (self.refusals, self.refused_logins.tally, self.services.webhook_intake.refused_messages)
 
     async def close(self) -> None:
         """Wait for token refreshes under way, and for relays to be told, then close the connections to apps."""
