@@ -55,14 +55,14 @@ class PoolRelay:
         self._pool, self._bus, self._window, self._relay = pool, bus, window, relay
         self._alarm, self._changed = Alarm(), asyncio.Event()
         self._changed.set()
-        self._pools, self._looked_at = 0, float("-inf")
+        self._pool_count, self._looked_at = 0, float("-inf")
         self._full: dict[str, _Full] = {}
         listener.subscribe(DISPATCH_CHANNEL, self._hear)
         listener.subscribe(POOLS_CHANNEL, lambda _: self._hear_of_pools())
 
     def _hear(self, payload: str) -> None:
         """Of a run that is due: nothing to get up for while there are no pools."""
-        if self._pools:
+        if self._pool_count:
             self._alarm.hear(payload)
 
     def _hear_of_pools(self) -> None:
@@ -75,9 +75,9 @@ class PoolRelay:
 
     async def _turn(self) -> Rest:
         if self._changed.is_set() or self._now() > self._looked_at + LOOK_SECONDS:
-            self._pools = await self._learn()
+            self._pool_count = await self._learn()
             self._looked_at = self._now()
-        return await self._cycle() if self._pools else Rest(LOOK_SECONDS)
+        return await self._cycle() if self._pool_count else Rest(LOOK_SECONDS)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

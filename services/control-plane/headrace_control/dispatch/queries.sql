@@ -6,15 +6,16 @@ SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
 -- name: due
 -- What to send now to one pool: at most $1 rows, in rounds over the tenants, each tenant's oldest first, and no tenant
 -- above its limit of runs in flight. `{pool}` becomes the pool's condition (`choosing.py`): each of the two is served by
--- an index of its own, dispatches_due_by_default and dispatches_due_in_pools, and one statement for both by neither. A tenant that already has much in flight takes its turn later, so a thousand
--- queued runs of one delay nobody else's first. The recursive part visits each tenant that has unsent rows by one index
--- probe. A tenant's limit is over all pools, its turn is not.
+-- an index of its own, dispatches_due_by_default and dispatches_due_in_pools, and one statement for both by neither.
+-- A tenant that already has much in flight takes its turn later, so a thousand queued runs of one delay nobody else's
+-- first. The recursive part visits each tenant that has unsent rows by one index probe. A tenant's limit is over all
+-- pools, its turn is not.
 -- Of each tenant no more is read than its part of $2 rows: up to the turn that would be the last if all had enough (and
--- one more, so that a run alone is not taken for the first of many). Where some have less, others come later in the order
--- than they were read: then `cut` says that $2 has to be larger for $1 rows. There is one row at least, perhaps without
--- an id. Runs started at one moment are in no order among themselves: to sort them, all would have to be read.
--- A tenant's due rows are those from the tenant on, up to it and now: so they are a range of an index with the tenant in
--- it, in that index's order, and never one of dispatches_next, which holds all tenants' rows.
+-- one more, so that a run alone is not taken for the first of many). Where some have less, others come later in the
+-- order than they were read: then `cut` says that $2 has to be larger for $1 rows. There is one row at least, perhaps
+-- without an id. Runs started at one moment are in no order among themselves: to sort them, all would have to be read.
+-- A tenant's due rows are those from the tenant on, up to it and now: so they are a range of an index with the tenant
+-- in it, in that index's order, and never one of dispatches_next, which holds all tenants' rows.
 WITH RECURSIVE waiting (tenant_id) AS (
     (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND {pool} ORDER BY tenant_id LIMIT 1)
     UNION ALL
