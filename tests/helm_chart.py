@@ -52,7 +52,10 @@ SETS: Mapping[str, dict[str, Any]] = {
             "publicFrom": [{"namespaceSelector": {"matchLabels": {"ingress": "yes"}}}],
             "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.9.0.0/16"}}], "ports": [{"port": 443}]}],
         },
-        "egress": {"allow": ["10.9.0.0/16:443"]},
+        "egress": {
+            "allow": ["10.9.0.0/16:443"],
+            "tenants": {"01890a5d-ac96-774b-bcce-b302099a8057": {"allow": ["10.10.0.1:8443"]}},
+        },
         "secrets": {"database": _SECRET, "logStore": {"name": "atlas", "key": "uri"}},
     },
     "nothing runs": {
