@@ -166,24 +166,3 @@ async def test_a_token_is_for_connections_that_the_version_names(world: World) -
     with pytest.raises(NotFound):
         await leases.token(runner, TokenBody(**run, connection_id=new_id(), seen_version=0))
     assert asked == []
-
-
-@pytest.mark.parametrize("undoing", [False, True])
-async def test_more_than_an_answer_holds_is_fetched_run_by_run(world: World, undoing: bool) -> None:
-    tenant = await world.tenant("one")
-    jobs = [await world.queued(tenant) for _ in range(3)]
-    if not undoing:
-        await world.admin.execute("UPDATE runs SET fence_epoch = 1, epoch = 1")
-    for run, _ in jobs:
-        did = new_id() if undoing else run  # what undoes a run gets its steps
-        await world.admin.execute(
-            """INSERT INTO step_runs (tenant_id, run_id, key, status, output)
-               SELECT $1, $2, 's' || n, 'SUCCESS', to_jsonb(repeat('x', 1000000)) FROM generate_series(1, 10) AS n""",
-            tenant,
-            did,
-        )
-        if undoing:
-            await world.admin.execute("UPDATE runs SET undoes_run_id = $2 WHERE id = $1", run, did)
-    answer = await world.claim(new_id(), *jobs)
-    assert [c["outcome"] for c in answer["claims"]] == ["GRANTED", "TAKEOVER", "TAKEOVER"]
-    assert [len(c.get("steps", [])) for c in answer["claims"]] == [10, 0, 0]

@@ -165,7 +165,8 @@ class Claims:
         return {"traceparent": str(context)}
 
     async def checkpoints(self, runner_id: UUID, body: CheckpointsBody) -> dict[str, Any]:
-        """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait.
+        """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait, and for what this
+        answer has no room for.
 
         A run that was claimed too often without progress is set aside here (rule poison_judged_behind_barrier): when it
         was claimed, what its last holder got done may still have been on its way.
@@ -187,7 +188,8 @@ class Claims:
                 rows |= await self._read([run_id])
                 verdicts[run_id] = _verdict(rows.get(run_id), wanted[run_id], runner_id)
         passed = [rows[i] for i, verdict in verdicts.items() if verdict == "PASSED"]
-        given, versions = await self._handover.of(passed, body.have)
+        given, versions = await self._handover.of(await self._handover.fitting(passed), body.have)
+        verdicts |= {row["id"]: "NOT_YET" for row in passed if row["id"] not in given}
         return {
             "runs": [{"run_id": i, "outcome": v, **given.get(i, {})} for i, v in verdicts.items()],
             "versions": versions,

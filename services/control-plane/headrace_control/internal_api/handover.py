@@ -13,6 +13,7 @@ import orjson
 from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
 
+from headrace_control.internal_api.answers import passed_on
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.inbox import unused
@@ -24,7 +25,7 @@ from headrace_control.policy.holding import held_as
 
 _sql = load("headrace_control.internal_api")
 
-# Step outputs in one answer to a claim.
+# Inputs, step outputs and messages in one answer to a claim.
 ANSWER_BYTES = 16 * 1024 * 1024
 
 _UNREADABLE = {
@@ -39,27 +40,35 @@ class Handover:
         self._versions, self._openings = PublishedVersions(pool), Openings(pool, credentials)
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
-        """The first of these runs whose checkpoints fit into one answer, one at least."""
+        """Those of these runs whose inputs and checkpoints fit into one answer, taken in their order. The first one
+        always fits."""
         resumed = [row["id"] for row in rows if _has_rows(row) or row["inbox_seq"] > 0]
         # One that undoes another gets that one's steps with its first claim.
         resumed += [row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None]
-        if not resumed:
+        large = [row["id"] for row in rows if row["input"] is None]
+        # A batch of inputs that came with their rows always fits.
+        if len(rows) < 2 or not (resumed or large):
             return rows
         async with one_statement(self._pool) as db:
-            sizes = {row["run_id"]: row["bytes"] for row in await db.fetch(_sql.checkpoint_sizes, resumed)}
+            sizes = {row["run_id"]: row["bytes"] for row in await db.fetch(_sql.sizes, resumed, large)}
         fitting: list[Any] = []
         total = 0
         for row in rows:
-            total += sizes.get(row["id"], 0) + sizes.get(row["undoes_run_id"], 0)
-            if fitting and total > ANSWER_BYTES:
-                break
+            size = len((row["input"] or "").encode())
+            size += sizes.get(row["id"], 0) + sizes.get(row["undoes_run_id"], 0)
+            if fitting and total + size > ANSWER_BYTES:
+                continue
+            total += size
             fitting.append(row)
         return fitting
 
     async def of(
         self, rows: Sequence[Any], have: Sequence[str]
     ) -> tuple[dict[UUID, dict[str, Any]], dict[str, Any]]:
-        """For claimed runs: what each gets, and the version documents that are not among the digests in `have`."""
+        """For claimed runs: what each gets, and the version documents that are not among the digests in `have`. Nothing
+        for one that has gone with its tenant."""
+        inputs = await self._read_inputs(rows)
+        rows = [row for row in rows if row["id"] in inputs]
         if not rows:
             return {}, {}
         versions = await self._versions.of({row["version_id"] for row in rows})
@@ -75,7 +84,7 @@ class Handover:
                 "tenant_id": row["tenant_id"],
                 "version_id": row["version_id"],
                 "digest": version.digest,
-                "input": row["input"],
+                "input": passed_on(inputs[row["id"]]),
                 # rule claim_tells_cancel
                 "cancel": row["cancel_requested"],
                 # rule claim_tells_pause
@@ -170,11 +179,20 @@ class Handover:
             for run in waiting[tenant_id]:
                 given[run.run_id]["callbacks"] = urls.get(run.run_id, {})
 
+    async def _read_inputs(self, rows: Sequence[Any]) -> Mapping[UUID, str]:
+        """As JSON: those that came with their rows, and the large ones."""
+        inputs = {row["id"]: row["input"] for row in rows if row["input"] is not None}
+        large = [row["id"] for row in rows if row["input"] is None]
+        if large:
+            async with one_statement(self._pool) as db:
+                inputs |= {row["id"]: row["input"] for row in await db.fetch(_sql.inputs, large)}
+        return inputs
+
     async def _read_steps(self, run_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
         steps: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
         async with one_statement(self._pool) as db:
             for row in await db.fetch(_sql.checkpoint, run_ids):
-                step = dict(row)
+                step = dict(row) | {"output": passed_on(row["output"])}
                 steps[step.pop("run_id")].append(step)
         return steps
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_control.internal_api.answers import passed_on
+
 _sql = load("headrace_control.internal_api")
 
 # In one answer to a heartbeat, but for a last message that may be larger: an answer that takes too long would cost
@@ -26,6 +28,6 @@ async def unused(db: Db, seen: Mapping[UUID, int], *, bounded: bool) -> Mapping[
         return found
     bounds = (MOST_MESSAGES, MOST_BYTES) if bounded else (None, None)
     for row in await db.fetch(_sql.inbox, list(seen), list(seen.values()), *bounds):
-        message = dict(row)
+        message = dict(row) | {"data": passed_on(row["data"])}
         found[message.pop("run_id")].append(message)
     return found

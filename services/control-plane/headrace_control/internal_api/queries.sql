@@ -27,9 +27,14 @@ DELETE FROM runners WHERE id = $1
 -- rule claim_in_one_transaction: every statement that stands for a step of the protocol locks the run's row
 -- first; what the claim checks and what it writes are one transaction. Ordered, so that batches that share
 -- runs do not deadlock.
+-- An input is handed out as the text that it is here, and not read on the way. One above 16 KB is null: it is fetched
+-- behind the lock, for those who get it (`inputs`); what is stored as more than that is not even unpacked under it.
 SELECT id, tenant_id, version_id, status, wait_reason, dispatch_id, epoch, claimed_by, cancel_requested,
-       pause_requested, fence_epoch, fruitless_claims, input, created_at, started_at, inbox_seq, compensating, depth,
-       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys, traceparent, pool
+       pause_requested, fence_epoch, fruitless_claims, created_at, started_at, inbox_seq, compensating, depth,
+       undoes_run_id, origin_run_id, rerun -> 'keys' AS kept_keys, traceparent, pool,
+       CASE WHEN pg_column_size(input) <= 16384 THEN
+           CASE WHEN octet_length(input::text) <= 16384 THEN input::text END
+       END AS input
 FROM runs
 WHERE id = ANY($1::uuid[])
 ORDER BY id
@@ -103,15 +108,25 @@ WHERE r.tenant_id IS NOT NULL OR q.tenant_id IS NOT NULL
 SELECT pg_notify($1, $2)
 
 -- name: holders
--- For the barrier: the fence, and who holds the open claim.
+-- For the barrier: the fence, and who holds the open claim. Of the input, what `lock_for_claim` gives.
 SELECT id, tenant_id, version_id, status, epoch, claimed_by, fence_epoch, cancel_requested, pause_requested, fruitless_claims,
-       input, created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, origin_run_id,
-       rerun -> 'keys' AS kept_keys, headrace_now() AS now
+       created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, origin_run_id,
+       rerun -> 'keys' AS kept_keys, headrace_now() AS now,
+       CASE WHEN pg_column_size(input) <= 16384 THEN
+           CASE WHEN octet_length(input::text) <= 16384 THEN input::text END
+       END AS input
 FROM runs WHERE id = ANY($1::uuid[])
 
--- name: checkpoint_sizes
+-- name: inputs
+-- Those that did not come with their rows.
+SELECT id, input::text AS input FROM runs WHERE id = ANY($1::uuid[])
+
+-- name: sizes
+-- In bytes of JSON: the checkpoints of the runs $1, and the inputs of the runs $2.
 SELECT run_id, sum(bytes) AS bytes
 FROM (
+    SELECT id AS run_id, octet_length(input::text) AS bytes FROM runs WHERE id = ANY($2::uuid[])
+    UNION ALL
     SELECT run_id, octet_length(output::text) AS bytes
     FROM step_runs WHERE run_id = ANY($1::uuid[]) AND output IS NOT NULL
     UNION ALL
@@ -120,8 +135,8 @@ FROM (
 GROUP BY run_id
 
 -- name: checkpoint
-SELECT run_id, key, status, attempts, output, error, in_flight, retry_at, started_at, wait, round, round_from, items,
-       done_epoch, done_seq, taken_from
+SELECT run_id, key, status, attempts, output::text AS output, error, in_flight, retry_at, started_at, wait, round,
+       round_from, items, done_epoch, done_seq, taken_from
 FROM step_runs WHERE run_id = ANY($1::uuid[])
 
 -- name: versions
@@ -131,7 +146,7 @@ WHERE id = ANY($1::uuid[]) AND status <> 'DRAFT'
 -- name: inbox
 -- The messages that no event has used up, above what is known ($2) of each run, in their order: at most $3 of them, and
 -- none behind $4 bytes of others. Cut off in between, what comes is still each run's oldest.
-SELECT run_id, seq, kind, step, name, data
+SELECT run_id, seq, kind, step, name, data::text AS data
 FROM (
     SELECT i.run_id, i.seq, i.kind, i.step, i.name, i.data,
            sum(octet_length(i.data::text)) OVER (ORDER BY i.run_id, i.seq) - octet_length(i.data::text) AS before
