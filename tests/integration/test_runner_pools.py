@@ -80,6 +80,50 @@ async def test_a_pool_with_a_token_of_its_own_is_enrolled_by_that_alone(world: W
     assert answers == [200, 401, 401, 200, 401, 200]
 
 
+async def test_nobody_of_another_pool_takes_the_name_of_a_runner_that_is_gone(world: World) -> None:
+    held = await world.queued(await world.tenant("one"))
+    await put_into(world, "eu", held)
+    dead, _ = await enrol(world, "eu")
+    assert await world.outcome(dead, held) == "GRANTED"
+    await world.lease_is_over(dead)
+    await world.admin.execute("UPDATE runner_sessions SET expires_at = now() - interval '2 hours'")
+    answers = [(await enrol(world, pool, dead))[1] for pool in ("default", "us", "eu", "us")]
+    assert answers == [409, 409, 200, 409]
+    # Once it has left, the claims that it left open are its trace.
+    await world.post("releases", dead)
+    given = {"runner_id": str(dead), "session": f"hrs_{secrets.token_urlsafe(32)}"}
+    answer = (await world.http.post("/internal/sessions", json=given, headers=ENROLMENT)).json()
+    assert answer["errors"][0]["extensions"]["code"] == "CONFLICT"
+    assert answer["errors"][0]["message"] == "this runner is known in another pool; start the runner anew"
+    assert (await enrol(world, "default", dead))[1] == 409
+    await world.admin.execute("UPDATE runs SET claimed_by = NULL")
+    assert (await enrol(world, "default", dead))[1] == 200
+
+
+async def test_a_run_that_was_moved_does_not_lock_its_holder_out(world: World) -> None:
+    held = await world.queued(await world.tenant("one"))
+    holder, _ = await enrol(world, "eu")
+    await put_into(world, "eu", held)
+    assert await world.outcome(holder, held) == "GRANTED"
+    await put_into(world, None, held)
+    await world.admin.execute("DELETE FROM runner_sessions")
+    assert (await enrol(world, "eu", holder))[1] == 200
+
+
+async def test_a_checkpoint_is_for_the_pool_that_its_run_is_in(world: World) -> None:
+    job = run, _ = await world.queued(await world.tenant("one"))
+    (dead, _), (near, _), (far, _) = [await enrol(world, pool) for pool in ("default", "default", "eu")]
+    await world.claim(dead, job)
+    await world.lease_is_over(dead)
+    assert await world.outcome(near, job) == "TAKEOVER"
+    await put_into(world, "eu", job)
+    assert await world.passed(near, run, 2) == "CLOSED"
+    # Its holder leaves it, and the other pool goes on with it.
+    await world.beat(near)
+    assert await world.outcome(far, job) == "TAKEOVER"
+    assert await world.passed(far, run, 3) == "PASSED"
+
+
 async def test_what_was_sent_to_another_pools_queue_is_swept_into_its_own(world: World) -> None:
     """As a service of the release before may do it, or a job that was under way while its run was moved."""
     job = await world.queued(await world.tenant("one"))

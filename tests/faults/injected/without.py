@@ -27,8 +27,8 @@ RULES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def never_waits(row: Any, epoch: int, runner_id: Any) -> Any:
-    verdict = original(never_waits)(row, epoch, runner_id)
+def never_waits(row: Any, epoch: int, runner: Any) -> Any:
+    verdict = original(never_waits)(row, epoch, runner)
     return "PASSED" if verdict == "NOT_YET" else verdict
 
 

@@ -91,8 +91,8 @@ def create_internal_app(
         return json_answer(await claims.claim(runner, body))
 
     @router.post("/checkpoints", summary="Pass the barrier of a take-over")
-    async def checkpoints(runner_id: Runner, body: CheckpointsBody) -> Response:
-        return json_answer(await claims.checkpoints(runner_id, body))
+    async def checkpoints(runner: RunnerOfPool, body: CheckpointsBody) -> Response:
+        return json_answer(await claims.checkpoints(runner, body))
 
     @router.post("/heartbeats", summary="Renew the runner's lease")
     async def heartbeat(runner: RunnerOfPool, body: HeartbeatBody) -> Response:

@@ -164,7 +164,7 @@ class Claims:
         context = trace_claim(self._traces, stored, TraceContext.parse(sent), run, row["epoch"], outcome)
         return {"traceparent": str(context)}
 
-    async def checkpoints(self, runner_id: UUID, body: CheckpointsBody) -> dict[str, Any]:
+    async def checkpoints(self, runner: KnownRunner, body: CheckpointsBody) -> dict[str, Any]:
         """The barrier of a take-over: PASSED with the checkpoint, CLOSED, or NOT_YET within the wait, and for what this
         answer has no room for.
 
@@ -176,7 +176,7 @@ class Claims:
             left = body.wait
             while True:
                 rows = await self._read(list(wanted))
-                verdicts = {i: _verdict(rows.get(i), epoch, runner_id) for i, epoch in wanted.items()}
+                verdicts = {i: _verdict(rows.get(i), epoch, runner) for i, epoch in wanted.items()}
                 if left <= 0 or any(verdict != "NOT_YET" for verdict in verdicts.values()):
                     break
                 left -= await changed(left)
@@ -186,7 +186,7 @@ class Claims:
             if not await self._set_aside(rows[run_id]):
                 # It is another's by now, or its cancel has come: rule cancel_beats_poison.
                 rows |= await self._read([run_id])
-                verdicts[run_id] = _verdict(rows.get(run_id), wanted[run_id], runner_id)
+                verdicts[run_id] = _verdict(rows.get(run_id), wanted[run_id], runner)
         passed = [rows[i] for i, verdict in verdicts.items() if verdict == "PASSED"]
         given, versions = await self._handover.of(await self._handover.fitting(passed), body.have)
         verdicts |= {row["id"]: "NOT_YET" for row in passed if row["id"] not in given}
@@ -252,10 +252,12 @@ def _outcome(row: Any, dispatch_ids: Collection[UUID], live: bool, alone: bool, 
     return judge(run, dispatch_ids, alone, pool)
 
 
-def _verdict(row: Any, epoch: int, runner_id: UUID) -> str:
+def _verdict(row: Any, epoch: int, runner: KnownRunner) -> str:
     if row is None:
         return "CLOSED"
-    if row["epoch"] != epoch or row["claimed_by"] != runner_id:
+    if row["epoch"] != epoch or row["claimed_by"] != runner.id:
         return "CLOSED"  # rule checkpoint_for_holder_only: the open claim's holder alone
+    if named(row["pool"]) != runner.pool:
+        return "CLOSED"  # it was moved before this claim began anything: its pool's runners take it over
     # rule barrier_at_least: at OR ABOVE, for a later claim may have marked the partition already
     return "PASSED" if row["fence_epoch"] >= epoch else "NOT_YET"

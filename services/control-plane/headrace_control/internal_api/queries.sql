@@ -111,7 +111,7 @@ SELECT pg_notify($1, $2)
 -- For the barrier: the fence, and who holds the open claim. Of the input, what `lock_for_claim` gives.
 SELECT id, tenant_id, version_id, status, epoch, claimed_by, fence_epoch, cancel_requested, pause_requested, fruitless_claims,
        created_at, started_at, inbox_seq, compensating, depth, undoes_run_id, origin_run_id,
-       rerun -> 'keys' AS kept_keys, headrace_now() AS now,
+       rerun -> 'keys' AS kept_keys, pool, headrace_now() AS now,
        CASE WHEN pg_column_size(input) <= 16384 THEN
            CASE WHEN octet_length(input::text) <= 16384 THEN input::text END
        END AS input
@@ -205,6 +205,21 @@ WHERE c.tenant_id = $1 AND c.slot = $2 AND c.expires_at > headrace_now()
   AND NOT EXISTS (
       SELECT 1 FROM forgotten_results f
       WHERE f.tenant_id = $1 AND f.action IN (c.action, '*') AND f.at >= c.kept_at)
+
+-- name: known_in_another_pool
+-- Whether who went by this id was of another pool than $2: by a session or a lease, or, once it has left, by the claims
+-- that it left open. A run that was moved tells nothing against a runner that has its lease.
+SELECT EXISTS (
+    SELECT FROM (
+        SELECT pool FROM runner_sessions WHERE runner_id = $1
+        UNION ALL
+        SELECT pool FROM runners WHERE id = $1
+    ) known
+    WHERE pool IS DISTINCT FROM $2
+) OR (
+    EXISTS (SELECT FROM runs WHERE claimed_by = $1 AND pool IS DISTINCT FROM $2)
+    AND NOT EXISTS (SELECT FROM runners WHERE id = $1)
+)
 
 -- name: open_session
 -- By the enrolment token ($4) only where the runner has no other open session: nobody enrols as somebody else.

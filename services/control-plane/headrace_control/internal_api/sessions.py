@@ -58,7 +58,8 @@ class RunnerSessions:
         """Open a session for who asks from `address`; for how many seconds it is good.
 
         By the enrolment token for a runner that has no open session, or by an open session of the same runner, of the
-        same pool. Raises `Unauthenticated`, and `Conflict` when the runner's name is another's.
+        same pool. Raises `Unauthenticated`, and `Conflict` when the runner's name is another's, or was one's of another
+        pool.
         """
         by = _bearer(authorization)
         asking = KnownRunner(body.runner_id, body.pool)
@@ -66,14 +67,18 @@ class RunnerSessions:
         if not enrolling and await self._find(_hash(by)) != asking:
             self._note("runner_session.open", Unauthenticated.code, address)
             raise Unauthenticated("the internal API is for runners")
+        pool = stored(body.pool)
         async with transaction(self._pool) as db:
+            if enrolling and await db.fetchval(_sql.known_in_another_pool, body.runner_id, pool):
+                self._note("runner_session.open", Conflict.code, address)
+                raise Conflict("this runner is known in another pool; start the runner anew")
             opened = await db.fetchval(
                 _sql.open_session,
                 _hash(body.session.encode()),
                 body.runner_id,
                 self._lifetime,
                 enrolling,
-                stored(body.pool),
+                pool,
             )
             if opened is None:
                 self._note("runner_session.open", Conflict.code, address)
