@@ -19,6 +19,7 @@ from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.callbacks import CallbackRun
 from headrace_control.internal_api.calls import Calls
+from headrace_control.internal_api.checkpoints import Checkpoints
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
@@ -226,12 +227,14 @@ async def world(database: str, pool_tokens: Mapping[str, str]) -> AsyncIterator[
     credentials = NoCredentials()
     refusals = Refusals(pool)
     handover = Handover(pool, credentials, PlainCallbacks())
-    claims = Claims(pool, handover, Barrier(listener), timedelta(seconds=10), refusals.note)
+    claims = Claims(pool, handover, timedelta(seconds=10), refusals.note)
+    checkpoints = Checkpoints(pool, handover, Barrier(listener))
     leases = Leases(pool, credentials, timedelta(seconds=10), lambda: None)
     await listener.start()
     sessions = RunnerSessions(pool, TOKEN, timedelta(minutes=10), refusals.note, pool_tokens)
     app = create_internal_app(
         claims,
+        checkpoints,
         leases,
         Throttles(pool),
         sessions,

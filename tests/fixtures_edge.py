@@ -26,6 +26,7 @@ from headrace_control.graphql.view import MAX_BODY
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.calls import Calls
+from headrace_control.internal_api.checkpoints import Checkpoints
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
@@ -138,13 +139,15 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
         stack.push_async_callback(composed.close)
         public = create_app(composed.services, composed.authenticator, {})
         handover = Handover(workers, composed.credentials, composed.services.callbacks)
-        claims = Claims(workers, handover, Barrier(listener), settings.lease, composed.refusals.note)
+        claims = Claims(workers, handover, settings.lease, composed.refusals.note)
+        checkpoints = Checkpoints(workers, handover, Barrier(listener))
         leases = Leases(workers, composed.credentials, settings.lease, lambda: None)
         sessions = RunnerSessions(workers, RUNNER_TOKEN, timedelta(hours=1), composed.refusals.note)
         calls = Calls(workers, composed.approvals)
         dry_runs = DryRunHandover(workers, pool, composed.output_keys)
         internal = create_internal_app(
             claims,
+            checkpoints,
             leases,
             Throttles(workers),
             sessions,

@@ -8,7 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 from fleet import Backends, Fleet
-from headrace_control.internal_api.claims import MAX_FRUITLESS_CLAIMS, SUSPECT_AFTER
+from headrace_control.internal_api.judging import SUSPECT_AFTER
+from headrace_control.internal_api.setting_aside import MAX_FRUITLESS_CLAIMS
 from target import Target
 
 from tests.faults.fault import injected

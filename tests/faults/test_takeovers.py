@@ -24,7 +24,7 @@ HEARTBEAT = "headrace_runner.control_plane:ControlPlane.heartbeat"
 LEAVE = "headrace.postgres.pool:commit"
 EXECUTE = "asyncpg.connection:Connection.execute"
 SWEEP = "headrace_control.dispatch.sweeper:Sweeper.sweep"
-ANSWER_CHECKPOINTS = "headrace_control.internal_api.claims:Claims.checkpoints"
+ANSWER_CHECKPOINTS = "headrace_control.internal_api.checkpoints:Checkpoints.of"
 ANSWER_HEARTBEAT = "headrace_control.internal_api.leases:Leases.heartbeat"
 
 

@@ -16,6 +16,7 @@ from headrace.workflow.document_schema import workflow_schema
 from headrace_control.graphql.schema import schema_sdl
 from headrace_control.internal_api.app import DryRuns, create_internal_app
 from headrace_control.internal_api.calls import Calls
+from headrace_control.internal_api.checkpoints import Checkpoints
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.results import CachedResults
@@ -43,6 +44,7 @@ def _internal_api() -> Any:
     # Describing the application calls none of its routes, so it needs nothing behind them.
     app = create_internal_app(
         cast(Claims, None),
+        cast(Checkpoints, None),
         cast(Leases, None),
         cast(Throttles, None),
         cast(RunnerSessions, None),

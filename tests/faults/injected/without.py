@@ -12,13 +12,13 @@ from typing import Any
 
 # The place that keeps the rule, and what stands there instead.
 RULES: Mapping[str, Mapping[str, str]] = {
-    "barrier_on_takeover": {"headrace_control.internal_api.claims:_verdict": "without:never_waits"},
+    "barrier_on_takeover": {"headrace_control.internal_api.checkpoints:_verdict": "without:never_waits"},
     "call_needs_lease": {"headrace_runner.lease:Lease.may_call": "without:may_always_call"},
     "fence_in_partition_order": {"headrace_reporter.projection:apply_event": "without:fenced_by_the_claim"},
     "intent_before_unsafe_call": {
         "headrace_runner.execution:StepExecution._announce": "without:not_confirmed"
     },
-    "claim_waits_for_lease": {"headrace_control.internal_api.claims:judge": "without:takes_what_is_held"},
+    "claim_waits_for_lease": {"headrace_control.internal_api.judging:judge": "without:takes_what_is_held"},
     "sweep_lapsed_claims": {
         "headrace_control.dispatch.sweeper:Sweeper.sweep": "without:leaves_lapsed_claims"
     },

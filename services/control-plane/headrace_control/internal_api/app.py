@@ -13,6 +13,7 @@ from headrace_control.body_limit import BodyLimit
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.internal_api.answers import json_answer
 from headrace_control.internal_api.calls import Calls
+from headrace_control.internal_api.checkpoints import Checkpoints
 from headrace_control.internal_api.claim_calls import ClaimCalls
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.dry_run_reports import DryRunReport
@@ -58,6 +59,7 @@ class DryRuns(Protocol):
 
 def create_internal_app(
     claims: Claims,
+    checkpoints: Checkpoints,
     leases: Leases,
     throttles: Throttles,
     sessions: RunnerSessions,
@@ -90,9 +92,9 @@ def create_internal_app(
     async def claim(runner: RunnerOfPool, body: ClaimsBody) -> Response:
         return json_answer(await claims.claim(runner, body))
 
-    @router.post("/checkpoints", summary="Pass the barrier of a take-over")
-    async def checkpoints(runner: RunnerOfPool, body: CheckpointsBody) -> Response:
-        return json_answer(await claims.checkpoints(runner, body))
+    @router.post("/checkpoints", name="checkpoints", summary="Pass the barrier of a take-over")
+    async def checkpoint(runner: RunnerOfPool, body: CheckpointsBody) -> Response:
+        return json_answer(await checkpoints.of(runner, body))
 
     @router.post("/heartbeats", summary="Renew the runner's lease")
     async def heartbeat(runner: RunnerOfPool, body: HeartbeatBody) -> Response:

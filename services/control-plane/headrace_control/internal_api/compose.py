@@ -10,6 +10,7 @@ from headrace_control.dry_runs.taking import DryRunHandover
 from headrace_control.internal_api.app import create_internal_app
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.calls import Calls
+from headrace_control.internal_api.checkpoints import Checkpoints
 from headrace_control.internal_api.claims import Claims
 from headrace_control.internal_api.handover import Handover
 from headrace_control.internal_api.leases import Leases
@@ -28,9 +29,7 @@ def compose_internal(
     pool = held.worker_pool
     note, keys = composed.refusals.note, composed.output_keys
     handover = Handover(pool, composed.credentials, composed.services.callbacks)
-    claims = Claims(
-        pool, handover, Barrier(held.listener), settings.lease, note, held.traces, ClaimMetrics(held.registry)
-    )
+    claims = Claims(pool, handover, settings.lease, note, held.traces, ClaimMetrics(held.registry))
     sessions = RunnerSessions(
         pool,
         settings.runner_token.get_secret_value(),
@@ -40,6 +39,7 @@ def compose_internal(
     )
     return create_internal_app(
         claims,
+        Checkpoints(pool, handover, Barrier(held.listener)),
         Leases(pool, composed.credentials, settings.lease, hurry),
         Throttles(pool),
         sessions,

@@ -1,4 +1,4 @@
-"""The bodies of the internal API's requests. Answers are built in `claims` and `leases`."""
+"""The bodies of the internal API's requests. Answers are built in `claims`, `checkpoints` and `leases`."""
 
 from typing import Annotated
 from uuid import UUID
