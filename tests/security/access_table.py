@@ -60,8 +60,8 @@ _FIELDS: Mapping[Who, str] = {
     """,
     Who.PLATFORM: """
         query: wrappingKeys scaling tenants tenantDeletions runnerPools
-        mutation: createTenant deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas createRunnerPool
-            removeRunnerPool setTenantPools drainRunnerPool
+        mutation: createTenant createAdminKey deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas
+            createRunnerPool removeRunnerPool setTenantPools drainRunnerPool
     """,
 }
 

@@ -1,4 +1,4 @@
-"""`headrace tenants create | list`: the tenants of a deployment, for the platform's admins."""
+"""`headrace tenants create | new-key | list`: the tenants of a deployment, for the platform's admins."""
 
 import os
 from typing import Annotated
@@ -13,7 +13,13 @@ from headrace_cli.page_options import After, First
 from headrace_cli.profile import profile_file
 
 _CREATE = mutation(
-    "$name: String!", "createTenant(name: $name)", "NewTenant", "tenant { id name } issued { key }"
+    "$name: String!",
+    "createTenant(name: $name)",
+    "NewTenant",
+    "tenant { id name } issued { key apiKey { expiresAt } }",
+)
+_NEW_KEY = mutation(
+    "$tenant: String!", "createAdminKey(tenant: $tenant)", "IssuedApiKey", "key apiKey { expiresAt }"
 )
 _LIST = """
 query($first: Int!, $after: String) {
@@ -25,6 +31,7 @@ query($first: Int!, $after: String) {
 
 def add_to(tenants: typer.Typer) -> None:
     command(tenants, "create")(create)
+    command(tenants, "new-key")(new_key)
     command(tenants, "list")(listed)
 
 
@@ -36,14 +43,34 @@ async def create(
     async with session.client() as client:
         done = (await client.execute(_CREATE, {"name": name}))["done"]
         url = client.url
-    tenant, key = done["tenant"], done["issued"]["key"]
-    session.output.result({"tenant": tenant, "apiKey": key})
+    tenant, issued = done["tenant"], done["issued"]
+    expires_at = issued["apiKey"]["expiresAt"]
+    session.output.result({"tenant": tenant, "apiKey": issued["key"], "expiresAt": expires_at})
+    first = f"tenant {escape(name)}, id {tenant['id']}; its first ADMIN key, shown this once:"
+    _hand_over(session, name, url, first, issued["key"], expires_at)
+
+
+async def new_key(session: Session, tenant: Annotated[str, typer.Argument(help="Its name.")]) -> None:
+    """Issue an ADMIN key of a tenant that has no admin left, which is printed this once. Needs a platform key."""
+    async with session.client() as client:
+        issued = (await client.execute(_NEW_KEY, {"tenant": tenant}))["done"]
+        url = client.url
+    expires_at = issued["apiKey"]["expiresAt"]
+    session.output.result({"apiKey": issued["key"], "expiresAt": expires_at})
+    first = f"a new ADMIN key of {escape(tenant)}, shown this once; its audit says who made it:"
+    _hand_over(session, tenant, url, first, issued["key"], expires_at)
+
+
+def _hand_over(session: Session, name: str, url: str, first: str, key: str, expires_at: str | None) -> None:
+    """Show a tenant's key to people, and how to use it."""
     if session.output.machine:
         return
     file = profile_file(session.choice, os.environ)
     say, show = session.output.say, session.output.people.print
-    say(f"tenant {escape(name)}, id {tenant['id']}; its first ADMIN key, shown this once:")
+    say(first)
     show(key, highlight=False, markup=False, soft_wrap=True)
+    if expires_at:
+        say(f"It ends at {expires_at}.")
     say(f"[dim]To act for it, put these lines, with the key, into {escape(str(file))} (chmod 600),[/]")
     say(f"[dim]and pass --profile {escape(name)}; or set HEADRACE_API_KEY:[/]")
     show(f'[{name}]\nurl = "{url}"\napi_key = "..."', highlight=False, markup=False, soft_wrap=True)

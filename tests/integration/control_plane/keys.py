@@ -11,7 +11,7 @@ CREATE = """
 mutation($name: String! = "k", $role: Role!, $permissions: [Permission!], $expiresAt: DateTime) {
   createApiKey(name: $name, role: $role, permissions: $permissions, expiresAt: $expiresAt) {
     ... on IssuedApiKey { key apiKey { id role permissions expiresAt } }
-    ... on Failure { code message } ... on InvalidInput { problems { path message } }
+    ... on Failure { code message } ... on InvalidInput { problems { path message mend } }
   }
 }
 """

@@ -37,8 +37,8 @@ class Stage:
 Example = Callable[[Stage], Awaitable[dict[str, Any]]]
 EXAMPLES: dict[str, Example] = {}
 # Done by the platform's admin, not by the tenant's.
-_BY_THE_PLATFORM = """createTenant deleteTenant keepTenant rewrapDataKeys setQuotas shredTenantKeys createRunnerPool
-    removeRunnerPool setTenantPools drainRunnerPool"""
+_BY_THE_PLATFORM = """createTenant createAdminKey deleteTenant keepTenant rewrapDataKeys setQuotas shredTenantKeys
+    createRunnerPool removeRunnerPool setTenantPools drainRunnerPool"""
 OF_THE_PLATFORM = frozenset(_BY_THE_PLATFORM.split())
 
 _SCHEMA = create_schema().core
@@ -200,6 +200,12 @@ async def _delete_secret(stage: Stage) -> dict[str, Any]:
 async def _shred(stage: Stage) -> dict[str, Any]:
     await mutate(stage.platform, "createTenant", {"name": "leaving"})
     return {"tenant": "leaving", "confirm": "leaving"}
+
+
+@example("createAdminKey")
+async def _create_admin_key(stage: Stage) -> dict[str, Any]:
+    await mutate(stage.platform, "createTenant", {"name": "locked-out"})
+    return {"tenant": "locked-out"}
 
 
 @example("deleteTenant")

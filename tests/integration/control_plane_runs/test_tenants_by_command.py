@@ -1,4 +1,4 @@
-"""`headrace tenants create | list`, against a real API."""
+"""`headrace tenants create | new-key | list`, against a real API."""
 
 import asyncio
 import re
@@ -72,6 +72,24 @@ async def test_a_person_is_told_the_key_once_and_how_to_use_it(platform: Client,
     own = ["pools", "own", "--profile", "globex"]
     done = await asyncio.to_thread(CliRunner().invoke, app, own, env=env)
     assert (done.exit_code, done.stdout) == (0, "default; granted: none\n")
+
+
+async def test_a_tenant_whose_key_was_lost_gets_another(platform: Client, profiles: Path) -> None:
+    lost = await headrace(platform, "tenants", "create", "globex")
+    assert lost["expiresAt"] is None
+    made = await headrace(platform, "tenants", "new-key", "globex")
+    assert made.keys() == {"apiKey", "expiresAt"}
+    assert made["apiKey"] != lost["apiKey"]
+
+    said = await words(platform, "tenants", "new-key", "globex", file=profiles)
+    (key,) = [line for line in said.splitlines() if line.startswith("hr_")]
+    assert said.count(key) == 1
+    assert (await Client(platform.http, key)("{ me { role } }"))["role"] == "ADMIN"
+
+    refused = await headrace(platform, "tenants", "new-key", "globex", code=2)
+    assert refused["error"]["code"] == "CONFLICT"
+    nobody = await headrace(platform, "tenants", "new-key", "nobody", code=3)
+    assert nobody["error"]["code"] == "NOT_FOUND"
 
 
 async def test_tenants_are_listed_by_name_with_their_ids(platform: Client, profiles: Path) -> None:

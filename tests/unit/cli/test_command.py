@@ -121,6 +121,7 @@ def test_only_commands_that_connect_have_the_flags_for_it(declared: typer.Typer)
         "bootstrap",
         "restored",
         "tenants export",
+        "tenants new-key",
         "tenants delete",
         "tenants keep",
         "tenants deleted",

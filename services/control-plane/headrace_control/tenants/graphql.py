@@ -87,6 +87,7 @@ class NewTenant:
 
 
 CreateTenantPayload = Annotated[NewTenant | Failed, strawberry.union("CreateTenantPayload")]
+CreateAdminKeyPayload = Annotated[IssuedApiKey | Failed, strawberry.union("CreateAdminKeyPayload")]
 CreateApiKeyPayload = Annotated[IssuedApiKey | Failed, strawberry.union("CreateApiKeyPayload")]
 RevokeApiKeyPayload = Annotated[ApiKeyType | Failed, strawberry.union("RevokeApiKeyPayload")]
 
@@ -122,6 +123,13 @@ class TenantMutation:
         """Create a tenant. For admins of a platform tenant."""
         made = await info.context.services.tenants.create(info.context.caller, name)
         return NewTenant(tenant=TenantType.of(made.tenant), issued=IssuedApiKey.of(made.key))
+
+    @mutation
+    async def create_admin_key(self, info: Info, tenant: str) -> CreateAdminKeyPayload:
+        """Issue an ADMIN key of the tenant of this name, which has no admin left to issue one: nobody who can log in,
+        and no ADMIN key that was used and lasts longer than a week. For admins of a platform tenant."""
+        service = info.context.services.tenants
+        return IssuedApiKey.of(await service.create_admin_key(info.context.caller, tenant))
 
     @mutation
     async def create_api_key(

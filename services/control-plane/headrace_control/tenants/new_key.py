@@ -27,27 +27,41 @@ class WantedKey:
     workflows: Sequence[str] | None = None
 
 
-def checked(
-    wanted: WantedKey, caller: Caller, now: datetime, longest: timedelta | None, there: Collection[str]
-) -> WantedKey:
-    """`wanted`, fit to be issued; without a time to end it ends when the `longest` life does. Of its workflows, those
-    in `there` exist.
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When a new key may end. `longest`: what the deployment lets a key last; `with_maker`: when the key that asks for
+    it ends itself. None: no such bound."""
+
+    now: datetime
+    longest: timedelta | None = None
+    with_maker: datetime | None = None
+
+    @property
+    def latest(self) -> datetime | None:
+        """The end of a key that is asked for without one; no key ends later. None: a key may be without end."""
+        by_deployment = None if self.longest is None else self.now + self.longest
+        return min((end for end in (by_deployment, self.with_maker) if end is not None), default=None)
+
+
+def checked(wanted: WantedKey, caller: Caller, ends: Ends, there: Collection[str]) -> WantedKey:
+    """`wanted`, fit to be issued; without a time to end it ends at the latest that it may. Of its workflows, those in
+    `there` exist.
 
     Raises `InvalidInput` with every problem, and `Forbidden` when the key could do what its maker may not: nobody
-    gets around the scope of a key by making another one.
+    gets around the scope of a key, or its end, by making another one.
     """
     if problems := [
         *_name_problems(wanted),
-        *_time_problems(wanted, now, longest),
+        *_time_problems(wanted, ends),
         *_scope_problems(wanted),
         *_workflow_problems(wanted, there),
     ]:
         raise InvalidInput(problems)
     permissions = None if wanted.permissions is None else sorted(set(wanted.permissions))
     require_within_scope(caller, wanted.role, permissions)
-    ends = wanted.expires_at or (now + longest if longest else None)
     workflows = None if wanted.workflows is None else sorted(set(wanted.workflows))
-    return WantedKey(wanted.name.strip(), wanted.role, ends, permissions, workflows)
+    ends_at = wanted.expires_at or ends.latest
+    return WantedKey(wanted.name.strip(), wanted.role, ends_at, permissions, workflows)
 
 
 def _name_problems(wanted: WantedKey) -> list[Problem]:
@@ -56,16 +70,24 @@ def _name_problems(wanted: WantedKey) -> list[Problem]:
     return [Problem("name", "empty or too long", f"use 1 to {MAX_NAME} characters")]
 
 
-def _time_problems(wanted: WantedKey, now: datetime, longest: timedelta | None) -> list[Problem]:
+def _time_problems(wanted: WantedKey, ends: Ends) -> list[Problem]:
     if wanted.expires_at is None:
         return []
-    if wanted.expires_at <= now:
+    if wanted.expires_at <= ends.now:
         return [Problem("expiresAt", "this time is past", "give a time to come")]
-    if longest is not None and wanted.expires_at > now + longest:
-        days = longest / timedelta(days=1)
-        mend = f"give a time within {days:g} days, or none: the key ends then"
-        return [Problem("expiresAt", f"keys of this deployment last {days:g} days at most", mend)]
-    return []
+    latest = ends.latest
+    if latest is None or wanted.expires_at <= latest:
+        return []
+    words = "the key that asks ends sooner, and none that it makes outlives it"
+    mend = (
+        f"give a time until {latest.isoformat()}, or none; a person, or a key that ends later, can give more"
+    )
+    if ends.longest is not None and wanted.expires_at > ends.now + ends.longest:
+        days = f"{ends.longest / timedelta(days=1):g} days"
+        words = f"keys of this deployment last {days} at most"
+        if latest != ends.with_maker:
+            mend = f"give a time within {days}, or none: the key ends then"
+    return [Problem("expiresAt", words, mend)]
 
 
 def _workflow_problems(wanted: WantedKey, there: Collection[str]) -> list[Problem]:

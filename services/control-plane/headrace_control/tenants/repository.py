@@ -1,7 +1,7 @@
 """Tenants and API keys in Postgres."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,24 @@ async def insert_tenant(db: Db, tenant_id: UUID, name: str, platform: bool = Fal
 async def find_tenant(db: Db, tenant_id: UUID) -> Tenant | None:
     row = await db.fetchrow(_sql.find_tenant, tenant_id)
     return _tenant(row) if row else None
+
+
+async def tenant_named(db: Db, name: str) -> UUID | None:
+    """Of the whole deployment: a name is there once."""
+    found: UUID | None = await db.fetchval(_sql.tenant_named, name)
+    return found
+
+
+async def lock_tenant(db: Db, tenant_id: UUID) -> Tenant | None:
+    """The tenant, whose admins nobody changes meanwhile."""
+    row = await db.fetchrow(_sql.lock_tenant, tenant_id)
+    return _tenant(row) if row else None
+
+
+async def has_admin(db: Db, tenant_id: UUID, longer_than: timedelta) -> bool:
+    """Whether somebody of the tenant can make keys: a person, or a key in use that lasts `longer_than` this."""
+    found: bool = await db.fetchval(_sql.has_admin, tenant_id, longer_than)
+    return found
 
 
 async def list_tenants(db: Db, after: str | None, limit: int) -> Sequence[Tenant]:
@@ -65,6 +83,12 @@ async def insert_api_key(
         None if wanted.workflows is None else list(wanted.workflows),
     )
     return _api_key(row)
+
+
+async def end_of_key(db: Db, tenant_id: UUID, key_id: UUID) -> datetime | None:
+    """When the key ends; None: never."""
+    at: datetime | None = await db.fetchval(_sql.end_of_key, tenant_id, key_id)
+    return at
 
 
 async def workflows_there(db: Db, tenant_id: UUID, names: Sequence[str]) -> set[str]:

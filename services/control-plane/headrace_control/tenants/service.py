@@ -1,5 +1,6 @@
 """Who the tenants are, and which keys act for them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from headrace_control.names import check_name
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.tenants import repository
 from headrace_control.tenants.model import ApiKey, IssuedKey, NewTenant, Tenant
-from headrace_control.tenants.new_key import WantedKey, checked
+from headrace_control.tenants.new_key import Ends, WantedKey, checked
 
 _TENANTS = Cursor("tenants")
 _KEYS = Cursor("apiKeys")
@@ -28,6 +29,9 @@ _TENANT_NAME = NameRule(
     "Use lower case letters, digits and `-`, 63 at most, starting with a letter or digit.",
 )
 _FIRST_KEY = WantedKey("first admin", Role.ADMIN)
+_NEXT_KEY = WantedKey("new admin", Role.ADMIN)
+# An admin's key that ends sooner can be followed by another one, so that nobody is shut out meanwhile.
+RENEWED_WITHIN = timedelta(days=7)
 # Who has the database has no need of a key.
 _OPERATOR = Actor(ActorKind.SERVICE, UUID(int=0), "bootstrap")
 
@@ -61,25 +65,57 @@ class TenantService:
         caller.require(Permission.MANAGE_TENANTS)
         check_name(name, rule=_TENANT_NAME)
         tenant_id = new_id()
-        async with tenant_transaction(self._pool, tenant_id) as db:
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            first = replace(_FIRST_KEY, expires_at=(await self._ends(db, caller)).latest)
+            await enter_tenant(db, tenant_id)
             tenant = await repository.insert_tenant(db, tenant_id, name)
             if tenant is None:
                 raise Conflict("a tenant of this name is already there")
             made = Part(tenant_id, caller.actor, caller.origin)
             act = Act("tenant.create", f"tenant/{name}", after=name)
             await record(db, made, act)
-            key = await _issue(db, made, _FIRST_KEY)
+            key = await _issue(db, made, first)
             # Both have a share in it: the new tenant, and the one whose admin made it.
             await enter_tenant(db, caller.tenant_id)
             await record(db, caller, act)
             return NewTenant(tenant, key)
+
+    async def create_admin_key(self, caller: Caller, name: str) -> IssuedKey:
+        """A new ADMIN key, readable this once, of the tenant of this name, which has nobody left to make one. For the
+        platform.
+
+        It opens the tenant's data, so it is not there for the asking: raises `Conflict` while an admin of the tenant
+        can log in, or an ADMIN key of it that was used lasts longer than `RENEWED_WITHIN`; also for a platform tenant.
+        Raises `NotFound`.
+        """
+        caller.require(Permission.MANAGE_TENANTS)
+        async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            wanted = replace(_NEXT_KEY, expires_at=(await self._ends(db, caller)).latest)
+            tenant_id = await repository.tenant_named(db, name)
+            if tenant_id is None:
+                raise NotFound("tenant")
+            await enter_tenant(db, tenant_id)
+            tenant = await repository.lock_tenant(db, tenant_id)
+            if tenant is None:
+                raise NotFound("tenant")
+            if tenant.platform:
+                raise Conflict("a platform tenant gets a new key by `headrace bootstrap --new-key`")
+            if await repository.has_admin(db, tenant_id, RENEWED_WITHIN):
+                raise Conflict("the tenant has an admin who can log in, or an ADMIN key in use: ask them")
+            made = Part(tenant_id, caller.actor, caller.origin)
+            act = Act("admin_key.create", f"tenant/{name}")
+            await record(db, made, act)
+            key = await _issue(db, made, wanted)
+            await enter_tenant(db, caller.tenant_id)
+            await record(db, caller, act)
+            return key
 
     async def create_api_key(self, caller: Caller, wanted: WantedKey) -> IssuedKey:
         """A new key of the caller's tenant, readable this once. Raises what `checked` does."""
         caller.require(Permission.MANAGE_KEYS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             there = await repository.workflows_there(db, caller.tenant_id, wanted.workflows or ())
-            key = checked(wanted, caller, await repository.now(db), self._longest_key, there)
+            key = checked(wanted, caller, await self._ends(db, caller), there)
             return await _issue(db, caller, key, _owner(caller))
 
     async def revoke_api_key(self, caller: Caller, key_id: UUID) -> ApiKey:
@@ -101,6 +137,13 @@ class TenantService:
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             found = await repository.list_api_keys(db, caller.tenant_id, before, limit + 1)
         return page_of(found, limit, lambda key: _KEYS.write(key.id))
+
+    async def _ends(self, db: Db, caller: Caller) -> Ends:
+        """When a key that the caller makes may end: never after the caller's own, or a key that leaked before its end
+        would live on in those that it made. `db` is in the caller's tenant."""
+        by_key = caller.actor.kind is ActorKind.API_KEY
+        own = await repository.end_of_key(db, caller.tenant_id, caller.actor.id) if by_key else None
+        return Ends(await repository.now(db), self._longest_key, own)
 
 
 async def bootstrap(owner: Pool, tenant_name: str, *, new_key: bool = False) -> NewTenant:
