@@ -56,7 +56,10 @@ class EventConsumer:
 
 class LogConsumer:
     """Handles batches of log records. An outage of the store is waited out, in place: it is nobody's fault,
-    so it must not count as a failed delivery."""
+    so it must not count as a failed delivery.
+
+    Whose a record is, is what it says: to ask Postgres would stop the logs with it. The threat model names the limit.
+    """
 
     def __init__(
         self,
