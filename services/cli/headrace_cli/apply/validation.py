@@ -1,12 +1,14 @@
 """What the server says of the workflows of a plan before anything of it is carried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.errors import InvalidInput, Problem
+from headrace.errors import InvalidInput, NotFound, Problem
 from headrace.workflow.classification import WAIVABLE
+from headrace.workflow.document import Document
 from headrace.workflow.parse import parse_document
+from headrace.workflow.uses import actions_used, children_used, connections_used
 
 from headrace_cli.apply.carry_out import document_of, noticed
 from headrace_cli.apply.documents import Declared, Kind
@@ -19,6 +21,8 @@ query Validate($document: JSON!) {
   validateWorkflow(document: $document) { problems { path message mend code } notices { path message }
     classification { class reasons { rule step } } }
 }"""
+_NEWEST = """
+query Newest($name: String!) { workflow(name: $name) { versions(first: 1) { items { number status } } } }"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,22 @@ async def validate(client: Client, steps: Sequence[Step], waiver: str | None = N
 
     Raises `InvalidInput` with every problem of every workflow, each with its place.
     """
-    changing = {(s.declared.kind, s.declared.name) for s in steps if s.verb is not Verb.UNCHANGED}
+    # What is applied before the workflow in hand. A workflow that runs itself finds the versions that are there now.
+    changed: set[tuple[Kind, str]] = set()
     problems: list[Problem] = []
     unchecked: list[Unchecked] = []
     notices: list[str] = []
     classes: dict[str, Any] = {}
     for step in steps:
-        if step.verb is Verb.UNCHANGED or step.declared.kind is not Kind.WORKFLOW:
+        if step.verb is Verb.UNCHANGED:
             continue
-        if uses := sorted(f"{kind} {name}" for kind, name in _uses(step.declared) & changing):
+        if step.declared.kind is not Kind.WORKFLOW:
+            changed.add((step.declared.kind, step.declared.name))
+            continue
+        document = parse_document(step.declared.fields)
+        met = _named(document) & changed | await _children(client, document, changed)
+        changed.add((Kind.WORKFLOW, step.declared.name))
+        if uses := sorted(f"{kind} {name}" for kind, name in met):
             unchecked.append(Unchecked(step.declared, uses))
             continue
         answer = await client.execute(_VALIDATE, {"document": document_of(step.declared)})
@@ -69,15 +80,39 @@ async def validate(client: Client, steps: Sequence[Step], waiver: str | None = N
     return Validated(notices, unchecked, classes)
 
 
-def _uses(declared: Declared) -> set[tuple[Kind, str]]:
-    document = parse_document(declared.fields)
-    actions = {step.action for step in document.steps if step.action}
-    actions |= {step.compensate.action for step in document.steps if step.compensate}
-    connections = {step.connection for step in document.steps if step.connection}
+def _named(document: Document) -> set[tuple[Kind, str]]:
+    """What any call of the document goes by, and its secrets."""
+    actions = actions_used(document)
     rules = {rule for name in actions for rule in (name, f"{name.partition('/')[0]}/*")}
     return {
         *((Kind.ACTION, name) for name in actions),
         *((Kind.POLICY_RULE, name) for name in rules),
-        *((Kind.CONNECTION, name) for name in connections),
+        *((Kind.CONNECTION, name) for name in connections_used(document)),
         *((Kind.SECRET, name) for name in document.secrets.values()),
     }
+
+
+async def _children(
+    client: Client, document: Document, changed: Set[tuple[Kind, str]]
+) -> set[tuple[Kind, str]]:
+    """The workflows among `changed` that the document runs in the version which the plan publishes."""
+    found: set[tuple[Kind, str]] = set()
+    for child in children_used(document).values():
+        declared = (Kind.WORKFLOW, child.workflow)
+        if declared not in changed:
+            continue
+        if child.version is None or child.version == await _next_number(client, child.workflow):
+            found.add(declared)
+    return found
+
+
+async def _next_number(client: Client, workflow: str) -> int:
+    """The number that the workflow's next published version gets: that of its open draft, if it has one."""
+    try:
+        found = (await client.execute(_NEWEST, {"name": workflow}))["workflow"]
+    except NotFound:
+        return 1
+    for newest in found["versions"]["items"]:
+        number: int = newest["number"]
+        return number if newest["status"] == "DRAFT" else number + 1
+    return 1
