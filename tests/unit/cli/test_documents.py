@@ -1,5 +1,6 @@
 """Reading what `apply` gets: every kind, secrets from outside, and every problem at once with its place."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,34 @@ def test_a_secret_may_come_from_a_file_beside_the_document(tmp_path: Path) -> No
     (tmp_path / "pin.txt").write_text("a pin\n")
     put(tmp_path, secret="kind: Secret\nname: pin\nvalue: {file: pin.txt}\n")
     assert read([tmp_path / "secret.yaml"], {})[0].fields["value"] == "a pin"
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_byte_order_mark_takes_nothing_away(tmp_path: Path, line_end: str) -> None:
+    text = "kind: Secret\nname: a\nvalue: ${TOKEN}\n---\nkind: Secret\nname: b\nvalue: {file: pin.txt}\n"
+    text += "---\nkind: Secret\nname: c\nvalue: a 123456"
+    (tmp_path / "pin.txt").write_bytes(b"\xef\xbb\xbfa pin\n")
+    (tmp_path / "all.yaml").write_bytes(("\ufeff" + text.replace("\n", line_end)).encode())
+    found = read([tmp_path], {"TOKEN": "a token"})
+    assert [declared.fields["value"] for declared in found] == ["a token", "a pin", "a 123456"]
+    (tmp_path / "workflow.json").write_text("\ufeff" + json.dumps({"workflow": "w", "steps": []}))
+    assert read([tmp_path / "workflow.json"], {})[0].source == '{"workflow": "w", "steps": []}'
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    secret = {"kind": "Secret", "name": "smile", "value": "\N{GRINNING FACE}"}
+    file = tmp_path / "secret.json"
+    file.write_text(json.dumps(secret))
+    assert "\\ud83d\\ude00" in file.read_text()
+    assert read([file], {})[0].fields["value"] == secret["value"]
+    for text, message in (
+        (json.dumps({**secret, "value": "\ud83d"}), "the text holds a NUL or half a character"),
+        ('{"kind": "Secret", "name": "a", "name": "b"}', "a name stands twice in one object"),
+        ('{"kind": ' + "[" * 5000 + "]" * 5000 + "}", "values nest more than 64 levels"),
+        ("[]", "not a mapping"),
+    ):
+        file.write_text(text)
+        assert [problem.message for problem in problems(file)] == [message]
 
 
 def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:

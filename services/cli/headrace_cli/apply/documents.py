@@ -7,6 +7,7 @@ Secret stands for an environment variable, and `{file: path}` for a file's conte
 stand in YAML.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import yaml
 from headrace.errors import InvalidInput, Problem
 from headrace.json_types import Json, JsonObject
+from headrace.workflow.json_rules import check_json
 from headrace.workflow.text import read_document_text
 
 
@@ -54,6 +56,8 @@ _WITH_VARIABLES = frozenset({Kind.APP, Kind.CONNECTION, Kind.SECRET})
 # What starts workflows, which have to be there.
 _STARTING = frozenset({Kind.SCHEDULE, Kind.WEBHOOK})
 _NAMED_BY = {Kind.WORKFLOW: "`workflow`", Kind.ACTION: "`app` and `name`", Kind.POLICY_RULE: "`app`"}
+# UTF-8. Some editors begin a file with a byte order mark, which is no part of what it says.
+_ENCODING = "utf-8-sig"
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -133,7 +137,7 @@ class _Reader:
 
     def _file(self, file: Path) -> None:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding=_ENCODING)
             parts = list(_split(text))
         except OSError as error:
             self._problem(str(file), f"can not be read ({type(error).__name__})", "check the name")
@@ -156,6 +160,10 @@ class _Reader:
     def _document(self, document: Json, text: str, place: str, folder: Path) -> None:
         if not isinstance(document, dict):
             self._problem(place, "not a mapping", "begin it with `kind:`")
+            return
+        if wrong := check_json(document):
+            for problem in wrong:
+                self._problem(f"{place}: {problem.path}", problem.message, problem.mend)
             return
         kind = self._kind(document, place)
         if kind is None:
@@ -207,7 +215,7 @@ class _Reader:
 
     def _content(self, file: Path, place: str) -> str:
         try:
-            return file.read_text(encoding="utf-8").removesuffix("\n")
+            return file.read_text(encoding=_ENCODING).removesuffix("\n")
         except (OSError, UnicodeDecodeError) as error:
             self._problem(place, f"the file can not be read ({type(error).__name__})", f"check {file}")
             return ""
@@ -217,13 +225,31 @@ class _Reader:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The documents of a YAML stream, each after as many empty lines as stand before it, so that lines count."""
+    """The documents of a YAML stream, each after as many empty lines as stand before it, so that lines count.
+
+    JSON is one document: YAML does not read all of it (RFC 8259 writes an emoji as two escapes, section 7).
+    """
+    if _is_json(text):
+        yield text
+        return
     start = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if isinstance(event, yaml.DocumentEndEvent):
             mark: Any = event.end_mark
             yield "\n" * text.count("\n", 0, start) + text[start : mark.index]
             start = mark.index
+
+
+def _is_json(text: str) -> bool:
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True  # and too deep, as its reader says
+    except ValueError:
+        return False
+    return True
 
 
 def _name(kind: Kind, fields: Mapping[str, Any]) -> str | None:
