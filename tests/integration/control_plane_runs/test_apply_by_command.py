@@ -106,3 +106,20 @@ async def test_what_probes_and_undoes_is_applied_together_with_its_workflow(
     applied = await headrace(acme, "apply", "-f", str(tmp_path), "--yes")
     assert applied["unchecked"] == ["a", "b", "c"]
     assert set(verbs(applied).values()) == {"create"}
+
+
+async def test_an_app_loses_the_title_that_its_file_does_not_give_any_more(
+    acme: Client, tmp_path: Path
+) -> None:
+    bare = {"kind": "App", "name": "titled", "baseUrl": "https://titled.test", "auth": {"kind": "NONE"}}
+    for app, verb, differences in (
+        ({**bare, "title": None}, "create", []),
+        ({**bare, "title": "A shop"}, "change", ["title"]),
+        (bare, "change", ["title"]),
+        (bare, "unchanged", []),
+        ({**bare, "title": None}, "unchanged", []),
+    ):
+        put(tmp_path, app=app)
+        (step,) = (await headrace(acme, "apply", "-f", str(tmp_path), "--yes"))["steps"]
+        assert (step["verb"], step["differences"]) == (verb, differences)
+    assert await acme('{ app(name: "titled") { title } }') == {"title": ""}

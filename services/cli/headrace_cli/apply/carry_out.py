@@ -9,7 +9,7 @@ from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.hooks import hook_terms
 from headrace_cli.apply.plan import Step, Verb
 from headrace_cli.apply.schedules import terms_of
-from headrace_cli.apply.shape import definition, rule_of, told_of
+from headrace_cli.apply.shape import definition, rule_of, title_of, told_of
 from headrace_cli.apply.webhooks import webhook_terms
 from headrace_cli.client import FAILURES, Client
 
@@ -99,15 +99,12 @@ def _mutations(step: Step, waiver: str | None) -> list[tuple[str, dict[str, Any]
     fields, name = declared.fields, declared.name
     match declared.kind:
         case Kind.APP:
+            terms = {**fields, "title": title_of(declared)}
             if new:
-                return [(_CREATE_APP, {"input": fields})]
+                return [(_CREATE_APP, {"input": terms})]
+            del terms["name"]
             # What the file does not say any more is taken away.
-            changes = {
-                "retry": None,
-                "limits": None,
-                **{key: value for key, value in fields.items() if key != "name"},
-            }
-            return [(_UPDATE_APP, {"name": name, "input": changes})]
+            return [(_UPDATE_APP, {"name": name, "input": {"retry": None, "limits": None, **terms}})]
         case Kind.ACTION:
             app, _, own = name.partition("/")
             return [(_SAVE_ACTION, {"app": app, "name": own, "definition": definition(declared)})]

@@ -18,7 +18,7 @@ from headrace_control.apps.limits import dump_limits
 from headrace_cli.apply.documents import Declared, Kind
 from headrace_cli.apply.hooks import hook_terms
 from headrace_cli.apply.schedules import terms_of
-from headrace_cli.apply.shape import definition, limits_of, retry_of, rule_of, scheme, told_of
+from headrace_cli.apply.shape import definition, limits_of, retry_of, rule_of, scheme, title_of, told_of
 from headrace_cli.apply.webhooks import webhook_terms
 from headrace_cli.client import Client
 
@@ -132,8 +132,8 @@ class _Planner:
     async def _app(self, declared: Declared) -> tuple[bool, Sequence[str]]:
         auth, retry, limits = scheme(declared), retry_of(declared), limits_of(declared)
         wanted = {
-            "title": "",
             **declared.fields,
+            "title": title_of(declared),
             "auth": dump_scheme(auth) if auth else None,
             "retry": dump_retry(retry) if retry else None,
             "limits": dump_limits(limits) if limits else None,

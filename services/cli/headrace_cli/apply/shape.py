@@ -109,6 +109,12 @@ def scheme(declared: Declared) -> AuthScheme | None:
     return found
 
 
+def title_of(declared: Declared) -> Json:
+    """An app's title; empty when the document has none."""
+    title = declared.fields.get("title")
+    return "" if title is None else title
+
+
 def retry_of(declared: Declared) -> RetryPolicy | None:
     """An app's retry policy. Raises `InvalidInput`."""
     return load_retry(declared.fields.get("retry"))
