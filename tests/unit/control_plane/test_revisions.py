@@ -182,6 +182,11 @@ def test_steps_come_in_the_order_of_the_version_page_by_page() -> None:
         ),
         ("attempted", {"round": 2}, "Round 2 of step pay is over."),
         ("waiting", {"wait": {"kind": "SIGNAL", "name": "paid"}}, "Step pay waits for a signal paid."),
+        (
+            "waiting",
+            {"wait": {"kind": "TIMER", "until": "0001-01-01T00:00:00+01:00"}},
+            "Step pay waits for a time, until 0001-01-01T00:00:00+01:00 at the latest.",
+        ),
         ("reminded", {}, "Nobody has decided step pay yet: a reminder was due."),
         ("completed", {"status": "UNKNOWN"}, "Step pay ended in doubt: its call may have been made."),
         ("settled", {"status": "QUEUED"}, "The doubt about step pay was settled: it is done again."),

@@ -147,6 +147,9 @@ UPSTREAM: dict[str, object] = {
         ("output.at", "before", "2026-05-01T07:00:00Z", False),
         ("output.at", "after", "2026-05-01T06:59:59.999999Z", True),
         ("output.at", "after", "2026-05-01T08:00:00", False),
+        # The end of a calendar, as other systems write it, is beyond ours in UTC; compared it can be all the same.
+        ("output.at", "before", "9999-12-31T23:59:59.9999999-08:00", True),
+        ("output.at", "after", "0001-01-01T00:00:00+01:00", True),
         ("output.day", "before", "2026-05-01T00:00:01Z", True),
         ("output.day", "after", "2026-04-30", True),
         ("output.name", "after", "2026-04-30", False),

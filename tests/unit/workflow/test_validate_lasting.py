@@ -116,6 +116,12 @@ def test_secrets_may_stand_in_every_call() -> None:
 CASES: list[tuple[Change, str, str, str]] = [
     # change, code, path, a word of the mend
     (step(PAUSE, wait={"until": "tomorrow"}), "BAD_TIME", "steps[2].wait.until", "2026-05-01T09:00:00Z"),
+    (
+        step(PAUSE, wait={"until": "9999-12-31T23:59:59-05:00"}),
+        "BAD_TIME",
+        "steps[2].wait.until",
+        "years 1 to 9999",
+    ),
     (step(PAUSE, wait={"until": "{{ item }}"}), "BAD_EXPRESSION", "steps[2].wait.until", "forEach"),
     (step(PAUSE, wait={"until": "{{ steps.bill.output }}"}), "NOT_UPSTREAM", "steps[2].wait.until", "edges"),
     (

@@ -1,5 +1,6 @@
 """What an event says, as a sentence."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from headrace.json_types import Json, JsonObject
@@ -100,7 +101,10 @@ def _until(at: Json) -> str:
 
 
 def _time(at: Json) -> str:
-    moment = datetime.fromisoformat(str(at)).astimezone(UTC)
+    moment = datetime.fromisoformat(str(at))
+    # Older events may hold one that is beyond the calendar in UTC: it is shown as it was written.
+    with suppress(OverflowError):
+        moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -9,7 +9,7 @@ from headrace.workflow.document import Approval, DeadlineOutcome
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.keys import Part
 from headrace.workflow.state import Failure, WaitKind
-from headrace.workflow.times import read_time
+from headrace.workflow.times import read_moment
 
 from headrace_runner.failures import expression_failed, input_mismatch
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Waiting
@@ -44,9 +44,9 @@ class WaitStep(_WaitingStep):
         made = self._rendered(context, wait.until if wait else None, "wait.until")
         if isinstance(made, Failure):
             return made
-        at = read_time(made) if isinstance(made, str) else None
+        at = read_moment(made) if isinstance(made, str) else None
         if at is None:
-            mend = "write a time with its offset, such as 2026-11-01T09:00:00Z"
+            mend = "write a time such as 2026-11-01T09:00:00Z, inside the years 1 to 9999 of UTC"
             return Failure("NOT_A_TIME", f"{context.place}.wait.until: {mend}")
         return Waiting({"kind": WaitKind.TIMER, "until": at.isoformat()})
 

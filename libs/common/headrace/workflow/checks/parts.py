@@ -8,7 +8,7 @@ from headrace.workflow.document import Approval, Child, ForEach, Step
 from headrace.workflow.expressions.template import has_expression, inspect_template
 from headrace.workflow.paths import at_index
 from headrace.workflow.schemas import Schemas, check_schema
-from headrace.workflow.times import WORDS, read_time
+from headrace.workflow.times import WORDS, read_moment
 
 
 def check_parts(subject: Subject, schemas: Schemas, step: Step, place: str) -> None:
@@ -23,8 +23,9 @@ def check_parts(subject: Subject, schemas: Schemas, step: Step, place: str) -> N
             )
     if step.wait is not None and step.wait.until is not None:
         until = step.wait.until
-        if not has_expression(until) and read_time(until) is None:
-            reading.add(f"{place}.wait.until", "this is no time", WORDS, "BAD_TIME")
+        if not has_expression(until) and read_moment(until) is None:
+            mend = f"{WORDS} In UTC it lies inside the years 1 to 9999."
+            reading.add(f"{place}.wait.until", "this is no time to wait for", mend, "BAD_TIME")
     if step.approval is not None:
         _check_approval(subject, step.approval, f"{place}.approval")
     if step.signal is not None and step.signal.schema is not None:
