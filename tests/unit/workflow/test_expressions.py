@@ -106,6 +106,11 @@ def test_values(text: str, expected: Json) -> None:
         ("{{ '2.5' | float }}", 2.5),
         ("{{ '{\"a\": [1]}' | fromjson }}", {"a": [1]}),
         ("{{ ' 42 ' | int }}", 42),
+        ("{{ '+3' | int ~ ' ' ~ ('-007' | int) }}", "3 -7"),
+        (
+            "{{ [' .5' | float, '1e3' | float, '+2.' | float, '-1.5E-1 ' | float] }}",
+            [0.5, 1000.0, 2.0, -0.15],
+        ),
         ("{{ 2.9 | int }}", 2),
         ("{{ 'x' | int(default=0) }}", 0),
         ("{{ 'x' | int(none) }}", None),
@@ -140,6 +145,36 @@ def test_values(text: str, expected: Json) -> None:
 )
 def test_filters(text: str, expected: Json) -> None:
     assert render(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "is_float"),
+    [
+        ("1_000", False),
+        ("12_34.5", False),
+        ("\N{ARABIC-INDIC DIGIT THREE}", False),
+        ("\N{FULLWIDTH DIGIT ONE}", False),
+        ("\N{SUPERSCRIPT TWO}", False),
+        ("0x10", False),
+        ("- 1", False),
+        ("1 2", False),
+        ("", False),
+        ("+", False),
+        (".", False),
+        ("e3", False),
+        ("1e", False),
+        ("nan", False),
+        ("-Infinity", False),
+        ("1e999", False),
+        ("9" * 65, False),
+        ("2.5", True),
+        ("1e3", True),
+    ],
+)
+def test_a_text_that_spells_no_number_in_decimal_gives_the_default(text: str, is_float: bool) -> None:
+    assert render(f"{{{{ '{text}' | int(none) }}}}") is None
+    assert "is no whole number" in fails(f"{{{{ '{text}' | int }}}}").reason
+    assert (render(f"{{{{ '{text}' | float(none) }}}}") is not None) is is_float
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Filters on numbers, and to them."""
 
 import math
+import re
+from contextlib import suppress
 
 from headrace.json_types import Json
 from headrace.workflow.expressions.arithmetic import bounded, number
@@ -8,6 +10,11 @@ from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.expressions.operands import whole_number
 from headrace.workflow.expressions.signature import NotGiven
 from headrace.workflow.values import kind_of
+
+# Digits as JSON has them: Python would read `1_000` and the digits of other scripts, too.
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_LONGEST = 64
 
 
 def abs_of(_budget: Budget, value: Json) -> Json:
@@ -26,21 +33,25 @@ def round_of(_budget: Budget, value: Json, precision: Json = 0, method: Json = "
 
 
 def to_int(_budget: Budget, value: Json, default: "Json | NotGiven" = NotGiven.NOT_GIVEN) -> Json:
-    return _converted(value, default, "whole number", int)
+    return _converted(value, default, "whole number", int, _WHOLE)
 
 
 def to_float(_budget: Budget, value: Json, default: "Json | NotGiven" = NotGiven.NOT_GIVEN) -> Json:
-    return _converted(value, default, "number", float)
+    return _converted(value, default, "number", float, _NUMBER)
 
 
-def _converted(value: Json, default: "Json | NotGiven", what: str, turn: "type[int] | type[float]") -> Json:
+def _converted(
+    value: Json,
+    default: "Json | NotGiven",
+    what: str,
+    turn: type[int] | type[float],
+    spelled: re.Pattern[str],
+) -> Json:
     if isinstance(value, int | float):
         return bounded(turn(value))
-    if isinstance(value, str) and len(value) <= 64:
-        try:
-            return bounded(turn(value.strip()))
-        except (ValueError, ExpressionError):
-            pass
+    if isinstance(value, str) and len(value) <= _LONGEST and spelled.fullmatch(text := value.strip()):
+        with suppress(ExpressionError):
+            return bounded(turn(text))
     if isinstance(default, NotGiven):
         raise ExpressionError(f"the {kind_of(value)} is no {what}", "Give it a `default`.")
     return default
