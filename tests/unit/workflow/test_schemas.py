@@ -67,6 +67,9 @@ def test_each_thing_that_does_not_fit_is_told_with_its_place() -> None:
         ({"$ref": "#/$defs/nope"}, "bodySchema"),
         ({"properties": {"a": {"$ref": "other.json#/x"}}}, "bodySchema.properties.a"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "bodySchema"),
+        ({"$ref": f"#/allOf/{'9' * 5000}", "allOf": [{}]}, "bodySchema"),
+        ({"properties": {"²": {"$ref": "x"}}}, "bodySchema.properties['²']"),
+        ({"properties": {"9" * 5000: {"$ref": "x"}}}, f"bodySchema.properties['{'9' * 60}...']"),
         ({"$defs": {"x": {"$anchor": "here"}}}, "bodySchema['$defs'].x"),
     ],
 )

@@ -8,6 +8,7 @@ A condition's `field` is a dotted path into `{output, status, error}` of the ste
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, assert_never
 
+from headrace.json_index import index_in
 from headrace.json_types import JsonMapping, JsonObject
 from headrace.workflow.document import AllOf, AnyOf, Condition, Expression, Not, When
 from headrace.workflow.expressions.limits import Budget, OutOfWork
@@ -80,8 +81,8 @@ def find(upstream: JsonMapping, field: str) -> Found:
     for name in field.split("."):
         if isinstance(found, Mapping) and name in found:
             found = found[name]
-        elif isinstance(found, list) and name.isascii() and name.isdigit() and int(name) < len(found):
-            found = found[int(name)]
+        elif isinstance(found, list) and (index := index_in(found, name)) is not None:
+            found = found[index]
         else:
             return ABSENT
     return found  # type: ignore[return-value]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from headrace.errors import Problem
+from headrace.json_index import index_in
 from headrace.json_types import Json
 from headrace.workflow.paths import at_index, at_name
 
@@ -152,8 +153,8 @@ class Survey:
             name = token.replace("~1", "/").replace("~0", "~")
             if isinstance(value, dict) and name in value:
                 value = value[name]
-            elif isinstance(value, list) and name.isdigit() and name.isascii() and int(name) < len(value):
-                value = value[int(name)]
+            elif isinstance(value, list) and (index := index_in(value, name)) is not None:
+                value = value[index]
             else:
                 return None
             pointer += f"/{escape(name)}"
@@ -175,5 +176,6 @@ def place_of(path: str, pointer: str) -> str:
     """The path in problems of what stands at `pointer`."""
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
-        path = at_index(path, int(name)) if name.isdigit() else at_name(path, name)
+        is_index = name.isascii() and name.isdigit() and len(name) < 10
+        path = at_index(path, int(name)) if is_index else at_name(path, name)
     return path

@@ -125,8 +125,8 @@ def as_answer(said: JsonObject) -> CallResult | CallFailure:
     result = CallResult(status, headers, said.get("body"))
     if 200 <= status < 300:
         return result
-    after = headers.get("retry-after")
-    seconds = float(str(after)) if after is not None and str(after).isdigit() else None
+    after = str(headers.get("retry-after", ""))
+    seconds = float(after[:9]) if after.isascii() and after.isdigit() else None
     words = f"the target answered {status}"
     return CallFailure(
         f"HTTP_{status}", words, sent=True, status=status, retry_after=seconds, response=result.output

@@ -1,5 +1,6 @@
 """What filters are given, checked and paid for."""
 
+from headrace.json_index import index_in
 from headrace.json_types import Json
 from headrace.workflow.expressions.limits import Budget, ExpressionError, Missing
 from headrace.workflow.values import kind_of
@@ -39,8 +40,8 @@ def field_of(value: Json, path: Json) -> Json:
     for name in path.split("."):
         if isinstance(value, dict) and name in value:
             value = value[name]
-        elif isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
+        elif isinstance(value, list) and (index := index_in(value, name)) is not None:
+            value = value[index]
         else:
             raise Missing("an element has no such attribute", "Leave such elements out, or give `default`.")
     return value
