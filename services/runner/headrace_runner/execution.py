@@ -7,6 +7,7 @@ from typing import assert_never
 from headrace.json_types import JsonObject
 from headrace.messages import LogLevel
 from headrace.redaction import truncate
+from headrace.workflow.document import StepType
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
 from headrace.workflow.undo import unanswered
 
@@ -152,9 +153,12 @@ class StepExecution:
         return {**wait, "unanswered": True} if unanswered(self._run.history.state.step(self._key)) else wait
 
     async def _announce(self, prepared: Prepared) -> bool:
-        """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost."""
+        """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost, or the
+        run's end is settled."""
         if not self._run.held.may_go_on():
             return False  # and nothing is announced: a call that was not sent would count as one in doubt
+        if self._context.step.type == StepType.SUCCEED and self._run.history.decided:
+            return False  # what else ended the run was first, and stands
         data: JsonObject = {"attempt": self._number, "unsafe": prepared.unsafe}
         if self._number == 1:
             data["input"] = truncate(self._run.secrets.shown(prepared.record), RECORD_LIMIT)

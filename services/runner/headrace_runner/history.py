@@ -75,6 +75,12 @@ class RunHistory:
                 self._retries += retries_of(step, self.state.step(step)) - retries_of(step, before.step(step))
 
     @property
+    def decided(self) -> bool:
+        """Whether a step has settled how the run ends. What was written down first stands: no `succeed` step is
+        reached from then on."""
+        return self.frontier.succeeded is not None or bool(self.frontier.failed)
+
+    @property
     def output_bytes(self) -> int:
         """What the outputs of all rows take together."""
         return self._output_bytes
@@ -104,6 +110,8 @@ class RunHistory:
         """Whether nothing in the document deals with the failure of this row: it is a dead letter."""
         if key.part is not None:
             return key.part is Part.UNDO
+        if self.frontier.succeeded is not None:
+            return False  # the run ends well all the same
         if self._graph.steps[key.step].type in _NO_CALL:
             return False
         each = self._graph.steps[key.step].for_each

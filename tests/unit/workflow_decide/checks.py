@@ -292,10 +292,12 @@ class _Check:
     def _why(self) -> Ending | None:
         if self.state.cancel:
             return Ending.CANCEL
+        if self.succeeded:
+            return None
         if self.fatal:
             error = self.state.step(min(self.fatal, key=self.graph.position.__getitem__)).error
             return Ending.REJECTION if error and error.code == "REJECTED" else Ending.FAILURE
-        return Ending.FAILURE if self.late and not self.succeeded else None
+        return Ending.FAILURE if self.late else None
 
     def _end(self, status: RunStatus, code: str | None) -> None:
         state, undoing = self.state, self.state.undoing
@@ -311,10 +313,11 @@ class _Check:
             return
         if status is RunStatus.SUCCESS:
             assert not state.cancel
-            assert not self.fatal
+            assert self.succeeded or not self.fatal
             return
         assert (status is RunStatus.CANCELED) == state.cancel
         assert self.ending
+        assert state.cancel or not self.succeeded, "it reached its success, and fails"
         if self._why() in self.graph.compensate_on:
             maybe = (StepStatus.SUCCESS, StepStatus.RUNNING, StepStatus.UNKNOWN)
             left = [k for k in self.undoable if state.step(k).status in maybe]

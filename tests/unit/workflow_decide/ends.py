@@ -37,18 +37,25 @@ def _check_why(world: World, state: RunState) -> None:
     graph, table = world.graph, world.table
     failed = [key for key in graph.order if state.step(key).status is StepStatus.FAILED]
     fatal = [key for key in failed if not is_dealt_with(graph, key)]
+    early = [k for k in graph.order if graph.steps[k].type == StepType.SUCCEED and _went_well(state, k)]
+    assert len(early) <= 1
+    if early and fatal:
+        ends = [
+            e.step for e in world.partition if e.data.get("status") in (StepStatus.SUCCESS, StepStatus.FAILED)
+        ]
+        assert ends.index(early[0]) < min(map(ends.index, fatal)), "what was on record did not stand"
     if table.undoes is not None:
         assert (state.status is RunStatus.FAILED) == bool(state.error)
         return
     match state.status:
         case RunStatus.SUCCESS:
-            assert not fatal
-            early = any(graph.steps[k].type == StepType.SUCCEED for k in graph.order if _went_well(state, k))
+            assert early or not fatal
             for key in graph.order if not early else ():
                 _check_due(world, state, key)
         case RunStatus.FAILED:
             late = world.deadline is not None and world.now >= world.deadline
             assert fatal or late
+            assert not early
             assert state.error is not None
         case _:
             assert state.status is RunStatus.CANCELED

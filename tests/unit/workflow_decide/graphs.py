@@ -56,6 +56,7 @@ _TYPES = [
     StepType.SUCCEED,
     StepType.FAIL,
 ]
+_RACERS = [StepType.SUCCEED, StepType.FAIL, StepType.ACTION, StepType.TRANSFORM]
 
 
 @st.composite
@@ -70,6 +71,21 @@ def risky(draw: st.DrawFn) -> Graph:
     more = [Step("last", draw(st.sampled_from([StepType.FAIL, StepType.TRANSFORM])))]
     edges = tuple(Edge("first", key) for key in [*keys, "last"])
     return Graph.of(Document("w", (Step("first", StepType.TRANSFORM), *calls, *more), edges))
+
+
+@st.composite
+def racing(draw: st.DrawFn) -> Graph:
+    """A `succeed` step, or two, beside calls that may fail and a step that may: whichever is first ends the run."""
+    kinds = [StepType.SUCCEED, StepType.ACTION, *draw(st.lists(st.sampled_from(_RACERS), max_size=3))]
+    undo = Compensation("app/undo")
+    steps = [
+        Step(f"s{n}", kind, action="app/do", compensate=undo)
+        if kind == StepType.ACTION
+        else Step(f"s{n}", kind)
+        for n, kind in enumerate(draw(st.permutations(kinds)))
+    ]
+    edges = tuple(Edge("first", step.key) for step in steps)
+    return Graph.of(Document("w", (Step("first", StepType.TRANSFORM), *steps), edges))
 
 
 @st.composite

@@ -252,7 +252,11 @@ class Holder:
         return None
 
     def _announce(self, row: str, step: Step, passed: dict[str, Any]) -> None:
-        """An attempt begins, unless a limit holds it up or the claim is not to call any more."""
+        """An attempt begins, unless a limit holds it up, the claim is not to call any more, or a `succeed` step comes
+        too late."""
+        if step.type == StepType.SUCCEED and (self.frontier.failed or self.frontier.succeeded):
+            self.running.pop(row, None)
+            return
         calls = step.type == StepType.ACTION
         if calls and self.world.answer(*[False] * 7, True):
             wait = {"kind": WaitKind.BLOCKED, "until": self._after(self.world.answer(1_000, 30_000))}

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from headrace.workflow.commands import Finish, Park, Resolve, Start
+from headrace.workflow.commands import Compensate, Finish, Park, Resolve, Start
 from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
-from headrace.workflow.document import Document, Edge, ForEach, Signal, Step, StepType
+from headrace.workflow.document import Compensation, Document, Edge, ForEach, Signal, Step, StepType
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import (
     Message,
@@ -14,6 +14,7 @@ from headrace.workflow.state import (
     RunStatus,
     StepState,
     StepStatus,
+    Undoing,
     WaitKind,
 )
 from rpds import HashTrieMap
@@ -84,6 +85,24 @@ def test_a_signal_for_one_step_ends_the_wait_of_no_other() -> None:
     # The one that came by name alone came first, and is left to the step that has no other.
     both = decide(graph, state._replace(inbox=(for_any, for_b)), NOW)
     assert {c.step: c.output for c in both if isinstance(c, Resolve)} == {"a": "any", "b": "b"}
+
+
+def test_a_failure_beside_a_succeed_step_that_was_reached_counts_for_nothing() -> None:
+    undo = Compensation("app/undo")
+    steps = (Step("start", compensate=undo), Step("done", StepType.SUCCEED), Step("slow"))
+    graph = Graph.of(Document("w", steps, (Edge("start", "done"), Edge("start", "slow"))))
+    well = StepState(StepStatus.SUCCESS, done=(1, 1))
+    rows = {"start": well, "done": well._replace(done=(1, 2)), "slow": StepState(StepStatus.RUNNING)}
+    state = RunState(RunStatus.RUNNING, HashTrieMap(rows))
+    assert not decide(graph, state, NOW, ["slow"])
+    failed = state._replace(steps=state.steps.insert("slow", StepState(StepStatus.FAILED)))
+    assert list(decide(graph, failed, NOW)) == [Finish()]
+    # A cancel still is a cancel.
+    (canceled,) = decide(graph, failed._replace(cancel=True), NOW)
+    assert canceled == Compensate(Undoing(RunStatus.CANCELED))
+    # And what has turned to undoing goes on with that.
+    turned = failed._replace(status=RunStatus.COMPENSATING, undoing=Undoing(RunStatus.FAILED, None))
+    assert list(decide(graph, turned, NOW)) == [Start("start.undo")]
 
 
 def test_an_item_that_a_crash_kept_from_beginning_is_begun() -> None:

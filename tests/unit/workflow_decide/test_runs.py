@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.workflow_decide.answers import ANSWERS, UNSAFE, many, thorough
 from tests.unit.workflow_decide.ends import check_end
-from tests.unit.workflow_decide.graphs import graphs, risky
+from tests.unit.workflow_decide.graphs import graphs, racing, risky
 from tests.unit.workflow_decide.world import BEGIN, World
 
 GATED = UNSAFE
@@ -59,6 +59,16 @@ def test_without_trouble_every_call_is_made_once_at_most(graph: Graph) -> None:
 @thorough
 @given(risky(), st.integers(0, 2**32).map(many), UNSAFE)
 def test_what_may_have_been_done_is_asked_about_and_undone(
+    graph: Graph, answers: list[int], unsafe: frozenset[str]
+) -> None:
+    world = World(graph, answers, unsafe)
+    world.live()
+    check_end(world)
+
+
+@thorough
+@given(racing(), ANSWERS, UNSAFE)
+def test_of_a_success_and_a_failure_the_first_stands(
     graph: Graph, answers: list[int], unsafe: frozenset[str]
 ) -> None:
     world = World(graph, answers, unsafe)

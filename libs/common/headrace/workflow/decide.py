@@ -106,13 +106,14 @@ def _ending(frontier: Frontier, state: RunState, now: datetime, deadline: dateti
         if Ending.CANCEL in graph.compensate_on and _has_done(frontier, state):
             return Compensate(Undoing(RunStatus.CANCELED))
         return Cancel()
+    if frontier.succeeded:
+        # Before the failures: a runner that has written one down reaches no `succeed` step any more, so it came later.
+        return Finish()
     if frontier.failed:
         key = min(frontier.failed, key=graph.position.__getitem__)
         reason = state.step(key).error or Failure("STEP_FAILED", "the step failed")
         why = Ending.REJECTION if reason.code == "REJECTED" else Ending.FAILURE
         return _fail(frontier, state, Failure(reason.code, f"step {key} failed: {reason.message}"), why)
-    if frontier.succeeded:
-        return Finish()
     if deadline is not None and now >= deadline:
         return _fail(frontier, state, Failure("RUN_TIMEOUT", "the run passed its time limit"), Ending.FAILURE)
     return None

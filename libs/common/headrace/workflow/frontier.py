@@ -119,7 +119,7 @@ class Frontier:
         if row.status is StepStatus.FAILED and self.graph.fails_the_run(key):
             self.failed[key] = None
         if row.status is StepStatus.SUCCESS and self.graph.steps[key].type == StepType.SUCCEED:
-            self.succeeded = key
+            self.succeeded = self.succeeded or key
         if row.status in SETTLED and key not in self._settled:
             self._settled.add(key)
             for edge in self.graph.outgoing[key]:
