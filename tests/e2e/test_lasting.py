@@ -101,6 +101,36 @@ async def test_an_error_edge_carries_the_error_as_data(world: World) -> None:
     }
 
 
+async def test_a_failure_that_no_error_edge_is_for_ends_the_run_and_is_undone(world: World) -> None:
+    designer, target = world.designer, world.target
+    target.on("/pay", 422)
+    when = {"field": "error.code", "operator": "eq", "value": "HTTP_404"}
+    await designer.publish(
+        {
+            "workflow": "uncaught",
+            "steps": [
+                undone("book"),
+                step("pay"),
+                step("ship"),
+                {"key": "told", "type": "transform", "input": 1},
+            ],
+            "edges": [
+                {"from": "book", "to": "pay"},
+                {"from": "pay", "to": "ship"},
+                {"from": "pay", "to": "told", "on": "error", "when": when},
+            ],
+        }
+    )
+    run = await designer.ended(await designer.start("uncaught"), seconds=60)
+    await designer.verified(run["id"])
+    assert (run["status"], run["error"]["code"]) == ("FAILED", "HTTP_422")
+    assert [call.path for call in target.calls] == ["/book", "/pay", "/unbook"]
+    letters = await designer.do("query { deadLetters(first: 50) { items { step run { id } } } }")
+    assert [one["step"] for one in letters["deadLetters"]["items"] if one["run"]["id"] == run["id"]] == [
+        "pay"
+    ]
+
+
 @pytest.mark.parametrize("every", [50, 2500])
 async def test_a_repeat_polls_until_it_is_so(world: World, every: int) -> None:
     designer, target = world.designer, world.target

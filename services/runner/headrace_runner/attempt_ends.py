@@ -5,7 +5,7 @@ from datetime import timedelta
 from headrace.json_types import Json, JsonObject
 from headrace.messages import LogLevel
 from headrace.workflow.conditions import ConditionFailed
-from headrace.workflow.keys import Part
+from headrace.workflow.keys import Part, RowKey
 from headrace.workflow.state import EventKind, Failure, StepStatus
 
 from headrace_runner.advancing import Advancing
@@ -30,6 +30,14 @@ class AttemptEnds:
             LogLevel.ERROR, f"step {self._key} failed: {failure.message}", step=self._key, code=failure.code
         )
 
+    @property
+    def asks(self) -> bool:
+        """Whether conditions are asked of what came of an attempt: `until` of a repeat, or those of error edges."""
+        return self._context.step.repeat is not None or (
+            self._context.key == RowKey(self._context.key.step)
+            and bool(self._context.run.graph.error_conditions(self._context.key.step))
+        )
+
     def not_called(self, attempt: JsonObject) -> None:
         """A cancel came ahead of a call of the attempt: without an answer to its beginning the call would be in doubt.
         Nothing more is written of a run that is another's by now."""
@@ -40,7 +48,7 @@ class AttemptEnds:
         self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
 
     async def write_in_turn(self, outcome: Outcome, attempt: JsonObject, number: int) -> float | None:
-        """`write` of a step that repeats, where it asks a condition: as with what prepares a step, one at a time."""
+        """`write` where it `asks`: as with what prepares a step, one at a time."""
         try:
             await self._run.parts.pace.let_others()
         finally:

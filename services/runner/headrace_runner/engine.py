@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from headrace.messages import LogLevel
-from headrace.workflow.asking import Answers
 from headrace.workflow.commands import (
     Cancel,
     Collect,
@@ -25,6 +24,7 @@ from headrace.workflow.commands import (
     Skip,
     Start,
 )
+from headrace.workflow.conditions import no_expressions
 from headrace.workflow.decide import decide
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus
@@ -73,12 +73,12 @@ class Engine:
         self._wake = asyncio.Event()
         self._claimed_at = parts.clock.now()
         self._late = False
-        self._answers = Answers()
         document = run.version.document
         timeout = document.timeout_ms
         self._deadline = run.started_at + timedelta(milliseconds=timeout) if timeout else None
         self._places = {step.key: f"steps[{n}]" for n, step in enumerate(document.steps)}
         self.scopes = Scopes(run, self.history, parts.templates, self._places.__getitem__)
+        self.history.evaluate = self.scopes.evaluate
         self.endings = Endings(run, self.history, self.scopes, parts.templates, log)
         self.outcomes = Outcomes(
             run.graph,
@@ -109,6 +109,9 @@ class Engine:
             await self.report.confirmed()  # rule ack_after_confirm: the job is acked when this returns
         finally:
             await self._stop_steps()
+            self.history.evaluate = (
+                no_expressions  # it leads back to the history: nothing waits for the collector
+            )
 
     def wake(self) -> None:
         """Look again now: the runner is draining."""
@@ -141,7 +144,7 @@ class Engine:
             deadline,
             self.scopes.evaluate,
             self.history.frontier,
-            self._answers,
+            self.history.answers,
         )
         hand_back = self._must_hand_back(now)
         waits, rest = True, GoOn() in commands
@@ -159,6 +162,10 @@ class Engine:
             else:
                 self._carry_out(command)
                 waits = False
+            if self.history.answers.tired:
+                # So with failures that were written down, of which error edges were asked.
+                waits, rest = False, True
+                break
         if hand_back and not self._running and not self.endings.left and waits:
             self.endings.park(ParkReason.HANDED_BACK, now)
         if rest:
@@ -169,7 +176,7 @@ class Engine:
     async def _let_others(self) -> None:
         """Much was evaluated: the other runs, and the lease, have their turn before there is more."""
         await self.parts.pace.let_others()
-        self._answers.others_had_their_turn()
+        self.history.answers.others_had_their_turn()
 
     def _carry_out(self, command: Command) -> None:
         match command:

@@ -41,9 +41,9 @@ class StepExecution:
             return
         async with self._run.parts.pace:  # expressions are evaluated here
             prepared = handler.prepare(self._context)
-        if isinstance(prepared, Failure):
-            self._ends.fail(prepared)
-            return
+            if isinstance(prepared, Failure):
+                self._ends.fail(prepared)
+                return
         if isinstance(prepared, Waiting):
             self._wait(prepared)
             return
@@ -69,10 +69,10 @@ class StepExecution:
                 "durationMs": int(took / timedelta(milliseconds=1)),
                 **outcome.detail,
             }
-            if self._context.step.repeat is None:
-                delay = self._ends.write(outcome, attempt, self._number)
-            else:
+            if self._ends.asks:
                 delay = await self._ends.write_in_turn(outcome, attempt, self._number)
+            else:
+                delay = self._ends.write(outcome, attempt, self._number)
             if delay is None:
                 return
             await asyncio.sleep(delay)

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import orjson
 from headrace.json_types import Json, JsonObject
+from headrace.workflow.asking import Answers, Conditions
+from headrace.workflow.conditions import Evaluate, no_expressions
 from headrace.workflow.document import OnError, StepType
 from headrace.workflow.fold import Change, fold
 from headrace.workflow.frontier import Frontier
@@ -30,7 +32,8 @@ _NO_CALL = frozenset({StepType.APPROVAL, StepType.SIGNAL, StepType.WORKFLOW, Ste
 
 class RunHistory:
     """The run's state, and the one way to change it. `begun` is when the attempt under way of each row began; of one
-    of another runner's, when its step did."""
+    of another runner's, when its step did. `answers` are those of the conditions that were asked here, and `evaluate`,
+    once it is set, answers for their expressions."""
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class RunHistory:
         self.state, self.frontier, self.begun = state, Frontier(graph, state), begun
         self._graph, self._report, self._clock = graph, report, clock
         self._secrets, self._meter = secrets, meter
+        self.answers = Answers()
+        self.evaluate: Evaluate = no_expressions
         self._retries: int | None = None
         self._output_bytes = sum(
             len(orjson.dumps(row.output)) for row in state.steps.values() if row.output is not None
@@ -55,10 +60,13 @@ class RunHistory:
         resumed run sees exactly what this one saw. But for sensitive values of an output: they are written sealed,
         and opened when the run is resumed."""
         clean = self._clean(data)
-        refused = isinstance(error := data.get("error"), dict) and error.get("code") == "REJECTED"
-        failed = step and data.get("status") == StepStatus.FAILED and not refused
-        if step and failed and self._unhandled(read_key(step)):
-            clean["unhandled"] = True
+        before = self.state
+        if step is not None and data.get("status") == StepStatus.FAILED:
+            # What is asked of the failure sees it as whoever takes the run over will.
+            self.state = fold(before, Change(kind, step, clean))
+            refused = isinstance(error := data.get("error"), dict) and error.get("code") == "REJECTED"
+            if self._unhandled(read_key(step)) and not refused:
+                clean["unhandled"] = True
         now = self._clock.now()
         if kind is EventKind.STARTED and step is not None:
             self.begun[step] = now
@@ -67,7 +75,6 @@ class RunHistory:
             written = {**clean, "output": self._secrets.sensitive.sealed(step, clean["output"])}
         place = self._report.emit(kind, now, step, written)
         self._meter.wrote(kind, step, clean, now)
-        before = self.state
         self.state = fold(before, Change(kind, step, clean, place))
         if step:
             self.frontier.changed(step, self.state)
@@ -78,7 +85,8 @@ class RunHistory:
     def decided(self) -> bool:
         """Whether a step has settled how the run ends. What was written down first stands: no `succeed` step is
         reached from then on."""
-        return self.frontier.succeeded is not None or bool(self.frontier.failed)
+        fatal = (self.answers.dealt.get(key) is False for key in self.frontier.failed)
+        return self.frontier.succeeded is not None or any(fatal)
 
     @property
     def output_bytes(self) -> int:
@@ -110,16 +118,20 @@ class RunHistory:
         """Whether nothing in the document deals with the failure of this row: it is a dead letter."""
         if key.part is not None:
             return key.part is Part.UNDO
-        if self.frontier.succeeded is not None:
-            return False  # the run ends well all the same
-        if self._graph.steps[key.step].type in _NO_CALL:
-            return False
-        each = self._graph.steps[key.step].for_each
-        if key.index is not None and each is not None and each.on_item_error is OnError.CONTINUE:
-            return False
-        # A loop fails by an item, which is told of already.
-        is_loop = each is not None and key.index is None and self.state.step(key.step).items is not None
-        return self._graph.fails_the_run(key.step) and not is_loop
+        graph, each = self._graph, self._graph.steps[key.step].for_each
+        if key.index is not None:
+            # Whether the conditions of error edges hold is known at the end of the loop, and told of the loop then.
+            passed_over = each is not None and each.on_item_error is OnError.CONTINUE
+            told_later = bool(graph.error_conditions(key.step))
+            dealt = passed_over or graph.deals_with_any_failure(key.step) or told_later
+        else:
+            # A loop without such edges fails by an item, which is told of already.
+            is_loop = each is not None and self.state.step(key.step).items is not None
+            conditions = Conditions(graph, self.state, self.evaluate, self.answers)
+            dealt = conditions.dealt_with_now(key.step) or (is_loop and not graph.error_conditions(key.step))
+        # After a `succeed` step was reached the run ends well all the same.
+        ends_well = self.frontier.succeeded is not None
+        return not dealt and not ends_well and graph.steps[key.step].type not in _NO_CALL
 
     def keep(self, output: Json) -> bool:
         """Whether there is room for a step's output beside those that the run has already."""

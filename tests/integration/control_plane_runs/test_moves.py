@@ -105,6 +105,24 @@ async def test_a_run_that_is_held_is_paused_first(acme: Client, fleet: Fleet) ->
     assert await fleet.dispatches(run) == [(True, False, True)]
 
 
+async def test_a_failure_that_was_dealt_with_has_to_stay_so(acme: Client, fleet: Fleet) -> None:
+    def version(code: str) -> dict[str, Any]:
+        when = {"field": "error.code", "operator": "eq", "value": code}
+        edges = [{"from": "fetch", "to": "wait", "on": "error", "when": when}, {"from": "more", "to": "wait"}]
+        steps = [FETCH, WAIT, {**FETCH, "key": "more"}]
+        return orders(workflow="orders", steps=steps, edges=edges, result=None)
+
+    await publish(acme, version("HTTP_404"))
+    run = await started(acme)
+    await fleet.claim(run)
+    said = {"status": "FAILED", "error": {"code": "HTTP_404", "message": "it says no"}}
+    await fleet.apply(run, ("completed", "fetch", said), ("parked", None, {"reason": "PAUSED"}))
+    for number, code, problems in ((2, "HTTP_500", ["steps.fetch"]), (3, "HTTP_404", [])):
+        await publish(acme, version(code))
+        preview = await acme(_PREVIEW, r=run, v=number)
+        assert [one["path"] for one in preview["problems"]] == problems
+
+
 async def test_a_late_word_of_an_earlier_holder_changes_nothing(acme: Client, fleet: Fleet) -> None:
     await publish(acme, FIRST)
     run = await parked(acme, fleet)

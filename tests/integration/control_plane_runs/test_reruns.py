@@ -47,6 +47,19 @@ async def test_a_rerun_takes_over_what_was_done(
     assert orjson.loads(kept)["keys"] == {run: ["b"]}
 
 
+async def test_what_a_condition_dealt_with_is_taken_over(acme: Client, fleet: Fleet) -> None:
+    """By the code that it failed by: nothing behind its error edge has begun."""
+    when = {"field": "error.code", "operator": "eq", "value": "HTTP_404"}
+    edges = [{"from": "a", "to": "b", "on": "error", "when": when}, {"from": "c", "to": "b"}]
+    await publish(acme, orders(steps=[call(key) for key in ("a", "b", "c")], edges=edges, result=None))
+    for code, fate in (("HTTP_404", "TAKEN_OVER"), ("HTTP_500", "AGAIN")):
+        run = await started(acme)
+        await fleet.claim(run)
+        await fleet.apply(run, failed("a", code), failed("c"), end())
+        preview = await acme(PREVIEW, run=run)
+        assert fates(preview) == {"a": fate, "b": "AHEAD", "c": "AGAIN"}
+
+
 async def test_a_rerun_of_a_rerun_keeps_the_first_keys_and_whose_work_it_is(
     acme: Client, fleet: Fleet, admin: asyncpg.Connection
 ) -> None:

@@ -1,12 +1,28 @@
 """Which of several ends of a run counts: the engine with handlers that do as they are told."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
-from headrace.json_types import JsonObject
-from headrace.workflow.document import Edge, Step, StepType
+import pytest
+from headrace.json_types import JsonMapping, JsonObject
+from headrace.workflow.document import (
+    Condition,
+    Document,
+    Edge,
+    EdgeOn,
+    Expression,
+    ForEach,
+    Signal,
+    Step,
+    StepType,
+    When,
+)
+from headrace.workflow.expressions.limits import MAX_WORK, Budget
+from headrace.workflow.state import RunState, RunStatus, StepState, StepStatus, WaitKind
 from headrace_runner.steps.protocol import Failed, Outcome, Succeeded
+from rpds import HashTrieMap
 
-from tests.unit.runner.engines import Told
+from tests.unit.runner.engines import Told, advanced, step_services
 from tests.unit.runner.scripted import OOPS, Scripted, giving, run_of, told
 
 
@@ -72,3 +88,119 @@ async def test_of_two_succeed_steps_the_first_gives_the_result() -> None:
         events = await run.to_its_end()
     assert told(events)[-2:] == ["completed b", "finished"]
     assert events[-1][2] == {"status": "SUCCESS", "result": "b"}
+
+
+def fallback_for(code: str) -> tuple[Edge, ...]:
+    """`ship` follows `pay`, and `fallback` does when it fails by this code."""
+    return (
+        Edge("pay", "ship"),
+        Edge("pay", "fallback", Condition("error.code", "eq", code), EdgeOn.ERROR),
+    )
+
+
+@pytest.mark.parametrize(
+    ("when", "dealt"),
+    [
+        (Condition("error.code", "eq", "OOPS"), True),
+        (Condition("error.code", "eq", "HTTP_404"), False),
+        (Expression("{{ error.code == 'OOPS' and steps.pay.status == 'FAILED' }}"), True),
+        (Expression("{{ steps.pay.status != 'FAILED' }}"), False),
+        (Expression("{{ error.code.nothing == 1 }}"), False),
+    ],
+)
+async def test_an_error_edge_deals_with_a_failure_when_its_condition_holds(when: When, dealt: bool) -> None:
+    edges = (Edge("pay", "ship"), Edge("pay", "fallback", when, EdgeOn.ERROR))
+    async with run_of(
+        Step("pay", "x"),
+        Step("ship", "y"),
+        Step("fallback", "z"),
+        edges=edges,
+        x=Scripted(giving(Failed(OOPS))),
+        y=Scripted(),
+        z=Scripted(giving(Succeeded(None))),
+    ) as run:
+        events = await run.to_its_end()
+    assert data_of(events, "completed", "pay").get("unhandled", False) is not dealt
+    finished = data_of(events, "finished", None)
+    if dealt:
+        assert data_of(events, "completed", "ship")["status"] == "SKIPPED"
+        assert data_of(events, "completed", "fallback")["status"] == "SUCCESS"
+        assert finished["status"] == "SUCCESS"
+    else:
+        assert told(events) == ["started pay", "completed pay", "finished"]
+        assert (finished["status"], "OOPS" in str(finished["error"])) == ("FAILED", True)
+
+
+async def test_a_condition_that_can_not_be_answered_is_told_of_in_the_end() -> None:
+    when = Expression("{{ error.code.nothing == 1 }}")
+    async with run_of(
+        Step("pay", "x"),
+        Step("fallback", "z"),
+        edges=(Edge("pay", "fallback", when, EdgeOn.ERROR),),
+        x=Scripted(giving(Failed(OOPS))),
+    ) as run:
+        events = await run.to_its_end()
+    words = str(data_of(events, "finished", None)["error"])
+    assert "step pay failed: it failed; the condition of the edge from `pay` to `fallback`: " in words
+
+
+async def test_others_have_their_turn_between_failures_whose_conditions_take_long() -> None:
+    """Three waits whose time is past: without that they would end within one turn of the engine."""
+    waits = tuple(Step(f"w{n}", StepType.SIGNAL, signal=Signal("go")) for n in range(3))
+    ends = tuple(Step(f"e{n}", "x") for n in range(3))
+    edges = [Edge(f"w{n}", f"e{n}", Expression("costly"), EdgeOn.ERROR) for n in range(3)]
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    waiting = StepState(StepStatus.WAITING, retry_at=past, wait={"kind": WaitKind.SIGNAL, "name": "go"})
+    state = RunState(RunStatus.RUNNING, HashTrieMap({step.key: waiting for step in waits}))
+    asked, seen = [], []
+
+    def costly(text: str, own: JsonMapping, budget: Budget) -> bool:
+        asked.append(text)
+        budget.spend(MAX_WORK)
+        return True
+
+    handlers = {"x": Scripted(*[giving(Succeeded(n)) for n in range(3)])}
+    document = Document("w", (*waits, *ends), tuple(edges))
+    async with step_services() as services, advanced(services, handlers, document, {}, state) as run:
+        run.engine.history.evaluate = costly
+
+        async def look_again_and_again() -> None:
+            while True:
+                seen.append(len(asked))
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look_again_and_again())
+        events = await run.to_its_end()
+        looking.cancel()
+    assert data_of(events, "finished", None)["status"] == "SUCCESS"
+    assert set(seen) >= {1, 2, 3}
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(("code", "dealt"), [("OOPS", True), ("HTTP_404", False)])
+async def test_a_loop_tells_at_its_end_whether_its_failure_is_dealt_with(code: str, dealt: bool) -> None:
+    async with run_of(
+        Step("pay", "x", for_each=ForEach([1])),
+        Step("ship", "y"),
+        Step("fallback", "z"),
+        edges=fallback_for(code),
+        x=Scripted(giving(Failed(OOPS))),
+        z=Scripted(giving(Succeeded(None))),
+    ) as run:
+        events = await run.to_its_end()
+    assert "unhandled" not in data_of(events, "completed", "pay[0]")
+    assert data_of(events, "completed", "pay").get("unhandled", False) is not dealt
+    assert data_of(events, "finished", None)["status"] == ("SUCCESS" if dealt else "FAILED")
+
+
+async def test_a_failure_that_is_dealt_with_keeps_no_succeed_step_from_being_reached() -> None:
+    async with run_of(
+        Step("pay", "x"),
+        Step("ship", "y"),
+        Step("fallback", StepType.SUCCEED),
+        edges=fallback_for("OOPS"),
+        x=Scripted(giving(Failed(OOPS))),
+        succeed=Scripted(giving(Succeeded(None))),
+    ) as run:
+        events = await run.to_its_end()
+    assert data_of(events, "finished", None)["status"] == "SUCCESS"

@@ -7,7 +7,7 @@ from headrace.workflow.actions import parse_action
 from headrace.workflow.definition import PinnedAction, PinnedChild, Version
 from headrace.workflow.move import MoveFate, fates, misfits
 from headrace.workflow.parse import parse_document
-from headrace.workflow.state import StepStatus
+from headrace.workflow.state import Failure, StepStatus
 
 
 def call(key: str, **more: Any) -> dict[str, Any]:
@@ -72,6 +72,44 @@ def test_a_failure_that_was_dealt_with_has_to_stay_so() -> None:
     assert places(before, version(call("a", onError="continue"), call("x")), a="FAILED") == []
     assert places(before, CHAIN, a="FAILED") == ["steps.a"]
     assert places(CHAIN, CHAIN, a="FAILED") == []
+
+
+def given_up(when: Any, **more: Any) -> Version:
+    """`b` is for a failure of `a`, if the condition holds."""
+    return version(
+        call("a", **more),
+        call("b"),
+        edges=[{"from": "a", "to": "b", "on": "error", **({"when": when} if when else {})}],
+    )
+
+
+IF_404 = {"field": "error.code", "operator": "eq", "value": "HTTP_404"}
+ASKED = "{{ input.again }}"
+
+
+@pytest.mark.parametrize(
+    ("before", "target", "statuses", "wanted"),
+    [
+        (given_up(None), given_up(IF_404), {}, []),
+        (given_up(None), given_up({"not": IF_404}), {}, ["steps.a"]),
+        (given_up(None), given_up({"not": IF_404}), {"b": "RUNNING"}, []),
+        (given_up(None), given_up({"not": IF_404}, onError="continue"), {"b": "RUNNING"}, []),
+        # Nothing dealt with it before: it ends the run on either.
+        (given_up({"not": IF_404}), given_up({"not": IF_404}), {}, []),
+        # What is not known of the one is the same of the other, or is not known to be.
+        (given_up(ASKED), given_up(ASKED), {}, []),
+        (given_up(ASKED), given_up("{{ input.other }}"), {}, ["steps.a"]),
+        (given_up(ASKED), given_up("{{ input.other }}"), {"b": "SUCCESS"}, []),
+        (given_up(None), given_up(ASKED), {}, ["steps.a"]),
+        (given_up(ASKED), given_up(None), {}, []),
+    ],
+)
+def test_a_failure_that_a_condition_dealt_with_has_to_stay_so(
+    before: Version, target: Version, statuses: dict[str, str], wanted: list[str]
+) -> None:
+    errors = {"a": Failure("HTTP_404", "it says no")}
+    problems = misfits(before, target, rows(a="FAILED", **statuses), errors)
+    assert [problem.path for problem in problems] == wanted
 
 
 def test_what_it_did_not_wait_for_before_is_no_news() -> None:

@@ -100,7 +100,7 @@ class _Check:
         self.undoable = [key for key, _ in rows if undoable(graph, state, key)]
         self.to_undo = [k for k in self.undoable if state.step(k).status is StepStatus.SUCCESS]
         failed = [k for k in graph.order if state.step(k).status is StepStatus.FAILED]
-        self.fatal = [k for k in failed if not is_dealt_with(graph, k)]
+        self.fatal = [k for k in failed if not is_dealt_with(graph, state, k)]
         self.succeeded = any(
             state.step(k).status is StepStatus.SUCCESS and graph.steps[k].type == StepType.SUCCEED
             for k in graph.order

@@ -36,7 +36,7 @@ def check_end(world: World) -> None:
 def _check_why(world: World, state: RunState) -> None:
     graph, table = world.graph, world.table
     failed = [key for key in graph.order if state.step(key).status is StepStatus.FAILED]
-    fatal = [key for key in failed if not is_dealt_with(graph, key)]
+    fatal = [key for key in failed if not is_dealt_with(graph, state, key)]
     early = [k for k in graph.order if graph.steps[k].type == StepType.SUCCEED and _went_well(state, k)]
     assert len(early) <= 1
     if early and fatal:

@@ -38,6 +38,7 @@ _CONDITIONS: list[When | None] = [
     Condition("status", "eq", "SUCCESS"),
     Condition("status", "eq", "FAILED"),
     Condition("error.code", "eq", "E"),
+    Condition("error.code", "eq", "ANOTHER"),
     ABOVE_ONE,
     Expression("true"),
     Expression("false"),

@@ -42,6 +42,8 @@ from headrace.workflow.undo import unanswered
 from headrace_runner.loops import collected
 from headrace_runner.rows import step_of
 
+from tests.unit.workflow_decide.oracle import is_dealt_with
+
 T = TypeVar("T")
 
 ERROR = {"code": "E", "message": "it failed"}
@@ -254,7 +256,8 @@ class Holder:
     def _announce(self, row: str, step: Step, passed: dict[str, Any]) -> None:
         """An attempt begins, unless a limit holds it up, the claim is not to call any more, or a `succeed` step comes
         too late."""
-        if step.type == StepType.SUCCEED and (self.frontier.failed or self.frontier.succeeded):
+        failed = [k for k in self.frontier.failed if not is_dealt_with(self.graph, self.state, k)]
+        if step.type == StepType.SUCCEED and (failed or self.frontier.succeeded):
             self.running.pop(row, None)
             return
         calls = step.type == StepType.ACTION

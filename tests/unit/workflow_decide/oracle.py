@@ -48,8 +48,14 @@ def _is_taken(graph: Graph, state: RunState, edge: Edge) -> bool:
     return edge.when is None or holds(edge.when, upstream(row), evaluate)
 
 
-def is_dealt_with(graph: Graph, key: str) -> bool:
-    """Whether the run goes on when the step fails."""
+def is_dealt_with(graph: Graph, state: RunState, key: str) -> bool:
+    """Whether the run goes on although the step has failed: an error edge is taken, or `onError` lets it pass."""
     if graph.steps[key].on_error is OnError.CONTINUE:
         return True
-    return any(edge.on is EdgeOn.ERROR for edge in graph.outgoing[key])
+    for edge in graph.outgoing[key]:
+        try:
+            if edge.on is EdgeOn.ERROR and _is_taken(graph, state, edge):
+                return True
+        except ConditionFailed:
+            continue  # neither true nor false: by that nothing is dealt with
+    return False

@@ -2,11 +2,27 @@
 
 from datetime import UTC, datetime, timedelta
 
-from headrace.workflow.commands import Compensate, Finish, Park, Resolve, Start
+from headrace.json_types import JsonMapping
+from headrace.workflow.asking import Answers
+from headrace.workflow.commands import Compensate, Finish, GoOn, Park, Resolve, Skip, Start
 from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
-from headrace.workflow.document import Compensation, Document, Edge, ForEach, Signal, Step, StepType
+from headrace.workflow.document import (
+    Compensation,
+    Condition,
+    Document,
+    Edge,
+    EdgeOn,
+    Expression,
+    ForEach,
+    Signal,
+    Step,
+    StepType,
+    When,
+)
+from headrace.workflow.expressions.limits import MAX_WORK, Budget
 from headrace.workflow.graph import Graph
 from headrace.workflow.state import (
+    Failure,
     Message,
     MessageKind,
     ParkReason,
@@ -18,6 +34,8 @@ from headrace.workflow.state import (
     WaitKind,
 )
 from rpds import HashTrieMap
+
+from tests.unit.workflow_decide.oracle import evaluate
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 WIDE = 3 * MAX_PARALLEL_STEPS
@@ -103,6 +121,85 @@ def test_a_failure_beside_a_succeed_step_that_was_reached_counts_for_nothing() -
     # And what has turned to undoing goes on with that.
     turned = failed._replace(status=RunStatus.COMPENSATING, undoing=Undoing(RunStatus.FAILED, None))
     assert list(decide(graph, turned, NOW)) == [Start("start.undo")]
+
+
+def failed_beside(when: When, code: str, **rows: StepState) -> tuple[Graph, RunState]:
+    """`paid` is done and can be undone; `call` has failed by this code, and has an error edge to `other`, when it is
+    so."""
+    steps = (Step("paid", compensate=Compensation("app/undo")), Step("call"), Step("next"), Step("other"))
+    edges = (Edge("paid", "call"), Edge("call", "next"), Edge("call", "other", when, EdgeOn.ERROR))
+    failed = StepState(StepStatus.FAILED, error=Failure(code, "it failed"))
+    first = StepState(StepStatus.SUCCESS, done=(1, 1))
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"paid": first, "call": failed, **rows}))
+    return Graph.of(Document("w", steps, edges)), state
+
+
+NOT_FOUND = Condition("error.code", "eq", "HTTP_404")
+
+
+def test_a_failure_is_dealt_with_by_an_error_edge_whose_condition_holds() -> None:
+    graph, state = failed_beside(NOT_FOUND, "HTTP_404")
+    assert list(decide(graph, state, NOW)) == [Skip("next"), Start("other")]
+
+
+def test_a_failure_that_no_error_edge_is_taken_for_ends_the_run() -> None:
+    graph, state = failed_beside(NOT_FOUND, "HTTP_500")
+    error = Failure("HTTP_500", "step call failed: it failed")
+    assert list(decide(graph, state, NOW)) == [Compensate(Undoing(RunStatus.FAILED, error))]
+    # Also when an earlier release has passed it over, and gone on.
+    skipped = StepState(StepStatus.SKIPPED)
+    graph, state = failed_beside(NOT_FOUND, "HTTP_500", next=skipped, other=skipped)
+    assert list(decide(graph, state, NOW)) == [Compensate(Undoing(RunStatus.FAILED, error))]
+
+
+def test_what_was_decided_of_an_error_edge_stays_decided() -> None:
+    """An expression may see what has changed since: the input of a re-run, or a step that had not ended then."""
+    rows = {"next": StepState(StepStatus.SKIPPED), "other": StepState(StepStatus.SUCCESS)}
+    graph, state = failed_beside(Expression("false"), "E", **rows)
+    assert list(decide(graph, state, NOW, evaluate=evaluate)) == [Finish()]
+    rows["other"] = rows["next"]
+    graph, state = failed_beside(Expression("true"), "E", **rows)
+    assert isinstance(*decide(graph, state, NOW, evaluate=evaluate), Compensate)
+
+
+def test_whether_a_failure_is_dealt_with_is_asked_in_its_turn_and_once() -> None:
+    asked: list[str] = []
+
+    def costly(text: str, own: JsonMapping, budget: Budget) -> bool:
+        asked.append(text)
+        budget.spend(MAX_WORK)
+        return True
+
+    graph, state = failed_beside(Expression("costly"), "E")
+    answers = Answers(worked=MAX_WORK)
+    assert list(decide(graph, state, NOW, evaluate=costly, answers=answers)) == [GoOn()]
+    assert not asked
+    # A cancel does not wait for it.
+    canceled = state._replace(cancel=True)
+    assert isinstance(*decide(graph, canceled, NOW, evaluate=costly, answers=answers), Compensate)
+    answers.others_had_their_turn()
+    for _ in range(2):
+        wanted = [Skip("next"), Start("other")]
+        assert list(decide(graph, state, NOW, evaluate=costly, answers=answers)) == wanted
+    assert asked == ["costly"]
+
+
+def test_the_conditions_of_a_steps_error_edges_share_what_one_may_take() -> None:
+    def half(text: str, own: JsonMapping, budget: Budget) -> bool:
+        budget.spend(MAX_WORK * 2 // 3)
+        return text == "second"
+
+    steps = (Step("call"), Step("one"), Step("two"))
+    edges = tuple(
+        Edge("call", end, Expression(text), EdgeOn.ERROR)
+        for end, text in (("one", "first"), ("two", "second"))
+    )
+    failed = StepState(StepStatus.FAILED, error=Failure("E", "it failed"))
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"call": failed}))
+    (end,) = decide(Graph.of(Document("w", steps, edges)), state, NOW, evaluate=half)
+    assert isinstance(end, Finish)
+    assert end.error is not None
+    assert "the condition of the edge from `call` to `two`: it takes too much work" in end.error.message
 
 
 def test_an_item_that_a_crash_kept_from_beginning_is_begun() -> None:

@@ -70,7 +70,12 @@ def decide(
         return doubts
     if state.undoing is not None:
         return undo(frontier, state, state.undoing, now, running)
-    if ending := _ending(frontier, state, now, deadline):
+    conditions = Conditions(graph, state, evaluate, answers or Answers())
+    try:
+        ending = _ending(frontier, state, now, deadline, conditions)
+    except NotNow:
+        return (GoOn(),)  # whether a failure ends the run is not known yet
+    if ending:
         # rule turn_after_answers: what was begun and can be undone is asked again first, cancel or not: it may have
         # been done, and only its answer tells how to undo it.
         asked = _unanswered(frontier, state, running) if isinstance(ending, Compensate) else []
@@ -84,9 +89,7 @@ def decide(
         commands = [c for c in commands if not isinstance(c, Start) or read_key(c.step).part is Part.PROBE]
     else:
         room = MAX_PARALLEL_STEPS - len(running) - sum(isinstance(c, Start) for c in commands)
-        commands += _candidates(
-            frontier, running, room, Conditions(graph, state, evaluate, answers or Answers())
-        )
+        commands += _candidates(frontier, running, room, conditions)
     if commands:
         return _bounded(commands, len(running))
     if running:
@@ -98,8 +101,10 @@ def decide(
     return (Finish(),)
 
 
-def _ending(frontier: Frontier, state: RunState, now: datetime, deadline: datetime | None) -> Command | None:
-    """Why the run ends before its steps do, if it does."""
+def _ending(
+    frontier: Frontier, state: RunState, now: datetime, deadline: datetime | None, conditions: Conditions
+) -> Command | None:
+    """Why the run ends before its steps do, if it does. Raises `NotNow`."""
     graph = frontier.graph
     if state.cancel:
         # rule claim_tells_cancel: a runner that knows of it starts no call and no park
@@ -109,11 +114,14 @@ def _ending(frontier: Frontier, state: RunState, now: datetime, deadline: dateti
     if frontier.succeeded:
         # Before the failures: a runner that has written one down reaches no `succeed` step any more, so it came later.
         return Finish()
-    if frontier.failed:
-        key = min(frontier.failed, key=graph.position.__getitem__)
+    if fatal := [key for key in frontier.failed if not conditions.dealt_with(key)]:
+        key = min(fatal, key=graph.position.__getitem__)
         reason = state.step(key).error or Failure("STEP_FAILED", "the step failed")
         why = Ending.REJECTION if reason.code == "REJECTED" else Ending.FAILURE
-        return _fail(frontier, state, Failure(reason.code, f"step {key} failed: {reason.message}"), why)
+        words = f"step {key} failed: {reason.message}"
+        if unclear := conditions.answers.unclear.get(key):
+            words = f"{words}; {unclear}"  # or nobody would hear of it: that step is not reached any more
+        return _fail(frontier, state, Failure(reason.code, words), why)
     if deadline is not None and now >= deadline:
         return _fail(frontier, state, Failure("RUN_TIMEOUT", "the run passed its time limit"), Ending.FAILURE)
     return None

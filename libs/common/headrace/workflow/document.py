@@ -110,7 +110,7 @@ class EdgeOn(StrEnum):
     """Which end of its first step an edge is for.
 
     SUCCESS also takes a failure that the step's `onError: continue` lets pass. ERROR takes a failure, and by that
-    the failure is dealt with: the run does not fail by it.
+    the failure is dealt with, if its condition holds: the run does not fail by it.
     """
 
     SUCCESS = "success"

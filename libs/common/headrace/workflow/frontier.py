@@ -50,8 +50,9 @@ class Loop:
 
 class Frontier:
     """`candidates` are the places (in the graph's order) of steps that may begin or be skipped; `open` the rows that
-    are under way, waiting or in doubt; `failed` the steps whose failure nothing deals with; `done` what could be
-    undone, in the order of completion; `succeeded` the step that ended the run early."""
+    are under way, waiting or in doubt; `failed` the steps whose failure nothing deals with, or the condition of an
+    error edge alone; `done` what could be undone, in the order of completion; `succeeded` the step that ended the run
+    early."""
 
     def __init__(self, graph: Graph, state: RunState) -> None:
         self.graph = graph
@@ -116,7 +117,7 @@ class Frontier:
                 self.loops.setdefault(key, Loop(row.items))
             else:
                 self.loops.pop(key, None)
-        if row.status is StepStatus.FAILED and self.graph.fails_the_run(key):
+        if row.status is StepStatus.FAILED and not self.graph.deals_with_any_failure(key):
             self.failed[key] = None
         if row.status is StepStatus.SUCCESS and self.graph.steps[key].type == StepType.SUCCEED:
             self.succeeded = self.succeeded or key

@@ -57,11 +57,20 @@ class Graph:
             return False
         return bool(self._ancestors[of] >> self.position[key] & 1)
 
-    def fails_the_run(self, key: str) -> bool:
-        """Whether the failure of `key` is dealt with by nothing: neither `onError: continue` nor an error edge."""
+    def deals_with_any_failure(self, key: str) -> bool:
+        """Whether the run goes on by whatever `key` fails: it has `onError: continue`, or an error edge without a
+        condition. Without that, only a condition of `error_conditions` can deal with a failure of it."""
         if self.steps[key].on_error is OnError.CONTINUE:
-            return False
-        return not any(edge.on is EdgeOn.ERROR for edge in self.outgoing[key])
+            return True
+        return any(edge.on is EdgeOn.ERROR and edge.when is None for edge in self.outgoing[key])
+
+    def error_conditions(self, key: str) -> tuple[tuple[str, int], ...]:
+        """The error edges of `key` that have a condition, each by its end and its number among those into that."""
+        return tuple(
+            (edge.to_step, next(n for n, other in enumerate(self.incoming[edge.to_step]) if other is edge))
+            for edge in self.outgoing[key]
+            if edge.on is EdgeOn.ERROR and edge.when is not None
+        )
 
     def undoable(self, key: str) -> bool:
         """Whether what the step did can be undone: by its own compensation, or by that of its child run."""

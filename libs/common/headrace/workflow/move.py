@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from headrace.errors import Problem
+from headrace.workflow.dealt import dealt_with
 from headrace.workflow.definition import Version
-from headrace.workflow.document import Step
+from headrace.workflow.document import Edge, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import read_key
 from headrace.workflow.rerun import alike
-from headrace.workflow.state import ENDED_STEP, StepStatus
+from headrace.workflow.state import ENDED_STEP, Failure, StepStatus
 
 _WAIT = "Let the step end first, or let the run end on its version."
 _END = "Let the run end on its version, and re-run it by the other one."
@@ -50,8 +51,14 @@ def fates(before: Version, target: Version, rows: Mapping[str, StepStatus]) -> d
     return found
 
 
-def misfits(before: Version, target: Version, rows: Mapping[str, StepStatus]) -> list[Problem]:
-    """Why a run of `before` with these rows can not go on by `target`; empty when it can."""
+def misfits(
+    before: Version,
+    target: Version,
+    rows: Mapping[str, StepStatus],
+    errors: Mapping[str, Failure | None] | None = None,
+) -> list[Problem]:
+    """Why a run of `before` with these rows can not go on by `target`; empty when it can. `errors` say why those rows
+    failed that did."""
     problems: list[Problem] = []
     if before.document.concurrency != target.document.concurrency:
         words = "the versions limit their runs differently, and the run has its turn by its own"
@@ -77,9 +84,13 @@ def misfits(before: Version, target: Version, rows: Mapping[str, StepStatus]) ->
         elif status is not StepStatus.SKIPPED and before.children.get(key) != target.children.get(key):
             # Whoever undoes the run would undo the child by the version that is pinned then.
             problems.append(Problem(place, "its child is done, and the version pins another one", _END))
-        if status is StepStatus.FAILED and new.fails_the_run(key) and not old.fails_the_run(key):
-            words = "it has failed, and nothing in the version deals with that"
-            problems.append(Problem(place, words, _END))
+        if status is StepStatus.FAILED:
+            error = (errors or {}).get(key)
+            was, will = (dealt_with(graph, key, error, steps) for graph in (old, new))
+            asked_alike = was is None and _error_edges(old, key) == _error_edges(new, key)
+            if was is not False and not (will or (will is None and asked_alike)):
+                words = "it has failed, and nothing in the version is known to deal with that"
+                problems.append(Problem(place, words, _END))
         known = {edge.from_step for edge in old.incoming[key]}
         for edge in new.incoming[key]:
             if edge.from_step not in known and steps.get(edge.from_step) not in ENDED_STEP:
@@ -89,6 +100,10 @@ def misfits(before: Version, target: Version, rows: Mapping[str, StepStatus]) ->
     if under_way and env != (target.document.env, target.document.secrets):
         problems.append(Problem("env", "a step is under way, and the version has another env", _WAIT))
     return problems
+
+
+def _error_edges(graph: Graph, key: str) -> list[Edge]:
+    return [graph.incoming[end][number] for end, number in graph.error_conditions(key)]
 
 
 def _by_step(rows: Mapping[str, StepStatus]) -> dict[str, StepStatus]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from headrace.errors import Problem
+from headrace.workflow.dealt import dealt_with
 from headrace.workflow.definition import Version
 from headrace.workflow.document import OnError, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
-from headrace.workflow.state import SUCCEEDED, StepStatus
+from headrace.workflow.state import SUCCEEDED, Failure, StepStatus
 
 # Rows of these do not keep their idempotency key when they are done again: it would be answered with what was.
 _ANSWERED = SUCCEEDED | {StepStatus.SKIPPED, StepStatus.COMPENSATED}
@@ -20,11 +21,12 @@ _EARLIER = "Re-run it from an earlier step, or as a whole."
 @dataclass(frozen=True, slots=True)
 class OriginRow:
     """A row of the origin, as far as a plan looks at it. `items` is how many a loop has, once it has begun;
-    `taken_from` the run that did it, where the origin is a re-run itself."""
+    `taken_from` the run that did it, where the origin is a re-run itself; `error` why it failed."""
 
     status: StepStatus
     items: int | None = None
     taken_from: UUID | None = None
+    error: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def take_over(
     wanted = _wanted(graph, rows, [*map(read_key, named), *map(read_key, inside)])
     # What followed a step that was undone has seen what is no more.
     wanted.changed |= {plain[key].step for key in plain if rows[key].status is StepStatus.COMPENSATED}
-    redone = {key for key, name in plain.items() if name.index is None and _fails(graph, name, rows[key])}
+    redone = {key for key, name in plain.items() if name.index is None and _fails(graph, name, rows)}
     whole = wanted.steps | _after(graph, wanted.changed)
     # What was skipped because of a step that is done again is decided again; what was done all the same, is done.
     undecided = _after(graph, redone | whole | wanted.items.keys())
@@ -82,7 +84,7 @@ def take_over(
         loop = graph.steps[name.step].for_each is not None and rows.get(name.step, row).items is not None
         if name.index is not None:
             open_again = name.step in redone or name.step in wanted.items
-            anew = name.index in wanted.items.get(name.step, ()) or _fails(graph, name, row)
+            anew = name.index in wanted.items.get(name.step, ()) or _fails(graph, name, rows)
             if loop and not (open_again and anew):
                 take.append(key)
         elif row.status is StepStatus.SKIPPED:
@@ -162,7 +164,7 @@ def _wanted(graph: Graph, rows: Mapping[str, OriginRow], names: Sequence[RowKey]
         else:
             wanted.items.setdefault(name.step, set()).add(name.index)
         row = rows.get(name.step)
-        if row is not None and not _fails(graph, RowKey(name.step), row):
+        if row is not None and not _fails(graph, RowKey(name.step), rows):
             wanted.changed.add(name.step)
     return wanted
 
@@ -179,8 +181,9 @@ def _after(graph: Graph, steps: Collection[str]) -> set[str]:
     return found
 
 
-def _fails(graph: Graph, name: RowKey, row: OriginRow) -> bool:
+def _fails(graph: Graph, name: RowKey, rows: Mapping[str, OriginRow]) -> bool:
     """Whether the row, as it is, keeps its run from succeeding, or is not over."""
+    row = rows[str(name)]
     if row.status in SUCCEEDED or row.status is StepStatus.SKIPPED:
         return False
     if row.status is not StepStatus.FAILED:
@@ -188,7 +191,9 @@ def _fails(graph: Graph, name: RowKey, row: OriginRow) -> bool:
     each = graph.steps[name.step].for_each
     if name.index is not None:
         return each is None or each.on_item_error is not OnError.CONTINUE
-    return graph.fails_the_run(name.step)
+    # Where the rows do not tell whether it was dealt with, nothing has been done about it yet: it is tried again.
+    statuses = {end: rows[end].status for end, _ in graph.error_conditions(name.step) if end in rows}
+    return dealt_with(graph, name.step, row.error, statuses) is not True
 
 
 def _begun(name: RowKey, row: OriginRow) -> bool:

@@ -67,7 +67,7 @@ _MEANING_OF_STEP: Mapping[StepStatus, str] = {
     StepStatus.RUNNING: "An attempt is under way, or was when its runner was lost.",
     StepStatus.WAITING: "Waits for its next attempt or round, a time, a person, a signal, a child run, a connection.",
     StepStatus.SUCCESS: "Ended with an output.",
-    StepStatus.FAILED: "Ended by a failure. The run goes on with `onError: continue` and with an error edge.",
+    StepStatus.FAILED: "Ended by a failure. The run goes on with `onError: continue`, and when an error edge is taken.",
     StepStatus.SKIPPED: "Ended without beginning: no edge into it was taken.",
     StepStatus.CACHED: "Ended with the result that an earlier call of the same kind had. Nothing was called.",
     StepStatus.UNKNOWN: "In doubt: a call that can not be repeated was sent, and nobody knows its outcome. A probe or "

@@ -17,7 +17,7 @@ SELECT id, status, document, source, resolved FROM workflow_versions
 WHERE tenant_id = $1 AND workflow_id = $2 AND version = $3 AND status <> 'DRAFT'
 
 -- name: rows
-SELECT key, status FROM step_runs WHERE tenant_id = $1 AND run_id = $2 LIMIT $3
+SELECT key, status, CASE WHEN status = 'FAILED' THEN error END AS error FROM step_runs WHERE tenant_id = $1 AND run_id = $2 LIMIT $3
 
 -- name: move
 -- rule move_needs_no_claim: nobody decides by the version that it had any more. What its last holder has told is applied,

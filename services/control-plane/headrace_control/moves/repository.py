@@ -11,7 +11,7 @@ from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.definition import Version
-from headrace.workflow.state import RunStatus, StepStatus
+from headrace.workflow.state import Failure, RunStatus, StepStatus
 from headrace.workflow.version import load_version
 
 from headrace_control.auth.caller import Actor, ActorKind
@@ -80,12 +80,16 @@ def _written(row: Any) -> Written:
     return Written(row["id"], row["status"], documents, load_version(row["resolved"]))
 
 
-async def rows(db: Db, tenant_id: UUID, run_id: UUID) -> Mapping[str, StepStatus]:
-    """The run's rows. Raises `LimitExceeded`."""
+async def rows(
+    db: Db, tenant_id: UUID, run_id: UUID
+) -> tuple[Mapping[str, StepStatus], Mapping[str, Failure | None]]:
+    """The run's rows, and why those failed that did. Raises `LimitExceeded`."""
     found = await db.fetch(_sql.rows, tenant_id, run_id, MAX_ROWS + 1)
     if len(found) > MAX_ROWS:
         raise LimitExceeded(f"a run of more than {MAX_ROWS} rows is not moved")
-    return {row["key"]: StepStatus(row["status"]) for row in found}
+    statuses = {row["key"]: StepStatus(row["status"]) for row in found}
+    errors = {row["key"]: Failure.from_json(row["error"]) for row in found if row["error"] is not None}
+    return statuses, errors
 
 
 async def move(db: Db, tenant_id: UUID, run: Movable, to: UUID, note: str, actor: Actor) -> None:

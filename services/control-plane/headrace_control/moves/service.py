@@ -124,8 +124,8 @@ class MoveService:
         before, target = known[own], known[other]
         if target.status != "PUBLISHED":
             raise Conflict(f"the version is {target.status.lower()}: runs are moved to a published one")
-        rows = await repository.rows(db, tenant_id, run.id)
-        problems = misfits(before.version, target.version, rows)
+        rows, errors = await repository.rows(db, tenant_id, run.id)
+        problems = misfits(before.version, target.version, rows, errors)
         problems += await self._input_problems(db, tenant_id, run, before, target)
         return _Checked(run, before, target, rows, problems)
 

@@ -7,7 +7,7 @@ JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
 WHERE r.tenant_id = $1 AND r.id = $2
 
 -- name: rows
-SELECT key, items, status, taken_from FROM step_runs
+SELECT key, items, status, taken_from, CASE WHEN status = 'FAILED' THEN error END AS error FROM step_runs
 WHERE tenant_id = $1 AND run_id = $2
 LIMIT $3
 

@@ -11,7 +11,7 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.definition import Version
 from headrace.workflow.rerun import OriginRow
-from headrace.workflow.state import RunStatus, StepStatus
+from headrace.workflow.state import Failure, RunStatus, StepStatus
 from headrace.workflow.version import load_version
 
 from headrace_control.reruns.model import Origin, Plan
@@ -49,7 +49,10 @@ async def rows(db: Db, tenant_id: UUID, run_id: UUID) -> Mapping[str, OriginRow]
     if len(found) > MAX_ROWS:
         raise LimitExceeded(f"a run of more than {MAX_ROWS} rows is re-run as a whole alone")
     return {
-        row["key"]: OriginRow(StepStatus(row["status"]), row["items"], row["taken_from"]) for row in found
+        row["key"]: OriginRow(
+            StepStatus(row["status"]), row["items"], row["taken_from"], Failure.from_json(row["error"])
+        )
+        for row in found
     }
 
 
