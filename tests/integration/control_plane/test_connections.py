@@ -159,7 +159,7 @@ async def test_a_connection_test_makes_a_real_call_and_tells_no_content(admin: C
         answer = well.json()["data"]["testConnection"]
         assert (answer["ok"], answer["status"], answer["address"]) == (True, 200, "127.0.0.1")
         assert target.of("/v1/orders")[0].headers["x-api-key"] == CANARY
-        ill = await admin.post(TEST_CONNECTION, name="shop-main", method="POST", path="/closed")
+        ill = await admin.post(TEST_CONNECTION, name="shop-main", method="HEAD", path="/closed")
         answer = ill.json()["data"]["testConnection"]
         assert (answer["ok"], answer["status"], answer["errorCode"]) == (False, 403, "HTTP_403")
         assert CANARY not in well.text + ill.text
@@ -172,17 +172,36 @@ async def test_a_connection_test_makes_a_real_call_and_tells_no_content(admin: C
     ("method", "path"),
     [
         ("FETCH", ""),
+        ("DELETE", "/orders/17"),
+        ("POST", ""),
         ("GET", "https://evil.example/"),
         ("GET", "//evil.example"),
         ("GET", "/a/../b"),
         ("GET", "/x#y"),
     ],
 )
-async def test_a_connection_test_stays_on_its_base_url(admin: Client, method: str, path: str) -> None:
+async def test_a_connection_test_stays_on_its_base_url_and_changes_nothing(
+    admin: Client, method: str, path: str
+) -> None:
     await create_app(admin)
     await create_connection(admin)
     answer = (await admin(TEST_CONNECTION, name="shop-main", method=method, path=path))["testConnection"]
     assert answer["code"] == "INVALID_INPUT"
+
+
+async def test_no_connection_of_an_app_that_is_never_called_is_tested(admin: Client) -> None:
+    async with Target() as target:
+        target.on("/v1/orders")
+        await create_app(admin, baseUrl=f"{target.url}/v1")
+        await create_connection(admin)
+        await admin(
+            'mutation { setPolicyRule(app: "shop", approvalClass: C, reason: "frozen") { __typename } }'
+        )
+        answer = (await admin(TEST_CONNECTION, name="shop-main", method="GET", path="/orders"))[
+            "testConnection"
+        ]
+        assert answer["code"] == "CONFLICT"
+        assert target.of("/v1/orders") == []
 
 
 async def test_a_connection_test_goes_where_the_egress_policy_lets_it(admin: Client) -> None:

@@ -4,13 +4,13 @@ import re
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from headrace.errors import InvalidInput, NotFound, Problem, Unavailable
+from headrace.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
 from headrace.json_types import JsonObject
 from headrace.outbound.auth import Credential
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
 from headrace.postgres.pool import Pool, tenant_transaction
-from headrace.workflow.actions import METHODS, endpoint_problem
+from headrace.workflow.actions import endpoint_problem
 from headrace.workflow.definition import AuthKind
 
 from headrace_control.apps import repository as apps
@@ -20,8 +20,12 @@ from headrace_control.auth.permissions import Permission
 from headrace_control.connections import repository
 from headrace_control.connections.credentials import Credentials
 from headrace_control.connections.model import CredentialUnreadable, RunCredential, TokenRefused, TrialResult
+from headrace_control.policy import repository as policy
+from headrace_control.policy.model import ApprovalClass
 
 SECONDS = 15.0
+# A test asks nobody's approval, so it changes nothing. (RFC 9110, 9.2.1)
+METHODS = ("GET", "HEAD", "OPTIONS")
 _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]*")
 
 
@@ -34,7 +38,8 @@ class ConnectionTrial:
     async def run(self, caller: Caller, name: str, method: str, path: str) -> TrialResult:
         """Call `path` (may have a query; "" is the base URL itself) and say what came of it.
 
-        Raises `NotFound` and `InvalidInput`; a call that fails is a result.
+        Raises `NotFound`, `InvalidInput` (also for a method by which something could be changed), and `Conflict` when
+        the policy lets no call to the app be made. A call that fails is a result.
         """
         caller.require(Permission.USE_CONNECTIONS)
         _check(method, path)
@@ -78,6 +83,9 @@ class ConnectionTrial:
             if found is None:
                 raise NotFound("connection")
             app = (await apps.apps_by_id(db, caller.tenant_id, [found.app_id]))[found.app_id]
+            rule = (await policy.rules_of(db, caller.tenant_id, [app.name])).of_app(app.name)
+            if rule is not None and rule.approval_class is ApprovalClass.C:
+                raise Conflict(f"a policy rule lets no call to the app {app.name!r} be made")
             return found.id, found.base_url or app.base_url
 
     async def _credential(self, caller: Caller, connection_id: UUID) -> Credential | TrialResult:
@@ -109,7 +117,10 @@ class ConnectionTrial:
 def _check(method: str, path: str) -> None:
     problems = []
     if method not in METHODS:
-        problems.append(Problem("method", "this method is not known", f"Write one of {', '.join(METHODS)}."))
+        mend = (
+            f"Write one of {', '.join(METHODS)}; for others write an action, whose calls keep to the policy."
+        )
+        problems.append(Problem("method", "a connection is not tested by this method", mend))
     plain, _, query = path.partition("?")
     if path and ("{" in plain or endpoint_problem(plain) or not _QUERY.fullmatch(query)):
         problems.append(Problem("path", "this is no path", "Write one such as /orders/1?full=true."))

@@ -157,6 +157,10 @@ class Rules:
         why = f"`{rule.set_by}` has set a rule for {rule.name}{said}"
         return Effective(rule.approval_class, PolicySource.RULE, why, rule.terms)
 
+    def of_app(self, app: str) -> Rule | None:
+        """The rule for all of an app's actions that have none of their own."""
+        return self._rules.get((app, None))
+
     def with_rule(self, rule: Rule) -> "Rules":
         return Rules([*self._rules.values(), rule])
 
