@@ -122,10 +122,17 @@ async def test_a_designer_can_not_move_where_secrets_are_sent(admin: Client) -> 
     await create_connection(
         admin, "ledger-main", "ledger", config={"clientId": "c"}, secrets={"clientSecret": "canary"}
     )
+    partner, login = "https://hooks.partner.example", "https://login.partner.example"
+    await create_app(admin, "swapped", baseUrl=partner, auth={**OAUTH2, "tokenUrl": f"{login}/token"})
+    await create_connection(
+        admin, "swapped-main", "swapped", config={"clientId": "c"}, secrets={"clientSecret": "s"}
+    )
     designer = await admin.with_role(Role.DESIGNER)
     for name, change in (
         ("shop", {"baseUrl": "https://elsewhere.example"}),
         ("ledger", {"auth": {**OAUTH2, "tokenUrl": "https://elsewhere.example/token"}}),
+        # The client secret would go where access tokens did.
+        ("swapped", {"baseUrl": login, "auth": {**OAUTH2, "tokenUrl": f"{partner}/collect"}}),
     ):
         assert (await designer(UPDATE_APP, name=name, input=change))["updateApp"]["code"] == "FORBIDDEN"
         assert "code" not in (await admin(UPDATE_APP, name=name, input=change))["updateApp"]

@@ -110,11 +110,6 @@ class AuthScheme:
                 refresh = ("refreshToken",) if self.grant is GrantKind.REFRESH_TOKEN else ()
                 return (*client, *refresh)
 
-    @property
-    def audiences(self) -> tuple[str, ...]:
-        """Where secrets of this scheme are sent beside the base URL, and people to agree."""
-        return tuple(url for url in (self.token_url, self.authorization_url) if url)
-
 
 def read_scheme(reading: Reading, value: Json, path: str) -> AuthScheme | None:
     """The scheme that `value` holds; None, with problems, when it holds none."""

@@ -148,5 +148,8 @@ def _check(app: NewApp) -> AppFields:
     return AppFields(app.title, app.base_url, scheme, retry, limits)
 
 
-def _destinations(base_url: str, scheme: AuthScheme) -> frozenset[tuple[str, str, int]]:
-    return frozenset(parse_target(url).origin for url in (base_url, *scheme.audiences) if url)
+def _destinations(base_url: str, scheme: AuthScheme) -> Sequence[tuple[str, str, int] | None]:
+    """The origin of each place where secrets of the app are sent, and people to agree; in a fixed order, for two that
+    change places get each other's secrets."""
+    places = (base_url, scheme.token_url, scheme.authorization_url)
+    return [parse_target(url).origin if url else None for url in places]
