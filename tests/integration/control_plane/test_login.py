@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -415,6 +415,16 @@ async def test_one_address_begins_no_flood_of_log_ins(kim: Person, owner: Pool) 
     assert (await kim.begin(tenant="acme")).status_code == 413
     await owner.execute("UPDATE logins SET expires_at = headrace_now()")
     assert (await kim.begin(tenant="acme")).status_code == 303
+
+
+async def test_the_addresses_of_one_subscriber_begin_no_flood_of_log_ins(kim: Person, owner: Pool) -> None:
+    app: Any = kim.browser._transport.app  # type: ignore[attr-defined]
+    statuses = []
+    for number in range(201):
+        other = httpx.ASGITransport(app, client=(f"2001:db8:1:2::{number:x}", 1))
+        async with httpx.AsyncClient(transport=other, base_url=kim.browser.base_url) as browser:
+            statuses.append((await replace(kim, browser=browser).begin(tenant="acme")).status_code)
+    assert statuses == [303] * 200 + [413]
 
 
 async def test_no_role_reads_log_ins_on_their_way(pool: Pool) -> None:

@@ -39,6 +39,7 @@ from headrace_control.login.provider import IdentityProvider
 from headrace_control.members import repository as members
 from headrace_control.members.model import Identity, Member, MemberStatus
 from headrace_control.tenants.repository import find_tenant
+from headrace_control.web.addresses import bucket_of
 
 _log = structlog.get_logger(__name__)
 
@@ -91,9 +92,10 @@ class LoginService:
         location = await provider.authorization_url(
             self._rules.callback, state.text, pending.nonce, s256(pending.verifier)
         )
+        subscriber = bucket_of(origin.address or "unknown")
         async with transaction(self._pool) as db:
             kept = await repository.begin(
-                db, state.hash, browser.hash, pending, origin.address, LOGIN_LASTS, MOST_FROM_ONE_ADDRESS
+                db, state.hash, browser.hash, pending, subscriber, LOGIN_LASTS, MOST_FROM_ONE_ADDRESS
             )
         if not kept:
             raise LimitExceeded("too many log-ins were begun from this address; try again in ten minutes")
