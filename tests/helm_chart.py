@@ -123,6 +123,7 @@ SETS: Mapping[str, dict[str, Any]] = {
         },
         **_KEDA,
     },
+    "leaves at once": {"controlPlane": {"leaveSeconds": 0}},
     "placed": {
         component: {
             "nodeSelector": {"pool": "work"},

@@ -43,7 +43,9 @@ def test_a_pod_is_given_longer_than_its_service_drains(name: str) -> None:
     for component, container, spec in helm_chart.containers(name):
         if helm_chart.service(component) in SERVICES:
             drain = float(helm_chart.env(container)["HEADRACE_DRAIN_SECONDS"])
-            leaves = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+            leave = container.get("lifecycle", {}).get("preStop", {}).get("sleep")
+            leaves = leave["seconds"] if leave else 0
+            assert leave is None or leaves > 0, "Kubernetes before 1.33 refuses a sleep of none"
             assert spec["terminationGracePeriodSeconds"] >= math.ceil(drain) + leaves + 10, component
 
 
