@@ -180,7 +180,11 @@ class AuthorizationService:
         if taken is None or not taken[0].began_by(caller.actor):
             raise NotFound("authorization")
         pending, parts = taken
-        async with self._turns.of(tenant_id), tenant_transaction(self._pool, tenant_id) as db:
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            endpoint = await connections.token_endpoint(db, tenant_id, pending.connection_id)
+        if endpoint is None:
+            raise NotFound("authorization")
+        async with self._turns.of(tenant_id, endpoint), tenant_transaction(self._pool, tenant_id) as db:
             outcome = await self._exchange(db, caller, pending, parts)
         if isinstance(outcome, TokenFailure):
             raise _refused(outcome)

@@ -118,7 +118,11 @@ class CredentialService:
             _log.warning("no access token", connection_id=str(place[1]), error=type(error).__name__)
 
     async def _take_turn(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Refreshed:
-        async with self._turns.of(tenant_id), tenant_transaction(self._pool, tenant_id) as db:
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            endpoint = await repository.token_endpoint(db, tenant_id, connection_id)
+        if endpoint is None:
+            raise NotFound("connection")
+        async with self._turns.of(tenant_id, endpoint), tenant_transaction(self._pool, tenant_id) as db:
             outcome = await self._refresh(db, tenant_id, connection_id, seen_version)
         if isinstance(outcome, TokenAway):
             raise Unavailable(outcome.message)

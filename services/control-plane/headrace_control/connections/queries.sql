@@ -93,6 +93,11 @@ LEFT JOIN (
 ) s ON s.tenant_id = c.tenant_id AND s.connection_id = c.id
 WHERE c.tenant_id = $1 AND c.id = ANY($2::uuid[])
 
+-- name: token_endpoint
+SELECT coalesce(a.auth ->> 'tokenUrl', '') FROM connections c
+JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
+WHERE c.tenant_id = $1 AND c.id = $2
+
 -- name: lock_credential
 -- One refresh at a time: who asks at the same moment waits here, and then reads the newer version.
 SELECT id FROM connections WHERE tenant_id = $1 AND id = $2 FOR UPDATE

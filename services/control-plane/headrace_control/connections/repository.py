@@ -143,6 +143,12 @@ async def sealed_credentials(
     return [_credential(tenant_id, of_one) for of_one in rows.values()]
 
 
+async def token_endpoint(db: Db, tenant_id: UUID, connection_id: UUID) -> str | None:
+    """Its URL, "" where the app has none; None: there is no such connection."""
+    url: str | None = await db.fetchval(_sql.token_endpoint, tenant_id, connection_id)
+    return url
+
+
 async def lock_credential(
     db: Db, tenant_id: UUID, connection_id: UUID, lasting: timedelta
 ) -> SealedCredential | None:
