@@ -46,6 +46,14 @@ async def ended(module: str, environment: dict[str, str], folder: Path) -> tuple
         ("HEADRACE_DATABASE_URL", "{database}-canary", STORES, 4, "Postgres refuses"),
         ("HEADRACE_KEY_FILE", "{folder}/canary", ["headrace_control"], 2, "can not be read"),
         ("HEADRACE_KEY_FILE", "{folder}/corrupt", ["headrace_control"], 2, "a key of 32 bytes"),
+        ("HEADRACE_CONTROL_PLANE_CA_FILE", "{folder}/corrupt", ["headrace_runner"], 2, "files for TLS"),
+        (
+            "HEADRACE_INTERNAL_TLS_CERTIFICATE_FILE",
+            "{folder}/corrupt",
+            ["headrace_control"],
+            2,
+            "files for TLS",
+        ),
         ("HEADRACE_EGRESS_POLICY_FILE", "{folder}/canary", GUARDED, 2, "can not be read"),
         ("HEADRACE_EGRESS_POLICY_FILE", "{folder}/corrupt", GUARDED, 2, "not a mapping"),
         ("HEADRACE_EGRESS_POLICY_FILE", "{folder}/place", GUARDED, 2, "allow[0]"),
@@ -73,6 +81,8 @@ async def test_a_setting_that_leads_nowhere_is_named(
         "HEADRACE_INTERNAL_PORT": str(free_port()),
         setting: value.format(**places) + (f"?{query}" if "{database}" in value else ""),
     }
+    if setting == "HEADRACE_INTERNAL_TLS_CERTIFICATE_FILE":  # the two are set together
+        environment["HEADRACE_INTERNAL_TLS_KEY_FILE"] = environment[setting]
     ends = await asyncio.gather(*(ended(module, environment, tmp_path) for module in modules))
     for module, (code, said) in zip(modules, ends, strict=True):
         (line,) = [line for line in said.splitlines() if not line.startswith("{")]

@@ -54,11 +54,12 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         operators = (
             create_operator_app(signals, held.registry) if settings.operator_port is not None else None
         )
-        servers = http_servers(settings, public, internal, operators)
-        work = background(settings, held, composed, signals, sweeper)
+        with opening("internal_tls_certificate_file"):
+            servers = http_servers(settings, public, internal, operators)
+        work = [*background(settings, held, composed, signals, sweeper), *servers.upkeep]
         await held.listener.start()
         try:
-            await _work_until(stopping, work, servers, settings.drain_seconds)
+            await _work_until(stopping, work, servers.all, settings.drain_seconds)
         finally:
             for tally in composed.tallies:
                 with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
