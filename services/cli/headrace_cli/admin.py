@@ -11,10 +11,10 @@ from headrace.postgres.pool import WORKER, open_pool
 from headrace_control.restores.deletions import DeletedTenant, delete_again, put_off, read_list
 from headrace_control.restores.service import begin_anew, refuse_unready
 from headrace_control.tenants.service import bootstrap as make_platform_tenant
-from rich.markup import escape
 
 from headrace_cli.command import Session, command
 from headrace_cli.dev.deployment import MIGRATIONS
+from headrace_cli.output import safe
 
 DatabaseUrl = Annotated[
     str,
@@ -46,7 +46,7 @@ async def migrate(
     applied = await bring_up_to_date(database_url, MIGRATIONS, phase)
     session.output.result({"applied": applied})
     for name in applied:
-        session.output.say(f"applied {escape(name)}")
+        session.output.say(f"applied {safe(name)}")
     if not applied:
         session.output.say("nothing to do: the schema is the newest")
 
@@ -67,7 +67,7 @@ async def bootstrap(
         {"tenant": {"id": str(made.tenant.id), "name": made.tenant.name}, "apiKey": made.key.text}
     )
     if not session.output.machine:
-        session.output.say(f"tenant {escape(made.tenant.name)}; its ADMIN key, shown this once:")
+        session.output.say(f"tenant {safe(made.tenant.name)}; its ADMIN key, shown this once:")
         session.output.people.print(made.key.text, highlight=False, markup=False, soft_wrap=True)
 
 

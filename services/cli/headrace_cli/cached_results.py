@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 from headrace.errors import InvalidInput, Problem
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 
 _LIST = "{ cachedResults { action results newestAt until } }"
 _FORGET = (
@@ -50,4 +49,4 @@ async def forget(
     async with session.client() as client:
         gone = (await client.execute(_FORGET, {"action": action}))["forgetCachedResults"]["results"]
     session.output.result({"results": gone})
-    session.output.say(f"{gone} results of {escape(action or 'all actions')} are forgotten")
+    session.output.say(f"{gone} results of {safe(action or 'all actions')} are forgotten")

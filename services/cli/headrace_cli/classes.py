@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
+from headrace_cli.output import safe
 
 
 def class_line(found: Mapping[str, Any]) -> str:
@@ -12,4 +12,4 @@ def class_line(found: Mapping[str, Any]) -> str:
     for reason in found["reasons"]:
         rules.setdefault(reason["rule"], []).extend([reason["step"]] if reason["step"] else [])
     told = [f"{rule} at {', '.join(steps)}" if steps else rule for rule, steps in rules.items()]
-    return f"[bold]{found['class']}[/]" + (f" ({escape('; '.join(told))})" if told else "")
+    return f"[bold]{found['class']}[/]" + (f" ({safe('; '.join(told))})" if told else "")

@@ -5,13 +5,12 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
 from headrace_cli.login.browser import brought_back
 from headrace_cli.login.listener import listening
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 
 _FIELDS = "name status tokenError tokenTrouble authorizedBy authorizedAt authorizationEndsAt"
@@ -97,4 +96,4 @@ async def authorize(
         done = (await client.execute(_FINISH, {"code": answer["code"]}))["done"]
     session.output.result(done)
     ends = f", until {done['authorizationEndsAt']}" if done["authorizationEndsAt"] else ""
-    session.output.say(f"{escape(name)} is authorized{ends}")
+    session.output.say(f"{safe(name)} is authorized{ends}")

@@ -5,12 +5,11 @@ from typing import Annotated, Any
 import typer
 from headrace.errors import InvalidInput, Problem
 from headrace_control.dead_letters.model import DeadLetterStatus
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 
 _LIST = """
@@ -153,11 +152,11 @@ async def replay(
     async with session.client() as client:
         if letter is not None:
             made = (await client.execute(_REPLAY, {"id": letter, "how": how}))["replayDeadLetter"]
-            said = f"run {escape(made['id'])} goes on"
+            said = f"run {safe(made['id'])} goes on"
         else:
             variables = {"group": _read_group(group), "workflow": workflow, "how": how, "rate": rate}
             made = (await client.execute(_REPLAY_GROUP, variables))["replayDeadLetters"]
-            said = f"replay {escape(made['id'])} of {made['total']} dead letters; see headrace dead-letters replays"
+            said = f"replay {safe(made['id'])} of {made['total']} dead letters; see headrace dead-letters replays"
     session.output.result(made)
     session.output.say(said)
 
@@ -205,7 +204,7 @@ async def _set(session: Session, mutation: str, replay: str, field: str) -> None
     async with session.client() as client:
         made = (await client.execute(mutation, {"id": replay}))[field]
     session.output.result(made)
-    session.output.say(f"replay {escape(replay)} is {made['status']}")
+    session.output.say(f"replay {safe(replay)} is {made['status']}")
 
 
 def _one_of(one: object, group: str | None) -> None:

@@ -8,12 +8,11 @@ import orjson
 import typer
 from headrace.errors import InvalidInput, Problem
 from headrace.workflow.text import read_document_text
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 
 _START = (
     """
@@ -115,15 +114,15 @@ def _show(session: Session, report: dict[str, Any]) -> None:
     if report["notShown"]:
         out.say(f"and {report['notShown']} more")
     for problem in report["problems"]:
-        out.say(f"{escape(problem['path'])}: {escape(problem['message'])}. {escape(problem['mend'])}")
+        out.say(f"{safe(problem['path'])}: {safe(problem['message'])}. {safe(problem['mend'])}")
     for change in report["changes"] or ():
         if change["change"] == "SAME":
             continue
         moved = ", in another order" if change["moved"] and change["change"] == "CHANGED" else ""
-        out.say(f"{change['change']} {escape(change['path'])} (request {change['number']}){moved}")
+        out.say(f"{change['change']} {safe(change['path'])} (request {change['number']}){moved}")
         for one in change["differences"]:
             before, after = (orjson.dumps(one[side]).decode() for side in ("before", "after"))
-            out.say(f"  {escape(one['at'])}: {escape(before)} -> {escape(after)}")
+            out.say(f"  {safe(one['at'])}: {safe(before)} -> {safe(after)}")
     out.say(f"the walk ended {report['status']}")
 
 

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 import typer
 from headrace.errors import InvalidInput, NotFound, Problem
 from headrace_control.hooks.model import HookEvent
-from rich.markup import escape
 
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 
 _HOOK = "name url events paused previousSecretUntil"
@@ -169,7 +168,7 @@ async def delete(session: Session, name: Name) -> None:
     async with session.client() as client:
         await client.execute(_DELETE, {"name": name})
     session.output.result({"name": name})
-    session.output.say(f"the hook {escape(name)} is gone")
+    session.output.say(f"the hook {safe(name)} is gone")
 
 
 def _events(given: list[str]) -> list[str]:
@@ -184,9 +183,9 @@ def _events(given: list[str]) -> list[str]:
 def _show(session: Session, hook: dict[str, Any]) -> None:
     session.output.result(hook)
     told = "paused" if hook["paused"] else f"told of {', '.join(hook['events'])}"
-    session.output.say(f"{escape(hook['name'])}: {told}")
+    session.output.say(f"{safe(hook['name'])}: {told}")
 
 
 def _show_secret(session: Session, issued: dict[str, Any]) -> None:
     session.output.result({"secret": issued["secret"], "hook": issued["hook"]})
-    session.output.say(escape(issued["secret"]))
+    session.output.say(safe(issued["secret"]))

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 from headrace.errors import Unavailable
-from rich.markup import escape
 
 from headrace_cli.client import Client, mutation
 from headrace_cli.command import ExpectationFailed, Session, command
+from headrace_cli.output import safe
 
 _STATUS = "query { tenantKeys { values remaining dataKeys activeSince shreddedAt } }"
 _WRAPPING = "query { wrappingKeys { provider wrappedBy dataKeys tenants current } }"
@@ -40,7 +40,7 @@ async def status(
         session.output.result(answer["wrappingKeys"])
         for key in answer["wrappingKeys"]:
             mark = "current" if key["current"] else "unwraps only"
-            name = escape(f"{key['provider']} {key['wrappedBy']}")
+            name = safe(f"{key['provider']} {key['wrappedBy']}")
             session.output.say(f"{name} ({mark}): {key['dataKeys']} data keys of {key['tenants']} tenants")
         return
     keys = answer["tenantKeys"]

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 import typer
 from headrace.errors import InvalidInput, Problem
 from headrace.messages import LogLevel
-from rich.markup import escape
 
 from headrace_cli.client import Client
 from headrace_cli.command import Session, command
-from headrace_cli.output import Output
+from headrace_cli.output import Output, safe
 from headrace_cli.page_options import After, First
 
 _FIELDS = "id runId at level message step attempt context"
@@ -83,12 +82,12 @@ async def search(
 def record_line(record: Any) -> str:
     """A record as a line of Rich's markup."""
     at = datetime.fromisoformat(record["at"]).strftime("%H:%M:%S.%f")[:-3]
-    place = escape(f"{record['step'] or '-'}" + (f"#{record['attempt']}" if record["attempt"] else ""))
+    place = safe(f"{record['step'] or '-'}" + (f"#{record['attempt']}" if record["attempt"] else ""))
     style = _STYLE[record["level"]]
     context = " ".join(f"{key}={value}" for key, value in record["context"].items())
     return (
         f"[dim]{at}[/] [{style}]{record['level']:<5}[/] [dim]{record['runId']}[/] {place:<16} "
-        f"{escape(record['message'])} [dim]{escape(context)}[/]"
+        f"{safe(record['message'])} [dim]{safe(context)}[/]"
     )
 
 

@@ -1,5 +1,7 @@
 """What the command prints: JSON for machines on standard output, words for people."""
 
+import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +9,10 @@ from typing import Any
 import orjson
 from headrace.errors import HeadraceError, InvalidInput
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 # A terminal's own width is used; a pipe or a file has none, and 80 columns would fold every table.
 _WIDTH_OF_A_FILE = 140
@@ -26,6 +30,19 @@ STATUS_STYLE = {
     "SKIPPED": "dim",
     "QUEUED": "dim",
 }
+
+
+# What a terminal takes for an order (C0, DEL, C1), and what turns around the order in which text is read.
+_ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def safe(text: str) -> str:
+    """Data in markup: none of it is markup, and all of it is one line. What a terminal would obey is written out."""
+    return escape(_written_out(text).replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def _written_out(text: str) -> str:
+    return _ORDERS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class Output:
@@ -50,13 +67,19 @@ class Output:
             sys.stdout.flush()
 
     def say(self, text: str) -> None:
-        """A sentence for people, in Rich's markup; data in it must be escaped."""
+        """A sentence for people, in Rich's markup; data in it has to be `safe`."""
         self.people.print(text, highlight=False, soft_wrap=True)
 
     def show(self, table: Table) -> None:
         """A table for people; left out for machines."""
         if not self.machine:
             self.people.print(table)
+
+    def value(self, value: Any) -> None:
+        """JSON for people, in colours; only what a terminal would obey is escaped."""
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        escaped = _ORDERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        self.people.print(JSONHighlighter()(escaped), soft_wrap=True)
 
     def more(self, page_info: Mapping[str, Any]) -> None:
         """How to see the next page, for people; nothing where there is none."""
@@ -69,18 +92,18 @@ class Output:
         listed = [{"path": p.path, "message": p.message, "mend": p.mend} for p in problems]
         told = {"code": error.code, "message": error.message, "problems": listed}
         self.result({"error": told, **self.beside_error})
-        lines = [] if problems else [f"[red]{error.code}[/] {escape(error.message)}"]
+        lines = [] if problems else [f"[red]{error.code}[/] {safe(error.message)}"]
         for problem in problems:
-            lines.append(f"[red]{escape(problem.path or 'input')}[/]: {escape(problem.message)}")
+            lines.append(f"[red]{safe(problem.path or 'input')}[/]: {safe(problem.message)}")
             if problem.mend:
-                lines.append(f"    [dim]mend:[/] {escape(problem.mend)}")
+                lines.append(f"    [dim]mend:[/] {safe(problem.mend)}")
         for line in lines:
             self.errors.print(line, highlight=False, soft_wrap=True)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+def table(*columns: str) -> Table:
     """An empty table in the command's one style."""
-    made = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
@@ -88,15 +111,19 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 def status(value: str) -> str:
     """A status in its colour, as markup."""
-    return f"[{STATUS_STYLE.get(value, 'default')}]{escape(value)}[/]"
+    return f"[{STATUS_STYLE.get(value, 'default')}]{safe(value)}[/]"
 
 
 def cells(*values: Any) -> Sequence[str]:
     """Values as cells of a table; None is a dash."""
-    return ["-" if value is None else escape(str(value)) for value in values]
+    return ["-" if value is None else safe(str(value)) for value in values]
 
 
 class _Console(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        # Every text that is printed comes by here, also one that nobody thought to be somebody else's.
+        return super().render_str(_written_out(text), **options)
+
     def on_broken_pipe(self) -> None:
         # Rich would end the process by itself, in the middle of what the command is doing.
         raise BrokenPipeError

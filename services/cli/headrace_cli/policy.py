@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 import typer
 from headrace_control.policy.model import ApprovalClass
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 
 _FIELDS = "app action approvalClass twoPerson approverRoles expiresAfterMs reason setBy setAt"
@@ -92,7 +91,7 @@ async def show(
         found = (await client.execute(_EFFECTIVE, {"app": app, "action": name}))["effectivePolicy"]
     session.output.result(found)
     by = f", approved by {_approvers(found)}" if found["approvalClass"] == "B" else ""
-    session.output.say(f"{escape(action)} is class {found['approvalClass']}{by}: {escape(found['reason'])}")
+    session.output.say(f"{safe(action)} is class {found['approvalClass']}{by}: {safe(found['reason'])}")
 
 
 async def put(
@@ -124,7 +123,7 @@ async def put(
     async with session.client() as client:
         made = (await client.execute(_SET, variables))["setPolicyRule"]
     session.output.result(made)
-    session.output.say(f"{escape(_name(made))} is class {made['approvalClass']} now")
+    session.output.say(f"{safe(_name(made))} is class {made['approvalClass']} now")
 
 
 async def remove(session: Session, what: What, reason: Reason = "") -> None:
@@ -134,7 +133,7 @@ async def remove(session: Session, what: What, reason: Reason = "") -> None:
     async with session.client() as client:
         removed = (await client.execute(_REMOVE, variables))["removePolicyRule"]["rule"]
     session.output.result(removed)
-    session.output.say(f"the rule for {escape(_name(removed))} is gone")
+    session.output.say(f"the rule for {safe(_name(removed))} is gone")
 
 
 def _name(rule: dict[str, Any]) -> str:

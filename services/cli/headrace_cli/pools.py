@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 from headrace.errors import InvalidInput, Problem
-from rich.markup import escape
 
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 
 _LIST = "{ runnerPools { name createdAt tenants runners unfinishedRuns } }"
 _OWN = "{ tenantPools { pool granted } }"
@@ -65,7 +64,7 @@ async def own(session: Session) -> None:
     async with session.client() as client:
         found = (await client.execute(_OWN))["tenantPools"]
     session.output.result(found)
-    session.output.say(f"{escape(found['pool'])}; granted: {escape(', '.join(found['granted']) or 'none')}")
+    session.output.say(f"{safe(found['pool'])}; granted: {safe(', '.join(found['granted']) or 'none')}")
 
 
 async def create(session: Session, name: Name) -> None:
@@ -73,7 +72,7 @@ async def create(session: Session, name: Name) -> None:
     async with session.client() as client:
         await client.execute(_CREATE, {"name": name})
     session.output.result({"name": name})
-    session.output.say(f"the pool {escape(name)} is there: start runners with HEADRACE_POOL={escape(name)}")
+    session.output.say(f"the pool {safe(name)} is there: start runners with HEADRACE_POOL={safe(name)}")
 
 
 async def remove(session: Session, name: Name) -> None:
@@ -81,7 +80,7 @@ async def remove(session: Session, name: Name) -> None:
     async with session.client() as client:
         await client.execute(_REMOVE, {"name": name})
     session.output.result({"name": name})
-    session.output.say(f"the pool {escape(name)} is gone")
+    session.output.say(f"the pool {safe(name)} is gone")
 
 
 async def tenant(
@@ -97,7 +96,7 @@ async def tenant(
         variables = {"tenant": name, "pool": pool, "also": also or []}
         done = (await client.execute(_GRANT, variables))["done"]
     session.output.result({"pool": done["pool"], "granted": done["granted"]})
-    session.output.say(f"runs of {escape(name)} that start now go to {escape(pool)}")
+    session.output.say(f"runs of {safe(name)} that start now go to {safe(pool)}")
 
 
 async def workflow(
@@ -114,9 +113,7 @@ async def workflow(
     async with session.client() as client:
         await client.execute(_BIND, {"workflow": name, "pool": pool})
     session.output.result({"workflow": name, "pool": pool})
-    session.output.say(
-        f"runs of {escape(name)} that start now go to {escape(pool or 'the pool of its tenant')}"
-    )
+    session.output.say(f"runs of {safe(name)} that start now go to {safe(pool or 'the pool of its tenant')}")
 
 
 async def drain(
@@ -129,4 +126,4 @@ async def drain(
     async with session.client() as client:
         done = (await client.execute(_DRAIN, {"name": name, "into": into, "tenant": tenant}))["done"]
     session.output.result({"pool": name, "into": into, "runs": done["runs"]})
-    session.output.say(f"{done['runs']} runs of {escape(name)} are in {escape(into)} now")
+    session.output.say(f"{done['runs']} runs of {safe(name)} are in {safe(into)} now")

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import typer
 from headrace.errors import InvalidInput, NotFound, Problem
-from rich.markup import escape
 
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 
 _ROLLOUT = """id workflow status percent key cohorts { name values } stable { number } candidate { number }
   begunAt endedAt"""
@@ -155,7 +154,7 @@ async def show(session: Session, workflow: Workflow) -> None:
     session.output.result(found)
     session.output.say(_told(found))
     for cohort in found["cohorts"]:
-        session.output.say(f"[dim]{escape(cohort['name'])}: {escape(', '.join(cohort['values']))}[/]")
+        session.output.say(f"[dim]{safe(cohort['name'])}: {safe(', '.join(cohort['values']))}[/]")
     shown = table("at", "what", "percent", "who", "why")
     for one in found["changes"]:
         shown.add_row(
@@ -205,11 +204,11 @@ def _cohorts(given: list[str] | None) -> list[dict[str, Any]]:
 
 def _told(rollout: dict[str, Any]) -> str:
     stable, candidate = rollout["stable"]["number"], rollout["candidate"]["number"]
-    head = f"{escape(rollout['workflow'])}: {rollout['status']}"
+    head = f"{safe(rollout['workflow'])}: {rollout['status']}"
     if rollout["status"] != "OPEN":
         return f"{head}, starts run {candidate if rollout['status'] == 'PROMOTED' else stable}"
     by = f", by {rollout['key']}" if rollout["key"] else ""
-    share = f"candidate {candidate} takes {rollout['percent']:g}% of starts{escape(by)}"
+    share = f"candidate {candidate} takes {rollout['percent']:g}% of starts{safe(by)}"
     return f"{head}, {share}, the others run {stable}"
 
 

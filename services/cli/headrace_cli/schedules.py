@@ -7,11 +7,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 from headrace.errors import InvalidInput, NotFound, Problem
-from rich.markup import escape
 
 from headrace_cli.client import Client, mutation
 from headrace_cli.command import ExpectationFailed, Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 
 _SCHEDULE = """name workflow version cron timeZone input missed missedLimit overlap paused nextFirings queuedFiring
@@ -113,7 +112,7 @@ async def delete(session: Session, name: Name) -> None:
     async with session.client() as client:
         await client.execute(_DELETE, {"name": name})
     session.output.result({"name": name})
-    session.output.say(f"the schedule {escape(name)} is gone")
+    session.output.say(f"the schedule {safe(name)} is gone")
 
 
 async def start(
@@ -171,7 +170,7 @@ async def _change(session: Session, document: str, name: str) -> None:
     async with session.client() as client:
         done = (await client.execute(document, {"name": name}))["done"]
     session.output.result(done)
-    session.output.say(f"{escape(name)}: {_next(done)}")
+    session.output.say(f"{safe(name)}: {_next(done)}")
 
 
 async def _followed(session: Session, client: Client, backfill: dict[str, Any], watch: bool) -> None:

@@ -4,11 +4,10 @@ import os
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 from headrace_cli.profile import profile_file
 
@@ -46,7 +45,7 @@ async def create(
     tenant, issued = done["tenant"], done["issued"]
     expires_at = issued["apiKey"]["expiresAt"]
     session.output.result({"tenant": tenant, "apiKey": issued["key"], "expiresAt": expires_at})
-    first = f"tenant {escape(name)}, id {tenant['id']}; its first ADMIN key, shown this once:"
+    first = f"tenant {safe(name)}, id {tenant['id']}; its first ADMIN key, shown this once:"
     _hand_over(session, name, url, first, issued["key"], expires_at)
 
 
@@ -57,7 +56,7 @@ async def new_key(session: Session, tenant: Annotated[str, typer.Argument(help="
         url = client.url
     expires_at = issued["apiKey"]["expiresAt"]
     session.output.result({"apiKey": issued["key"], "expiresAt": expires_at})
-    first = f"a new ADMIN key of {escape(tenant)}, shown this once; its audit says who made it:"
+    first = f"a new ADMIN key of {safe(tenant)}, shown this once; its audit says who made it:"
     _hand_over(session, tenant, url, first, issued["key"], expires_at)
 
 
@@ -71,8 +70,8 @@ def _hand_over(session: Session, name: str, url: str, first: str, key: str, expi
     show(key, highlight=False, markup=False, soft_wrap=True)
     if expires_at:
         say(f"It ends at {expires_at}.")
-    say(f"[dim]To act for it, put these lines, with the key, into {escape(str(file))} (chmod 600),[/]")
-    say(f"[dim]and pass --profile {escape(name)}; or set HEADRACE_API_KEY:[/]")
+    say(f"[dim]To act for it, put these lines, with the key, into {safe(str(file))} (chmod 600),[/]")
+    say(f"[dim]and pass --profile {safe(name)}; or set HEADRACE_API_KEY:[/]")
     show(f'[{name}]\nurl = "{url}"\napi_key = "..."', highlight=False, markup=False, soft_wrap=True)
 
 

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from headrace.postgres.pool import WORKER, open_pool
 from headrace_control.restores.deletions import deleted_tenants
-from rich.markup import escape
 
 from headrace_cli.admin import DatabaseUrl
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
+from headrace_cli.output import safe
 
 _FIELDS = "tenantId tenant askedAt cancelAt dueAt"
 _DELETE = mutation(
@@ -43,7 +43,7 @@ async def delete(
         done = (await client.execute(_DELETE, given))["done"]
     session.output.result(done)
     session.output.say(
-        f"{escape(tenant)} will be deleted at {done['dueAt']}; until then: headrace tenants keep"
+        f"{safe(tenant)} will be deleted at {done['dueAt']}; until then: headrace tenants keep"
     )
 
 
@@ -52,7 +52,7 @@ async def keep(session: Session, tenant: Annotated[str, typer.Argument(help="Its
     async with session.client() as client:
         done = (await client.execute(_KEEP, {"tenant": tenant}))["done"]
     session.output.result(done)
-    session.output.say(f"{escape(tenant)} is kept")
+    session.output.say(f"{safe(tenant)} is kept")
 
 
 async def deleted(

@@ -16,11 +16,11 @@ from headrace.logstore.open import open_log_store
 from headrace.logstore.port import MAX_PAGE, LogQuery
 from headrace.postgres.pool import API, WORKER, open_pool
 from headrace_control.tenant_export.service import TenantRows, tenant_rows
-from rich.markup import escape
 
 from headrace_cli import tenant_directory, tenant_ends
 from headrace_cli.admin import DatabaseUrl
 from headrace_cli.command import Session, command
+from headrace_cli.output import safe
 
 FORMAT = 1
 _OWNER_ALONE = 0o600
@@ -60,7 +60,7 @@ async def export(
         if not whole:  # half an export looks like a whole one
             into.unlink(missing_ok=True)
     session.output.result({"tenant": tenant, "file": str(into), "rows": written})
-    session.output.say(f"{sum(written.values())} rows of {escape(tenant)} in {escape(str(into))}")
+    session.output.say(f"{sum(written.values())} rows of {safe(tenant)} in {safe(str(into))}")
 
 
 async def _write(

@@ -10,12 +10,11 @@ import typer
 from headrace.errors import InvalidInput, NotFound, Problem, Unavailable
 from headrace.ids import new_id
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, is_id, is_secret, sign
-from rich.markup import escape
 
 from headrace_cli.client import answered_error, is_local, mutation
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.page_options import After, First
 
 _WEBHOOK = """name url workflow version input schema toleranceSeconds answer resultSeconds paused
@@ -142,7 +141,7 @@ async def rotate(
         variables = {"name": name, "overlap": round(overlap_hours * 3600)}
         done = (await client.execute(_ROTATE, variables))["done"]
     session.output.result({"secret": done["secret"], "webhook": done["webhook"]})
-    session.output.say(escape(done["secret"]))
+    session.output.say(safe(done["secret"]))
 
 
 async def pause(session: Session, name: Name) -> None:
@@ -160,14 +159,14 @@ async def delete(session: Session, name: Name) -> None:
     async with session.client() as client:
         await client.execute(_DELETE, {"name": name})
     session.output.result({"name": name})
-    session.output.say(f"the webhook {escape(name)} is gone")
+    session.output.say(f"the webhook {safe(name)} is gone")
 
 
 async def _change(session: Session, document: str, name: str) -> None:
     async with session.client() as client:
         done = (await client.execute(document, {"name": name}))["done"]
     session.output.result(done)
-    session.output.say(f"{escape(name)}: {'paused' if done['paused'] else done['url']}")
+    session.output.say(f"{safe(name)}: {'paused' if done['paused'] else done['url']}")
 
 
 async def _post(url: str, content: bytes, headers: dict[str, str]) -> dict[str, Any]:

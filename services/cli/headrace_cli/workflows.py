@@ -8,11 +8,10 @@ from headrace.errors import InvalidInput, NotFound, Problem
 from headrace.workflow.drawing import draw
 from headrace.workflow.parse import parse_document
 from headrace.workflow.text import read_document_text
-from rich.markup import escape
 
 from headrace_cli.classes import class_line
 from headrace_cli.command import ExpectationFailed, Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 
 _VERSION = """{ number status publishedAt digest note
   classification { class waiver reasons { rule step message } lacks { path message mend code } } }"""
@@ -61,15 +60,15 @@ async def show(
     classed = found["classification"]
     if classed is None:
         output.say(
-            f"{escape(name)} version {found['number']} is a draft: headrace workflows check tells its class"
+            f"{safe(name)} version {found['number']} is a draft: headrace workflows check tells its class"
         )
         return
-    output.say(f"{escape(name)} version {found['number']} is {class_line(classed)}")
+    output.say(f"{safe(name)} version {found['number']} is {class_line(classed)}")
     output.show(_reasons(classed))
     if classed["waiver"] is not None:
-        output.say(f"[yellow]waived[/] by an admin: {escape(classed['waiver'])}")
+        output.say(f"[yellow]waived[/] by an admin: {safe(classed['waiver'])}")
         for lack in classed["lacks"]:
-            output.say(f"  {escape(lack['path'])} {escape(lack['message'])}")
+            output.say(f"  {safe(lack['path'])} {safe(lack['message'])}")
 
 
 async def check(session: Session, file: Document) -> None:
@@ -86,11 +85,11 @@ async def check(session: Session, file: Document) -> None:
         output.say(f"It is {class_line(said['classification'])}")
         output.show(_reasons(said["classification"]))
     for notice in said["notices"]:
-        output.say(f"[yellow]note[/] {escape(notice['path'])} {escape(notice['message'])}")
+        output.say(f"[yellow]note[/] {safe(notice['path'])} {safe(notice['message'])}")
     for problem in said["problems"]:
         output.say(
-            f"[red]{escape(problem['code'])}[/] {escape(problem['path'])}: {escape(problem['message'])}. "
-            f"{escape(problem['mend'])}"
+            f"[red]{safe(problem['code'])}[/] {safe(problem['path'])}: {safe(problem['message'])}. "
+            f"{safe(problem['mend'])}"
         )
     if said["problems"]:
         raise ExpectationFailed(f"{len(said['problems'])} problems stand in the way of publishing it")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from headrace.errors import HeadraceError, InvalidInput, Problem
-from rich.markup import escape
 from rich.prompt import Confirm
 
 from headrace_cli.apply.carry_out import carry_out
@@ -18,7 +17,7 @@ from headrace_cli.apply.validation import Unchecked, validate
 from headrace_cli.classes import class_line
 from headrace_cli.client import Client
 from headrace_cli.command import Session, command
-from headrace_cli.output import Output, cells, table
+from headrace_cli.output import Output, cells, safe, table
 
 _STYLE = {Verb.CREATE: "green", Verb.CHANGE: "yellow", Verb.UNCHANGED: "dim"}
 
@@ -54,14 +53,14 @@ async def apply(
         show_plan(output, steps)
         validated = await validate(client, steps, waive)
         for name, found in validated.classes.items():
-            output.say(f"Workflow {escape(name)} is {class_line(found)}")
+            output.say(f"Workflow {safe(name)} is {class_line(found)}")
         for one in validated.unchecked:
             _say_unchecked(output, one)
         todo = [step for step in steps if step.verb is not Verb.UNCHANGED]
         applied = bool(todo) and not dry_run and _agreed(output, yes)
         notices = await _apply_all(client, output, todo, waive) if applied else validated.notices
         for notice in notices:
-            output.say(f"[yellow]note[/] {escape(notice)}")
+            output.say(f"[yellow]note[/] {safe(notice)}")
     output.result(
         {
             "applied": applied,
@@ -100,12 +99,12 @@ def _named(step: Step) -> dict[str, str]:
 
 
 def _words(step: Step) -> str:
-    return f"{step.verb} {step.declared.kind} {escape(step.declared.name)}"
+    return f"{step.verb} {step.declared.kind} {safe(step.declared.name)}"
 
 
 def _say_unchecked(output: Output, one: Unchecked) -> None:
-    uses = escape(", ".join(one.uses))
-    output.say(f"Workflow {escape(one.declared.name)} is checked when it is applied, after {uses}")
+    uses = safe(", ".join(one.uses))
+    output.say(f"Workflow {safe(one.declared.name)} is checked when it is applied, after {uses}")
 
 
 def show_plan(output: Output, steps: Sequence[Step]) -> None:

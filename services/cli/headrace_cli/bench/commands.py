@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from headrace.errors import InvalidInput, Problem
-from rich.markup import escape
 
 from headrace_cli.bench.compare import differences, read
 from headrace_cli.bench.deployment import Layout
@@ -25,7 +24,7 @@ from headrace_cli.capacity.fitting import capacity_of
 from headrace_cli.command import ExpectationFailed, Run, Session, command
 from headrace_cli.dev.logs import ServiceLog
 from headrace_cli.ending import cancelled_by_signals
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 
 
 def benches() -> typer.Typer:
@@ -132,7 +131,7 @@ async def page(
     ordered = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
     written = write_page([found[name] for name in ordered], into)
     session.output.result([str(file) for file in written])
-    session.output.say("\n".join(f"wrote {escape(str(file))}" for file in written))
+    session.output.say("\n".join(f"wrote {safe(str(file))}" for file in written))
 
 
 async def compare(

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from headrace_cli.bench.report import Phase, Report
-from headrace_cli.output import Output, cells, table
+from headrace_cli.output import Output, cells, safe, table
 
 _ValueOf = Callable[[Phase], Mapping[str, float]]
 
@@ -15,7 +14,7 @@ def show(output: Output, report: Report) -> None:
     """What was measured, and what does not agree."""
     shape = report.shape
     output.say(
-        f"[bold]{escape(report.scenario)}[/], {report.profile} profile: {shape.control_planes} control plane(s), "
+        f"[bold]{safe(report.scenario)}[/], {report.profile} profile: {shape.control_planes} control plane(s), "
         f"{shape.runners} runner(s), {shape.reporters} reporter(s); {report.machine.cpus} cores, "
         f"load before {report.machine.load}"
     )
@@ -26,14 +25,14 @@ def show(output: Output, report: Report) -> None:
         if shown := _grid(report.phases, title, value_of):
             output.show(shown)
     for name, ratio in report.ratios.items():
-        output.say(f"{escape(name)}: {ratio}")
+        output.say(f"{safe(name)}: {ratio}")
     for phase in report.phases:
         for name, value in phase.figures.items():
-            output.say(f"{escape(phase.name)}: {escape(name)} {value:,}")
+            output.say(f"{safe(phase.name)}: {safe(name)} {value:,}")
     agreeing = len(report.checks) - len(report.wrong)
     output.say(f"{agreeing} of {len(report.checks)} independent counts agree")
     for line in report.wrong:
-        output.say(f"[red]{escape(line)}[/]")
+        output.say(f"[red]{safe(line)}[/]")
 
 
 def _phases(phases: Sequence[Phase], heading: str) -> Table:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from headrace.errors import Unavailable
 from headrace.workflow.state import RunStatus
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from headrace_cli.apply.carry_out import carry_out
@@ -28,7 +27,7 @@ from headrace_cli.dev.logs import ServiceLog
 from headrace_cli.dev.supervisor import Supervisor
 from headrace_cli.ending import cancelled_by_signals
 from headrace_cli.logs import record_line, search
-from headrace_cli.output import Output, cells, status, table
+from headrace_cli.output import Output, cells, safe, status, table
 from headrace_cli.runs.view import RUN_FIELDS, RunView
 
 RUNS_SECONDS = 60.0
@@ -124,7 +123,7 @@ async def _apply(output: Output, client: Client, files: Path, storefront: Storef
         for kind in dict.fromkeys(s.declared.kind for s in steps)
     }
     counts = ", ".join(f"{count} {kind.lower()}{'s' if count > 1 else ''}" for kind, count in kinds.items())
-    output.say(f"[bold]3[/] Applied {escape(str(files))}: {counts}")
+    output.say(f"[bold]3[/] Applied {safe(str(files))}: {counts}")
 
 
 async def _run(output: Output, client: Client, orders: Sequence[Order], running: Deployment) -> list[RunView]:
@@ -194,13 +193,13 @@ async def _explain(output: Output, client: Client, runs: Sequence[RunView]) -> i
     attempt = step["attempts"][-1]
     begun = {step["key"] for step in run["steps"]}
     output.say(
-        f"\n[bold]5[/] Why did run {failed.id} fail? Its step [bold]{escape(step['key'])}[/] was answered "
+        f"\n[bold]5[/] Why did run {failed.id} fail? Its step [bold]{safe(step['key'])}[/] was answered "
         f"{attempt['httpStatus']} by {attempt['address']} at attempt {attempt['number']}, "
         "which trying again does not mend, so the run ended "
-        f"({escape(run['error']['code'])}: {escape(run['error']['message'])}) after {len(begun)} steps."
+        f"({safe(run['error']['code'])}: {safe(run['error']['message'])}) after {len(begun)} steps."
     )
     words = f"{step['key']} {attempt['httpStatus']}"
-    output.say(f"[bold]6[/] The same in the logs: [bold]headrace logs {escape(words)} --level ERROR[/]")
+    output.say(f"[bold]6[/] The same in the logs: [bold]headrace logs {safe(words)} --level ERROR[/]")
     records = await _records(client, {"words": words, "level": "ERROR"}, failed.id)
     for record in records:
         output.say("  " + record_line(record))

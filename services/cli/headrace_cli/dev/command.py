@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 from headrace.errors import InvalidInput, Problem, Unavailable
-from rich.markup import escape
 
 from headrace_cli.command import Session, command
 from headrace_cli.dev.deployment import Deployment, Shape, deployed
 from headrace_cli.dev.folder import DataFolder
 from headrace_cli.dev.logs import ServiceLog
 from headrace_cli.ending import cancelled_by_signals
-from headrace_cli.output import Output
+from headrace_cli.output import Output, safe
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,11 +67,11 @@ def _welcome(output: Output, folder: DataFolder, running: Deployment) -> None:
     )
     if running.first_start:
         output.say(
-            f"First start: made a tenant, its admin's key and a master key in {escape(str(folder.path))}"
+            f"First start: made a tenant, its admin's key and a master key in {safe(str(folder.path))}"
         )
     output.say(f"[green]Headrace is ready[/] at {running.profile.url}/graphql")
-    output.say(f"  admin key  {escape(str(folder.profiles))} (commands run beside that folder find it)")
-    output.say(f"  logs       {escape(str(folder.logs))}")
+    output.say(f"  admin key  {safe(str(folder.profiles))} (commands run beside that folder find it)")
+    output.say(f"  logs       {safe(str(folder.logs))}")
     places = ", ".join(["the public net", *allowed] if allowed else ["the public net alone (see --allow)"])
-    output.say(f"  calls to   {escape(places)}; kept in {escape(str(folder.egress_policy))}")
+    output.say(f"  calls to   {safe(places)}; kept in {safe(str(folder.egress_policy))}")
     output.say("  end        Ctrl-C; the data stays")

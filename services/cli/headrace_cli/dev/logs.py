@@ -1,9 +1,8 @@
 """What services write, as a person wants to read it: warnings with the service's name before them."""
 
 import orjson
-from rich.markup import escape
 
-from headrace_cli.output import Output
+from headrace_cli.output import Output, safe
 
 _WORTH_TELLING = frozenset({"warning", "error", "critical"})
 _STYLE = {"error": "red", "critical": "red", "warning": "yellow"}
@@ -22,7 +21,7 @@ class ServiceLog:
         if self._everything or level in _WORTH_TELLING:
             style = _STYLE.get(level, "default")
             self._output.errors.print(
-                f"[dim]{escape(service):>13}[/] [{style}]{escape(text)}[/]", highlight=False, soft_wrap=True
+                f"[dim]{safe(service):>13}[/] [{style}]{safe(text)}[/]", highlight=False, soft_wrap=True
             )
 
 

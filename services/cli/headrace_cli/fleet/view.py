@@ -9,13 +9,12 @@ from typing import Any
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from headrace_cli.fleet.runners import Ended
 from headrace_cli.fleet.signals import Figures
-from headrace_cli.output import Output, table
+from headrace_cli.output import Output, safe, table
 
 _LAST_WORDS = 8
 
@@ -75,7 +74,7 @@ class View:
     def service_said(self, runner: str, text: str) -> None:
         """A warning of a runner, or of who keeps it running."""
         self._line("said", runner=runner, text=text)
-        self._say(f"{_clock()}  [yellow]{escape(runner)}[/] {escape(text)}")
+        self._say(f"{_clock()}  [yellow]{safe(runner)}[/] {safe(text)}")
 
     def _line(self, event: str, **told: Any) -> None:
         second = round(time.monotonic() - self._began, 3)
@@ -89,7 +88,7 @@ class View:
             self._draw(self._live)
 
     def _draw(self, live: Live) -> None:
-        lines = [f"[yellow]{escape(self._last.trouble)}[/]"] if self._last and self._last.trouble else []
+        lines = [f"[yellow]{safe(self._last.trouble)}[/]"] if self._last and self._last.trouble else []
         shown = [Text.from_markup(line) for line in [*lines, *self._words]]
         live.update(Group(*([self._table(self._last)] if self._last else []), *shown), refresh=True)
 
@@ -122,7 +121,7 @@ def _changes(moment: Moment) -> tuple[int, int, str]:
 def _summary(now: Moment) -> str:
     runners = f"{now.runners} runner(s)" + (f", {now.draining} draining" if now.draining else "")
     if now.figures is None:
-        return f"{runners}; [yellow]{escape(now.trouble)}[/]: the fleet stays as it is"
+        return f"{runners}; [yellow]{safe(now.trouble)}[/]: the fleet stays as it is"
     return f"{runners}; load {now.figures.load}, oldest {now.figures.oldest_seconds:.1f} s"
 
 

@@ -13,10 +13,9 @@ from headrace.errors import (
     Unauthenticated,
     Unavailable,
 )
-from rich.markup import escape
 
 from headrace_cli.login.listener import Listener
-from headrace_cli.output import Output
+from headrace_cli.output import Output, safe
 
 # As long as the deployment waits for the browser.
 _PATIENCE_SECONDS = 600.0
@@ -26,7 +25,7 @@ async def brought_back(
     output: Output, listener: Listener, address: str, what: str, *, no_browser: bool
 ) -> Mapping[str, str]:
     """What the browser brings from `address`. Raises what the deployment tells by way of it."""
-    output.say(f"{what} at:\n{escape(address)}")
+    output.say(f"{what} at:\n{safe(address)}")
     if not no_browser:
         with contextlib.suppress(webbrowser.Error):
             await asyncio.to_thread(webbrowser.open, address)

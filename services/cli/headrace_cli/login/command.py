@@ -13,13 +13,13 @@ import httpx
 import orjson
 import typer
 from headrace.errors import InvalidInput, Problem, Unauthenticated, Unavailable
-from rich.markup import escape
 
 from headrace_cli.client import answered_error, is_local
 from headrace_cli.command import Session, command
 from headrace_cli.login.browser import brought_back
 from headrace_cli.login.listener import listening
 from headrace_cli.login.sessions import check_place, forget_session, keep_session
+from headrace_cli.output import safe
 from headrace_cli.profile import locate
 
 _SECONDS = 30.0
@@ -57,7 +57,7 @@ async def login(
     shown = {name: made.get(name) for name in ("tenant", "email", "role", "expiresAt")}
     session.output.result({**shown, "url": place.url, "profile": place.name})
     session.output.say(
-        f"logged in to {escape(str(made['tenant']))} as {escape(str(made['email']))}, {escape(str(made['role']))}"
+        f"logged in to {safe(str(made['tenant']))} as {safe(str(made['email']))}, {safe(str(made['role']))}"
     )
     if os.environ.get("HEADRACE_API_KEY"):
         session.output.say("[yellow]HEADRACE_API_KEY is set, and goes before the session[/]")

@@ -168,7 +168,7 @@ async def _watched(client: Client, run_id: str, session: Session) -> None:
 def _say_value(session: Session, name: str, value: Any) -> None:
     if value is not None:
         session.output.people.print(f"[bold]{name}[/]")
-        session.output.people.print_json(data=value)
+        session.output.value(value)
 
 
 def _attempt_row(shown: Any, step: str, attempt: Any) -> None:

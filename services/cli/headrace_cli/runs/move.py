@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 import typer
 from headrace.errors import InvalidInput, NotFound
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES, payload_error
 from headrace_cli.command import ExpectationFailed, Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.runs.view import RunId
 
 _PREVIEW = """
@@ -58,7 +57,7 @@ async def move(
     told = [_told(run, one) for run, one in zip(runs, done["moveRuns"]["items"], strict=True)]
     for one in told:
         words = f"goes on by version {to}" if one["moved"] else "; ".join(one["why"])
-        session.output.say(f"{escape(one['run'])}: {escape(words)}")
+        session.output.say(f"{safe(one['run'])}: {safe(words)}")
     if left := sum(not one["moved"] for one in told):
         session.output.beside_error = {"runs": told}
         raise ExpectationFailed(f"{left} of {len(told)} runs were not moved")
@@ -103,7 +102,7 @@ def _show(session: Session, found: dict[str, Any]) -> None:
         changed.add_row(*cells(one["path"], one["kind"].lower(), one["before"], one["after"]))
     session.output.show(changed)
     for problem in found["problems"]:
-        session.output.say(f"[red]{escape(problem['path'])}[/]: {escape(problem['message'])}")
+        session.output.say(f"[red]{safe(problem['path'])}[/]: {safe(problem['message'])}")
     if found["held"]:
         session.output.say("a runner holds the run: pause it first")
 

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import typer
 from headrace.errors import InvalidInput, Problem
-from rich.markup import escape
 
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, status, table
+from headrace_cli.output import cells, safe, status, table
 from headrace_cli.page_options import After, First
 from headrace_cli.runs.view import RunId
 
@@ -66,7 +65,7 @@ async def show(
     session.output.result(past)
     revision = past["revision"]
     session.output.say(
-        f"run {escape(run)} at {revision['revision']}  {status(past['status'])}  {escape(revision['note'])}"
+        f"run {safe(run)} at {revision['revision']}  {status(past['status'])}  {safe(revision['note'])}"
     )
     shown = table("step", "status", "attempts", "error")
     for step in past["steps"]["items"]:
@@ -75,7 +74,7 @@ async def show(
     session.output.show(shown)
     for message in past["messages"]["items"]:
         about = message["name"] or message["step"] or ""
-        session.output.say(f"message {message['seq']}: {message['kind']} {escape(about)}, not used yet")
+        session.output.say(f"message {message['seq']}: {message['kind']} {safe(about)}, not used yet")
     session.output.more(past["steps"]["pageInfo"])
 
 

@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.runs.view import RunId
 
 _PREVIEW = """
@@ -66,7 +65,7 @@ async def rerun(
             return
         started = (await client.execute(_RERUN, {"run": run, "how": how, "key": key}))["rerunRun"]
     session.output.result({"id": started["id"], "status": started["status"]})
-    session.output.say(f"run {escape(started['id'])} goes on from {escape(run)}")
+    session.output.say(f"run {safe(started['id'])} goes on from {safe(run)}")
 
 
 def _show(session: Session, found: dict[str, Any]) -> None:

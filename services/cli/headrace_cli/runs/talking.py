@@ -4,12 +4,11 @@ from typing import Annotated
 
 import typer
 from headrace_control.waits.model import Settlement, WaitStatus
-from rich.markup import escape
 
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, status, table
+from headrace_cli.output import cells, safe, status, table
 from headrace_cli.page_options import After, First
 from headrace_cli.runs.view import RunId
 
@@ -69,7 +68,7 @@ async def pause(session: Session, run: RunId) -> None:
     async with session.client() as client:
         paused = (await client.execute(_PAUSE, {"id": run}))["pauseRun"]
     session.output.result(paused)
-    session.output.say(f"run {escape(run)}: asked to pause; it is {status(paused['status'])} now")
+    session.output.say(f"run {safe(run)}: asked to pause; it is {status(paused['status'])} now")
 
 
 async def resume(session: Session, run: RunId) -> None:
@@ -77,7 +76,7 @@ async def resume(session: Session, run: RunId) -> None:
     async with session.client() as client:
         resumed = (await client.execute(_RESUME, {"id": run}))["resumeRun"]
     session.output.result(resumed)
-    session.output.say(f"run {escape(run)}: goes on; it is {status(resumed['status'])} now")
+    session.output.say(f"run {safe(run)}: goes on; it is {status(resumed['status'])} now")
 
 
 async def signal(
@@ -93,7 +92,7 @@ async def signal(
         sent = (await client.execute(_SIGNAL, variables))["signalRun"]
     session.output.result(sent)
     again = ", as it was before" if sent["repeated"] else ""
-    session.output.say(f"run {escape(run)}: signal {escape(name)} taken{again}")
+    session.output.say(f"run {safe(run)}: signal {safe(name)} taken{again}")
 
 
 async def settle(
@@ -117,7 +116,7 @@ async def settle(
     async with session.client() as client:
         sent = (await client.execute(_SETTLE, variables))["settleStep"]
     session.output.result(sent)
-    session.output.say(f"run {escape(run)}: step {escape(step)} settled as {outcome.value}")
+    session.output.say(f"run {safe(run)}: step {safe(step)} settled as {outcome.value}")
 
 
 async def approve(
@@ -180,7 +179,7 @@ async def _decide(session: Session, run: str, step: str, decision: str, form: st
         decided = (await client.execute(_DECIDE, variables))["decideApproval"]
     session.output.result(decided)
     told = str(decided["decision"]["decision"])
-    session.output.say(f"run {escape(run)}: {escape(step)} is {told}")
+    session.output.say(f"run {safe(run)}: {safe(step)} is {told}")
 
 
 def _minute(at: str | None) -> str | None:

@@ -8,12 +8,11 @@ from headrace.errors import Unavailable
 from headrace.workflow.state import ENDED_RUN
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from headrace_cli.client import Client
-from headrace_cli.output import Output, cells, status, table
+from headrace_cli.output import Output, cells, safe, status, table
 from headrace_cli.runs.view import RUN_FIELDS, RunView, seconds
 
 _WATCH = "subscription Watch($id: ID!) { runChanged(id: $id) { ...RunFields result } }" + RUN_FIELDS
@@ -76,7 +75,7 @@ async def watch(client: Client, run_id: str, output: Output) -> dict[str, Any]:
 
 def picture(run: RunView) -> Group:
     """The run and its steps."""
-    heading = f"[bold]{escape(run.workflow)}[/] {run.id} {status(run.status)}{_waiting(run)}"
+    heading = f"[bold]{safe(run.workflow)}[/] {run.id} {status(run.status)}{_waiting(run)}"
     return Group(Text.from_markup(heading), steps_table(run))
 
 

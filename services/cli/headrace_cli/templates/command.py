@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 from headrace.errors import InvalidInput, Problem
 from headrace.workflow.drawing import draw
-from rich.markup import escape
 
 from headrace_cli.command import Session, command
-from headrace_cli.output import cells, table
+from headrace_cli.output import cells, safe, table
 from headrace_cli.templates.catalogue import template, templates
 
 Name = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its name.")]
@@ -48,7 +47,7 @@ async def show(
     if output.machine:
         return
     if not drawing:
-        output.say(f"[bold]{escape(name)}[/]: {escape(found.about)}\n")
+        output.say(f"[bold]{safe(name)}[/]: {safe(found.about)}\n")
     for text in drawn.values() if drawing else found.documents.values():
         typer.echo(text)
 
@@ -70,6 +69,6 @@ async def init(
         file.write_text(text, encoding="utf-8")
     session.output.result({"folder": str(folder), "files": [*found.files]})
     session.output.say(
-        f"Wrote {len(found.files)} files to {escape(str(folder))}. Put your APIs into its apps, then: "
-        f"[bold]headrace apply -f {escape(str(folder))}[/]"
+        f"Wrote {len(found.files)} files to {safe(str(folder))}. Put your APIs into its apps, then: "
+        f"[bold]headrace apply -f {safe(str(folder))}[/]"
     )

@@ -1,0 +1,60 @@
+"""What other people's texts can do to a terminal: nothing."""
+
+import io
+import re
+from pathlib import Path
+
+import headrace_cli
+import pytest
+from headrace.errors import Conflict, InvalidInput, Problem
+from headrace_cli import output as printed
+from headrace_cli.logs import record_line
+from headrace_cli.output import Output, cells, status, table
+
+# The clipboard (OSC 52), the title, a cleared screen, C1's CSI, a bell, turned text, and a line of its own.
+HOSTILE = (
+    "\x1b]52;c;Y3VybA==\x1b\\ \x1b]0;owned\x07 \x1b[2J \x9b31m \u202egnp.exe\u2069 \r[bold]x[/] \nforged"
+)
+_OWN_STYLE = re.compile(r"\x1b\[[\d;]*m")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> tuple[Output, io.StringIO]:
+    written = io.StringIO()
+    output = Output(machine=False)
+    output.people = output.errors = printed._Console(file=written, force_terminal=True, width=400)
+    return output, written
+
+
+def test_texts_of_others_reach_a_terminal_written_out(terminal: tuple[Output, io.StringIO]) -> None:
+    output, written = terminal
+    record = {
+        "at": "2026-05-04T10:30:00+00:00",
+        "step": HOSTILE,
+        "attempt": 1,
+        "level": "INFO",
+        "runId": "0198c0de",
+        "message": HOSTILE,
+        "context": {HOSTILE: HOSTILE},
+    }
+    output.say(record_line(record))
+    output.say(status(HOSTILE))
+    rows = table("what")
+    rows.add_row(*cells(HOSTILE))
+    output.show(rows)
+    output.value({HOSTILE: HOSTILE})
+    output.error(Conflict(HOSTILE))
+    output.error(InvalidInput([Problem(HOSTILE, HOSTILE, HOSTILE)]))
+    output.say(f"not made safe by its command: {HOSTILE}")
+    text = _OWN_STYLE.sub("", written.getvalue())
+    assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", text) == []
+    # Of a sentence with data that nobody made safe the lines are its own.
+    assert sum(line.startswith("forged") for line in text.splitlines()) == 1
+    assert "\\x1b]52;c;" in text
+    assert "[bold]x[/]" in text
+
+
+def test_every_command_makes_data_safe_by_the_one_function() -> None:
+    folder = Path(headrace_cli.__file__).parent
+    others = [file.name for file in folder.rglob("*.py") if "rich.markup import" in file.read_text()]
+    assert others == ["output.py"]
