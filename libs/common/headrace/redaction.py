@@ -6,15 +6,16 @@ out by where they may be placed.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from headrace.json_types import Json
-from headrace.secret_search import Needle, Span, find, needles_of, suspects_in
+from headrace.secret_layers import SearchBudget, TooMuchToSearch
+from headrace.secret_search import SHORTEST, Needles, Span
 
-MIN_LENGTH = 8
+MIN_LENGTH = SHORTEST
 MARKER = "[***]"  # shorter than any secret searched for, so that redacting twice changes nothing
 _ROUNDS = 10
 
@@ -23,84 +24,145 @@ class Redactor:
     """Replaces secrets by `MARKER` in text and in JSON values, keys included. Immutable and idempotent.
 
     Found are: the value itself; percent-encoded (also partly, also twice); escaped for JSON (to four levels)
-    or HTML; base64 and base64url at any alignment, as in Basic's `user:password`; hexadecimal. Takes linear
-    time: a substring search for each encoding when there is nothing to find. Text that still holds a secret
-    after being redacted ten times over is replaced as a whole.
+    or HTML; base64 and base64url at any alignment, as in Basic's `user:password`; hexadecimal. Takes time by the
+    length of what is searched, however many secrets and parts there are. What still holds a secret after being
+    redacted ten times over, and what takes more than a `SearchBudget` to search, is replaced as a whole.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH)
-        self._needles = tuple(needle for secret in sorted(self._secrets) for needle in needles_of(secret))
+        self._needles = Needles().with_more(sorted(self._secrets))
 
     def with_more(self, secrets: Iterable[str]) -> "Redactor":
         """A redactor that knows these too (a token refreshed while a run goes on)."""
-        more = self._secrets.union(secret for secret in secrets if len(secret) >= MIN_LENGTH)
-        return self if more == self._secrets else Redactor(more)
+        more = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH) - self._secrets
+        if not more:
+            return self
+        both = Redactor()
+        both._secrets, both._needles = self._secrets | more, self._needles.with_more(sorted(more))
+        return both
 
     def text(self, text: str) -> str:
         """`text` without the secrets."""
-        return self._text(text, self._needles)
+        if not self._secrets or len(text) < MIN_LENGTH:
+            return text
+        if not self._needles.may_be_in(text.encode("utf-8", "surrogatepass")):
+            return text
+        try:
+            return self._replacements([text], SearchBudget()).get(text, text)
+        except TooMuchToSearch:
+            return MARKER
 
     def value(self, value: Json) -> Json:
         """`value` without the secrets; the same object if it has none. A number that is one becomes text."""
-        for _ in range(_ROUNDS):
-            suspects = self._suspects(value)
-            if not suspects:
-                return value
-            redacted: Json = self._walk(value, suspects)
-            if redacted == value:
-                return value
-            value = redacted
+        if not self._secrets:
+            return value
+        budget = SearchBudget()
+        try:
+            for _ in range(_ROUNDS):
+                if not self._may_hold(value):
+                    return value
+                replaced = self.replacements(texts_of(value), budget)
+                if not replaced:
+                    return value
+                # Names that became alike are told apart by a number, which may make up a secret with them: look again.
+                value = _walk(value, replaced)
+        except TooMuchToSearch:
+            pass
         return MARKER
 
     def anything(self, value: object) -> Any:
         """Like `value` for what a log line may hold: what is not JSON is judged by its `str`."""
-        return self._walk(value, self._needles) if self._needles else value
-
-    def _suspects(self, value: Json) -> tuple[Needle, ...]:
-        """What may be in `value`; asked of its JSON text, which leaves every core and every escape as it is."""
-        if not self._needles:
-            return ()
+        if not self._secrets:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
         try:
-            data = orjson.dumps(value)
-        except TypeError:  # whole numbers above 64 bits, lone surrogates
-            return self._needles
-        return suspects_in(data, self._needles)
+            replaced = self.replacements(texts_of(value))
+        except TooMuchToSearch:
+            return MARKER
+        return _walk(value, replaced) if replaced else value
 
-    def _text(self, text: str, needles: tuple[Needle, ...]) -> str:
-        data = text.encode("utf-8", "surrogatepass")
-        suspects = suspects_in(data, needles)
-        for _ in range(_ROUNDS if suspects else 0):
-            spans = find(text, suspects)
+    def replacements(self, texts: Iterable[str], budget: SearchBudget | None = None) -> dict[str, str]:
+        """What is to stand in the place of each of these texts that holds a secret. Raises `TooMuchToSearch`."""
+        some = [text for text in dict.fromkeys(texts) if len(text) >= MIN_LENGTH]
+        return self._replacements(some, budget or SearchBudget()) if self._may_be_in(some) else {}
+
+    def _replacements(self, texts: list[str], budget: SearchBudget) -> dict[str, str]:
+        replaced: dict[str, str] = {}
+        originals = now = texts
+        for _ in range(_ROUNDS):
+            spans = self._needles.find(now, budget)
             if not spans:
-                return text
+                return replaced
             # What a replacement leaves may form another secret with its neighbours: look again.
-            suspects = needles
-            text = _without(text, spans)
-        return MARKER if suspects else text
+            originals = [originals[number] for number in spans]
+            now = [_without(now[number], found) for number, found in spans.items()]
+            replaced.update(zip(originals, now, strict=True))
+            if not self._may_be_in(now):
+                return replaced
+        replaced.update(dict.fromkeys(originals, MARKER))
+        return replaced
 
-    def _walk(self, value: Any, needles: tuple[Needle, ...]) -> Any:
-        match value:
-            case str():
-                return self._text(value, needles)
-            case None | bool():
-                return value
-            case dict():
-                result: dict[Any, Any] = {}
-                for key, item in value.items():
-                    name = self._text(key, needles) if isinstance(key, str) else key
-                    while name in result:
-                        name = f"{name}{len(result)}"
-                    result[name] = self._walk(item, needles)
-                return result
-            case list():
-                return [self._walk(item, needles) for item in value]
-            case tuple():
-                return tuple(self._walk(item, needles) for item in value)
-            case _:
-                shown = str(value)
-                redacted = self._text(shown, needles)
-                return value if redacted == shown else redacted
+    def _may_be_in(self, texts: list[str]) -> bool:
+        if not texts or not self._secrets:
+            return False
+        return self._needles.may_be_in("\0".join(texts).encode("utf-8", "surrogatepass"))
+
+    def _may_hold(self, value: Json) -> bool:
+        """Whether a secret may be in `value`; asked of its JSON text, which leaves every core and every escape as it
+        is."""
+        try:
+            return self._needles.may_be_in(orjson.dumps(value))
+        except TypeError:  # whole numbers above 64 bits, lone surrogates
+            return True
+
+
+# Of as few bits a whole number, its sign too, is shorter as text than any secret.
+_SHORT_NUMBER_BITS = 19
+
+
+def texts_of(value: object) -> list[str]:
+    """The texts in `value` that may hold a secret: names of fields too, and what is no text by its `str`."""
+    texts: list[str] = []
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            if len(part) >= MIN_LENGTH:
+                texts.append(part)
+        elif isinstance(part, dict):
+            waiting += part.values()
+            texts += [key for key in part if isinstance(key, str)]
+        elif isinstance(part, list | tuple):
+            waiting += part
+        elif part is None or (isinstance(part, int) and part.bit_length() <= _SHORT_NUMBER_BITS):
+            continue
+        else:
+            texts.append(str(part))
+    return texts
+
+
+def _walk(value: Any, replaced: Mapping[str, str]) -> Any:
+    match value:
+        case str():
+            return replaced.get(value, value)
+        case None | bool():
+            return value
+        case dict():
+            result: dict[Any, Any] = {}
+            for key, item in value.items():
+                name = replaced.get(key, key) if isinstance(key, str) else key
+                while name in result:
+                    name = f"{name}{len(result)}"
+                result[name] = _walk(item, replaced)
+            return result
+        case list():
+            return [_walk(item, replaced) for item in value]
+        case tuple():
+            return tuple(_walk(item, replaced) for item in value)
+        case _:
+            return replaced.get(str(value), value)
 
 
 def _without(text: str, spans: list[Span]) -> str:

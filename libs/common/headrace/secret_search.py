@@ -1,46 +1,187 @@
-"""Finds secrets in a text whatever encoding they stand in there, in linear time.
+"""Finds secrets in texts whatever encoding they stand in there, however many secrets there are.
 
-The text is decoded, a layer at a time, and plain substrings are looked for in each layer; a pattern that
-knows every spelling of every character would be shorter, but whoever chooses secret and text can make it
-backtrack for minutes. What base64 and hexadecimal make of a secret is looked for as it is.
+The texts are searched as one, and so is each layer of what they decode to: plain substrings are looked for. What base64
+and hexadecimal make of a secret is looked for as it is.
 """
 
 import base64
-import html
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
+from headrace.secret_layers import MARKS, Layer, SearchBudget, layers_within
+
+# What a secret has at least, in characters: what is decoded from a shorter text is no longer.
+SHORTEST = 8
 _RUN = re.compile("[A-Za-z0-9]+")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
-_JSON_LAYERS = 4
-_PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_JSON = re.compile(rf"{_PAIR}|\\u[0-9a-fA-F]{{4}}|\\[\"\\/bfnrt]")
-_JSON_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_HEX, _MORE = "[0-9a-fA-F]", "%[89abAB][0-9a-fA-F]"
-_PERCENT = re.compile(
-    f"%[0-7]{_HEX}|%[cCdD]{_HEX}{_MORE}|%[eE]{_HEX}(?:{_MORE}){{2}}|%[fF][0-7](?:{_MORE}){{3}}"
-)
 # What may stand for a letter, a digit, or the sign that begins another escape: `c`, 0x63, is `%63` or `%2563`.
 _ESCAPE = re.compile(rb"%[2-7]|\\u00[2-7]|&#|&amp;")
-_HTML = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);")
+# Of up to so many needles the cores are looked for first, one after the other, by so many characters of each.
+_FEW = 40
+_CORE = 32
+# All at once: a needle has at least eight bytes, so wherever it stands, four of its first seven begin at a multiple of
+# four of the text. Those are looked up as one number, and then the first eight.
+_HEAD = 8
+_BLOCK = 4
+# In characters, as a `SearchBudget` counts.
+_UNITS_PER_HEAD = 30
+_UNITS_PER_TRY = 10
+_UNITS_PER_PLACE = 300
+_UNITS_PER_TEXT = 30
 
 Span: TypeAlias = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Needle:
-    """One secret in one encoding. A text without `core` and without an escape does not hold it: see `suspects_in`.
+    """One secret in one encoding. A text without `core` and without an escape does not hold it.
 
     `loose`: base64 cut out of its surroundings; the character at each end, to which both contribute, and the
-    padding belong to it.
+    padding belong to it. `apart`: where it ends is known without looking at what stands around it, and it is not looked
+    for within itself.
     """
 
     text: str
+    data: bytes
     core: bytes
-    loose: bool = False
+    loose: bool
+    apart: bool
+
+
+class Needles:
+    """What is looked for: secrets of at least `SHORTEST` characters, each in its encodings. Immutable."""
+
+    def __init__(self, needles: Iterable[Needle] = ()) -> None:
+        self._all = tuple(needles)
+        self._cores = [needle.core for needle in self._all] if len(self._all) <= _FEW else None
+        # A form's plus stands for a space, and matters to no other needle.
+        self._spaced = any(" " in needle.text for needle in self._all)
+        self._heads: dict[bytes, list[Needle]] = {}
+        for needle in self._all:
+            self._heads.setdefault(needle.data[:_HEAD], []).append(needle)
+        # By four bytes: how far behind the beginning of a needle they may stand.
+        self._blocks: dict[int, list[int]] = {}
+
+    def with_more(self, secrets: Iterable[str]) -> "Needles":
+        """These, and those of further secrets; nothing is worked out again for these."""
+        return Needles((*self._all, *(needle for secret in secrets for needle in needles_of(secret))))
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a text, in UTF-8, has to be searched. Escapes can hide every character, also those that need none."""
+        if self._cores is None:
+            return True
+        # A list and not a generator, which would take twice as long.
+        if True in [core in data for core in self._cores]:
+            return True
+        return (b"%" in data or b"&" in data or b"\\" in data) and _ESCAPE.search(data) is not None
+
+    def find(self, texts: Sequence[str], budget: SearchBudget) -> dict[int, list[Span]]:
+        """Where they stand, by the index of a text: spans in order, none touching another.
+
+        Raises `TooMuchToSearch`.
+        """
+        numbers = [number for number, text in enumerate(texts) if len(text) >= SHORTEST]
+        spans: dict[int, list[Span]] = {}
+        whole = _Joined(texts, numbers)
+        if not numbers:
+            return spans
+        budget.spend(_UNITS_PER_TEXT * len(numbers))
+        self._search(whole, Layer(whole.text), spans, budget)
+        for joined in whole.by_marks(MARKS if self._spaced else MARKS[:-1]):
+            for layer in layers_within(joined.text, budget, spaced=self._spaced):
+                self._search(joined, layer, spans, budget)
+        return {number: _merged(found) for number, found in spans.items()}
+
+    def _search(
+        self, joined: "_Joined", layer: Layer, spans: dict[int, list[Span]], budget: SearchBudget
+    ) -> None:
+        text = layer.text
+        data = text.encode("utf-8", "surrogatepass")
+        budget.spend(len(data))
+        # A needle is not looked for within itself: up to where each was found last.
+        done: dict[Needle, int] = {}
+        for start, needle in _in_characters(text, data, self._starts(data, budget)):
+            if start < done.get(needle, 0):
+                continue
+            budget.spend(_UNITS_PER_PLACE)
+            end = start + len(needle.text)
+            if needle.loose:
+                start, end = _widen(text, start, end)
+            if (place := joined.place(layer.origin(start, budget), layer.origin(end, budget))) is not None:
+                done[needle] = end
+                number, span = place
+                spans.setdefault(number, []).append(span)
+
+    def _starts(self, data: bytes, budget: SearchBudget) -> list[tuple[int, Needle]]:
+        """Where in `data` needles begin, in bytes, from the first on."""
+        found: list[tuple[int, Needle]] = []
+        done: dict[Needle, int] = {}
+        for start, needles in self._heads_in(data, budget):
+            budget.spend(sum([_UNITS_PER_TRY + len(needle.data) // 64 for needle in needles]))
+            for needle in needles:
+                if start >= done.get(needle, 0) and data.startswith(needle.data, start):
+                    found.append((start, needle))
+                    if needle.apart:
+                        done[needle] = start + len(needle.data)
+        return found
+
+    def _heads_in(self, data: bytes, budget: SearchBudget) -> Iterator[tuple[int, list[Needle]]]:
+        known = self._known_blocks()
+        blocks = memoryview(data)[: len(data) // _BLOCK * _BLOCK].cast("I")
+        if known.keys().isdisjoint(blocks):
+            return
+        for number in [number for number, block in enumerate(blocks) if block in known]:
+            for offset in known[blocks[number]]:  # the largest first, so that places come in order
+                budget.spend(_UNITS_PER_HEAD)
+                start = number * _BLOCK - offset
+                if start >= 0 and (needles := self._heads.get(data[start : start + _HEAD])):
+                    yield start, needles
+
+    def _known_blocks(self) -> dict[int, list[int]]:
+        if not self._blocks:
+            for head in self._heads:
+                for offset in range(_BLOCK):
+                    block = memoryview(head[offset : offset + _BLOCK]).cast("I")[0]
+                    offsets = self._blocks.setdefault(block, [])
+                    if offset not in offsets:
+                        offsets.append(offset)
+            for offsets in self._blocks.values():
+                offsets.sort(reverse=True)
+        return self._blocks
+
+
+class _Joined:
+    """Several texts as one; `numbers` are those of the texts that are in it."""
+
+    __slots__ = ("_numbers", "_starts", "_texts", "text")
+
+    def __init__(self, texts: Sequence[str], numbers: Sequence[int]) -> None:
+        self._texts, self._numbers = texts, numbers
+        # NUL is in no escape and no base64: decoding and widening end at it.
+        self.text = "\0".join([texts[number] for number in numbers])
+        self._starts = list(accumulate([len(texts[number]) + 1 for number in numbers], initial=0))
+
+    def place(self, start: int, end: int) -> tuple[int, Span] | None:
+        """In which text, and where in it; None for what two texts make up only together."""
+        at = bisect_right(self._starts, start) - 1
+        if end >= self._starts[at + 1]:
+            return None
+        return self._numbers[at], (start - self._starts[at], end - self._starts[at])
+
+    def by_marks(self, known: Sequence[str]) -> "Iterable[_Joined]":
+        """The texts that something may be decoded from, those with the same marks together: what one is encoded in
+        costs the others nothing."""
+        if not any(mark in self.text for mark in known):
+            return ()
+        groups: dict[tuple[bool, ...], list[int]] = {}
+        for number in self._numbers:
+            text = self._texts[number]
+            groups.setdefault(tuple([mark in text for mark in known]), []).append(number)
+        return [_Joined(self._texts, group) for marks, group in groups.items() if any(marks)]
 
 
 def needles_of(secret: str) -> Iterator[Needle]:
@@ -59,115 +200,23 @@ def needles_of(secret: str) -> Iterator[Needle]:
         yield _needle(data.hex().upper())
 
 
-def suspects_in(data: bytes, needles: tuple[Needle, ...]) -> tuple[Needle, ...]:
-    """Those that a text may hold, in UTF-8. Escapes can hide every character, also those that need none."""
-    found = tuple([needle for needle in needles if needle.core in data])
-    return needles if len(found) < len(needles) and _ESCAPE.search(data) else found
+def _needle(text: str, *, loose: bool = False) -> Needle:
+    core = max(_RUN.findall(text), key=len, default="")[:_CORE]
+    data = text.encode("utf-8", "surrogatepass")
+    # One with a NUL may reach into the next text, and is none there.
+    return Needle(text, data, core.encode("ascii"), loose, apart=not loose and "\0" not in text)
 
 
-def find(text: str, needles: tuple[Needle, ...]) -> list[Span]:
-    """Where the needles stand in `text`: spans in order, none touching another."""
-    spans: list[Span] = []
-    for layer in _layers(text):
-        for needle in needles:
-            at = layer.text.find(needle.text)
-            while at >= 0:
-                start, end = at, at + len(needle.text)
-                if needle.loose:
-                    start, end = _widen(layer.text, start, end)
-                spans.append((layer.origin(start), layer.origin(end)))
-                at = layer.text.find(needle.text, end)
-    return _merged(spans)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """A text with some layers of encoding undone.
-
-    From `starts[n]` on, its characters come from `origins[n]` on in the layer outside it.
-    """
-
-    text: str
-    starts: list[int]
-    origins: list[int]
-    outer: "_Layer | None" = None
-
-    def origin(self, index: int) -> int:
-        """The place in the outermost text at which what is decoded to `index` begins."""
-        layer: _Layer | None = self
-        while layer is not None:
-            step = bisect_right(layer.starts, index) - 1
-            index = layer.origins[step] + index - layer.starts[step]
-            layer = layer.outer
-        return index
-
-
-def _layers(text: str) -> Iterator[_Layer]:
-    first = _Layer(text, [0], [0])
-    seen = {text}
-    pending = [(first, 0)]
-    while pending:
-        layer, depth = pending.pop()
-        yield layer
-        decoders: list[_Decoder] = [_undo_json] if depth < _JSON_LAYERS else []
-        if depth < 2:
-            decoders += [_undo_percent, _undo_html]
-        for decoder in decoders:
-            inner = decoder(layer)
-            if inner is not None and inner.text not in seen:
-                seen.add(inner.text)
-                pending.append((inner, depth + 1))
-    if "+" in text:  # a form's spaces
-        spaced = _Layer(text.replace("+", " "), [0], [0])
-        yield spaced
-        if (decoded := _undo_percent(spaced)) is not None:
-            yield decoded
-
-
-_Decoder: TypeAlias = Callable[[_Layer], _Layer | None]
-
-
-def _undo_json(layer: _Layer) -> _Layer | None:
-    return _undo(layer, _JSON, _json_character) if "\\" in layer.text else None
-
-
-def _undo_percent(layer: _Layer) -> _Layer | None:
-    return _undo(layer, _PERCENT, _percent_character) if "%" in layer.text else None
-
-
-def _undo_html(layer: _Layer) -> _Layer | None:
-    return _undo(layer, _HTML, html.unescape) if "&" in layer.text else None
-
-
-def _json_character(token: str) -> str:
-    if token[1] == "u":
-        return bytes.fromhex(token.replace("\\u", "")).decode("utf-16-be", "surrogatepass")
-    return _JSON_SHORT.get(token[1], token[1])
-
-
-def _percent_character(token: str) -> str:
-    return bytes.fromhex(token.replace("%", "")).decode("utf-8", "replace")
-
-
-def _undo(layer: _Layer, pattern: re.Pattern[str], character: Callable[[str], str]) -> _Layer | None:
-    parts: list[str] = []
-    starts, origins = [0], [0]
-    done = size = 0
-    for match in pattern.finditer(layer.text):
-        start, end = match.span()
-        decoded = character(match[0])
-        parts += (layer.text[done:start], decoded)
-        size += start - done
-        starts.append(size)
-        origins.append(start)
-        size += len(decoded)
-        starts.append(size)
-        origins.append(end)
-        done = end
-    if not done:
-        return None
-    parts.append(layer.text[done:])
-    return _Layer("".join(parts), starts, origins, layer)
+def _in_characters(text: str, data: bytes, found: list[tuple[int, Needle]]) -> Iterator[tuple[int, Needle]]:
+    """What is found at a byte, by the character that begins there."""
+    if len(text) == len(data):
+        yield from found
+        return
+    done = at = 0
+    for start, needle in found:
+        at += len(data[done:start].decode("utf-8", "surrogatepass"))
+        done = start
+        yield at, needle
 
 
 def _widen(text: str, start: int, end: int) -> Span:
@@ -189,8 +238,3 @@ def _merged(spans: list[Span]) -> list[Span]:
         else:
             merged.append((start, end))
     return merged
-
-
-def _needle(text: str, *, loose: bool = False) -> Needle:
-    core = max(_RUN.findall(text), key=len, default="")
-    return Needle(text, core.encode("ascii"), loose)

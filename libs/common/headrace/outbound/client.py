@@ -246,8 +246,8 @@ def _redacted(redactor: Redactor, headers: JsonObject, body: Json) -> tuple[Json
     match redactor.value([headers, body]):
         case [dict() as clean, rest]:
             return clean, rest
-        case _:
-            return {}, None
+        case hidden:
+            return {}, hidden
 
 
 def _date(text: str) -> datetime | None:
