@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonObject
 from headrace.records import record
-from headrace.redaction import truncate
+from headrace.redaction import MARKER, truncate
 from headrace.workflow.json_rules import canonical, digest_of
 from headrace.workflow.state import Failure, Message, MessageKind, RunState, StepStatus, WaitKind
 from headrace.workflow.undo import unanswered
@@ -99,6 +99,10 @@ class Gate:
         # What has not begun when the run turns to its end is not to begin any more, and least of all unseen.
         ending = state.cancel or state.undoing is not None
         unattended = context.key.part is not None or (begun and ending)
+        if call == MARKER and not (begun or unattended):
+            # Nobody would know what they approve, and another such call would have the same digest.
+            words = f"{ref} needs an approval, and its call can not be shown: it is hidden as a whole"
+            return Failure("POLICY_FORBIDDEN", words)
         if held.approval_class == "B" and not (approved or begun or unattended):
             return Ask(self._wait(context, ref, digest, call), used)
         try:

@@ -105,9 +105,13 @@ class RunHistory:
     def _clean(self, data: JsonObject) -> JsonObject:
         clean: JsonObject = {}
         for name, value in data.items():
-            if name in _TENANTS_WORDS:
-                secrets = self._secrets
-                clean[name] = secrets.redactor.value(value) if name == "output" else secrets.shown(value)
+            if name == "error" and isinstance(value, dict):
+                # Part by part: where the message is hidden as a whole, the code still says what happened.
+                clean[name] = {part: self._secrets.shown(words) for part, words in value.items()}
+            elif name == "output":
+                clean[name] = self._secrets.redactor.value(value)
+            elif name in _TENANTS_WORDS:
+                clean[name] = self._secrets.shown(value)
             elif name == "wait" and isinstance(value, dict):
                 clean[name] = self._clean(value)
             else:
