@@ -13,7 +13,8 @@ import psutil
 import pytest
 from headrace.errors import DatabaseUnavailable
 from headrace.postgres.migrate import migrate
-from headrace_cli.embedded_postgres import embedded_postgres, running_postgres
+from headrace_cli import embedded_postgres as module
+from headrace_cli.embedded_postgres import EmbeddedPostgres, embedded_postgres, running_postgres
 
 
 def pid_of(folder: Path) -> int:
@@ -113,6 +114,37 @@ async def test_one_that_was_killed_is_started_again_with_its_data(tmp_path: Path
         again = psutil.Process(pid_of(folder))
         assert again.pid != killed
     assert not again.is_running()
+
+
+async def test_one_that_recovers_for_long_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that others keep busy a recovery takes longer than a server may otherwise take to start."""
+    monkeypatch.setattr(module, "_START_SECONDS", 0.0)
+    server = EmbeddedPostgres(tmp_path, tmp_path, tmp_path, None)
+    pid_file = tmp_path / "postmaster.pid"
+    with subprocess.Popen(["sleep", "600"]) as recovering:
+        try:
+            monkeypatch.setattr(server, "_launch", lambda: recovering)
+            starting = asyncio.create_task(server._start_again())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(starting), 0.5)
+            pid_file.write_text(f"{recovering.pid}\n" + "\n" * 6 + "ready   \n")
+            await asyncio.wait_for(starting, 30)
+            pid_file.unlink()
+            monkeypatch.setattr(module, "_RECOVERY_SECONDS", 0.0)
+            with pytest.raises(DatabaseUnavailable, match="log"):
+                await server._start_again()
+        finally:
+            recovering.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="syncfs is Linux's")
+async def test_a_recovery_waits_for_the_disk_once_and_not_for_each_file(tmp_path: Path) -> None:
+    with running_postgres(tmp_path / "data") as dsn:
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SHOW recovery_init_sync_method") == "syncfs"
+        await connection.close()
 
 
 OWNER = """
