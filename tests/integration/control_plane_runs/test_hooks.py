@@ -1,107 +1,36 @@
-"""Hooks: what happens is told to those who asked, signed, at least once, whoever sends it."""
+"""Hooks: what happens is told to those who asked, signed, and what may be changed about it."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
-from unittest.mock import AsyncMock
 from uuid import UUID
 
 import asyncpg
-import orjson
 import pytest
-from headrace.outbound.client import OutboundClient
-from headrace.outbound.policy import EgressPolicy, Opening
-from headrace.outbound.pools import OutboundPools
-from headrace.postgres.listen import Listener
 from headrace.postgres.pool import API, WORKER, open_pool, tenant_transaction, transaction
-from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, is_signed
+from headrace.signed_messages import ID
 from headrace_control.expiry.expire import Kept, expire
-from headrace_control.hooks import sending
 from headrace_control.hooks.repository import find
-from headrace_control.hooks.sending import BACK_OFF, HookSending
-from headrace_control.vault.keys import OwnKeys
-from headrace_control.vault.vault import Vault
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.audit_examples import mutate
+from tests.integration.control_plane_runs.hooks import (
+    FAILED,
+    Planes,
+    ended,
+    genuine,
+    hook,
+    hook_planes,
+    make_due,
+    messages,
+)
 from tests.integration.control_plane_runs.quotas import allow
-from tests.journal_server import Exchange, JournalServer, Script, Seen, answering, writing
-
-_MESSAGES = """query($hook: String!) { hookMessages(hook: $hook, first: 200) {
-  items { id event data status attempts nextAt error { code } } } }"""
-FAILED = {"status": "FAILED", "error": {"code": "HTTP_500", "message": "it says no"}}
-
-
-@dataclass
-class Planes:
-    """Two control planes' senders, and the target that they send to."""
-
-    senders: tuple[HookSending, ...]
-    target: JournalServer
-    listener: Listener  # the first one's
-    answers: list[int] = field(default_factory=list)
-
-    async def turn(self) -> None:
-        """Both send what is due, at the same time, until neither finds anything."""
-        while any(await asyncio.gather(*(sender.turn() for sender in self.senders))):
-            pass
-
-    def told(self) -> list[Any]:
-        return [orjson.loads(seen.body) for seen in self.target.requests]
 
 
 @pytest.fixture
 async def planes(database: str, master_key: bytes) -> AsyncIterator[Planes]:
-    answers: list[int] = []
-
-    async def script(exchange: Exchange) -> None:
-        await exchange.respond(answers.pop(0) if answers else 200)
-
-    policy = EgressPolicy(allow=(Opening.parse("127.0.0.0/8"),))
-    async with contextlib.AsyncExitStack() as stack:
-        target = await stack.enter_async_context(JournalServer(script))
-        senders, listeners = [], []
-        for _ in range(2):
-            worker, api = [
-                await stack.enter_async_context(await open_pool(database, role)) for role in (WORKER, API)
-            ]
-            pools = OutboundPools(policy)
-            stack.push_async_callback(pools.aclose)
-            vault, outbound = Vault(OwnKeys([master_key])), OutboundClient(pools)
-            listeners.append(Listener(database))
-            senders.append(HookSending(worker, api, vault, outbound, listeners[-1]))
-        yield Planes(tuple(senders), target, listeners[0], answers)
-
-
-async def hook(client: Client, url: str, *events: str, name: str = "ops") -> str:
-    """Its secret."""
-    given = {"name": name, "url": url, "events": [*events]}
-    made = await mutate(client, "createHook", given, "... on IssuedHook { secret }")
-    return str(made["secret"])
-
-
-async def messages(client: Client, name: str = "ops") -> list[dict[str, Any]]:
-    return list((await client(_MESSAGES, hook=name))["items"])
-
-
-async def ended(client: Client, fleet: Fleet, data: dict[str, Any]) -> str:
-    run = await started(client)
-    await fleet.claim(run)
-    await fleet.apply(run, ("finished", None, data))
-    return run
-
-
-async def make_due(admin: asyncpg.Connection) -> None:
-    """As if all waits were over."""
-    await admin.execute("UPDATE hook_messages SET due_at = now() WHERE due_at < 'infinity'")
-
-
-def genuine(seen: Seen, *secrets: str) -> bool:
-    headers = seen.headers
-    return is_signed(list(secrets), headers[SIGNATURE], headers[ID], int(headers[TIMESTAMP]), seen.body)
+    async with hook_planes(database, master_key) as planes:
+        yield planes
 
 
 async def test_what_happens_is_told_once_and_signed(
@@ -187,96 +116,6 @@ async def test_every_kind_is_told(
     assert told["breaker.open"]["connection"] == "shop-main"
 
 
-async def test_what_fails_is_sent_again_under_its_id_and_given_up_in_the_end(
-    acme: Client, fleet: Fleet, planes: Planes, admin: asyncpg.Connection
-) -> None:
-    await publish(acme, orders())
-    await hook(acme, planes.target.url, "RUN_FAILED")
-    await ended(acme, fleet, FAILED)
-    planes.answers += [500, 302, 410, *[503] * (len(BACK_OFF) - 2)]
-    waits = []
-    for _ in BACK_OFF:
-        await planes.turn()
-        waits.append(
-            await admin.fetchval("SELECT round(extract(epoch FROM due_at - now()) / 5) FROM hook_messages")
-        )
-        await make_due(admin)
-    assert waits == [round(wait.total_seconds() / 5) for wait in BACK_OFF]
-    await planes.turn()
-    (given_up,) = await messages(acme)
-    assert (given_up["status"], given_up["attempts"]) == ("GIVEN_UP", len(BACK_OFF) + 1)
-    assert given_up["error"] == {"code": "HTTP_503"}
-    await planes.turn()
-    assert len(planes.target.requests) == len(BACK_OFF) + 1
-    resent = await mutate(
-        acme, "resendHookMessages", {"name": "ops"}, "... on ResentHookMessages { messages }"
-    )
-    assert resent["messages"] == 1
-    await planes.turn()
-    (sent,) = await messages(acme)
-    assert (sent["status"], sent["attempts"], sent["error"]) == ("SENT", 1, None)
-    assert {seen.headers[ID] for seen in planes.target.requests} == {sent["id"]}
-    assert len({seen.body for seen in planes.target.requests}) == 1
-
-
-_CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok"
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        answering(200, b"x" * 100_000),
-        answering(202, b"x", {"Content-Encoding": "zstd"}),
-        writing(_CUT_OFF),
-    ],
-    ids=["too long", "unknown coding", "cut off"],
-)
-async def test_an_answer_that_can_not_be_read_is_an_arrival_by_its_status(
-    acme: Client, fleet: Fleet, planes: Planes, script: Script
-) -> None:
-    await publish(acme, orders())
-    async with JournalServer(script) as target:
-        await hook(acme, target.url, "RUN_FAILED")
-        await ended(acme, fleet, FAILED)
-        await planes.turn()
-        (sent,) = await messages(acme)
-        assert (sent["status"], sent["attempts"], sent["error"]) == ("SENT", 1, None)
-        assert len(target.requests) == 1
-
-
-async def test_a_plane_that_is_lost_between_sending_and_marking_has_it_sent_again(
-    acme: Client, fleet: Fleet, planes: Planes, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await publish(acme, orders())
-    secret = await hook(acme, planes.target.url, "RUN_FAILED")
-    await ended(acme, fleet, FAILED)
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            planes.senders[0], "_mark", AsyncMock(side_effect=asyncpg.ConnectionDoesNotExistError)
-        )
-        assert await planes.senders[0].turn() == 1
-    # Its claim is its own until it is over.
-    assert await planes.senders[1].turn() == 0
-    await make_due(admin)
-    await planes.turn()
-    first, second = planes.target.requests
-    assert (first.headers[ID], first.body) == (second.headers[ID], second.body)
-    assert genuine(second, secret)
-    assert [one["status"] for one in await messages(acme)] == ["SENT"]
-
-
-async def test_many_messages_are_each_sent_once_by_two_planes(
-    acme: Client, planes: Planes, admin: asyncpg.Connection
-) -> None:
-    await hook(acme, planes.target.url, "RUN_FAILED")
-    await admin.execute(
-        """SELECT headrace_tell(id, 'RUN_FAILED', jsonb_build_object('n', n))
-           FROM tenants, generate_series(1, 100) n WHERE name = 'acme'"""
-    )
-    await planes.turn()
-    assert sorted(told["data"]["n"] for told in planes.told()) == [*range(1, 101)]
-
-
 async def test_paused_it_is_told_nothing_new_and_what_waits_is_kept(
     acme: Client, fleet: Fleet, planes: Planes, admin: asyncpg.Connection
 ) -> None:
@@ -305,52 +144,6 @@ async def test_a_secret_is_rotated_with_an_overlap(acme: Client, fleet: Fleet, p
     await ended(acme, fleet, FAILED)
     await planes.turn()
     assert [genuine(planes.target.requests[1], s) for s in (old, new, newest)] == [False, False, True]
-
-
-async def test_no_hook_reaches_an_address_that_is_denied(
-    acme: Client, fleet: Fleet, planes: Planes, database: str, master_key: bytes
-) -> None:
-    await publish(acme, orders())
-    await hook(acme, planes.target.url, "RUN_FAILED")
-    await ended(acme, fleet, FAILED)
-    async with (
-        await open_pool(database, WORKER) as worker,
-        await open_pool(database, API) as api,
-        contextlib.aclosing(OutboundPools(EgressPolicy())) as pools,
-    ):
-        vault, outbound = Vault(OwnKeys([master_key])), OutboundClient(pools)
-        await HookSending(worker, api, vault, outbound, Listener(database)).turn()
-    assert planes.target.requests == []
-    assert [one["error"] for one in await messages(acme)] == [{"code": "EGRESS_DENIED"}]
-
-
-async def test_a_target_that_stalls_is_in_no_others_way(
-    acme: Client, stranger: Client, fleet: Fleet, planes: Planes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("CALL_SECONDS", "_LONGEST_WAIT"):
-        monkeypatch.setattr(sending, name, 600.0)
-    await publish(stranger, orders())
-
-    async def stall(exchange: Exchange) -> None:
-        await exchange.forever()
-
-    async with JournalServer(stall) as stalling, JournalServer(answering()) as other:
-        await publish(acme, orders())
-        await hook(acme, stalling.url, "RUN_FAILED")
-        await hook(stranger, other.url, "RUN_FAILED")
-        for _ in range(3):
-            await ended(acme, fleet, FAILED)
-        await ended(stranger, fleet, FAILED)
-        await planes.listener.start()
-        running = asyncio.create_task(planes.senders[0].run())
-        await asyncio.wait_for(other.until(1), 20)
-        await ended(stranger, fleet, FAILED)
-        # The trigger wakes the loop, which has nothing to do else.
-        await asyncio.wait_for(other.until(2), 60)
-        assert len(stalling.requests) <= 2
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await planes.listener.close()
 
 
 async def test_what_is_wrong_with_a_hook_is_said_and_old_messages_go(
@@ -393,27 +186,3 @@ async def test_a_hook_that_is_being_changed_keeps_no_run_from_its_end(
     assert [message["event"] for message in await messages(acme)] == ["RUN_FINISHED"]
     assert await mutate(acme, "deleteHook", {"name": "ops"}, "__typename")
     assert await admin.fetchval("SELECT count(*) FROM hook_messages") == 0
-
-
-async def test_a_tenant_with_many_hooks_leaves_places_for_others(
-    acme: Client, stranger: Client, fleet: Fleet, planes: Planes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending, "AT_ONCE", 6)
-    for client in (acme, stranger):
-        await publish(client, orders())
-    for number in range(8):
-        await hook(acme, f"{planes.target.url}/many", "RUN_FINISHED", name=f"ops-{number}")
-    await hook(stranger, f"{planes.target.url}/few", "RUN_FINISHED")
-    done = {"status": "SUCCESS", "result": {}}
-    await ended(acme, fleet, done)
-    await ended(stranger, fleet, done)
-    # What is begun first: four hooks of the one tenant, and the other's.
-    sender = planes.senders[0]
-    assert await sender.begin() == 5
-    async with asyncio.timeout(30):
-        while "/few" not in planes.target.paths:
-            await asyncio.sleep(0.01)
-    await planes.turn()
-    # A turn waits for what it has begun itself, and what was begun before it goes on beside it.
-    await asyncio.wait_for(planes.target.until(9), 30)
-    assert sorted(planes.target.paths) == ["/few"] + ["/many"] * 8
