@@ -1,18 +1,13 @@
 """Whatever is sent to an HTTP face: what answers, answers in one shape, and nothing gets past the door."""
 
 import asyncio
-import contextlib
 import re
-import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-import pytest_asyncio
-from fixtures_edge import RUNNER_TOKEN, Edge
-from headrace.health import HealthServer
+from fixtures_edge import Edge
 from headrace_control.body_limit import BodyLimit
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web import server
@@ -20,39 +15,9 @@ from headrace_control.web.headers import SecurityHeaders
 from starlette.applications import Starlette
 from starlette.types import Message
 
+from tests.security.http_answers import GARBAGE, HARDENED, raw, refused
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-HARDENED = {
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-}
-
-
-def refused(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of an error, which must have the shape that all have."""
-    assert answer.headers["content-type"].startswith("application/json")
-    (error,) = answer.json()["errors"]
-    assert re.fullmatch("[0-9a-f]{32}", error["extensions"]["correlationId"])
-    assert error["message"]
-    return answer.status_code, error["extensions"]["code"]
-
-
-async def raw(port: int, sent: bytes, *, end: bool = True) -> bytes:
-    """All that comes back until the other side closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    came = b""
-    # A server that has heard enough closes; what is still under way is answered by a reset then.
-    with contextlib.suppress(OSError):
-        writer.write(sent)
-        if end:
-            writer.write_eof()
-        while more := await reader.read(65_536):
-            came += more
-    writer.close()
-    return came
 
 
 async def test_every_answer_carries_the_headers(edge: Edge) -> None:
@@ -163,122 +128,6 @@ async def test_who_leaves_in_the_middle_of_a_body_is_forgotten() -> None:
     await BodyLimit(reached, most=10)(scope, receive, reached)
 
 
-SPELLINGS = [
-    "/internal/claims",
-    "/internal/claims/",
-    "/internal/claims/x",
-    "/internal/claims.json",
-    "/internal/claims;x=1",
-    "/internal/claims.",
-    "/internal/claims%00",
-    "/internal/claims%20",
-    "/internal/claims?x=/health",
-    "/internal/claims%3fx",
-    "/internal/claims%23",
-    "//internal/claims",
-    "/internal//claims",
-    "/internal/./claims",
-    "/internal/x/../claims",
-    "/health/../internal/claims",
-    "/health/..%2finternal/claims",
-    "/%69nternal/claims",
-    "/internal%2fclaims",
-    "/internal%5cclaims",
-    "/internal\\claims",
-    "/INTERNAL/CLAIMS",
-    "/Internal/Claims",
-    "/internal/claim%73",
-    "/internal",
-    "/",
-    "*",
-    "http://127.0.0.1/internal/claims",
-    "http://internal/internal/claims",
-    "/health",
-    "/metrics",
-    "/openapi.json",
-    "/docs",
-    "/internal/openapi.json",
-]
-METHODS = ["POST", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "CONNECT", "POSTX", "post"]
-
-
-async def test_no_spelling_of_a_path_and_no_method_passes_the_door(edge: Edge) -> None:
-    for path in SPELLINGS:
-        for method in METHODS:
-            asked = (
-                f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
-            )
-            answer = await raw(edge.internal_port, asked.encode("latin-1"), end=False)
-            assert answer.startswith(b"HTTP/1.1 401 "), (method, path, answer[:80])
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [],
-        ["authorization: "],
-        ["authorization: Bearer"],
-        ["authorization: Bearer "],
-        ["authorization: Bearer hr_00000000_" + "x" * 43],
-        [f"authorization: {RUNNER_TOKEN}"],
-        [f"authorization: Bearer {RUNNER_TOKEN}"],
-        ["authorization: Basic {session}"],
-        ["authorization: Bearer {half}"],
-        ["authorization: Bearer {session}x"],
-        ["authorization: Bearer {session}, Bearer {session}"],
-        ["authorization: Bearer {session}", "authorization: Bearer x"],
-        ["authorization: Bearer x", "authorization: Bearer {session}"],
-        ["authorization: Bearer \xe9\xff"],
-        ["x-authorization: Bearer {session}"],
-        ["proxy-authorization: Bearer {session}"],
-        ["cookie: authorization=Bearer {session}"],
-        ["x-forwarded-for: 127.0.0.1", "x-original-url: /health", "x-rewrite-url: /health"],
-    ],
-)
-async def test_nothing_but_a_session_opens_the_door(edge: Edge, headers: list[str]) -> None:
-    session = edge.internal.headers["authorization"].removeprefix("Bearer ")
-    lines = "".join(f"{line.format(session=session, half=session[:-1])}\r\n" for line in headers)
-    asked = f"POST /internal/releases HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: 2\r\n\r\n{{}}"
-    assert (await raw(edge.internal_port, asked.encode("latin-1"), end=False)).startswith(b"HTTP/1.1 401 ")
-
-
-async def test_a_session_opens_it_and_a_websocket_does_not(edge: Edge) -> None:
-    assert (await edge.internal.post("/internal/heartbeats", json={})).status_code == 422
-    handshake = (
-        "GET /internal/claims HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
-        "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    assert (await raw(edge.internal_port, handshake.encode(), end=False)).startswith(b"HTTP/1.1 403 ")
-
-
-async def test_a_route_without_a_check_of_its_own_stands_behind_the_door_too(edge: Edge) -> None:
-    async def reached() -> None:
-        pass
-
-    edge.internal_app.add_api_route("/new", reached)
-    assert refused(await edge.internal.get("/new", headers={"authorization": "none"})) == (
-        401,
-        "UNAUTHENTICATED",
-    )
-    assert (await edge.internal.get("/new")).status_code == 200
-
-
-GARBAGE = [
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
-    b"\x00" * 1_000,
-    b"GET / HTTP/9.9\r\n\r\n",
-    b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
-    b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
-    b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
-    b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-    b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-    b"POST /graphql HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    b"POST /graphql HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
-    b"\r\n" * 40_000,
-    "GET /canary-é HTTP/1.1\r\n\r\n".encode(),
-]
-
-
 @pytest.mark.parametrize("sent", GARBAGE, ids=range(len(GARBAGE)))
 async def test_what_is_no_request_is_refused_and_forgotten(edge: Edge, sent: bytes) -> None:
     for port in (edge.port, edge.internal_port):
@@ -304,49 +153,3 @@ async def test_a_head_that_does_not_come_ends_the_connection(
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.05)
     async with asyncio.timeout(30):
         await raw(edge.port, begun, end=False)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def health() -> AsyncIterator[int]:
-    async def ill() -> None:
-        raise ConnectionError("postgres://user:canary@host")
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    serving = HealthServer("127.0.0.1", port, {"bus": ill}, lambda: b"")
-    await serving.start()
-    yield port
-    await serving.close()
-
-
-async def test_the_health_port_of_runner_and_reporter_tells_no_more(health: int) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{health}", trust_env=False) as http:
-        assert (await http.get("/health")).status_code == 200
-        assert refused(await http.get("/canary")) == (404, "NOT_FOUND")
-        assert refused(await http.post("/health")) == (405, "METHOD_NOT_ALLOWED")
-        ready = await http.get("/ready")
-        assert ready.json()["checks"] == {"bus": "failing (ConnectionError)"}
-        for answer in (ready, await http.get("/nowhere"), await http.get("/metrics")):
-            assert {name: answer.headers.get(name) for name in HARDENED} == HARDENED
-            assert answer.headers["server"] == "headrace"
-    for sent in GARBAGE:
-        answer = await raw(health, sent)
-        assert b"canary" not in answer
-        assert b"Traceback" not in answer
-        if answer:
-            assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["errors"][0]["extensions"]["code"]
-
-
-async def test_a_health_check_that_breaks_is_answered_without_its_words() -> None:
-    def broken() -> bytes:
-        raise KeyError("canary")
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    serving = HealthServer("127.0.0.1", port, {}, broken)
-    await serving.start()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-        answer = await http.get("/metrics")
-    await serving.close()
-    assert refused(answer) == (500, "INTERNAL")
-    assert "canary" not in answer.text
