@@ -1,70 +1,26 @@
-"""Publishing checks: each fault is found, with its place, its code and a mend; the good document has none."""
+"""Publishing checks of edges, expressions and parameters: each fault has its place, its code and a mend."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from headrace.errors import Problem
 from headrace.workflow.parse import parse_document
 from headrace.workflow.validate import Catalog, validate_document
 
 from tests.unit.workflow.catalogs import catalog
-from tests.unit.workflow.documents import refund
-
-Change = Callable[[Any], None]
-
-
-def problems(change: Change | None = None, known: Catalog | None = None) -> list[Problem]:
-    data = refund()
-    if change:
-        change(data)
-    return validate_document(parse_document(data), known or catalog())
-
-
-def step(index: int, **changes: Any) -> Change:
-    def change(data: Any) -> None:
-        data["steps"][index].update(changes)
-
-    return change
+from tests.unit.workflow.faulty_refunds import (
+    Change,
+    edges,
+    problems,
+    set_env,
+    set_parameters,
+    set_result,
+    set_when,
+    step,
+)
 
 
 def test_a_good_document_has_no_problem() -> None:
     assert problems() == []
-
-
-def edges(*pairs: tuple[str, str]) -> Change:
-    def change(data: Any) -> None:
-        data["edges"] = [{"from": one, "to": other} for one, other in pairs]
-
-    return change
-
-
-def set_result(value: Any) -> Change:
-    def change(data: Any) -> None:
-        data["result"] = value
-
-    return change
-
-
-def set_parameters(value: Any) -> Change:
-    def change(data: Any) -> None:
-        data["parameters"] = value
-
-    return change
-
-
-def set_env(name: str, value: Any) -> Change:
-    def change(data: Any) -> None:
-        data["env"][name] = value
-
-    return change
-
-
-def set_when(**when: Any) -> Change:
-    def change(data: Any) -> None:
-        data["edges"][1]["when"] = when
-
-    return change
 
 
 CASES: list[tuple[str, Change, str, str, str]] = [
@@ -143,116 +99,7 @@ CASES: list[tuple[str, Change, str, str, str]] = [
     ("broken expression", step(1, input=["{{ 1 + }}"]), "BAD_EXPRESSION", "steps[1].input[0]", "operators"),
     ("call in an expression", step(1, input="{{ range(9) }}"), "BAD_EXPRESSION", "steps[1].input", "filter"),
     ("loop name outside a loop", step(1, input="{{ item }}"), "BAD_EXPRESSION", "steps[1].input", "forEach"),
-    (
-        "unknown action",
-        step(0, action="shop/get-ordr"),
-        "UNKNOWN_ACTION",
-        "steps[0].action",
-        "`shop/get-order`",
-    ),
-    (
-        "unknown connection",
-        step(0, connection="shop-man"),
-        "UNKNOWN_CONNECTION",
-        "steps[0].connection",
-        "`shop-main`",
-    ),
-    ("other app", step(0, connection="payments"), "CONNECTION_OF_OTHER_APP", "steps[0].action", "shop-main"),
     ("unknown step type", step(1, type="transfrom"), "UNKNOWN_STEP_TYPE", "steps[1].type", "`transform`"),
-    (
-        "filter in a JSONPath",
-        step(0, output={"total": "$.body[?@.a]", "email": "$.body"}),
-        "BAD_JSONPATH",
-        "steps[0].output.total",
-        "names",
-    ),
-    (
-        "JSONPath without body",
-        step(0, output={"total": "$.total", "email": "$.body"}),
-        "UNKNOWN_OUTPUT",
-        "steps[0].output.total",
-        "$.body.total",
-    ),
-    ("missing path parameter", step(0, input={}), "MISSING_INPUT", "steps[0].input.orderId", "value"),
-    ("missing body name", step(2, input={}), "MISSING_INPUT", "steps[2].input.amount", "value"),
-    (
-        "wrong literal",
-        step(2, input={"amount": "five"}),
-        "SCHEMA_MISMATCH",
-        "steps[2].input.amount",
-        "number",
-    ),
-    (
-        "literal out of range",
-        step(2, input={"amount": -1}),
-        "SCHEMA_MISMATCH",
-        "steps[2].input.amount",
-        "minimum",
-    ),
-    (
-        "literal behind a $ref",
-        step(2, input={"amount": 1, "note": "x" * 11}),
-        "SCHEMA_MISMATCH",
-        "steps[2].input.note",
-        "maxLength",
-    ),
-    (
-        "text where a number is needed",
-        step(2, input={"amount": "{{ input.orderId }} EUR"}),
-        "SCHEMA_MISMATCH",
-        "steps[2].input.amount",
-        "one expression",
-    ),
-    (
-        "name inside a list",
-        step(2, input={"amount": 1, "lines": [{"skuu": "{{ input.orderId }}"}]}),
-        "MISSING_INPUT",
-        "steps[2].input.lines[0].sku",
-        "value",
-    ),
-    (
-        "name that the action does not know",
-        step(2, input={"amount": 1, "amuont": 2}),
-        "UNKNOWN_INPUT",
-        "steps[2].input.amuont",
-        "`amount`",
-    ),
-    (
-        "parameter that the endpoint does not have",
-        step(0, input={}, path={"orderId": "1", "ordrId": "2"}),
-        "UNKNOWN_INPUT",
-        "steps[0].path.ordrId",
-        "`orderId`",
-    ),
-    (
-        "parameter of an endpoint that has none",
-        step(2, path={"orderId": "1"}),
-        "UNKNOWN_INPUT",
-        "steps[2].path.orderId",
-        "Leave it out",
-    ),
-    (
-        "name lost to a whole part",
-        step(2, input={"amount": 1}, body={"amount": 2}),
-        "UNUSED_INPUT",
-        "steps[2].input.amount",
-        "body",
-    ),
-    ("header of ours", step(2, headers={"Host": "x"}), "BAD_HEADER", "steps[2].headers.Host", "out"),
-    (
-        "compensation without its parameter",
-        step(2, compensate={"action": "payments/cancel-refund"}),
-        "MISSING_INPUT",
-        "steps[2].compensate.input.id",
-        "value",
-    ),
-    (
-        "compensation unknown",
-        step(2, compensate={"action": "payments/undo"}),
-        "UNKNOWN_ACTION",
-        "steps[2].compensate.action",
-        "",
-    ),
     ("bad parameters", set_parameters({"type": "objekt"}), "BAD_SCHEMA", "parameters.type", "2020-12"),
     (
         "condition on an unknown output",
@@ -294,17 +141,6 @@ def test_every_problem_comes_at_once() -> None:
         "BAD_SCHEMA",
         "UNCONNECTED_STEP",
     }
-
-
-def test_a_tenant_without_anything_is_told_what_to_create() -> None:
-    found = {problem.path: problem.mend for problem in problems(known=Catalog())}
-    assert found["steps[0].action"] == "Create `shop/get-order` first."
-    assert found["steps[0].connection"] == "Create `shop-main` first."
-
-
-def test_what_only_a_run_can_know_is_left_to_it() -> None:
-    assert problems(step(2, input="{{ steps.fetch_order.output }}")) == []
-    assert problems(step(2, input={"amount": "{{ steps.fetch_order.output.total | int }}"})) == []
 
 
 def test_a_skipped_or_failed_step_may_be_asked_for_its_status() -> None:
