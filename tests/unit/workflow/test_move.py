@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from headrace.workflow import rerun
 from headrace.workflow.actions import parse_action
 from headrace.workflow.definition import PinnedAction, PinnedChild, Version
 from headrace.workflow.move import MoveFate, fates, misfits
 from headrace.workflow.parse import parse_document
+from headrace.workflow.rerun import OriginRow, Takeover
 from headrace.workflow.state import Failure, StepStatus
 
 
@@ -136,6 +138,33 @@ def test_a_child_and_a_loop_under_way_are_kept_as_they_are() -> None:
     # A part that has not ended keeps its step from having ended.
     assert places(before, other, a="SUCCESS", a__0_i="WAITING") == ["steps.a"]
     assert places(before, other, a="SUCCESS", a__0_i="SUCCESS") == []
+
+
+ITEM_UNDONE = {"action": "shop/get", "input": {"n": "{{ item }}"}}
+STEP_UNDONE = {"action": "shop/get", "input": {"n": "{{ input.n }}"}}
+
+
+def test_a_loop_that_is_done_is_undone_by_the_same_list() -> None:
+    def loop(items: str, undo: dict[str, Any] = ITEM_UNDONE, **more: Any) -> Version:
+        return version(call("a", forEach={"items": items}, compensate=undo), **more)
+
+    before, of_env = loop("{{ input.all }}"), loop("{{ env.ALL | split(',') }}", env={"ALL": "1", "OTHER": 1})
+    done = {"a": "SUCCESS", "a__0_i": "SUCCESS"}
+    assert places(before, loop("{{ input.all }}", env={"N": 1}), **done) == []
+    assert places(before, loop("{{ input.all | sort }}"), **done) == ["steps.a"]
+    assert places(before, loop("{{ input.all | sort }}"), a="SKIPPED") == []
+    # What says nothing of an item needs no list.
+    assert places(before, loop("{{ input.all | sort }}", STEP_UNDONE), **done) == []
+    assert places(of_env, loop("{{ env.ALL | split(',') }}", env={"ALL": "1", "OTHER": 2}), **done) == []
+    assert places(of_env, loop("{{ env.ALL | split(',') }}", env={"ALL": "2", "OTHER": 1}), **done) == [
+        "steps.a"
+    ]
+    planned = {key: OriginRow(status) for key, status in rows(**done).items()}
+    taken = Takeover(take=list(planned))
+    for target, wanted in ((before, []), (loop("{{ input.all | sort }}"), ["steps.a"])):
+        assert [one.path for one in rerun.misfits(before, target, planned, taken)] == wanted
+    # What is not taken over is done again, by its own list.
+    assert rerun.misfits(before, loop("{{ input.all | sort }}"), planned, Takeover(again=["a"])) == []
 
 
 def test_what_each_step_is_to_the_run() -> None:

@@ -13,6 +13,7 @@ from headrace.workflow.definition import Version
 from headrace.workflow.document import Edge, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import read_key
+from headrace.workflow.lists import ANOTHER_LIST, undone_by_another_list
 from headrace.workflow.rerun import alike
 from headrace.workflow.state import ENDED_STEP, Failure, StepStatus
 
@@ -84,6 +85,8 @@ def misfits(
         elif status is not StepStatus.SKIPPED and before.children.get(key) != target.children.get(key):
             # Whoever undoes the run would undo the child by the version that is pinned then.
             problems.append(Problem(place, "its child is done, and the version pins another one", _END))
+        elif status is not StepStatus.SKIPPED and undone_by_another_list(before, target, key):
+            problems.append(Problem(place, ANOTHER_LIST, _END))
         if status is StepStatus.FAILED:
             error = (errors or {}).get(key)
             was, will = (dealt_with(graph, key, error, steps) for graph in (old, new))

@@ -10,6 +10,7 @@ from headrace.workflow.definition import Version
 from headrace.workflow.document import OnError, Step
 from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, RowKey, read_key
+from headrace.workflow.lists import ANOTHER_LIST, undone_by_another_list
 from headrace.workflow.state import SUCCEEDED, Failure, StepStatus
 
 # Rows of these do not keep their idempotency key when they are done again: it would be answered with what was.
@@ -134,6 +135,8 @@ def misfits(origin: Version, target: Version, rows: Mapping[str, OriginRow], pla
             problems.append(
                 Problem(f"steps.{key}", "it is done, and is another step in the version", _EARLIER)
             )
+        elif undone_by_another_list(origin, target, key):
+            problems.append(Problem(f"steps.{key}", ANOTHER_LIST, _EARLIER))
         for edge in graph.incoming[key]:
             if edge.from_step not in before:
                 words = f"it is done, and step {edge.from_step} comes before it in the version"
