@@ -5,6 +5,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 import pytest
+from headrace.ids import new_id
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish, started
 from tests.integration.control_plane_runs.rerunning import (
@@ -117,6 +118,35 @@ async def test_the_items_of_a_loop_that_succeeded_are_not_done_again(
     # Its list may be another one under an edited input.
     refused = await acme(RERUN, run=run, how={"patch": {"amount": 2}})
     assert refused["problems"][0]["path"] == "steps.each"
+
+
+async def test_a_child_whose_loop_is_half_done_goes_on_with_its_own_input_alone(
+    acme: Client, fleet: Fleet
+) -> None:
+    """Its input is made from its parent's, which the edit may change: so may its list."""
+    each = call("each", forEach={"items": [1, 2]})
+    inner = await publish(acme, orders(workflow="inner", steps=[each], result=None))
+    part = {"key": "part", "type": "workflow", "workflow": "inner", "input": {"order": "{{ input.order }}"}}
+    await publish(acme, orders(steps=[part], result=None))
+    run = await started(acme)
+    child, given = str(new_id()), {"order": "17"}
+    wait = {"kind": "CHILD", "runId": child, "versionId": inner["version"]["id"], "input": given}
+    await fleet.claim(run)
+    await fleet.apply(run, ("waiting", "part", {"wait": wait}))
+    await fleet.claim(child)
+    await fleet.apply(
+        child,
+        ("started", "each", {"items": 2}),
+        completed("each[0]", output=1),
+        failed("each[1]"),
+        completed("each", "FAILED", error={"code": "HTTP_500", "message": "an item failed"}),
+        end(),
+    )
+    await fleet.apply(run, completed("part", "FAILED", error={"code": "HTTP_500", "message": "no"}), end())
+    refused = await acme(RERUN, run=run, how={"patch": {"amount": 2}})
+    assert [problem["path"] for problem in refused["problems"]] == ["steps.part/each"]
+    named = await acme(RERUN, run=run, how={"patch": {"amount": 2}, "steps": ["part/each"]})
+    assert named["__typename"] == "Run", named
 
 
 async def test_an_undone_step_is_done_again_with_what_followed_it(acme: Client, fleet: Fleet) -> None:

@@ -94,8 +94,9 @@ class Planner:
             every = Takeover((), (), every.again, every.kept, every.in_doubt)
             every = await self._with_doubts(origin, graph, rows, every, {})
             return Plan(origin, target, rows, every)
-        plan = await self._one(origin, target, named, "")
-        if target_id != origin.version_id:
+        moved = target_id != origin.version_id
+        plan = await self._one(origin, target, named, "", anew=edited or moved)
+        if moved:
             self._problems += misfits(before[1], target, plan.rows, plan.takeover)
         elif edited:
             self._problems += half_done(plan.takeover)
@@ -103,7 +104,8 @@ class Planner:
             raise InvalidInput(self._problems)
         return plan
 
-    async def _one(self, origin: Origin, target: Version, named: Named, place: str) -> Plan:
+    async def _one(self, origin: Origin, target: Version, named: Named, place: str, *, anew: bool) -> Plan:
+        """`anew`: the input of the run may be another one than the origin's, and so may those of its children."""
         rows = await repository.rows(self._db, self._tenant_id, origin.id)
         graph = Graph.of(target.document)
         for key in (*named.rows, *named.inside):
@@ -125,7 +127,8 @@ class Planner:
                 raise LimitExceeded(
                     f"more than {MAX_CHILDREN} child runs would go on: re-run the loop as a whole"
                 )
-            children[key] = await self._child(found, target, key, named.inside.get(key, Named()), place)
+            inside = named.inside.get(key, Named())
+            children[key] = await self._child(found, target, key, inside, place, anew=anew)
         for key in named.inside.keys() - children.keys():
             mend = "Name the step itself."
             self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
@@ -183,7 +186,9 @@ class Planner:
                 doubts += [f"{key}/{k}" for k, row in did.items() if row.status is StepStatus.UNKNOWN]
         return replace(takeover, in_doubt=[*takeover.in_doubt, *doubts])
 
-    async def _child(self, run_id: UUID, parent: Version, key: str, named: Named, place: str) -> Plan:
+    async def _child(
+        self, run_id: UUID, parent: Version, key: str, named: Named, place: str, *, anew: bool
+    ) -> Plan:
         origin = await repository.origin(self._db, self._tenant_id, run_id)
         if origin is None or origin.status not in ENDED_RUN:
             raise Conflict("a child of the run has not ended")
@@ -192,9 +197,14 @@ class Planner:
         target = before
         if pinned is not None and UUID(pinned.version_id) != before[0]:
             target = await self._version(UUID(pinned.version_id))
-        plan = await self._one(origin, target[1], named, f"{place}{key}/")
-        if target[0] != before[0]:
-            self._problems += misfits(before[1], target[1], plan.rows, plan.takeover)
+        moved = target[0] != before[0]
+        plan = await self._one(origin, target[1], named, f"{place}{key}/", anew=anew or moved)
+        if moved:
+            self._problems += _inside(
+                f"{place}{key}", misfits(before[1], target[1], plan.rows, plan.takeover)
+            )
+        elif anew:
+            self._problems += _inside(f"{place}{key}", half_done(plan.takeover))
         return plan
 
     async def _version(self, version_id: UUID) -> tuple[UUID, Version]:
@@ -202,6 +212,11 @@ class Planner:
         if found is None:
             raise NotFound("workflow version")
         return found
+
+
+def _inside(row: str, problems: Sequence[Problem]) -> list[Problem]:
+    """Those of a child run, with the way to it."""
+    return [replace(one, path=f"steps.{row}/{one.path.removeprefix('steps.')}") for one in problems]
 
 
 def shown(plan: Plan, version_id: UUID) -> Preview:
