@@ -1,5 +1,6 @@
 """The internal API on a real database, in process, and what a test of claims says to it."""
 
+import base64
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
@@ -50,6 +51,9 @@ class NoCredentials:
 
     async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
         return {name: self.values[name] for name in names if name in self.values}
+
+    async def output_keys(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        return {run_id: base64.b64encode(run_id.bytes).decode() for run_id in run_ids}
 
     async def failure(self, tenant_id: UUID) -> Mapping[str, str] | None:
         return None

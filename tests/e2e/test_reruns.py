@@ -1,8 +1,7 @@
 """Runs that failed are gone on with: what was done is not done again, and nothing is called under another key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -11,7 +10,9 @@ import pytest_asyncio
 from aiohttp import web
 from designer import Designer
 from fleet import Fleet
-from target import Call, Target
+from target import Call
+
+from tests.e2e.rerunning import World, call, opened_world
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -20,51 +21,18 @@ pytestmark = [
 ]
 RUNS = 300
 
-_RERUN = """mutation ($run: ID!, $how: RerunInput) { rerunRun(run: $run, how: $how) {
-  ok: __typename ... on Run { id } ...Failed } }"""
 _GROUPS = "{ deadLetterGroups { group { source action code } count example } }"
 _REPLAY = """mutation ($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, how: $how) {
   ok: __typename ... on Run { id } ...Failed } }"""
-_REPLAY_ALL = """mutation ($group: DeadLetterGroupInput!, $how: ReplayInput) {
-  replayDeadLetters(group: $group, how: $how, perSecond: 100) { ok: __typename ... on Replay { id } ...Failed } }"""
-_FAR = "query ($id: ID!) { replay(id: $id) { status total replayed refused refusal } }"
 _MOVE = """mutation ($ids: [ID!]!) { moveRuns(ids: $ids, version: 2) { ok: __typename
   ... on MovedRuns { items { ok: __typename ... on Run { version { number } } ...Failed } } ...Failed } }"""
 _COUNT = "query ($f: RunFilter) { runs(filter: $f, first: 200) { items { id } pageInfo { hasNextPage } } }"
 
 
-@dataclass(frozen=True)
-class World:
-    target: Target
-    designer: Designer
-
-    async def rerun(self, run_id: str, **how: Any) -> str:
-        made = await self.designer.mutate(_RERUN, run=run_id, how=how)
-        return str(made["id"])
-
-    async def replayed(self, group: Mapping[str, Any], **how: Any) -> Any:
-        """The replay of a group, once it is over."""
-        made = await self.designer.mutate(_REPLAY_ALL, group=group, how=how)
-        async with asyncio.timeout(60):
-            while True:
-                found = (await self.designer.do(_FAR, id=made["id"]))["replay"]
-                if found["status"] == "DONE":
-                    return found
-                await asyncio.sleep(0.1)  # asked from outside, as a person would
-
-    def keys(self, path: str) -> list[str | None]:
-        return [call.key for call in self.target.of(path)]
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployed(module_fleet: Fleet) -> AsyncIterator[World]:
-    async with Target() as target:
-        await module_fleet.start_all()
-        designer = Designer(module_fleet)
-        await designer.app("shop", target.url)
-        for name in ("reserve", "charge", "confirm", "undo-reserve", "undo-charge"):
-            await designer.action("shop", name, "POST", f"/{name}", idempotency={"mode": "KEY"})
-        yield World(target, designer)
+    async with opened_world(module_fleet) as world:
+        yield world
 
 
 @pytest.fixture
@@ -72,11 +40,6 @@ def world(deployed: World) -> World:
     deployed.target.calls.clear()
     deployed.target.answers.clear()
     return deployed
-
-
-def call(name: str, **more: Any) -> dict[str, Any]:
-    once = {"strategy": "NONE"}
-    return {"key": name, "action": f"shop/{name}", "input": {"n": 1}, "retry": once} | more
 
 
 async def test_two_causes_are_replayed_and_nothing_is_done_twice(world: World) -> None:

@@ -17,6 +17,7 @@ from headrace.workflow.sensitive import Leaf
 from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, Undoing
 from rpds import HashTrieMap
 
+from headrace_runner.doers import Doer, read_doers
 from headrace_runner.inbox import read_messages
 from headrace_runner.policy import Held, read_policy
 from headrace_runner.run_pass import RunPass
@@ -54,6 +55,8 @@ class ClaimedRun:
     quotas: RunQuotas = RunQuotas()
     # The ended run whose steps this one undoes.
     undoes: UUID | None = None
+    # Who did the rows that another run did, as far as they can be undone; None: nobody knows any more.
+    doers: Mapping[str, Doer | None] = field(repr=False, default_factory=dict)
     # Rows of a re-run that are sent under the idempotency keys of another run, by their row keys.
     kept_keys: Mapping[str, str] = field(default_factory=dict)
     # How each action is held; one that is not named asks for approval.
@@ -77,7 +80,7 @@ def read_claimed_run(
         undoing = Undoing(RunStatus.SUCCESS)
     inbox = read_messages(given["inbox"])
     keys = {UUID(run_id): b64decode(key) for run_id, key in (given.get("output_keys") or {}).items()}
-    run_input, steps, revealed, unreadable = _opened(tenant_id, keys, given)
+    run_input, steps, doers, revealed, unreadable = _opened(tenant_id, keys, given)
     state = RunState(
         RunStatus.COMPENSATING if given["compensating"] else RunStatus.RUNNING,
         HashTrieMap({row["key"]: _step(row) for row in steps}),
@@ -109,6 +112,7 @@ def read_claimed_run(
         depth=given["depth"],
         quotas=RunQuotas(**given["quotas"]),
         undoes=UUID(given["undoes"]) if given["undoes"] else None,
+        doers=doers,
         kept_keys={row: run_id for run_id, kept in (given.get("kept_keys") or {}).items() for row in kept},
         policy=read_policy(given["policy"]),
         failure=Failure.from_json(given.get("failure")) or unreadable,
@@ -119,21 +123,25 @@ def read_claimed_run(
 
 def _opened(
     tenant_id: UUID, keys: Mapping[UUID, bytes], given: Mapping[str, Any]
-) -> tuple[Json, list[Mapping[str, Any]], list[Leaf], Failure | None]:
-    """The input and the rows with their outputs as they were, what was sealed in them, and why they can not be read, if
-    so."""
+) -> tuple[Json, list[Mapping[str, Any]], Mapping[str, Doer | None], list[Leaf], Failure | None]:
+    """The input, the rows with their outputs and who did them as they were, what was sealed in them, and why they can
+    not be read, if so."""
     rows: Sequence[Mapping[str, Any]] = given["steps"]
-    steps: list[Mapping[str, Any]] = []
+    revealed: list[Leaf] = []
+
+    def plain(row: str, value: Json) -> Json:
+        as_it_was, found = opened(tenant_id, keys, row, value)
+        revealed.extend(found)
+        return as_it_was
+
     try:
-        run_input, revealed = opened(tenant_id, keys, INPUT_ROW, given["input"])
-        for row in rows:
-            output, found = opened(tenant_id, keys, row["key"], row["output"])
-            steps.append({**row, "output": output})
-            revealed += found
+        run_input = plain(INPUT_ROW, given["input"])
+        steps: list[Mapping[str, Any]] = [{**row, "output": plain(row["key"], row["output"])} for row in rows]
+        doers = read_doers(given, run_input, lambda value: plain(INPUT_ROW, value))
     except OutputUnreadable:
         words = "a sensitive output of the run, or its input, can not be read"
-        return given["input"], [*rows], [], Failure("OUTPUT_UNREADABLE", words)
-    return run_input, steps, revealed, None
+        return given["input"], [*rows], {}, [], Failure("OUTPUT_UNREADABLE", words)
+    return run_input, steps, doers, revealed, None
 
 
 def _step(row: Mapping[str, Any]) -> StepState:

@@ -35,6 +35,9 @@ class StepExecution:
         if self._context.run.failure is not None:
             self._ends.fail(self._context.run.failure)
             return
+        if unknown := self._run.scopes.unknown(self._context.key):
+            self._ends.fail(unknown)
+            return
         handler = self._run.parts.handlers.get(self._context.step.type)
         if handler is None:
             self._ends.fail(Failure("UNKNOWN_STEP_TYPE", "this runner has no such step type"))

@@ -1,6 +1,7 @@
 """Loops of one run: their lists, rendered when they are first needed, and their results put together."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.document import OnError, Step
@@ -16,16 +17,18 @@ MAX_ITEMS = 10_000
 
 
 class Loops:
-    """A list is the same whenever it is rendered: what it is made of has ended. `rendered` counts how often one was."""
+    """A list is the same whenever it is rendered for the same run: what it is made of has ended. `rendered` counts how
+    often one was."""
 
     def __init__(self, templates: Templates, places: Callable[[str], str]) -> None:
         self._templates, self._places = templates, places
-        self._lists: dict[str, list[Json]] = {}
+        self._lists: dict[str, dict[UUID, list[Json]]] = {}
         self.rendered = 0
 
-    def items(self, step: Step, scope: Callable[[], Scope]) -> list[Json] | Failure:
-        """The list that the step is done for; `scope` gives what its expressions see."""
-        if step.key not in self._lists:
+    def items(self, step: Step, did: UUID, scope: Callable[[], Scope]) -> list[Json] | Failure:
+        """The list that the run `did` does the step for, or has done it for; `scope` gives what its expressions see."""
+        lists = self._lists.setdefault(step.key, {})
+        if did not in lists:
             place = f"{self._places(step.key)}.forEach.items"
             written = step.for_each.items if step.for_each else None
             self.rendered += 1
@@ -37,8 +40,8 @@ class Loops:
                 return Failure("NOT_A_LIST", f"{place}: a list is needed")
             if len(made) > MAX_ITEMS:
                 return Failure("TOO_MANY_ITEMS", f"{place}: the list has more than {MAX_ITEMS} items")
-            self._lists[step.key] = made
-        return self._lists[step.key]
+            lists[did] = made
+        return lists[did]
 
     def forget(self, step: Step) -> None:
         """The loop has ended."""

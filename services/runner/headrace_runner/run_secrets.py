@@ -24,13 +24,15 @@ class RunSecrets:
 
     @classmethod
     def of(cls, run: ClaimedRun, secrets: Iterable[str] = ()) -> "RunSecrets":
-        """With what is known to be sensitive from the start: of the input, by the parameters' schema, and of the
-        checkpoint."""
+        """With what is known to be sensitive from the start: of the input, and of those that steps taken over have
+        seen, by the parameters' schema, and of the checkpoint."""
         sensitive = Sensitive(run.tenant_id, run.run_id, run.output_keys.get(run.run_id))
         if run.output_keys:
             sensitive.learn(run.revealed)
             marks = Marks.of(run.version.document.parameters or {})
-            sensitive.learn(marks.leaves(run.input) if marks else ())
+            seen = {did.run_id: did.input for did in run.doers.values() if did} | {run.run_id: run.input}
+            for given in seen.values():
+                sensitive.learn(marks.leaves(given) if marks else ())
         return cls(sensitive, secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:

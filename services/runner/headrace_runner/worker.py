@@ -116,7 +116,11 @@ class Worker:
 
         credentials = RunCredentials(self._control_plane, run.run_pass, run.connections, learnt)
         # Who has a callback's address may use it: its last part is the permission.
-        tokens = [address.rsplit("/", 1)[-1] for address in run.callbacks.values()]
+        given_out = {
+            *run.callbacks.values(),
+            *(a for d in run.doers.values() if d for a in d.callbacks.values()),
+        }
+        tokens = [address.rsplit("/", 1)[-1] for address in given_out]
         secrets = RunSecrets.of(run, [*run.secrets.values(), *_secrets(credentials), *tokens])
         log = RunLog(
             self._reporting,

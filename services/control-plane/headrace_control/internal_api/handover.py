@@ -16,6 +16,7 @@ from headrace.postgres.queries import load
 from headrace_control.internal_api.answers import passed_on
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
+from headrace_control.internal_api.doers import Doers
 from headrace_control.internal_api.inbox import unused
 from headrace_control.internal_api.openings import Openings
 from headrace_control.internal_api.side_by_side import by_tenant
@@ -38,19 +39,24 @@ class Handover:
     def __init__(self, pool: Pool, credentials: RunCredentials, callbacks: CallbackUrls) -> None:
         self._pool, self._credentials, self._callbacks = pool, credentials, callbacks
         self._versions, self._openings = PublishedVersions(pool), Openings(pool, credentials)
+        self._doers = Doers(pool)
 
     async def fitting(self, rows: Sequence[Any]) -> Sequence[Any]:
         """Those of these runs whose inputs and checkpoints fit into one answer, taken in their order. The first one
         always fits."""
         resumed = [row["id"] for row in rows if _has_rows(row) or row["inbox_seq"] > 0]
         # One that undoes another gets that one's steps with its first claim.
-        resumed += [row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None]
+        undone = [row["undoes_run_id"] for row in rows if row["undoes_run_id"] is not None]
+        resumed += undone
+        taking = [*undone, *(row["id"] for row in rows if row["origin_run_id"] is not None)]
         large = [row["id"] for row in rows if row["input"] is None]
         # A batch of inputs that came with their rows always fits.
         if len(rows) < 2 or not (resumed or large):
             return rows
         async with one_statement(self._pool) as db:
-            sizes = {row["run_id"]: row["bytes"] for row in await db.fetch(_sql.sizes, resumed, large)}
+            sizes = {
+                row["run_id"]: row["bytes"] for row in await db.fetch(_sql.sizes, resumed, large, taking)
+            }
         fitting: list[Any] = []
         total = 0
         for row in rows:
@@ -107,6 +113,8 @@ class Handover:
         await self._add_terms(rows, versions, given)
         await self._openings.add(rows, versions, given)
         await self._add_output_keys(rows, versions, given, steps)
+        for run_id, did in (await self._doers.of(rows, versions, steps, inputs)).items():
+            given[run_id]["doers"] = {str(i): told for i, told in did.items()}
         await self._add_callbacks(rows, versions, given)
         known = set(have)
         documents = {
@@ -172,12 +180,20 @@ class Handover:
         given: Mapping[UUID, dict[str, Any]],
     ) -> None:
         waiting: dict[UUID, list[CallbackRun]] = defaultdict(list)
+        shown: dict[UUID, list[tuple[UUID, dict[str, Any]]]] = defaultdict(list)
         for row in rows:
             if signals := versions[row["version_id"]].signals:
-                waiting[row["tenant_id"]].append(CallbackRun(row["id"], row["created_at"], signals))
+                tenant_id, own = row["tenant_id"], given[row["id"]]
+                waiting[tenant_id].append(CallbackRun(row["id"], row["created_at"], signals))
+                shown[tenant_id].append((row["id"], own))
+                # What undoes a step sees the addresses that the step saw.
+                for did, told in own.get("doers", {}).items():
+                    if told is not None:
+                        waiting[tenant_id].append(CallbackRun(UUID(did), told["created_at"], signals))
+                        shown[tenant_id].append((UUID(did), told))
         for tenant_id, urls in (await by_tenant(waiting, self._callbacks.urls)).items():
-            for run in waiting[tenant_id]:
-                given[run.run_id]["callbacks"] = urls.get(run.run_id, {})
+            for run_id, told in shown[tenant_id]:
+                told["callbacks"] = urls.get(run_id, {})
 
     async def _read_inputs(self, rows: Sequence[Any]) -> Mapping[UUID, str]:
         """As JSON: those that came with their rows, and the large ones."""

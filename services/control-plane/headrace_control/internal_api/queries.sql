@@ -121,8 +121,12 @@ FROM runs WHERE id = ANY($1::uuid[])
 -- Those that did not come with their rows.
 SELECT id, input::text AS input FROM runs WHERE id = ANY($1::uuid[])
 
+-- name: doers
+SELECT id, tenant_id, input::text AS input, created_at, started_at FROM runs WHERE id = ANY($1::uuid[])
+
 -- name: sizes
--- In bytes of JSON: the checkpoints of the runs $1, and the inputs of the runs $2.
+-- In bytes of JSON: the checkpoints of the runs $1, the inputs of the runs $2, and the inputs of the runs that did what
+-- the runs $3 have taken over.
 SELECT run_id, sum(bytes) AS bytes
 FROM (
     SELECT id AS run_id, octet_length(input::text) AS bytes FROM runs WHERE id = ANY($2::uuid[])
@@ -131,6 +135,12 @@ FROM (
     FROM step_runs WHERE run_id = ANY($1::uuid[]) AND output IS NOT NULL
     UNION ALL
     SELECT run_id, octet_length(data::text) FROM inbox WHERE run_id = ANY($1::uuid[]) AND NOT used
+    UNION ALL
+    SELECT run_id, (SELECT octet_length(input::text) FROM runs WHERE id = taken_from)
+    FROM (
+        SELECT DISTINCT run_id, taken_from FROM step_runs
+        WHERE run_id = ANY($3::uuid[]) AND taken_from IS NOT NULL
+    ) did
 ) large
 GROUP BY run_id
 

@@ -32,6 +32,7 @@ class PublishedVersion:
     signals: tuple[SignalStep, ...]
     sensitive: bool  # a schema of it marks values
     declared: Mapping[str, str | None]  # the class that each action declares, by `app/action`
+    compensated: frozenset[str]  # the steps that say which call undoes them
 
 
 class PublishedVersions:
@@ -64,6 +65,9 @@ def _version(row: Any) -> PublishedVersion:
         tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
         is_marked(resolved),
         declared_classes(resolved),
+        frozenset(
+            step["key"] for step in resolved.get("document", {}).get("steps", ()) if step.get("compensate")
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from headrace.workflow.state import (
 from rpds import HashTrieMap
 
 from headrace_runner.claimed_run import ClaimedRun, RunQuotas
+from headrace_runner.doers import Doer
 from headrace_runner.dry.answers import Answers
 from headrace_runner.dry.calls import CallBook, DeclaredStep, DryActionStep, Responder
 from headrace_runner.dry.job import DryJob, Recorded
@@ -100,9 +101,11 @@ class Walker:
     async def _advance(self, run: ClaimedRun, place: str, recorded: Recorded | None) -> WalkedRun:
         loaded = self._job.versions[run.version.id]
         own = RunWalk(self, run, place, Answers(self._job, place, loaded, recorded, declared=self._declared))
-        self.walk.runs[place] = WalkedRun(place, loaded, run.input, run.state, run.started_at)
+        began = run.started_at
+        self.walk.runs[place] = WalkedRun(place, loaded, run.input, run.state, began, began)
         state = await own.to_the_end()
-        walked = WalkedRun(place, loaded, run.input, state, own.clock.now(), run.undoes is not None)
+        now = own.clock.now()
+        walked = WalkedRun(place, loaded, run.input, state, began, now, run.undoes is not None)
         self.walk.runs[place] = walked
         return walked
 
@@ -123,7 +126,8 @@ class Walker:
             done = {key: step for key, step in origin.state.steps.items() if "." not in key}
             state = run.state._replace(steps=HashTrieMap(done), undoing=Undoing(RunStatus.SUCCESS))
             undoes = uuid5(parent.run_id, str(undone))
-            run = replace(run, state=state, undoes=undoes, input=origin.input)
+            did = Doer(undoes, origin.input, origin.started_at, run.callbacks)
+            run = replace(run, state=state, undoes=undoes, input=origin.input, doers=dict.fromkeys(done, did))
         return await self._advance(run, f"{place}{row}/", recorded)
 
     def handlers(self, answers: Answers) -> dict[str, StepHandler]:

@@ -28,6 +28,7 @@ class WalkedRun:
     version: LoadedVersion
     input: Json = field(repr=False)
     state: RunState
+    started_at: datetime
     ended_at: datetime
     undoes: bool = False
 
