@@ -1,16 +1,23 @@
 """What is the Postgres adapter's own; what it shares with the other is in tests/contract."""
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from fixtures_bus import Place
+from bus_inbox import Crowd, Inbox, numbered, numbers
+from fixtures_bus import LEASE, Place
 from headrace.bus.open import open_bus
-from headrace.bus.port import JOBS, Delivery, Outgoing, events_queue
+from headrace.bus.port import JOBS, MAX_DELIVERIES, Delivery, Outgoing, events_queue
+from headrace.bus.postgres import work
+from headrace.bus.postgres.statements import SQL, session
 from headrace.errors import BusUnavailable
+from headrace.postgres.pool import Pool
 
 EVENTS = events_queue(0)
 
@@ -19,6 +26,54 @@ EVENTS = events_queue(0)
 def bus_address(database: str) -> tuple[str, str]:
     """Only this kind of bus."""
     return "postgres", database
+
+
+class Lossy:
+    """A consumer's sessions: the next `left` takings that take something are written, and their answers get lost.
+
+    With `stuck` the first statement stays with that session: the server has not come to it yet.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = self.looks = 0
+        self.stuck: asyncpg.Connection | None = None
+        self.asked: tuple[str, ...] = ()
+        monkeypatch.setattr(work, "session", self.session)
+        monkeypatch.setattr(work, "_FIRST_RETRY", 0.01)
+
+    @contextlib.asynccontextmanager
+    async def session(self, pool: Pool) -> AsyncIterator[Any]:
+        took: list[asyncpg.Record] = []
+
+        async def fetch(*statement: Any) -> list[asyncpg.Record]:
+            if self.stuck is not None and not self.asked:
+                self.asked = statement
+                raise BusUnavailable("Postgres did not answer (TimeoutError)")
+            rows: list[asyncpg.Record] = await db.fetch(*statement)
+            took.extend(rows)
+            return rows
+
+        async def execute(*statement: Any) -> None:
+            self.looks += statement[0] == SQL.put_back
+            await db.execute(*statement)
+
+        async with session(pool) as db:
+            number = db if self.stuck is None or self.asked else self.stuck
+            yield Mock(
+                fetch=fetch, execute=execute, fetchval=db.fetchval, get_server_pid=number.get_server_pid
+            )
+        if took and self.left:
+            self.left -= 1
+            raise BusUnavailable("Postgres did not answer (TimeoutError)")
+
+    async def all_lost(self) -> None:
+        while self.left:
+            await asyncio.sleep(0.02)  # nothing tells of what was lost
+
+
+@pytest.fixture
+def lossy(monkeypatch: pytest.MonkeyPatch) -> Lossy:
+    return Lossy(monkeypatch)
 
 
 class Sink:
@@ -134,6 +189,103 @@ async def test_a_message_that_becomes_visible_late_is_not_skipped(
     await late.commit()
     await admin.close()
     assert await sink.bodies.get() == b"lower number"
+
+
+async def test_what_was_taken_behind_a_lost_answer_is_delivered(place: Place, lossy: Lossy) -> None:
+    bus, inbox = await place.open(), Inbox()
+    await bus.consume(JOBS, inbox.one, 5)
+    lossy.left = 1
+    await bus.publish([Outgoing(JOBS, b"first")])
+    await lossy.all_lost()
+    await bus.publish([Outgoing(JOBS, b"second")])
+    assert sorted(await inbox.bodies(2)) == [b"first", b"second"]
+    await _all_are_done(place)
+
+
+async def test_a_delivery_that_no_handler_saw_is_not_counted(place: Place, lossy: Lossy) -> None:
+    bus, inbox = await place.open(), Inbox()
+    lossy.left = MAX_DELIVERIES + 1
+    await bus.publish([Outgoing(JOBS, b"unlucky")])
+    consumption = await bus.consume(JOBS, inbox.one, 5)
+    assert (await inbox.deliveries.get()).redelivered is False
+    # The same when the consumption is closed upon a lost answer.
+    lossy.left = 1
+    await bus.publish([Outgoing(JOBS, b"late")])
+    await lossy.all_lost()
+    await consumption.close(5)
+    if inbox.deliveries.empty():
+        await bus.consume(JOBS, inbox.one, 5)
+    assert (await inbox.deliveries.get()).redelivered is False
+    assert await bus.dead_letters() == []
+
+
+async def test_what_is_being_handled_is_not_put_back(place: Place, lossy: Lossy) -> None:
+    """Not even to another consumer that has places for it."""
+    bus, crowd, other, inbox = await place.open(), Crowd(), await place.open(), Inbox()
+    await bus.consume(JOBS, crowd.one, 30)
+    await bus.publish(numbered(JOBS, 10))
+    slow = [await crowd.started.get() for _ in range(10)]
+    await other.consume(JOBS, inbox.one, 20)
+    for n in range(8):
+        lossy.left = 2
+        await bus.publish(numbered(JOBS, 5, 10 + 5 * n))
+        await lossy.all_lost()
+    crowd.let_go(50)
+    await _all_are_done(place)
+    told = [inbox.deliveries.get_nowait().body for _ in range(inbox.deliveries.qsize())]
+    told += slow + [crowd.started.get_nowait() for _ in range(crowd.started.qsize())]
+    assert sorted(told) == sorted(numbers(50))
+
+
+async def test_a_taking_that_comes_late_is_put_back_too(
+    place: Place, database: str, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server comes to the statement when its asker has given up and has looked."""
+    monkeypatch.setattr(work, "POLL_SECONDS", 0.1)
+    late = lossy.stuck = await asyncpg.connect(database)
+    bus, inbox = await place.open(), Inbox()
+    await bus.consume(JOBS, inbox.one, 5)
+    while lossy.looks < 2:
+        await asyncio.sleep(0.02)  # nothing tells of a look
+    async with late.transaction():
+        name = place.namespace + JOBS
+        await late.execute("INSERT INTO bus_messages (queue, body) VALUES ($1, 'first')", name)
+        assert len(await late.fetch(*lossy.asked)) == 1
+    await late.close()
+    assert await inbox.bodies(1) == [b"first"]
+    await _all_are_done(place)
+    # And nobody looks any more once its session is gone.
+    looks = 0
+    while looks < lossy.looks:
+        looks = lossy.looks
+        await asyncio.sleep(0.5)
+
+
+async def test_what_lapsed_and_is_ours_again_is_handled_once_at_a_time(place: Place, database: str) -> None:
+    bus, crowd = await place.open(), Crowd()
+    await bus.consume(JOBS, crowd.one, 5)
+    await bus.publish([Outgoing(JOBS, b"slow")])
+    await crowd.started.get()
+    admin = await asyncpg.connect(database)
+    # As another process does that takes us for dead.
+    await admin.execute("DELETE FROM bus_consumers; UPDATE bus_messages SET consumer_id = NULL")
+    await admin.execute("SELECT pg_notify('headrace_bus', '')")
+    while not await admin.fetchval("SELECT bool_and(consumer_id IS NOT NULL) FROM bus_messages"):
+        await admin.execute("SELECT pg_notify('headrace_bus', queue) FROM bus_messages")
+        await asyncio.sleep(LEASE / 10)  # it is announced again with its next sign of life
+    await admin.close()
+    await asyncio.sleep(LEASE / 10)
+    assert crowd.most == 1
+    crowd.let_go(5)
+    await _all_are_done(place)
+
+
+async def _all_are_done(place: Place) -> None:
+    """Wait until no job is left, neither free nor in anybody's hands."""
+    admin = await asyncpg.connect(place.url)
+    while await admin.fetchval("SELECT count(*) FROM bus_messages WHERE queue = $1", place.namespace + JOBS):
+        await asyncio.sleep(0.02)
+    await admin.close()
 
 
 async def test_a_database_without_the_schema_is_named_as_the_reason(postgres: str) -> None:

@@ -73,6 +73,19 @@ FROM free
 WHERE m.queue = free.queue AND m.id = free.id
 RETURNING m.id, m.body, m.headers, m.deliveries;
 
+-- name: any_session_lives
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY($1::integer[]));
+
+-- name: put_back
+-- No handler has seen these, so their delivery is not counted.
+WITH freed AS (
+    UPDATE bus_messages SET consumer_id = NULL, deliveries = deliveries - 1
+    WHERE queue = $1 AND consumer_id = $2 AND id <> ALL($3::bigint[])
+    RETURNING queue
+)
+SELECT pg_notify('headrace_bus', woken.queue)
+FROM (SELECT DISTINCT queue FROM freed) AS woken;
+
 -- name: acknowledge
 DELETE FROM bus_messages
 WHERE queue = $1 AND id = ANY($3::bigint[]) AND consumer_id = $2;

@@ -16,7 +16,7 @@ from headrace.bus.port import DELIVERY_LIMIT, MAX_DELIVERIES, Handler, Reject
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import POLL_SECONDS, SQL, session, to_delivery
 from headrace.errors import BusUnavailable
-from headrace.postgres.pool import Pool
+from headrace.postgres.pool import Db, Pool
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,8 @@ class Outcome:
 class WorkConsumption:
     """One loop takes messages into free places and writes outcomes down, both many at once.
 
-    A message holds its place until its outcome is written.
+    A message holds its place until its outcome is written. What was taken behind an answer that got lost is in our
+    name and in no place: the same loop puts it back, so that a message whose handler runs is never put back.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class WorkConsumption:
         self._retry_pause = retry_pause
         self._when_closed = when_closed
         self._held: set[int] = set()
+        self._unanswered: set[int] = set()
+        self._look_at = 0.0
         self._outcomes: list[Outcome] = []
         self._handling: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
@@ -100,6 +103,8 @@ class WorkConsumption:
         await asyncio.gather(*handling, return_exceptions=True)
         with contextlib.suppress(BusUnavailable):
             await self._write(self._consumer)
+            async with session(self._pool) as db:
+                await self._put_back(db, self._consumer)
         await self._presence.leave(self._consumer)
         self._when_closed(self)
 
@@ -107,6 +112,7 @@ class WorkConsumption:
         failures = 0
         while True:
             try:
+                await self._recover(consumer)
                 await self._write(consumer)
                 places = self._limit - len(self._held)
                 if self._may_have_more and places > 0 and not self._closing.is_set():
@@ -134,17 +140,44 @@ class WorkConsumption:
             self._may_have_more = True
 
     async def _take(self, consumer: UUID, places: int) -> None:
-        async with session(self._pool) as db:
-            rows = await db.fetch(SQL.take_messages, self.name, consumer, places)
+        asked: int | None = None
+        try:
+            async with session(self._pool) as db:
+                asked = db.get_server_pid()
+                rows = await db.fetch(SQL.take_messages, self.name, consumer, places)
+        except BaseException:
+            if asked is not None:
+                self._unanswered.add(asked)
+                self._look_at = 0.0
+            raise
         if self._closing.is_set():
             return
         if len(rows) == places:
             self._may_have_more = True
         for row in sorted(rows, key=_number):
+            if row["id"] in self._held:
+                continue  # we were away for too long, and it is ours again while its handler still runs
             self._held.add(row["id"])
             task = asyncio.create_task(self._handle(row))
             self._handling.add(task)
             task.add_done_callback(self._handling.discard)
+
+    async def _recover(self, consumer: UUID) -> None:
+        """Put back what an unanswered taking took; again and again until its session is gone, for it may come late."""
+        now = asyncio.get_running_loop().time()
+        if not self._unanswered or now < self._look_at:
+            return
+        async with session(self._pool) as db:
+            # Asked first: one that lives may yet take, behind our putting back.
+            live = await db.fetchval(SQL.any_session_lives, list(self._unanswered))
+            await self._put_back(db, consumer)
+        self._look_at = now + POLL_SECONDS
+        if not live:
+            self._unanswered.clear()
+
+    async def _put_back(self, db: Db, consumer: UUID) -> None:
+        """Free what is in our name and has no place here: no handler has seen it."""
+        await db.execute(SQL.put_back, self.name, consumer, list(self._held))
 
     async def _handle(self, row: asyncpg.Record) -> None:
         number, deliveries = row["id"], row["deliveries"]
