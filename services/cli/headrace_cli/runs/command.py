@@ -10,7 +10,7 @@ from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, status, table
 from headrace_cli.page_options import After, First
-from headrace_cli.runs import move, past, rerun, talking
+from headrace_cli.runs import deciding, move, past, rerun, talking
 from headrace_cli.runs.verify import verify_run
 from headrace_cli.runs.view import RUN_FIELDS, RunId, RunView
 from headrace_cli.runs.watch import get as get_run
@@ -67,7 +67,8 @@ def add_to(app: typer.Typer) -> None:
     past.add_to(group)
     rerun.add_to(group)
     move.add_to(group)
-    talking.add_to(app, group)
+    talking.add_to(group)
+    deciding.add_to(app, group)
 
 
 async def start(

@@ -114,7 +114,7 @@ async def events_of(api: Asks, run_id: str) -> list[Change]:
     """All that happened, oldest first."""
     return [
         Change(EventKind(e["kind"].lower()), e["step"], e["data"], (e["epoch"], e["seq"]))
-        async for e in _paged(api, _EVENTS, run_id, lambda run: run["page"])
+        async for e in paged(api, _EVENTS, run_id, lambda run: run["page"])
     ]
 
 
@@ -122,23 +122,23 @@ async def children_of(api: Asks, run_id: str) -> list[ChildRun]:
     """The runs that it has begun, the first one first."""
     return [
         ChildRun(child["id"], child["parentStep"], RunStatus(child["status"]))
-        async for child in _paged(api, _CHILDREN, run_id, lambda run: run["page"])
+        async for child in paged(api, _CHILDREN, run_id, lambda run: run["page"])
     ]
 
 
 async def reruns_of(api: Asks, run_id: str) -> list[str]:
     """The runs that go on from it, the first one first."""
-    return [run["id"] async for run in _paged(api, _RERUNS, run_id, lambda run: run["page"])]
+    return [run["id"] async for run in paged(api, _RERUNS, run_id, lambda run: run["page"])]
 
 
 def _items(api: Asks, run_id: str, step: str) -> AsyncIterator[Any]:
     def page(run: Any) -> Any:
         return next(s["page"] for s in run["steps"] if s["key"] == step)
 
-    return _paged(api, _ITEMS, run_id, page)
+    return paged(api, _ITEMS, run_id, page)
 
 
-async def _paged(api: Asks, query: str, run_id: str, page: Any) -> AsyncIterator[Any]:
+async def paged(api: Asks, query: str, run_id: str, page: Any) -> AsyncIterator[Any]:
     """Every item of a list, in pages that are halved when the API finds one too large."""
     first, after = _MOST, None
     while True:

@@ -1,15 +1,14 @@
-"""What people say to runs: `headrace run pause | resume | signal | settle | approve | reject`, `headrace approvals`."""
+"""What people say to runs: `headrace run pause | resume | signal | settle`."""
 
 from typing import Annotated
 
 import typer
-from headrace_control.waits.model import Settlement, WaitStatus
+from headrace_control.waits.model import Settlement
 
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, safe, status, table
-from headrace_cli.page_options import After, First
+from headrace_cli.output import safe, status
 from headrace_cli.runs.view import RunId
 
 _STATE = " { ... on Run { id status waitReason pauseRequested } ...Failures } }"
@@ -30,37 +29,17 @@ mutation Settle($run: ID!, $step: String!, $outcome: Settlement!, $output: JSON,
     + _SENT
     + FAILURES
 )
-_DECIDE = (
-    """
-mutation Decide($run: ID!, $step: String!, $decision: Verdict!, $reason: String!, $form: JSON) {
-  decideApproval(runId: $run, step: $step, decision: $decision, reason: $reason, form: $form) {
-    ... on Approval { step status decision { decision by at reason form } } ...Failures
-  }
-}"""
-    + FAILURES
-)
-_APPROVALS = """
-query Approvals($status: WaitStatus!, $first: Int!, $after: String) {
-  approvals(status: $status, first: $first, after: $after) {
-    items { run { id workflow { name } } step status title details form openedAt dueAt mayDecide
-      decision { decision by at reason form } }
-    pageInfo { hasNextPage endCursor }
-  }
-}"""
 
 StepKey = Annotated[str, typer.Argument(metavar="STEP", help="The step's key, or its row key as `pay[3]`.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 
 
-def add_to(app: typer.Typer, group: typer.Typer) -> None:
+def add_to(group: typer.Typer) -> None:
     """`group` is `headrace run`."""
     command(group, "pause")(pause)
     command(group, "resume")(resume)
     command(group, "signal")(signal)
     command(group, "settle")(settle)
-    command(group, "approve")(approve)
-    command(group, "reject")(reject)
-    command(app, "approvals")(approvals)
 
 
 async def pause(session: Session, run: RunId) -> None:
@@ -117,71 +96,3 @@ async def settle(
         sent = (await client.execute(_SETTLE, variables))["settleStep"]
     session.output.result(sent)
     session.output.say(f"run {safe(run)}: step {safe(step)} settled as {outcome.value}")
-
-
-async def approve(
-    session: Session,
-    run: RunId,
-    step: StepKey,
-    form: Annotated[str, typer.Option(help="What the approval asks for: JSON, or @FILE with JSON.")] = "null",
-    reason: Reason = "",
-) -> None:
-    """Approve what a run waits for."""
-    await _decide(session, run, step, "APPROVE", form, reason)
-
-
-async def reject(
-    session: Session,
-    run: RunId,
-    step: StepKey,
-    form: Annotated[str, typer.Option(help="What the approval asks for, if you like.")] = "null",
-    reason: Reason = "",
-) -> None:
-    """Reject what a run waits for."""
-    await _decide(session, run, step, "REJECT", form, reason)
-
-
-async def approvals(
-    session: Session,
-    wanted: Annotated[
-        WaitStatus, typer.Option("--status", help="OPEN, DECIDED or CLOSED.")
-    ] = WaitStatus.OPEN,
-    first: First = 20,
-    after: After = None,
-) -> None:
-    """List what waits for a decision, the one opened last first."""
-    variables = {"status": wanted.value, "first": first, "after": after}
-    async with session.client() as client:
-        found = (await client.execute(_APPROVALS, variables))["approvals"]
-    session.output.result(found)
-    shown = table("run", "workflow", "step", "title", "opened (UTC)", "due (UTC)", "yours", "decision")
-    for one in found["items"]:
-        run, decision = one["run"] or {"id": None, "workflow": {"name": None}}, one["decision"]
-        told = decision and f"{decision['decision']} by {decision['by']}"
-        yours = "yes" if one["mayDecide"] else "no"
-        shown.add_row(
-            *cells(run["id"], run["workflow"]["name"], one["step"], one["title"]),
-            *cells(_minute(one["openedAt"]), _minute(one["dueAt"]), yours, told),
-        )
-    session.output.show(shown)
-    session.output.more(found["pageInfo"])
-
-
-async def _decide(session: Session, run: str, step: str, decision: str, form: str, reason: str) -> None:
-    variables = {
-        "run": run,
-        "step": step,
-        "decision": decision,
-        "form": read_json(form, "--form"),
-        "reason": reason,
-    }
-    async with session.client() as client:
-        decided = (await client.execute(_DECIDE, variables))["decideApproval"]
-    session.output.result(decided)
-    told = str(decided["decision"]["decision"])
-    session.output.say(f"run {safe(run)}: {safe(step)} is {told}")
-
-
-def _minute(at: str | None) -> str | None:
-    """A moment in UTC, for a column."""
-    return at and at[:16].replace("T", " ")

@@ -72,13 +72,15 @@ class WaitMutation:
         decision: model.Verdict,
         reason: str = "",
         form: JSON | None = None,
+        digest: str | None = None,
     ) -> DecideApprovalPayload:
         """Decide an approval, once: a second decision is a Conflict that names who decided.
 
         Your role and what the approval's step says have to allow it. An approval with a form is given what fits the
-        form's schema; a rejection may leave it out.
+        form's schema; a rejection may leave it out. With the digest of the gate that you have read, the decision is for
+        that call alone: a Conflict when the approval is for another one by now.
         """
-        wish = model.Decision(read_id(run_id, "approval"), step, decision, reason, _value(form))
+        wish = model.Decision(read_id(run_id, "approval"), step, decision, reason, _value(form), digest)
         return ApprovalType.of(await info.context.services.waits.decide(info.context.caller, wish))
 
     @mutation

@@ -84,13 +84,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A wish to decide. `step` is the row key of the approval."""
+    """A wish to decide. `step` is the row key of the approval, `digest` that of the call it is for, if one was read."""
 
     run_id: UUID
     step: str
     verdict: Verdict
     reason: str = ""
     form: Json = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

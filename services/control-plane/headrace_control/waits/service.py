@@ -66,8 +66,9 @@ class WaitService:
         """Decide an approval, once. The decision and the message that tells the run of it are one transaction; to the
         call that the policy holds the message brings its token.
 
-        Raises `NotFound`; `Conflict` when it was decided or is over, saying by whom or why; `Forbidden` when its step
-        does not let the caller; `InvalidInput` when the form does not fit.
+        Raises `NotFound`; `Conflict` when it was decided or is over, saying by whom or why, or is for another call than
+        the one that was read; `Forbidden` when its step does not let the caller; `InvalidInput` when the form does not
+        fit.
         """
         caller.require(Permission.DECIDE)
         tenant_id, run_id, step = caller.tenant_id, decision.run_id, decision.step
@@ -83,8 +84,14 @@ class WaitService:
                 raise Conflict(f"the run has ended ({run.status})")
             if (refused := refusal(wait, caller)) is not None:
                 raise Forbidden(refused)
-            if problems := [*reason_problems(decision.reason), *self._form_problems(wait, decision)]:
+            problems = [*reason_problems(decision.reason), *self._form_problems(wait, decision)]
+            if problems := [*problems, *_digest_problems(wait, decision)]:
                 raise InvalidInput(problems)
+            # The row is asked for anew when its call comes to be another one: that one nobody has read yet.
+            if wait.gate is not None and decision.digest not in (None, wait.gate.get("digest")):
+                raise Conflict(
+                    "the approval is for another call by now: read its details, and decide with the digest of its gate"
+                )
             by = caller.actor.name
             decided = Decided(decision.verdict.decision, by, now, decision.reason, decision.form)
             data = _as_json(decided)
@@ -118,6 +125,13 @@ class WaitService:
         if decision.form is None:
             return []
         return [Problem("form", "this approval has no form", "Leave the form out; use the reason for words.")]
+
+
+def _digest_problems(wait: Wait, decision: Decision) -> list[Problem]:
+    if decision.digest is None or wait.gate is not None:
+        return []
+    mend = "Leave the digest out: its step asks for this approval, not the policy."
+    return [Problem("digest", "this approval is for no call", mend)]
 
 
 def _shown(wait: Wait, caller: Caller, now: datetime) -> Wait:
