@@ -89,6 +89,19 @@ def seal_input(key: bytes, tenant_id: UUID, run_id: UUID, marks: Marks, value: J
     return marks.replaced(value, seal, lambda part: marker_of(part) is not None)
 
 
+def to_seal(marks: Marks, value: Json) -> bool:
+    """Whether `seal_input` would seal anything of it."""
+    found = False
+
+    def put(part: Json, _pointer: str) -> Json:
+        nonlocal found
+        found = True
+        return part
+
+    marks.replaced(value, put, lambda part: marker_of(part) is not None)
+    return found
+
+
 def open_value(key: bytes, place: OutputPlace, marker: str) -> Json:
     """The value that was sealed for `place`. Raises `OutputUnreadable`."""
     try:

@@ -55,12 +55,16 @@ class Planes:
             await self.at(moment)
             await self.turn()
 
-    async def schedule(self, name: str = "hourly", **terms: Any) -> None:
-        await self.schedules.create(self.caller, name, replace(TERMS, **terms))
+    async def schedule(self, name: str = "hourly", tenant: str = "acme", **terms: Any) -> None:
+        await self.schedules.create(await self.caller_of(tenant), name, replace(TERMS, **terms))
 
-    async def outcomes(self, name: str = "hourly") -> list[tuple[str, str]]:
+    async def caller_of(self, tenant: str) -> Caller:
+        tenant_id = await self.admin.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
+        return replace(self.caller, tenant_id=tenant_id)
+
+    async def outcomes(self, name: str = "hourly", tenant: str = "acme") -> list[tuple[str, str]]:
         """When (day, hour, minute in UTC) and what came of it, oldest first."""
-        found = (await self.schedules.firings(self.caller, name, 200, None)).items
+        found = (await self.schedules.firings(await self.caller_of(tenant), name, 200, None)).items
         return [(f"{one.at:%d %H:%M}", one.outcome.value) for one in sorted(found, key=lambda one: one.at)]
 
     async def runs(self, name: str = "hourly") -> list[asyncpg.Record]:

@@ -17,9 +17,9 @@ _sql = load("headrace_control.backfills")
 _NO_ID = UUID(int=2**128 - 1)
 
 
-async def due(db: Db, most: int) -> Sequence[tuple[UUID, UUID]]:
+async def due(db: Db, most: int, without: Sequence[UUID]) -> Sequence[tuple[UUID, UUID]]:
     """Of all tenants, by the role headrace_worker: tenant and backfill, the longest due first."""
-    return [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, most)]
+    return [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, most, without)]
 
 
 async def insert(db: Db, tenant_id: UUID, schedule_id: UUID, backfill: Backfill) -> None:

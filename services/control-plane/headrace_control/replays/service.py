@@ -33,7 +33,7 @@ from headrace_control.vault.output_keys import OutputKeys
 _REPLAYS = Cursor("replays")
 
 MAX_PER_SECOND = 100
-# What a start has no room for now is tried again after a while.
+# What a start has no room for now, or needs while it is away, is tried again after a while.
 PUT_OFF = timedelta(seconds=5)
 
 
@@ -121,11 +121,12 @@ class ReplayService:
                     await repository.end(db, tenant_id, replay_id)
                     return True
                 await self._one(db, tenant_id, taken, letter_id)
-        except Unavailable:
-            raise
         except HeadraceError as error:
+            if isinstance(error, Unavailable) and letter_id is None:
+                raise
             async with tenant_transaction(self._pool, tenant_id) as db:
-                if passes(error):
+                # Left due, it would stand before all others each time.
+                if passes(error) or isinstance(error, Unavailable):
                     await repository.put_off(db, tenant_id, replay_id, PUT_OFF, _refusal(error, letter_id))
                     return True
                 # Closed by somebody meanwhile: nothing is refused, and it is not found again.

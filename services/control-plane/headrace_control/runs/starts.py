@@ -18,7 +18,7 @@ from headrace.pools import stored
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
-from headrace.sealed_outputs import seal_input
+from headrace.sealed_outputs import seal_input, to_seal
 from headrace.workflow.concurrency import slot_key
 from headrace.workflow.document import Concurrency
 from headrace.workflow.sensitive import Marks
@@ -145,15 +145,16 @@ async def start_runs(
 async def _sealed(
     db: Db, tenant_id: UUID, new: Sequence[_New], keys: OutputKeys, answers: dict[int, Answer]
 ) -> list[_New]:
-    """The starts with what their versions mark as sensitive sealed in their inputs, each by its run's own key."""
-    marked = [one for one in new if one.marks is not None]
+    """The starts with what their versions mark as sensitive sealed in their inputs, each by its run's own key. Where
+    none holds such a value no key is asked for: its provider may be away."""
+    marked = [one for one in new if one.marks and to_seal(one.marks, one.wish.start.input)]
     if not marked:
         return list(new)
     try:
         found = await keys.within(db, tenant_id, [one.run.id for one in marked])
     except (KeysShredded, SecretUnreadable) as error:
         answers.update((one.wish.n, error) for one in marked)
-        return [one for one in new if one.marks is None]
+        return [one for one in new if one.wish.n not in answers]
     return [one.sealed(tenant_id, found[one.run.id]) if one.run.id in found else one for one in new]
 
 

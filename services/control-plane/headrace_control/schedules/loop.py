@@ -19,6 +19,7 @@ from headrace_control.backfills.advancing import Advancer
 from headrace_control.schedules import repository
 from headrace_control.schedules.firing import Firings
 from headrace_control.schedules.repository import SCHEDULES_CHANNEL
+from headrace_control.schedules.rests import Rests
 from headrace_control.schedules.starting import Starter, error_of
 from headrace_control.unexpected import report_unexpected
 from headrace_control.vault.output_keys import OutputKeys
@@ -30,7 +31,7 @@ _sql = load("headrace_control.schedules")
 LONGEST_WAIT = 10.0
 # Between two looks that found nothing to do but what another control plane is at.
 SHORTEST_WAIT = 0.05
-# When something needed is away.
+# When Postgres is away.
 TROUBLED_WAIT = 1.0
 # So often it is asked whether what a queued firing waits for has ended.
 QUEUED_LOOKS = timedelta(seconds=1)
@@ -53,19 +54,16 @@ class ScheduleLoop:
         self._worker_pool, self._api_pool = worker_pool, api_pool
         starter = Starter(keys)
         self._firings, self._advancer = Firings(api_pool, starter), Advancer(api_pool, starter)
-        self._nudged, self._in_trouble = asyncio.Event(), False
+        self._nudged, self._rests = asyncio.Event(), Rests()
         listener.subscribe(SCHEDULES_CHANNEL, lambda _: self._nudged.set())
 
     async def run(self) -> None:
         """Work until cancelled; trouble with Postgres is waited out."""
         while True:
             self._nudged.clear()
-            self._in_trouble = False
             try:
                 worked = await self.turn()
                 wait = 0.0 if worked else await self._seconds_to_next()
-                if self._in_trouble:
-                    wait = max(wait, TROUBLED_WAIT)
             except (Unavailable, asyncpg.PostgresError) as error:
                 _log.warning("schedules wait", error=type(error).__name__)
                 wait = TROUBLED_WAIT
@@ -76,10 +74,12 @@ class ScheduleLoop:
                 pass
 
     async def turn(self) -> int:
-        """Do what is due now; how many schedules and backfills were advanced here."""
+        """Do what is due now; how many schedules and backfills were advanced here. What failed because something was
+        away is left alone for a while: it would stand before all others each time."""
+        resting = self._rests.now()
         async with transaction(self._worker_pool) as db:
-            due = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, BATCH)]
-            filling = await backfills.due(db, BATCH)
+            due = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, BATCH, resting)]
+            filling = await backfills.due(db, BATCH, resting)
         fired = await self._side_by_side(due, self._fire)
         return fired + await self._side_by_side(filling, self._advance)
 
@@ -92,9 +92,9 @@ class ScheduleLoop:
 
     async def _fire(self, tenant_id: UUID, schedule_id: UUID) -> bool:
         try:
-            return await self._firings.fire(tenant_id, schedule_id)
+            fired = await self._firings.fire(tenant_id, schedule_id)
         except Exception as error:
-            if self._passes(error, "a schedule waits"):
+            if self._passes(error, "a schedule waits", schedule_id):
                 return False
             # One schedule is in nobody's way: it stands still until a person has looked at it.
             told = _told(error, "a schedule can not be fired", schedule_id)
@@ -102,36 +102,41 @@ class ScheduleLoop:
                 await repository.pause(db, tenant_id, schedule_id, told)
                 act = Act("schedule.pause", f"schedule/{schedule_id}", detail=told)
                 await record(db, Part(tenant_id, CONTROL_PLANE), act)
-            return True
+            fired = True
+        self._rests.end(schedule_id)
+        return fired
 
     async def _advance(self, tenant_id: UUID, backfill_id: UUID) -> bool:
         try:
-            return await self._advancer.advance(tenant_id, backfill_id)
+            advanced = await self._advancer.advance(tenant_id, backfill_id)
         except Exception as error:
-            if self._passes(error, "a backfill waits"):
+            if self._passes(error, "a backfill waits", backfill_id):
                 return False
             told = _told(error, "a backfill can not be advanced", backfill_id)
             async with tenant_transaction(self._api_pool, tenant_id) as db:
                 await backfills.stop(db, tenant_id, backfill_id, told)
                 act = Act("backfill.stop", f"backfill/{backfill_id}", detail=told)
                 await record(db, Part(tenant_id, CONTROL_PLANE), act)
-            return True
+            advanced = True
+        self._rests.end(backfill_id)
+        return advanced
 
-    def _passes(self, error: Exception, event: str) -> bool:
+    def _passes(self, error: Exception, event: str, which: UUID) -> bool:
         """Whether the same may go well a moment later: something was away, or others were in the way. Nothing was kept
-        of it then: it is due as before."""
+        of it then: it is due as before, and tried again after a rest."""
         if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
             return False
         if not isinstance(error, Unavailable | asyncpg.PostgresError):
             return False
-        self._in_trouble = True
-        _log.warning(event, error=type(error).__name__)
+        self._rests.begin(which)
+        _log.warning(event, error=type(error).__name__, id=str(which))
         return True
 
     async def _seconds_to_next(self) -> float:
         async with transaction(self._worker_pool) as db:
-            seconds = await db.fetchval(_sql.seconds_to_next, QUEUED_LOOKS)
-        return LONGEST_WAIT if seconds is None else min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
+            seconds = await db.fetchval(_sql.seconds_to_next, QUEUED_LOOKS, self._rests.now())
+        soonest = [one for one in (seconds, self._rests.seconds_to_next(), LONGEST_WAIT) if one is not None]
+        return max(min(soonest), SHORTEST_WAIT)
 
 
 def _told(error: Exception, event: str, which: UUID) -> JsonObject:

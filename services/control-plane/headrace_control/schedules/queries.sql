@@ -91,20 +91,26 @@ LIMIT $4
 SELECT pg_notify($1, '')
 
 -- name: due
--- For headrace_worker: what there is to do now. A queued firing is looked at when nothing is in its way any more.
-(SELECT s.tenant_id, s.id FROM schedules s WHERE s.next_at <= headrace_now() ORDER BY s.next_at LIMIT $1)
+-- For headrace_worker: what there is to do now, but for what is left alone ($2). A queued firing is looked at when
+-- nothing is in its way any more.
+(SELECT s.tenant_id, s.id FROM schedules s
+ WHERE s.next_at <= headrace_now() AND s.id NOT IN (SELECT unnest($2::uuid[]))
+ ORDER BY s.next_at LIMIT $1)
 UNION
 (SELECT s.tenant_id, s.id FROM schedules s
  WHERE s.queued_at IS NOT NULL AND NOT EXISTS (
      SELECT 1 FROM schedule_firings f JOIN runs r ON r.tenant_id = f.tenant_id AND r.id = f.run_id
      WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.open AND f.backfill_id IS NULL
        AND r.finished_at IS NULL)
+   AND s.id NOT IN (SELECT unnest($2::uuid[]))
  ORDER BY s.queued_at LIMIT $1)
 
 -- name: seconds_to_next
--- How long there is nothing to do; NULL: nothing is planned. Of a queued firing nobody tells, it is looked for.
+-- How long there is nothing to do but for what is left alone ($2); NULL: nothing is planned. Of a queued firing nobody
+-- tells, it is looked for.
 SELECT extract(epoch FROM least(
-    (SELECT min(next_at) FROM schedules),
+    (SELECT min(next_at) FROM schedules WHERE id NOT IN (SELECT unnest($2::uuid[]))),
     (SELECT headrace_now() + $1::interval FROM schedules WHERE queued_at IS NOT NULL LIMIT 1),
-    (SELECT min(look_at) FROM schedule_backfills WHERE status = 'RUNNING')
+    (SELECT min(look_at) FROM schedule_backfills
+     WHERE status = 'RUNNING' AND id NOT IN (SELECT unnest($2::uuid[])))
 ) - headrace_now())::float8

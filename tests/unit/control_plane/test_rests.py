@@ -1,0 +1,38 @@
+"""Schedules and backfills that are left alone for a while."""
+
+from uuid import uuid4
+
+from headrace_control.schedules.rests import LONGEST_REST, Rests
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_rest_is_doubled_until_it_went_well() -> None:
+    clock, one = Clock(), uuid4()
+    rests, lengths = Rests(clock), []
+    for _ in range(7):
+        rests.begin(one)
+        lengths.append(rests.seconds_to_next())
+        assert rests.now() == [one]
+        clock.now += lengths[-1] or 0
+        assert (rests.now(), rests.seconds_to_next()) == ([], None)
+    assert lengths == [1, 2, 4, 8, LONGEST_REST, LONGEST_REST, LONGEST_REST]
+    rests.end(one)
+    rests.begin(one)
+    assert rests.seconds_to_next() == 1
+
+
+def test_what_is_not_tried_again_is_forgotten() -> None:
+    clock, one = Clock(), uuid4()
+    rests = Rests(clock)
+    rests.begin(one)
+    clock.now += 100
+    assert rests.now() == []
+    rests.begin(one)
+    assert rests.seconds_to_next() == 1
