@@ -88,7 +88,10 @@ class Planes:
 
 
 @contextlib.asynccontextmanager
-async def two_planes(database: str, admin: asyncpg.Connection, master_key: bytes) -> AsyncIterator[Planes]:
+async def two_planes(
+    database: str, admin: asyncpg.Connection, master_key: bytes, sessions: int = 1
+) -> AsyncIterator[Planes]:
+    """With more than one of the `sessions` of each pool, the clock is not to be moved."""
     tenant: UUID = await admin.fetchval("SELECT id FROM tenants WHERE name = 'acme'")
     caller = Caller(tenant, Actor(ActorKind.API_KEY, new_id(), "k"), Role.ADMIN)
     async with contextlib.AsyncExitStack() as stack:
@@ -96,7 +99,7 @@ async def two_planes(database: str, admin: asyncpg.Connection, master_key: bytes
         loops, listeners = [], []
         for _ in range(2):
             worker, api = [
-                await stack.enter_async_context(await open_pool(database, role, max_size=1))
+                await stack.enter_async_context(await open_pool(database, role, max_size=sessions))
                 for role in (WORKER, API)
             ]
             pools += (worker, api)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from headrace_control.schedules.cron import read_cron
-from headrace_control.schedules.deciding import Decision, Missed, Overlap, Span, decide, due
+from headrace_control.schedules.deciding import Decision, Missed, Overlap, Span, decide, due, first_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +49,21 @@ def test_years_of_minutes_are_not_gone_through() -> None:
     minutely = read_cron("* * * * *", "Europe/Berlin")
     found = due(minutely, NOON - timedelta(days=3650), NOON + timedelta(seconds=30), Missed.FIRE_ALL, 2)
     assert [NOON - one for one in found.firings] == [timedelta(minutes=n) for n in (2, 1, 0)]
+
+
+def test_what_is_too_much_for_once_is_due_next() -> None:
+    late = NOON + timedelta(minutes=20)
+    all_of_it = due(HOURLY, NOON.replace(hour=6), late, Missed.FIRE_ALL, 5)
+    first = first_of(all_of_it, 2)
+    assert (list(first.firings), first.missed, first.next_at) == (
+        hours(8, 9),
+        all_of_it.missed,
+        NOON.replace(hour=10),
+    )
+    # What was left out is told once.
+    rest = due(HOURLY, NOON.replace(hour=10), late, Missed.FIRE_ALL, 5)
+    assert (list(rest.firings), rest.missed) == (hours(10, 11, 12), None)
+    assert first_of(rest, 3) is rest
 
 
 @pytest.mark.parametrize(

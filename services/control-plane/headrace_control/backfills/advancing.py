@@ -14,10 +14,14 @@ from headrace_control.runs.refusals import passes
 from headrace_control.schedules import repository as schedules
 from headrace_control.schedules.cron import read_cron
 from headrace_control.schedules.inputs import Occasion
-from headrace_control.schedules.starting import Starter, error_of, firing_of, record_starts
+from headrace_control.schedules.starting import (
+    MOST_STARTS,
+    Starter,
+    error_of,
+    firing_of,
+    record_starts,
+)
 
-# Starts in one transaction.
-BATCH = 100
 # When there is room for more runs is asked again then.
 LOOK_AGAIN = timedelta(seconds=1)
 # A quota, or a limit of the workflow, was in the way.
@@ -47,7 +51,7 @@ class Advancer:
                 return False
             clock = read_cron(backfill.cron, backfill.time_zone)
             unfinished = await schedules.unfinished_runs(db, tenant_id, schedule.id, backfill.id)
-            room = max(0, min(backfill.at_once - len(unfinished), BATCH))
+            room = max(0, min(backfill.at_once - len(unfinished), MOST_STARTS))
             ahead = list(islice(clock.between(backfill.done_to, backfill.until_at - TICK), room + 1))
             done_to, begun, firings = backfill.done_to, [], []
             refusal: HeadraceError | None = None
@@ -62,7 +66,7 @@ class Advancer:
                 firings.append(firing_of(occasion, answer))
             await schedules.keep_firings(db, tenant_id, schedule.id, firings, minded=True)
             await record_starts(db, tenant_id, schedule, begun, backfill.id)
-            look_in = timedelta() if room == BATCH else LOOK_AGAIN
+            look_in = timedelta() if room == MOST_STARTS else LOOK_AGAIN
             if refusal is not None:
                 look_in = TRY_AGAIN
             await repository.move(db, tenant_id, backfill.id, done_to, len(begun), look_in)

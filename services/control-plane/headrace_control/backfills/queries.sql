@@ -1,6 +1,7 @@
 -- name: due
 SELECT tenant_id, id FROM schedule_backfills
 WHERE status = 'RUNNING' AND look_at <= headrace_now() AND id NOT IN (SELECT unnest($2::uuid[]))
+  AND tenant_id <> ALL($3::uuid[])
 ORDER BY look_at
 LIMIT $1
 

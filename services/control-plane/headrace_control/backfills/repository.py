@@ -17,9 +17,13 @@ _sql = load("headrace_control.backfills")
 _NO_ID = UUID(int=2**128 - 1)
 
 
-async def due(db: Db, most: int, without: Sequence[UUID]) -> Sequence[tuple[UUID, UUID]]:
-    """Of all tenants, by the role headrace_worker: tenant and backfill, the longest due first."""
-    return [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, most, without)]
+async def due(
+    db: Db, most: int, without: Sequence[UUID], without_tenants: Sequence[UUID]
+) -> Sequence[tuple[UUID, UUID]]:
+    """Of all tenants, by the role headrace_worker: tenant and backfill, the longest due first. A tenant has few that
+    run, and each that was advanced goes to the end."""
+    rows = await db.fetch(_sql.due, most, without, without_tenants)
+    return [(row["tenant_id"], row["id"]) for row in rows]
 
 
 async def insert(db: Db, tenant_id: UUID, schedule_id: UUID, backfill: Backfill) -> None:

@@ -32,11 +32,18 @@ WHERE tenant_id = $1 AND id = $2 AND status = $4
 RETURNING id
 
 -- name: due
--- Of all tenants, for whoever works them off, with the seconds until each is due; by the worker's role.
-SELECT tenant_id, id, greatest(extract(epoch FROM due_at - headrace_now()), 0)::float8 AS seconds
-FROM dead_letter_replays
-WHERE status = 'RUNNING' AND due_at <= headrace_now() + make_interval(secs => $2)
-ORDER BY due_at
+-- Of all tenants, for whoever works them off, with the seconds until each is due; by the worker's role. Tenants take
+-- turns. Those at work ($3), and tenants ($4), are left out.
+SELECT soon.tenant_id, soon.id, soon.seconds
+FROM (
+    SELECT p.tenant_id, p.id, p.due_at,
+           greatest(extract(epoch FROM p.due_at - headrace_now()), 0)::float8 AS seconds,
+           row_number() OVER (PARTITION BY p.tenant_id ORDER BY p.due_at) AS turn
+    FROM dead_letter_replays p
+    WHERE p.status = 'RUNNING' AND p.due_at <= headrace_now() + make_interval(secs => $2)
+      AND p.id <> ALL($3::uuid[]) AND p.tenant_id <> ALL($4::uuid[])
+) soon
+ORDER BY soon.seconds > 0, soon.turn, soon.due_at
 LIMIT $1
 
 -- name: take

@@ -66,10 +66,12 @@ async def set_status(db: Db, tenant_id: UUID, replay_id: UUID, old: ReplayStatus
     await db.execute(_sql.set_status, tenant_id, replay_id, new.value, old.value)
 
 
-async def due(db: Db, most: int, seconds: float) -> Sequence[tuple[UUID, UUID, float]]:
+async def due(
+    db: Db, most: int, seconds: float, without: Sequence[UUID], without_tenants: Sequence[UUID]
+) -> Sequence[tuple[UUID, UUID, float]]:
     """Of all tenants, by the role headrace_worker: what is due within so many seconds, as tenant, replay, and the
     seconds until then."""
-    rows = await db.fetch(_sql.due, most, seconds)
+    rows = await db.fetch(_sql.due, most, seconds, without, without_tenants)
     return [(row["tenant_id"], row["id"], row["seconds"]) for row in rows]
 
 

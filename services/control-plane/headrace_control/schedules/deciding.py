@@ -75,6 +75,13 @@ def due(cron: Cron, next_at: datetime, now: datetime, missed: Missed, most: int)
     return Due([*kept, *on_time], Span(next_at, newest[-wanted - 1]), following)
 
 
+def first_of(found: Due, most: int) -> Due:
+    """The first so many of the firings; the others are due next, and at once."""
+    if len(found.firings) <= most:
+        return found
+    return Due(found.firings[:most], found.missed, found.firings[most])
+
+
 def decide(
     overlap: Overlap, unfinished: bool, queued: datetime | None, firings: Sequence[datetime]
 ) -> Decision:

@@ -7,10 +7,10 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace_control.runs import repository as runs
 from headrace_control.runs.model import Run
 from headrace_control.schedules import repository
-from headrace_control.schedules.deciding import Decision, Due, Overlap, decide, due
+from headrace_control.schedules.deciding import Decision, Due, Overlap, decide, due, first_of
 from headrace_control.schedules.inputs import Occasion
 from headrace_control.schedules.model import FiringOutcome, Schedule
-from headrace_control.schedules.starting import Starter, firing_of, kept, record_starts
+from headrace_control.schedules.starting import MOST_STARTS, Starter, firing_of, kept, record_starts
 
 
 class Firings:
@@ -20,14 +20,16 @@ class Firings:
         self._pool, self._starter = pool, starter
 
     async def fire(self, tenant_id: UUID, schedule_id: UUID) -> bool:
-        """Do what is due of the schedule; whether there was anything. However many control planes ask, one does it:
-        the row is locked, and in the transaction that starts the runs the next firing is written on it."""
+        """Do what is due of the schedule, up to `MOST_STARTS` firings; whether there was anything. However many control
+        planes ask, one does it: the row is locked, and in the transaction that starts the runs the next firing is
+        written on it."""
         async with tenant_transaction(self._pool, tenant_id) as db:
             schedule = await repository.lock_due(db, tenant_id, schedule_id)
             if schedule is None:
                 return False
-            now_due = _due(schedule)
             minded = schedule.terms.overlap is not Overlap.ALLOW
+            # Where runs are minded, one is started at most, and which one it is only all firings together tell.
+            now_due = _due(schedule) if minded else first_of(_due(schedule), MOST_STARTS)
             unfinished = await repository.unfinished_runs(db, tenant_id, schedule.id) if minded else ()
             decision = decide(schedule.terms.overlap, bool(unfinished), schedule.queued_at, now_due.firings)
             if decision.cancel:

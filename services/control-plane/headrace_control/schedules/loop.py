@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
+from itertools import zip_longest
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +18,9 @@ from headrace.postgres.queries import load
 from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.backfills import repository as backfills
 from headrace_control.backfills.advancing import Advancer
+from headrace_control.lanes import Lanes, Piece
 from headrace_control.schedules import repository
+from headrace_control.schedules.deciding import LATE
 from headrace_control.schedules.firing import Firings
 from headrace_control.schedules.repository import SCHEDULES_CHANNEL
 from headrace_control.schedules.rests import Rests
@@ -35,9 +39,16 @@ SHORTEST_WAIT = 0.05
 TROUBLED_WAIT = 1.0
 # So often it is asked whether what a queued firing waits for has ended.
 QUEUED_LOOKS = timedelta(seconds=1)
-# How many are looked for at a time, and how many are fired side by side.
+# How many are looked for at a time, and how many are at work.
 BATCH = 100
 SIDE_BY_SIDE = 4
+# So long one look is worked off; then it is looked anew, for others may be due.
+TURN_SECONDS = 5.0
+# What takes longer is broken off, and tried again: it holds a place, and a session of the pool.
+LONGEST_PIECE = 15.0
+
+# A plan may be made while the table is empty, and be used when it is full.
+BY_INDEX = "SET LOCAL enable_seqscan = off"
 
 Work = Callable[[UUID, UUID], Awaitable[bool]]
 _INTERNAL: JsonObject = {
@@ -55,10 +66,17 @@ class ScheduleLoop:
         starter = Starter(keys)
         self._firings, self._advancer = Firings(api_pool, starter), Advancer(api_pool, starter)
         self._nudged, self._rests = asyncio.Event(), Rests()
+        self._lanes = Lanes(SIDE_BY_SIDE, self._nudged.set)
         listener.subscribe(SCHEDULES_CHANNEL, lambda _: self._nudged.set())
 
     async def run(self) -> None:
         """Work until cancelled; trouble with Postgres is waited out."""
+        try:
+            await self._work()
+        finally:
+            await self._lanes.stop()
+
+    async def _work(self) -> None:
         while True:
             self._nudged.clear()
             try:
@@ -74,69 +92,80 @@ class ScheduleLoop:
                 pass
 
     async def turn(self) -> int:
-        """Do what is due now; how many schedules and backfills were advanced here. What failed because something was
-        away is left alone for a while: it would stand before all others each time."""
-        resting = self._rests.now()
-        async with transaction(self._worker_pool) as db:
-            due = [(row["tenant_id"], row["id"]) for row in await db.fetch(_sql.due, BATCH, resting)]
-            filling = await backfills.due(db, BATCH, resting)
-        fired = await self._side_by_side(due, self._fire)
-        return fired + await self._side_by_side(filling, self._advance)
+        """Do what is due now, for `TURN_SECONDS`; how many schedules and backfills were advanced here.
 
-    async def _side_by_side(self, wanted: Sequence[tuple[UUID, UUID]], work: Work) -> int:
-        done = 0
-        for start in range(0, len(wanted), SIDE_BY_SIDE):
-            some = wanted[start : start + SIDE_BY_SIDE]
-            done += sum(await asyncio.gather(*(work(*one) for one in some)))
-        return done
+        What failed because something was away is left alone for a while: it would stand before all others each time.
+        What is slow goes on beside the next turn.
+        """
+        without = self._without()
+        async with transaction(self._worker_pool, BY_INDEX) as db:
+            due = await db.fetch(_sql.due, BATCH, *without, LATE)
+            filling = await backfills.due(db, BATCH, *without)
+        firing = [self._piece(row["tenant_id"], row["id"], self._fire) for row in due]
+        advancing = [self._piece(*one, self._advance) for one in filling]
+        pieces = [piece for pair in zip_longest(firing, advancing) for piece in pair if piece is not None]
+        doubtful = self._rests.tenants()
+        pieces.sort(key=lambda piece: piece.tenant_id in doubtful)
+        return await self._lanes.work_off(pieces, TURN_SECONDS, doubtful)
+
+    def _piece(self, tenant_id: UUID, which: UUID, work: Work) -> Piece:
+        return Piece(tenant_id, which, partial(self._try, tenant_id, which, work))
+
+    def _without(self) -> tuple[Sequence[UUID], Sequence[UUID]]:
+        """Schedules and backfills, and tenants, that there is no use in looking for now."""
+        return [*self._rests.now(), *self._lanes.at_work], self._lanes.full
+
+    async def _try(self, tenant_id: UUID, which: UUID, work: Work) -> bool:
+        try:
+            async with asyncio.timeout(LONGEST_PIECE):
+                worked = await work(tenant_id, which)
+        except (Unavailable, asyncpg.PostgresError, TimeoutError) as error:
+            # Nothing was kept of it: it is due as before.
+            self._rests.begin(tenant_id, which)
+            _log.warning("a schedule or a backfill waits", id=str(which), error=type(error).__name__)
+            return False
+        self._rests.end(which)
+        return worked
 
     async def _fire(self, tenant_id: UUID, schedule_id: UUID) -> bool:
         try:
-            fired = await self._firings.fire(tenant_id, schedule_id)
+            return await self._firings.fire(tenant_id, schedule_id)
         except Exception as error:
-            if self._passes(error, "a schedule waits", schedule_id):
-                return False
+            if _passes(error):
+                raise
             # One schedule is in nobody's way: it stands still until a person has looked at it.
             told = _told(error, "a schedule can not be fired", schedule_id)
             async with tenant_transaction(self._api_pool, tenant_id) as db:
                 await repository.pause(db, tenant_id, schedule_id, told)
                 act = Act("schedule.pause", f"schedule/{schedule_id}", detail=told)
                 await record(db, Part(tenant_id, CONTROL_PLANE), act)
-            fired = True
-        self._rests.end(schedule_id)
-        return fired
+            return True
 
     async def _advance(self, tenant_id: UUID, backfill_id: UUID) -> bool:
         try:
-            advanced = await self._advancer.advance(tenant_id, backfill_id)
+            return await self._advancer.advance(tenant_id, backfill_id)
         except Exception as error:
-            if self._passes(error, "a backfill waits", backfill_id):
-                return False
+            if _passes(error):
+                raise
             told = _told(error, "a backfill can not be advanced", backfill_id)
             async with tenant_transaction(self._api_pool, tenant_id) as db:
                 await backfills.stop(db, tenant_id, backfill_id, told)
                 act = Act("backfill.stop", f"backfill/{backfill_id}", detail=told)
                 await record(db, Part(tenant_id, CONTROL_PLANE), act)
-            advanced = True
-        self._rests.end(backfill_id)
-        return advanced
-
-    def _passes(self, error: Exception, event: str, which: UUID) -> bool:
-        """Whether the same may go well a moment later: something was away, or others were in the way. Nothing was kept
-        of it then: it is due as before, and tried again after a rest."""
-        if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
-            return False
-        if not isinstance(error, Unavailable | asyncpg.PostgresError):
-            return False
-        self._rests.begin(which)
-        _log.warning(event, error=type(error).__name__, id=str(which))
-        return True
+            return True
 
     async def _seconds_to_next(self) -> float:
-        async with transaction(self._worker_pool) as db:
-            seconds = await db.fetchval(_sql.seconds_to_next, QUEUED_LOOKS, self._rests.now())
+        async with transaction(self._worker_pool, BY_INDEX) as db:
+            seconds = await db.fetchval(_sql.seconds_to_next, QUEUED_LOOKS, *self._without())
         soonest = [one for one in (seconds, self._rests.seconds_to_next(), LONGEST_WAIT) if one is not None]
         return max(min(soonest), SHORTEST_WAIT)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same may go well a moment later: something was away, or others were in the way."""
+    if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
+        return False
+    return isinstance(error, Unavailable | asyncpg.PostgresError)
 
 
 def _told(error: Exception, event: str, which: UUID) -> JsonObject:

@@ -91,26 +91,36 @@ LIMIT $4
 SELECT pg_notify($1, '')
 
 -- name: due
--- For headrace_worker: what there is to do now, but for what is left alone ($2). A queued firing is looked at when
--- nothing is in its way any more.
-(SELECT s.tenant_id, s.id FROM schedules s
- WHERE s.next_at <= headrace_now() AND s.id NOT IN (SELECT unnest($2::uuid[]))
- ORDER BY s.next_at LIMIT $1)
-UNION
-(SELECT s.tenant_id, s.id FROM schedules s
- WHERE s.queued_at IS NOT NULL AND NOT EXISTS (
-     SELECT 1 FROM schedule_firings f JOIN runs r ON r.tenant_id = f.tenant_id AND r.id = f.run_id
-     WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.open AND f.backfill_id IS NULL
-       AND r.finished_at IS NULL)
-   AND s.id NOT IN (SELECT unnest($2::uuid[]))
- ORDER BY s.queued_at LIMIT $1)
+-- For headrace_worker: what there is to do now, but for what is left alone ($2), and of tenants ($3).
+-- What is on time comes first: what is later than $4 is missed already. Tenants take turns. Only rows that are due are
+-- read and put in order. A queued firing is looked at when nothing is in its way any more.
+SELECT in_turn.tenant_id, in_turn.id
+FROM (
+    SELECT ready.*, row_number() OVER (PARTITION BY ready.tenant_id ORDER BY ready.late, ready.at) AS turn
+    FROM (
+        SELECT s.tenant_id, s.id, s.next_at AS at, s.next_at <= headrace_now() - $4::interval AS late
+        FROM schedules s
+        WHERE s.next_at <= headrace_now()
+        UNION ALL
+        SELECT s.tenant_id, s.id, s.queued_at, false
+        FROM schedules s
+        WHERE s.queued_at IS NOT NULL AND (s.next_at IS NULL OR s.next_at > headrace_now()) AND NOT EXISTS (
+            SELECT 1 FROM schedule_firings f JOIN runs r ON r.tenant_id = f.tenant_id AND r.id = f.run_id
+            WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.open AND f.backfill_id IS NULL
+              AND r.finished_at IS NULL)
+    ) ready
+    WHERE ready.id NOT IN (SELECT unnest($2::uuid[])) AND ready.tenant_id <> ALL($3::uuid[])
+) in_turn
+ORDER BY in_turn.late, in_turn.turn, in_turn.at
+LIMIT $1
 
 -- name: seconds_to_next
--- How long there is nothing to do but for what is left alone ($2); NULL: nothing is planned. Of a queued firing nobody
--- tells, it is looked for.
+-- How long there is nothing to do but for what is left alone ($2), and of tenants ($3); NULL: nothing is planned. Of a
+-- queued firing nobody tells, it is looked for.
 SELECT extract(epoch FROM least(
-    (SELECT min(next_at) FROM schedules WHERE id NOT IN (SELECT unnest($2::uuid[]))),
+    (SELECT min(next_at) FROM schedules
+     WHERE id NOT IN (SELECT unnest($2::uuid[])) AND tenant_id <> ALL($3::uuid[])),
     (SELECT headrace_now() + $1::interval FROM schedules WHERE queued_at IS NOT NULL LIMIT 1),
     (SELECT min(look_at) FROM schedule_backfills
-     WHERE status = 'RUNNING' AND id NOT IN (SELECT unnest($2::uuid[])))
+     WHERE status = 'RUNNING' AND id NOT IN (SELECT unnest($2::uuid[])) AND tenant_id <> ALL($3::uuid[]))
 ) - headrace_now())::float8

@@ -1,7 +1,7 @@
 """Which schedules and backfills are left alone for a while, because something that they need was away."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,6 +15,7 @@ _FORGOTTEN = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
+    tenant_id: UUID
     seconds: float
     until: float
 
@@ -26,11 +27,11 @@ class Rests:
         self._clock = clock
         self._rests: dict[UUID, _Rest] = {}
 
-    def begin(self, one: UUID) -> None:
+    def begin(self, tenant_id: UUID, one: UUID) -> None:
         """It was tried in vain: leave it alone, longer than the last time."""
         before = self._rests.get(one)
         seconds = min(before.seconds * 2, LONGEST_REST) if before else FIRST_REST
-        self._rests[one] = _Rest(seconds, self._clock() + seconds)
+        self._rests[one] = _Rest(tenant_id, seconds, self._clock() + seconds)
 
     def end(self, one: UUID) -> None:
         """It was tried, and nothing was away."""
@@ -42,6 +43,10 @@ class Rests:
         for one in [one for one, rest in self._rests.items() if rest.until + _FORGOTTEN < now]:
             del self._rests[one]
         return [one for one, rest in self._rests.items() if rest.until > now]
+
+    def tenants(self) -> Collection[UUID]:
+        """Those of whom something was tried in vain the last time: with them the next try may take long, too."""
+        return {rest.tenant_id for rest in self._rests.values()}
 
     def seconds_to_next(self) -> float | None:
         """How long until the soonest of these rests is over; None: nothing rests."""

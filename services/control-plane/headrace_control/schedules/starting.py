@@ -20,6 +20,9 @@ from headrace_control.schedules.inputs import Occasion, rendered
 from headrace_control.schedules.model import Firing, FiringOutcome, Schedule
 from headrace_control.vault.output_keys import OutputKeys
 
+# In one transaction, of a schedule or a backfill: a few dozen milliseconds. Others take their turn in between.
+MOST_STARTS = 20
+
 
 class Starter:
     """One per process; `start` works inside a tenant's transaction of the role headrace_api."""
