@@ -149,6 +149,16 @@ async def test_paused_it_misses_nothing_and_resumed_it_goes_on(planes: Planes) -
     assert await planes.outcomes() == [("01 04:00", "STARTED")]
 
 
+async def test_a_firing_that_a_pause_gives_up_is_told_as_left_out(planes: Planes) -> None:
+    await overlapping(planes, Overlap.QUEUE_ONE)
+    await planes.schedules.pause(planes.caller, "hourly")
+    await planes.end_runs()
+    await planes.schedules.resume(planes.caller, "hourly")
+    await planes.fire_at("2030-05-01T04:00:01Z")
+    outcomes = [outcome for _, outcome in await planes.outcomes()]
+    assert outcomes == ["STARTED", "SKIPPED", "SKIPPED", "STARTED"]
+
+
 async def test_a_start_that_is_refused_is_told_and_the_schedule_goes_on(
     planes: Planes, platform: Client
 ) -> None:

@@ -48,6 +48,14 @@ FROM workflows w
 WHERE s.tenant_id = $1 AND s.id = $2 AND w.tenant_id = $1 AND w.name = $3
 
 -- name: pause
+-- A firing that waited is given up.
+WITH given_up AS (
+    UPDATE schedule_firings f SET outcome = 'SKIPPED'
+    FROM schedules s
+    WHERE s.tenant_id = $1 AND s.id = $2 AND f.tenant_id = $1 AND f.schedule_id = $2 AND f.at = s.queued_at
+      AND coalesce(f.backfill_id, '00000000-0000-0000-0000-000000000000') = '00000000-0000-0000-0000-000000000000'
+      AND f.outcome = 'QUEUED'
+)
 UPDATE schedules SET paused = true, error = $3, next_at = NULL, queued_at = NULL, updated_at = headrace_now()
 WHERE tenant_id = $1 AND id = $2
 
