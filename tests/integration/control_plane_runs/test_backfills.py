@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from headrace.errors import Conflict, InvalidInput, LimitExceeded
 from headrace_control.backfills.model import Backfill
+from headrace_control.expiry.expire import Kept, expire
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish
 from tests.integration.control_plane_runs.planes import Planes, two_planes
@@ -108,6 +109,19 @@ async def test_what_it_counts_stays_when_the_schedule_changes(planes: Planes) ->
     assert ((await now(planes, backfill)).status, len(await planes.runs("daily"))) == ("DONE", 3)
     await planes.schedules.delete(planes.caller, "daily")
     assert await planes.backfills.find(planes.caller, backfill) is None
+
+
+async def test_what_came_of_its_firings_is_forgotten_once_their_runs_have_ended(planes: Planes) -> None:
+    backfill = await begun(planes, at_once=100, until=BEGIN + timedelta(days=10))
+    await advance(planes)
+    assert (await now(planes, backfill)).status == "DONE"
+    kept = Kept(timedelta(days=30), timedelta(days=30))
+    await planes.at("2030-12-01T12:00Z")
+    await expire(planes.pools[0], kept)
+    assert len(await planes.outcomes("daily")) == 10
+    await planes.end_runs()
+    await expire(planes.pools[0], kept)
+    assert await planes.outcomes("daily") == []
 
 
 async def test_the_range_is_checked(planes: Planes) -> None:

@@ -13,11 +13,14 @@ WHERE d.tenant_id = old.tenant_id AND d.key = old.key
 RETURNING d.tenant_id
 
 -- name: expire_firings
--- What came of a schedule's firings. Those whose runs others have to mind are still needed.
+-- What came of a schedule's firings. Those whose runs others have to mind are still needed; whether they have ended is
+-- looked up here, for nobody marks it when the schedule or the backfill starts nothing more.
 DELETE FROM schedule_firings d
 USING (
     SELECT f.tenant_id, f.id FROM schedule_firings f
-    WHERE f.created_at < headrace_now() - $1::interval AND NOT f.open
+    WHERE f.created_at < headrace_now() - $1::interval
+      AND NOT (f.open AND EXISTS (
+          SELECT 1 FROM runs r WHERE r.tenant_id = f.tenant_id AND r.id = f.run_id AND r.finished_at IS NULL))
     ORDER BY f.created_at
     LIMIT $2
 ) old
