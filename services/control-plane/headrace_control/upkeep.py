@@ -1,7 +1,9 @@
 """Upkeep: partitions for the months to come, and what is past its time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 import structlog
@@ -16,18 +18,37 @@ _log = structlog.get_logger(__name__)
 PERIOD_SECONDS = 3600.0
 MONTHS_AHEAD = 3
 
+Job = Callable[[], Awaitable[object]]
+
 
 async def keep_up(pool: Pool, store: LogStore, kept: Kept) -> None:
-    """Work until cancelled, once an hour; what fails now is done an hour later."""
+    """Work until cancelled, once an hour; what fails now is done an hour later, and keeps nothing else from being
+    done."""
     while True:
-        try:
-            async with transaction(pool) as db:
-                await db.execute("SELECT headrace_ensure_partitions($1)", MONTHS_AHEAD)
-            await expire(pool, kept)
-            if kept.runs is not None and (months := await drop_months(pool, kept.runs)):
-                _log.info("runs went with their months", months=months)
-            while await store.purge(datetime.now(UTC)):
-                pass
-        except (Unavailable, asyncpg.PostgresError) as error:
-            _log.warning("upkeep waits", error=type(error).__name__)
+        jobs: Mapping[str, Job] = {
+            "months ahead": partial(_months_ahead, pool),
+            "what is past its time": partial(expire, pool, kept),
+            "months of runs": partial(_months_gone, pool, kept),
+            "log records": partial(_log_records, store),
+        }
+        for name, job in jobs.items():
+            try:
+                await job()
+            except (Unavailable, asyncpg.PostgresError) as error:
+                _log.warning("upkeep waits", job=name, error=type(error).__name__)
         await asyncio.sleep(PERIOD_SECONDS)
+
+
+async def _months_ahead(pool: Pool) -> None:
+    async with transaction(pool) as db:
+        await db.execute("SELECT headrace_ensure_partitions($1)", MONTHS_AHEAD)
+
+
+async def _months_gone(pool: Pool, kept: Kept) -> None:
+    if kept.runs is not None and (months := await drop_months(pool, kept.runs)):
+        _log.info("runs went with their months", months=months)
+
+
+async def _log_records(store: LogStore) -> None:
+    while await store.purge(datetime.now(UTC)):
+        pass
