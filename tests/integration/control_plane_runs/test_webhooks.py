@@ -19,7 +19,7 @@ from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP
 from headrace_control.expiry.expire import Kept, expire
 from headrace_control.webhooks import intake
 from headrace_control.webhooks.addresses import read_address
-from headrace_control.webhooks.refused import RefusedMessage, RefusedMessages
+from headrace_control.webhooks.refused import MOST_OF_WEBHOOK, RefusedMessage, RefusedMessages
 
 from tests.integration.control_plane_runs.acting import Client, Fleet, orders, publish
 from tests.integration.control_plane_runs.audit_examples import mutate
@@ -286,7 +286,7 @@ async def test_refused_messages_are_counted_and_all_are_forgotten_in_time(
             counted.note(RefusedMessage(address, "INVALID_INPUT", f"{n}"))
         await counted.write()
     items = (await acme(_DELIVERIES.replace('"paid"', '"paid", first: 200')))["items"]
-    assert len(items) == 100
+    assert len(items) == MOST_OF_WEBHOOK
     unsigned = {"code": "UNAUTHENTICATED", "message": "no"}
     assert {"messageId": None, "run": None, "error": unsigned, "times": 500} in items
     await sender.send({"order": "1"})

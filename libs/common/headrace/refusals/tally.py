@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 import asyncpg
@@ -13,7 +13,7 @@ from headrace.errors import HeadraceError
 _log = structlog.get_logger(__name__)
 
 PERIOD_SECONDS = 10
-# Different ones in one period; what comes beyond is counted as what `others` makes of it.
+# Different ones in one period, if a tally says nothing else; what comes beyond is counted as what `others` makes of it.
 MOST = 100
 # What one count says at most: Postgres's integer.
 MOST_TIMES = 2**31 - 1
@@ -24,17 +24,22 @@ Noted = TypeVar("Noted", bound=Hashable)
 class Tally(Generic[Noted]):
     """Costs an addition for each one noted, and one call of `write` for a period in which there was any.
 
-    `others` makes of one that there is no room for what it is counted as: few different values, for each is kept.
+    There are `most` different ones in a period. `others` makes of one that there is no room for what it is counted as:
+    few different values, for each is kept. When `write` raises, what is left in the mapping that it was given is kept
+    for later: one that writes by parts takes out what it has written.
     """
 
     def __init__(
-        self, write: Callable[[Mapping[Noted, int]], Awaitable[None]], others: Callable[[Noted], Noted]
+        self,
+        write: Callable[[dict[Noted, int]], Awaitable[None]],
+        others: Callable[[Noted], Noted],
+        most: int = MOST,
     ) -> None:
-        self._hand_on, self._others = write, others
+        self._hand_on, self._others, self._most = write, others, most
         self._noted: Counter[Noted] = Counter()
 
     def note(self, one: Noted, times: int = 1) -> None:
-        known = one in self._noted or len(self._noted) < MOST
+        known = one in self._noted or len(self._noted) < self._most
         self._noted[one if known else self._others(one)] += times
 
     async def run(self) -> None:
@@ -47,13 +52,14 @@ class Tally(Generic[Noted]):
                 _log.warning("refusals wait", error=type(error).__name__)
 
     async def write(self) -> None:
-        """Hand on what was noted since the last time. Raises what `write` raises; then it is all kept."""
+        """Hand on what was noted since the last time. Raises what `write` raises; then what is left of it is kept."""
         noted, self._noted = self._noted, Counter()
         if not noted:
             return
+        left = {one: min(times, MOST_TIMES) for one, times in noted.items()}
         try:
-            await self._hand_on({one: min(times, MOST_TIMES) for one, times in noted.items()})
+            await self._hand_on(left)
         except BaseException:
-            for one, times in noted.items():
-                self._noted[one] += times
+            for one in left:
+                self._noted[one] += noted[one]
             raise
