@@ -152,6 +152,35 @@ async def test_versions_count_each_others_runs_by_their_own_limits(acme: Client,
     assert await due(fleet) == [new]
 
 
+async def test_who_is_admitted_lets_those_behind_it_pass_that_have_room(acme: Client, fleet: Fleet) -> None:
+    await limit(acme, limit=1, onLimit="queue")
+    first, narrow = [await started(acme) for _ in range(2)]
+    await limit(acme, limit=3, onLimit="queue")
+    wide = [await started(acme) for _ in range(3)]
+    assert await due(fleet) == [first]
+    # Each counts those before it against its own limit: a fourth one waits.
+    await end(fleet, first)
+    assert await due(fleet) == [narrow, *wide[:2]]
+    await end(fleet, narrow)
+    assert await due(fleet) == wide
+
+
+async def test_nobody_overtakes_one_that_has_no_room(acme: Client, fleet: Fleet) -> None:
+    await limit(acme, limit=2, onLimit="queue")
+    first = [await started(acme) for _ in range(2)]
+    wide = await started(acme)
+    await limit(acme, limit=1, onLimit="queue")
+    narrow = await started(acme)
+    await limit(acme, limit=9, onLimit="queue")
+    last = await started(acme)
+    await end(fleet, first[0])
+    assert await due(fleet) == [first[1], wide]
+    await end(fleet, first[1])
+    assert await due(fleet) == [wide]
+    await end(fleet, wide)
+    assert await due(fleet) == [narrow, last]
+
+
 async def test_without_a_limit_no_turn_is_taken(acme: Client, fleet: Fleet) -> None:
     await limit(acme, limit=1, onLimit="allow")
     runs = [await started(acme) for _ in range(3)]

@@ -38,33 +38,37 @@ due AS (
 SELECT run_id FROM gone
 
 -- name: admit
--- The oldest of those that wait, as many as there is room for: each run counts those before it against its own
--- version's limit, and none overtakes another. Their CURRENT dispatches become due.
-WITH line AS (
-    SELECT waiting.run_id,
-           held.runs + row_number() OVER first_come <= min(waiting.max_runs) OVER first_come AS fits
+-- One after another, the oldest of those that wait first: each counts those before it against its own version's limit,
+-- and the first that has no room ends it, for none overtakes another. Their CURRENT dispatches become due.
+WITH RECURSIVE line AS (
+    SELECT s.tenant_id, s.workflow_id, s.key, next.run_id, next.place, held.runs + 1 AS runs
     FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS s (tenant_id, workflow_id, key)
     CROSS JOIN LATERAL (
         SELECT count(*) AS runs FROM concurrency_turns t
         WHERE t.tenant_id = s.tenant_id AND t.workflow_id = s.workflow_id AND t.key = s.key AND t.admitted
     ) held
     CROSS JOIN LATERAL (
-        SELECT max_runs FROM concurrency_turns t
+        SELECT run_id, place, max_runs FROM concurrency_turns t
         WHERE t.tenant_id = s.tenant_id AND t.workflow_id = s.workflow_id AND t.key = s.key AND NOT t.admitted
         ORDER BY place
         LIMIT 1
-    ) head
+    ) next
+    WHERE held.runs < next.max_runs
+    UNION ALL
+    SELECT l.tenant_id, l.workflow_id, l.key, next.run_id, next.place, l.runs + 1
+    FROM line l
     CROSS JOIN LATERAL (
-        SELECT t.run_id, t.max_runs, t.place FROM concurrency_turns t
-        WHERE t.tenant_id = s.tenant_id AND t.workflow_id = s.workflow_id AND t.key = s.key AND NOT t.admitted
-        ORDER BY t.place
-        LIMIT greatest(head.max_runs - held.runs, 0)
-    ) waiting
-    WINDOW first_come AS (PARTITION BY s.tenant_id, s.workflow_id, s.key ORDER BY waiting.place)
+        SELECT run_id, place, max_runs FROM concurrency_turns t
+        WHERE t.tenant_id = l.tenant_id AND t.workflow_id = l.workflow_id AND t.key = l.key AND NOT t.admitted
+          AND t.place > l.place
+        ORDER BY place
+        LIMIT 1
+    ) next
+    WHERE l.runs < next.max_runs
 ),
 admitted AS (
     UPDATE concurrency_turns t SET admitted = true FROM line
-    WHERE t.run_id = line.run_id AND line.fits
+    WHERE t.run_id = line.run_id
     RETURNING t.tenant_id, t.run_id, t.dispatch_id
 ),
 due AS (
