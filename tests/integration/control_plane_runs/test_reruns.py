@@ -1,5 +1,6 @@
 """Re-runs over the real schema: what they take over, what they do again, and what stands in their way."""
 
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +19,9 @@ from tests.integration.control_plane_runs.rerunning import (
     fates,
     three_steps,
 )
+
+_START = """mutation($input: JSON!, $version: Int, $key: String) {
+  startRun(workflow: "orders", input: $input, version: $version, idempotencyKey: $key) { __typename } }"""
 
 
 async def test_a_rerun_takes_over_what_was_done(
@@ -222,6 +226,34 @@ async def test_a_key_begins_one_rerun(acme: Client, fleet: Fleet) -> None:
     assert (await acme(RERUN, run=run, key="another"))["__typename"] == "Conflict"
     other = await three_steps(acme, fleet)
     assert (await acme(RERUN, run=other, key="k"))["__typename"] == "Conflict"
+
+
+@pytest.mark.parametrize("how", [{"steps": ["a"]}, {"steps": ["a", "side"]}, {"repeatInDoubt": True}, {}])
+async def test_a_key_of_a_rerun_is_not_taken_for_another_way_to_rerun(
+    acme: Client, fleet: Fleet, how: dict[str, Any]
+) -> None:
+    run = await three_steps(acme, fleet)
+    first = await acme(RERUN, run=run, how={"whole": True}, key="k")
+    assert first["__typename"] == "Run"
+    assert (await acme(RERUN, run=run, how=how, key="k"))["__typename"] == "Conflict"
+    assert (await acme(RERUN, run=run, how={"whole": True}, key="k"))["id"] == first["id"]
+
+
+async def test_the_steps_of_a_rerun_are_the_same_in_any_order(acme: Client, fleet: Fleet) -> None:
+    run = await three_steps(acme, fleet)
+    first = await acme(RERUN, run=run, how={"steps": ["a", "side"]}, key="k")
+    assert (await acme(RERUN, run=run, how={"steps": ["side", "a", "a"]}, key="k"))["id"] == first["id"]
+
+
+async def test_a_key_of_a_rerun_is_not_taken_for_a_plain_start(acme: Client, fleet: Fleet) -> None:
+    run = await three_steps(acme, fleet)
+    again = await acme(RERUN, run=run, key="rerun")
+    plain = {"input": again["input"], "version": 1}
+    assert (await acme(_START, key="rerun", **plain))["__typename"] == "Conflict"
+    assert (await acme(_START, key="plain", **plain))["__typename"] == "Run"
+    await fleet.claim(again["id"])
+    await fleet.apply(again["id"], failed("b"), end())
+    assert (await acme(RERUN, run=again["id"], key="plain"))["__typename"] == "Conflict"
 
 
 @pytest.mark.parametrize("path", ["nothing", "a/b", "a[0]", "a.undo", ""])

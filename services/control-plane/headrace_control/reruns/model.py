@@ -29,6 +29,16 @@ class RerunWish:
     repeat_in_doubt: bool = False
     key: str | None = None
 
+    def as_json(self, origin_id: UUID) -> JsonObject:
+        """What makes two re-runs the same, beside the version and the input that they have."""
+        steps: list[Json] = [*sorted(set(self.steps))]
+        return {
+            "origin": str(origin_id),
+            "steps": steps,
+            "whole": self.whole,
+            "repeatInDoubt": self.repeat_in_doubt,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

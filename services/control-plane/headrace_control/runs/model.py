@@ -186,7 +186,8 @@ class RunStart:
     """A wish to start a run. `version` None is the newest published one.
 
     `key` makes it idempotent: the same key with the same wish answers the same run, for as long as the key
-    is kept. `own_key`: the key is one that Headrace itself makes, and that callers can not write.
+    is kept. `own_key`: the key is one that Headrace itself makes, and that callers can not write. `rerun` is what
+    else has to be the same, of a start that is a re-run: which run is run again, and in which way.
     """
 
     workflow: str
@@ -194,3 +195,4 @@ class RunStart:
     version: int | None = None
     key: str | None = None
     own_key: bool = False
+    rerun: Json = None

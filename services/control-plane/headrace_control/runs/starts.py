@@ -175,7 +175,8 @@ async def _answer_known_keys(
         if row is None:
             continue
         if row["digest"] != wish.digest:
-            answers[wish.n] = Conflict("the idempotency key was used for another workflow, version or input")
+            differs = "its workflow, version, input or what it runs again differs"
+            answers[wish.n] = Conflict(f"the idempotency key was used for another start: {differs}")
         else:
             answers[wish.n] = runs.get(row["run_id"]) or NotFound("run")
 

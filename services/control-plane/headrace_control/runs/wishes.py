@@ -35,9 +35,14 @@ def read_wish(n: int, start: RunStart, answers: dict[int, Run | HeadraceError]) 
     if problems:
         answers[n] = InvalidInput(problems)
         return None
+    return Wish(n, start, encoded, _digest(start) if start.key is not None else "")
+
+
+def _digest(start: RunStart) -> str:
     # The version as wished, not as found: a retry after a new version was published is still the same start.
-    digest = digest_of([start.workflow, start.version, start.input]) if start.key is not None else ""
-    return Wish(n, start, encoded, digest)
+    # Keys outlive upgrades: what a plain start is told by stays as it is.
+    rerun = [start.rerun] if start.rerun is not None else []
+    return digest_of([start.workflow, start.version, start.input, *rerun])
 
 
 def _input_problems(value: Json) -> list[Problem]:
