@@ -30,10 +30,11 @@ from headrace_control.runs.model import (
     StepRun,
     StepsOf,
 )
+from headrace_control.runs.new_runs import Noted
 from headrace_control.runs.nudges import Nudges
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.repository import StepId
-from headrace_control.runs.starts import MAX_STARTS, Noted, start_runs
+from headrace_control.runs.starts import MAX_STARTS, start_runs
 from headrace_control.vault.output_keys import OutputKeys
 
 _RUNS = Cursor("runs")

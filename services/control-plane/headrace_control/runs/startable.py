@@ -18,7 +18,7 @@ from headrace.workflow.state import RunStatus
 
 from headrace_control.runs.model import Run, RunStart
 from headrace_control.runs.parameters import Parameters, StartRule
-from headrace_control.runs.wishes import Wish
+from headrace_control.runs.wishes import Answer, Wish
 
 _sql = load("headrace_control.runs")
 
@@ -67,7 +67,7 @@ class Startable:
 
 
 async def startables(
-    db: Db, tenant_id: UUID, wishes: Sequence[Wish], answers: MutableMapping[int, Run | HeadraceError]
+    db: Db, tenant_id: UUID, wishes: Sequence[Wish], answers: MutableMapping[int, Answer]
 ) -> Mapping[tuple[str, int | None], Startable]:
     """What would run for each (workflow, version); starts for which nothing would are answered."""
     places = {(wish.start.workflow, wish.start.version): None for wish in wishes}

@@ -9,6 +9,8 @@ from headrace.workflow.json_rules import check_json, digest_of, is_storable
 
 from headrace_control.runs.model import Run, RunStart
 
+Answer = Run | HeadraceError
+
 MAX_INPUT_BYTES = 256 * 1024
 MAX_KEY = 200
 # A caller that used a firing's key up would keep it from starting its run.
@@ -25,7 +27,7 @@ class Wish:
     digest: str
 
 
-def read_wish(n: int, start: RunStart, answers: dict[int, Run | HeadraceError]) -> Wish | None:
+def read_wish(n: int, start: RunStart, answers: dict[int, Answer]) -> Wish | None:
     """The wish, or None: what is wrong with it is its answer."""
     problems = [*_input_problems(start.input), *_key_problems(start)]
     encoded = "" if problems else orjson.dumps(start.input).decode()
