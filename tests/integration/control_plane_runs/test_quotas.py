@@ -14,7 +14,7 @@ from tests.integration.control_plane_runs.quotas import SET_QUOTAS, allow
 _START = """mutation($input: JSON!, $key: String) { startRun(workflow: "orders", input: $input, idempotencyKey: $key) {
   __typename ... on Run { id } ... on Failure { code message } ... on QuotaExceeded { quota most } } }"""
 _BULK = """mutation($items: [RunStart!]!) { startRuns(items: $items) { ... on StartedRuns { items {
-  __typename ... on QuotaExceeded { quota } } } } }"""
+  __typename ... on Run { id } ... on QuotaExceeded { quota } } } } }"""
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +108,61 @@ async def test_stored_runs_and_the_size_of_an_input(
     assert (large["quota"], large["most"]) == ("inputBytes", 20)
     assert (await start(acme))["__typename"] == "Run"
     assert (await start(acme))["quota"] == "storedRuns"
+
+
+async def test_a_start_that_makes_no_run_uses_nothing_up(
+    platform: Client, acme: Client, fleet: Fleet
+) -> None:
+    await publish(acme, orders(concurrency={"limit": 1, "onLimit": "skip"}))
+    await allow(platform, storedRuns=3, startsPerMinute=3)
+    run = (await start(acme))["id"]
+    for _ in range(4):
+        assert (await start(acme))["code"] == "CONCURRENCY_LIMIT"
+    assert await fleet.admin.fetchval("SELECT runs_counted FROM quotas") == 1
+    for _ in range(2):
+        await fleet.claim(run)
+        await fleet.finish(run)
+        run = (await start(acme))["id"]
+    await fleet.claim(run)
+    await fleet.finish(run)
+    assert (await start(acme))["code"] == "QUOTA_EXCEEDED"
+
+
+@pytest.mark.parametrize("quota", ["startsPerMinute", "unfinishedRuns", "storedRuns"])
+async def test_a_key_is_counted_once_in_a_batch(platform: Client, acme: Client, quota: str) -> None:
+    await allow(platform, **{quota: 2})
+    item = {"workflow": "orders", "input": {"order": "A-1"}}
+    items = [{**item, "idempotencyKey": key} for key in ("k", "k", "l", "k", "m", "k")]
+    answers = (await acme(_BULK, items=items))["items"]
+    names = [answer["__typename"] for answer in answers]
+    assert names == ["Run", "Run", "Run", "Run", "QuotaExceeded", "Run"]
+    assert len({answer["id"] for answer in answers if "id" in answer}) == 2
+
+
+@pytest.mark.parametrize("quota", ["startsPerMinute", "unfinishedRuns", "storedRuns"])
+async def test_the_same_start_sent_at_once_is_not_in_its_own_way(
+    platform: Client, acme: Client, fleet: Fleet, quota: str
+) -> None:
+    await allow(platform, **{quota: 1})
+    answers = await asyncio.gather(*(start(acme, key="once") for _ in range(6)))
+    assert {answer["__typename"] for answer in answers} == {"Run"}, answers
+    assert len({answer["id"] for answer in answers}) == 1
+    assert await fleet.admin.fetchval("SELECT runs_counted FROM quotas") == 1
+    assert (await start(acme, key="another"))["quota"] == quota
+    conflict = await start(acme, key="once", amount=7)
+    assert (conflict["__typename"], conflict["code"]) == ("Conflict", "CONFLICT")
+
+
+async def test_a_known_start_leaves_its_room_to_the_others_of_its_batch(
+    platform: Client, acme: Client, fleet: Fleet
+) -> None:
+    """Two batches at once: in whichever comes second, the start of both takes no room from the one behind it."""
+    await allow(platform, startsPerMinute=3)
+
+    def batch(name: str) -> list[dict[str, Any]]:
+        keys = ("both", name)
+        return [{"workflow": "orders", "input": {"order": "A-1"}, "idempotencyKey": key} for key in keys]
+
+    answers = await asyncio.gather(*(acme(_BULK, items=batch(name)) for name in ("one", "two")))
+    assert [one["__typename"] for answer in answers for one in answer["items"]] == ["Run"] * 4
+    assert await fleet.admin.fetchval("SELECT runs_counted FROM quotas") == 3

@@ -176,6 +176,23 @@ async def test_an_id_starts_one_run_however_often_and_wherever_it_is_sent(
     assert len(await runs(acme)) == 1
 
 
+@pytest.mark.parametrize("by", ["quota", "limit"])
+async def test_the_same_message_sent_at_once_is_not_in_its_own_way(
+    sender: Sender, second: Sender, acme: Client, platform: Client, by: str
+) -> None:
+    if by == "quota":
+        await allow(platform, unfinishedRuns=1)
+    else:
+        await publish(acme, orders(concurrency={"limit": 1, "onLimit": "skip"}))
+    answers = await asyncio.gather(
+        *(each.send({"order": "1"}, "msg_1") for each in (sender, second) for _ in range(5))
+    )
+    assert sorted(answer.status_code for answer in answers) == [202, *[409] * 9]
+    assert {code(answer)[1] for answer in answers if answer.status_code == 409} == {"REPLAYED"}
+    other = code(await sender.send({"order": "1"}, "msg_2"))
+    assert other == ((429, "QUOTA_EXCEEDED") if by == "quota" else (409, "CONCURRENCY_LIMIT"))
+
+
 async def test_a_plane_that_is_lost_half_way_has_started_nothing(
     sender: Sender, second: Sender, acme: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

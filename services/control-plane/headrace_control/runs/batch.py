@@ -8,7 +8,7 @@ from headrace.errors import Conflict, InvalidInput
 from headrace.postgres.pool import Db
 from headrace.workflow.state import ParkReason
 
-from headrace_control.quotas.starts import StartQuotas
+from headrace_control.quotas.starts import AskedFor, Room, StartQuotas
 from headrace_control.runs.known_keys import answers_by_key
 from headrace_control.runs.limited import LimitedStart, LimitedStarts
 from headrace_control.runs.model import RunStart
@@ -32,6 +32,7 @@ class Batch:
         self.answers: dict[int, Answer] = {}
         self._wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, self.answers))]
         self.new: list[NewRun] = []
+        self._room: Room | None = None
 
     async def answer_known_keys(self) -> None:
         """Starts whose key was used before are answered with what it started."""
@@ -70,16 +71,27 @@ class Batch:
 
     async def admit(self, quotas: StartQuotas) -> None:
         """What the tenant's quotas have no room for is refused."""
-        new = self._open
-        refusals = await quotas.admit(self._db, self._tenant_id, [len(one.encoded) for one in new])
-        for one, refusal in zip(new, refusals, strict=True):
+        room = await quotas.room(self._db, self._tenant_id) if self._open else None
+        if room is None:
+            return
+        self._room = room
+        refusals = room.refusals(self._asked_for())
+        if any(refusals):
+            # The same start may have been under way in another transaction, and have what room there was.
+            await self._answer_by_key([one.wish for one in self._open])
+            refusals = room.refusals(self._asked_for())
+        for one, refusal in zip(self._open, refusals, strict=True):
             if refusal is not None:
                 self.answers[one.wish.n] = refusal
 
     async def begin(self, by: StartedBy) -> Collection[UUID]:
-        """The runs are begun, but for those that may not go on now; the ids of those that were."""
+        """The runs are begun, but for those that may not go on now; the ids of those that were. No other start uses
+        the tenant's quotas up."""
         limited = [start for one in self._open if (start := one.limited(self._tenant_id))]
-        return await (self._insert_limited(limited, by) if limited else self._insert(by))
+        begun = await (self._insert_limited(limited, by) if limited else self._insert(by))
+        if self._room is not None:
+            await self._room.take(self._db, len(begun))
+        return begun
 
     async def _insert_limited(self, limited: Sequence[LimitedStart], by: StartedBy) -> Collection[UUID]:
         """As `_insert`, where some of the runs may have to wait, or are not wanted now."""
@@ -112,6 +124,9 @@ class Batch:
     @property
     def _open(self) -> list[NewRun]:
         return [one for one in self.new if one.wish.n not in self.answers]
+
+    def _asked_for(self) -> list[AskedFor]:
+        return [AskedFor(len(one.encoded), one.wish.start.key) for one in self._open]
 
     async def _answer_by_key(self, wishes: Sequence[Wish]) -> None:
         self.answers.update(await answers_by_key(self._db, self._tenant_id, wishes))

@@ -1,7 +1,8 @@
 """Starting runs: many wishes in one transaction, each answered on its own.
 
 A start is two statements, or three with an idempotency key, however many runs it starts: what would run, and
-the insertion of keys, runs and dispatches. Those of workflows that limit their runs cost a few more.
+the insertion of keys, runs and dispatches. Those of workflows that limit their runs, and of tenants with quotas of
+starts, cost a few more.
 """
 
 from collections.abc import Sequence

@@ -43,6 +43,7 @@ from headrace_control.webhooks.addresses import read_address
 from headrace_control.webhooks.inputs import input_of
 from headrace_control.webhooks.model import Message, Replayed, Webhook, WebhookAnswer
 from headrace_control.webhooks.refused import RefusedMessage, RefusedMessages
+from headrace_control.webhooks.repository import Seen
 from headrace_control.webhooks.results import Results
 
 _log = structlog.get_logger(__name__)
@@ -148,17 +149,16 @@ class WebhookIntake:
             seen = await repository.seen(db, tenant_id, webhook.id, signed.id)
             if seen is None:
                 raise NotFound("webhook")
-            if seen.run_id is not None:
-                same = seen.digest == digest
-                raise Replayed(
-                    f"the message was taken before; its run is {seen.run_id}"
-                    if same
-                    else "another message with this id was taken before"
-                )
+            _check_new(seen, digest)
             started = await start_runs(
                 db, tenant_id, webhook.acts_for, [wish], self._parameters, self._quotas, self._keys
             )
             (answer,) = started.answers
+            if isinstance(answer, QuotaExceeded | ConcurrencyLimit):
+                # The same message may have been under way in another transaction, and be in our way now.
+                seen = await repository.seen(db, tenant_id, webhook.id, signed.id)
+                if seen is not None:
+                    _check_new(seen, digest)
             if isinstance(answer, HeadraceError):
                 raise answer if isinstance(answer, _TOLD) else _not_startable(webhook, answer)
             if not await repository.keep_started(db, tenant_id, webhook.id, signed.id, digest, answer.id):
@@ -229,6 +229,15 @@ def _genuine(webhook: Webhook, secrets: list[str], message: Message) -> _Signed:
     if not is_signed(secrets, message.signature, message.id, seconds, message.body):
         raise Unauthenticated("the message's signature is not by a secret of the webhook")
     return _Signed(message.id, seconds)
+
+
+def _check_new(seen: Seen, digest: bytes) -> None:
+    """Raises `Replayed` for a message whose id has started a run."""
+    if seen.run_id is None:
+        return
+    if seen.digest != digest:
+        raise Replayed("another message with this id was taken before")
+    raise Replayed(f"the message was taken before; its run is {seen.run_id}")
 
 
 def _not_startable(webhook: Webhook, error: HeadraceError) -> Unavailable:
