@@ -74,6 +74,19 @@ async def test_a_quota_comes_back_with_time(platform: Client, acme: Client, flee
     assert (await start(acme))["code"] == "QUOTA_EXCEEDED"
 
 
+async def test_a_start_that_began_before_the_last_one_ended_has_its_place(
+    platform: Client, acme: Client, fleet: Fleet
+) -> None:
+    """Its transaction has the earlier time: the bucket does not run backwards, nor is a time filled in twice."""
+    await allow(platform, startsPerMinute=60)
+    await started(acme)
+    await fleet.admin.execute("UPDATE quotas SET starts_left = 1, refilled_at = now() + interval '2 seconds'")
+    refilled_at = await fleet.admin.fetchval("SELECT refilled_at FROM quotas")
+    assert (await start(acme))["__typename"] == "Run"
+    assert await fleet.admin.fetchval("SELECT refilled_at FROM quotas") == refilled_at
+    assert (await start(acme))["code"] == "QUOTA_EXCEEDED"
+
+
 async def test_unfinished_runs_are_counted_once_however_many_start_at_a_time(
     platform: Client, acme: Client, fleet: Fleet
 ) -> None:

@@ -22,10 +22,11 @@ SET unfinished_runs = excluded.unfinished_runs, stored_runs = excluded.stored_ru
     loop_items = excluded.loop_items, log_records = excluded.log_records
 
 -- name: lock_quotas
--- Starts of a tenant with such quotas follow one another, so that two do not take the same place.
+-- Starts of a tenant with such quotas follow one another, so that two do not take the same place. The one before may
+-- have begun after this one, and have the later time.
 SELECT unfinished_runs, stored_runs, runs_counted, starts_per_minute,
-       least(starts_per_minute, starts_left
-           + starts_per_minute * least(extract(epoch FROM headrace_now() - refilled_at)::float8, 60) / 60) AS starts_left
+       least(starts_per_minute, starts_left + starts_per_minute
+           * greatest(0, least(extract(epoch FROM headrace_now() - refilled_at)::float8, 60)) / 60) AS starts_left
 FROM quotas WHERE tenant_id = $1 FOR UPDATE
 
 -- name: count_unfinished
@@ -38,7 +39,8 @@ SELECT count(*) FROM (
 
 -- name: take_starts
 -- What is left ($2) after these starts; they count as stored at once.
-UPDATE quotas SET starts_left = coalesce($2, 0), refilled_at = headrace_now(), runs_counted = runs_counted + $3
+UPDATE quotas
+SET starts_left = coalesce($2, 0), refilled_at = greatest(refilled_at, headrace_now()), runs_counted = runs_counted + $3
 WHERE tenant_id = $1
 
 -- name: to_be_counted
