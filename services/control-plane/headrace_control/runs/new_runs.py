@@ -61,7 +61,7 @@ class NewRun:
     def holds_secrets(self) -> bool:
         """Whether the input holds what its version marks as sensitive."""
         marks = self.rule.marks
-        return marks is not None and bool(to_seal(marks, self.wish.start.input))
+        return marks is not None and to_seal(marks, self.wish.start.input)
 
     def sealed(self, tenant_id: UUID, key: bytes) -> "NewRun":
         """With what its version marks as sensitive sealed by `key`, which is the run's own."""
