@@ -8,12 +8,10 @@ import httpx
 import orjson
 import pytest
 from fixtures_edge import Edge
-from headrace_control.body_limit import BodyLimit
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web import server
 from headrace_control.web.headers import SecurityHeaders
 from starlette.applications import Starlette
-from starlette.types import Message
 
 from tests.security.http_answers import GARBAGE, HARDENED, raw, refused
 
@@ -95,37 +93,6 @@ async def test_a_compressed_body_is_refused(edge: Edge, coding: str) -> None:
     ):
         answer = await http.post(path, content=b"\x1f\x8b", headers={"content-encoding": coding})
         assert refused(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
-
-
-async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
-    async def never() -> Message:
-        return await asyncio.get_running_loop().create_future()
-
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-length", b"5")]}
-    await BodyLimit(Starlette(), most=10, seconds=0.01)(scope, never, send)
-    assert sent[0]["status"] == 408
-    assert orjson.loads(sent[1]["body"])["errors"][0]["extensions"]["code"] == "REQUEST_TIMEOUT"
-
-
-async def test_who_leaves_in_the_middle_of_a_body_is_forgotten() -> None:
-    messages: list[Message] = [
-        {"type": "http.request", "body": b"x", "more_body": True},
-        {"type": "http.disconnect"},
-    ]
-
-    async def receive() -> Message:
-        return messages.pop(0)
-
-    async def reached(*_: Any) -> None:
-        raise AssertionError("half a body is none")
-
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    await BodyLimit(reached, most=10)(scope, receive, reached)
 
 
 @pytest.mark.parametrize("sent", GARBAGE, ids=range(len(GARBAGE)))

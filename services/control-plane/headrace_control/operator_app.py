@@ -15,8 +15,6 @@ from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web.headers import SecurityHeaders
 from headrace_control.web.unwatched import NO_TELEMETRY
 
-MAX_BODY = 1024
-
 
 def create_operator_app(signals: Signals, registry: CollectorRegistry) -> FastAPI:
     """`registry` is what /metrics shows. /scaling is 503 while Postgres or the bus is away."""
@@ -40,7 +38,7 @@ def create_operator_app(signals: Signals, registry: CollectorRegistry) -> FastAP
         return Response(body, media_type="application/json")
 
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, most=MAX_BODY)
+    app.add_middleware(BodyLimit, paths={})
     app.add_middleware(AnswerUnexpected)
     app.add_middleware(SecurityHeaders)
     return app

@@ -8,6 +8,7 @@ import asyncio
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
+from uuid import UUID
 
 import orjson
 from cross_web import HTTPException
@@ -28,7 +29,9 @@ from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
 from headrace_control.auth.authenticator import Authenticator
+from headrace_control.auth.caller import Caller
 from headrace_control.auth.origin import origin_of
+from headrace_control.body_limit import BODY_SECONDS
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.persisted import PersistedQueries
@@ -45,7 +48,14 @@ INIT_SECONDS = 10
 # How often an open websocket's key is looked at, so that subscriptions of a key that has ended end too.
 RECHECK_SECONDS = 30.0
 _BY_POST = frozenset({OperationType.QUERY, OperationType.MUTATION})
+_TENANT = "headrace.tenant"
 _PARTS = {"query": str, "variables": dict, "extensions": dict}
+
+
+def tenant_of(scope: Scope) -> UUID:
+    """Whose a request is, once its key was found good: whoever sends its body."""
+    tenant: UUID = scope[_TENANT]
+    return tenant
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -102,12 +112,21 @@ class GraphQLView(GraphQL[Context, None]):
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             return refusal(415)
+        caller = body = None
         try:
             async with asyncio.timeout(self._policy.operation_seconds) as deadline:
-                return await self._operate(request)
+                # Who asks is settled before anything is read of what they send.
+                caller = await self._authenticator.caller(
+                    request.headers.get("authorization"), origin_of(request)
+                )
+                self._rules.rates.take(caller.actor.id)
+                body = await self._body(request, caller, deadline)
+                return await self._operate(body, caller)
         except TimeoutError:
             if not deadline.expired():
                 raise
+            if caller is not None and body is None:
+                return refusal(408, {"connection": "close"})
             return error_response(
                 TimedOut("the operation took too long and was ended; it may have been done")
             )
@@ -116,11 +135,18 @@ class GraphQLView(GraphQL[Context, None]):
         except HeadraceError as error:
             return error_response(error)
 
-    async def _operate(self, request: Request) -> Response:
+    async def _body(self, request: Request, caller: Caller, deadline: asyncio.Timeout) -> bytes:
+        """The request's body, whose time is its own and none of the operation's."""
+        now = asyncio.get_running_loop().time
+        request.scope[_TENANT] = caller.tenant_id
+        deadline.reschedule(now() + BODY_SECONDS)
+        body = await request.body()
+        deadline.reschedule(now() + self._policy.operation_seconds)
+        return body
+
+    async def _operate(self, body: bytes, caller: Caller) -> Response:
         """Strawberry's `run` for what comes by POST, without the adapters that make all frameworks look alike."""
-        caller = await self._authenticator.caller(request.headers.get("authorization"), origin_of(request))
-        self._rules.rates.take(caller.actor.id)
-        asked = self._asked(await request.body())
+        asked = self._asked(body)
         result = await self._execute(asked, Context(self._services, caller))
         return Response(orjson.dumps(process_result(result)), media_type="application/json")
 

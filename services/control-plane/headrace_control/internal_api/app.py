@@ -9,7 +9,8 @@ from headrace.errors import MalformedMessage
 from headrace.refusals.audit import Refusal, Refusals
 
 from headrace_control.auth.origin import origin_of
-from headrace_control.body_limit import BodyLimit
+from headrace_control.body_budget import BodyBudget
+from headrace_control.body_limit import Bodies, BodyLimit
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.internal_api.answers import json_answer
 from headrace_control.internal_api.calls import Calls
@@ -33,7 +34,13 @@ from headrace_control.internal_api.models import (
     TokenBody,
 )
 from headrace_control.internal_api.results import CachedResults
-from headrace_control.internal_api.runners_only import RunnersOnly, known_runner, runner_asking
+from headrace_control.internal_api.runners_only import (
+    SESSIONS_PATH,
+    RunnersOnly,
+    known_runner,
+    runner_asking,
+    runner_of,
+)
 from headrace_control.internal_api.sessions import KnownRunner, RunnerSessions
 from headrace_control.throttle.model import Outcome
 from headrace_control.throttle.service import RunHolder, Throttles
@@ -42,6 +49,11 @@ from headrace_control.web.headers import SecurityHeaders
 from headrace_control.web.unwatched import NO_TELEMETRY
 
 MAX_BODY = 4 * 1024 * 1024
+# A runner's id, its session and its pool; whoever reaches the port may send as much.
+MAX_SESSION_BODY = 16 * 1024
+# What the process holds at once of runners' bodies, and of strangers'.
+RUNNERS_BYTES = 64 * 1024 * 1024
+STRANGERS_BYTES = 1024 * 1024
 
 Runner: TypeAlias = Annotated[UUID, Depends(runner_asking)]
 RunnerOfPool: TypeAlias = Annotated[KnownRunner, Depends(known_runner)]
@@ -163,7 +175,12 @@ def create_internal_app(
     app.include_router(router)
     install_error_handlers(app)
     app.add_middleware(ClaimCalls, claims=claims)
-    app.add_middleware(BodyLimit, most=MAX_BODY)
+    bodies = {
+        "/internal/": Bodies(MAX_BODY, BodyBudget(RUNNERS_BYTES), runner_of),
+        # Room of their own: strangers keep no runner's body out.
+        SESSIONS_PATH: Bodies(MAX_SESSION_BODY, BodyBudget(STRANGERS_BYTES)),
+    }
+    app.add_middleware(BodyLimit, paths=bodies)
     app.add_middleware(RunnersOnly, sessions=sessions)
     app.add_middleware(AnswerUnexpected)
     app.add_middleware(SecurityHeaders)

@@ -39,6 +39,12 @@ class RunnersOnly:
         await self._app(scope, receive, send)
 
 
+def runner_of(scope: Scope) -> UUID:
+    """The id of the runner whose session a request showed."""
+    runner: KnownRunner = scope[_RUNNER]
+    return runner.id
+
+
 async def known_runner(request: Request) -> KnownRunner:
     """The runner whose session the request showed. Async, or FastAPI would ask in a thread."""
     runner: KnownRunner = request.scope[_RUNNER]

@@ -17,7 +17,8 @@ from headrace_control.login.model import LoginWanted
 from headrace_control.login.service import LOGIN_LASTS, LoginService
 from headrace_control.web.parameters import single
 
-_MAX_BODY = 16 * 1024
+# Of what is posted to /auth: a code, a verifier and an address.
+MAX_BODY = 16 * 1024
 
 
 def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter:
@@ -76,7 +77,7 @@ def login_routes(login: LoginService, authenticator: Authenticator) -> APIRouter
 
 def _texts(body: bytes, *names: str) -> tuple[str, ...]:
     try:
-        given = read_exact(body) if len(body) <= _MAX_BODY else None
+        given = read_exact(body)
     except orjson.JSONDecodeError:
         given = None
     if not isinstance(given, dict):

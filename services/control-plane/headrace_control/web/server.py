@@ -17,13 +17,18 @@ from headrace_control.http_errors import REFUSALS
 HEAD_SECONDS = 10.0
 # A client that reads nothing of its answer for this long is left.
 STALLED_SECONDS = 60.0
+# What is left of a body whose request was answered before is read to no purpose; so long, for who asks hears no answer
+# before they have sent it.
+REST_SECONDS = 30.0
 MAX_HEAD_BYTES = 64 * 1024
 
 
 class PatientConnection(H11Protocol):
-    """uvicorn waits without end for a request's head, and for who does not read its answer; this one does not."""
+    """uvicorn waits without end for a request's head, for the rest of a body after its answer, and for who does not
+    read an answer; this one does not. It forgets what came of a body that nothing asked for."""
 
     _head: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -32,11 +37,21 @@ class PatientConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._rest is not None and self.conn.our_state is not h11.DONE:
+            _stop(self._rest)
+            self._rest = None
         if self.conn.their_state is not h11.IDLE:
             _stop(self._head)
             self._head = None
         elif self._head is None and not self.transport.is_closing():
             self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        if self.cycle.body:
+            self.cycle.body = bytearray()
+        if self._rest is None and self.conn.their_state is h11.SEND_BODY:
+            self._rest = self.loop.call_later(REST_SECONDS, self.transport.abort)
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -48,6 +63,7 @@ class PatientConnection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         _stop(self._head)
+        _stop(self._rest)
         _stop(self._stalled)
         super().connection_lost(exc)
 
