@@ -1,11 +1,9 @@
 """How many websockets and operations on them there are, how long, for whom, and what closes one."""
 
-import asyncio
 import contextlib
 import hashlib
 from typing import Any
 
-import orjson
 import pytest
 from fixtures_edge import Edge, issue
 from headrace_control.auth.roles import Role
@@ -25,40 +23,6 @@ async def closed_with(ws: Any) -> int:
         async for _ in ws:
             pass
     return int(ws.close_code)
-
-
-async def test_operations_on_sockets_are_bounded_by_key_and_by_process(edge: Edge) -> None:
-    policy = HttpPolicy(operations_per_key=2, operations_on_sockets=3)
-    async with socket_face(edge, policy) as opened, opened() as first, opened() as second, opened() as third:
-        await init(first, edge.admin)
-        await init(second, edge.admin)
-        await init(third, edge.keys[Role.VIEWER])
-        await subscribe(first, TAIL, "a")
-        await first.send('{"type": "ping"}')
-        assert orjson.loads(await first.recv())["type"] == "pong"
-        await subscribe(second, TAIL, "b")
-        assert (await ask(second, TAIL, "c"))["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
-        assert (await ask(first, NAME, "c"))["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
-        await subscribe(third, TAIL, "d")
-        assert (await ask(third, TAIL, "e"))["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
-        await first.close()
-        # The place is free once the server has seen the end of it.
-        async with asyncio.timeout(30):
-            while (await ask(third, NAME, "f"))["type"] == "error":
-                await asyncio.sleep(0)
-
-
-async def test_sockets_are_bounded(edge: Edge) -> None:
-    async with socket_face(edge, HttpPolicy(sockets=1)) as opened:
-        async with opened() as ws:
-            await init(ws, edge.admin)
-            with pytest.raises(InvalidStatus):
-                await opened()
-        async with asyncio.timeout(30):
-            while True:
-                with contextlib.suppress(InvalidStatus):
-                    (await opened()).transport.close()
-                    break
 
 
 async def test_operations_on_a_socket_count_for_the_keys_rate(edge: Edge) -> None:

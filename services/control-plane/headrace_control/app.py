@@ -12,7 +12,13 @@ from headrace_control.body_budget import BodyBudget
 from headrace_control.body_limit import Bodies, BodyLimit
 from headrace_control.callbacks.http import callback_routes
 from headrace_control.graphql.schema import create_schema
-from headrace_control.graphql.view import MAX_BODY, GraphQLView, StraightToGraphQL, tenant_of
+from headrace_control.graphql.view import (
+    CALLERS_BYTES,
+    MAX_BODY,
+    GraphQLView,
+    StraightToGraphQL,
+    tenant_of,
+)
 from headrace_control.health import health_routes
 from headrace_control.http_errors import install_error_handlers
 from headrace_control.login.http import MAX_BODY as MAX_LOGIN
@@ -30,9 +36,7 @@ from headrace_control.web.unwatched import NO_TELEMETRY
 from headrace_control.webhooks.http import webhook_routes
 from headrace_control.webhooks.intake import MAX_MESSAGE_BYTES
 
-# What the process holds at once of what callers send whose key was found good, and of what all others send: 64 MiB
-# together, so that strangers keep no caller's body out.
-CALLERS_BYTES = 48 * 1024 * 1024
+# What the process holds at once of what others than its callers send, so that strangers keep no caller's body out.
 STRANGERS_BYTES = 16 * 1024 * 1024
 
 
@@ -59,7 +63,7 @@ def create_app(
     policy = policy or HttpPolicy()
     schema = create_schema(introspection=policy.introspection, operation_seconds=policy.operation_seconds)
     callers, strangers = BodyBudget(CALLERS_BYTES), BodyBudget(STRANGERS_BYTES)
-    view = GraphQLView(schema, services, authenticator, policy)
+    view = GraphQLView(schema, services, authenticator, policy, messages=callers)
     app.router.routes.extend(view.routes("/graphql"))
     app.include_router(callback_routes(services.callbacks))
     app.include_router(webhook_routes(services.webhook_intake))

@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from headrace.errors import HeadraceError, LimitExceeded, TimedOut, Unavailable
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
     Operation,
 )
 
+from headrace_control.auth.caller import Caller
+from headrace_control.body_budget import BodyBudget
+from headrace_control.graphql.carried import Carried, Place
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import shaped_error
 from headrace_control.graphql.operations import DEADLINE
@@ -21,35 +23,50 @@ from headrace_control.graphql.persisted import PersistedQueries
 from headrace_control.services import Services
 from headrace_control.web.policy import HttpPolicy
 from headrace_control.web.rates import Buckets
+from headrace_control.web.sockets import make_known
 
 MOST_ID_CHARACTERS = 128
 
 
-@dataclass(slots=True)
-class Carried:
-    """What the process carries now."""
-
-    sockets: int = 0
-    operations: Counter[UUID] = field(default_factory=Counter)
-
-
 @dataclass(frozen=True, slots=True)
 class SocketRules:
-    """What every websocket of a process is held to. `recheck_seconds`: how often its key is looked at."""
+    """What every websocket of a process is held to. `recheck_seconds`: how often its key is looked at. `messages`: room
+    for what tenants send, until the operation that it asks for has ended."""
 
     policy: HttpPolicy
     rates: Buckets
     queries: PersistedQueries
     recheck_seconds: float
-    carried: Carried = field(default_factory=Carried)
+    carried: Carried
+    messages: BodyBudget
+
+
+class Socket(WebSocket):
+    """A websocket with its place. `heard` is how long its last message was, in characters."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, place: Place) -> None:
+        super().__init__(scope, receive, send)
+        self.place = place
+        self.heard = 0
+
+    async def receive_text(self) -> str:
+        text = await super().receive_text()
+        self.heard = len(text)
+        return text
 
 
 class SocketContext(Context):
     """The context of one websocket."""
 
-    def __init__(self, services: Services, socket: WebSocket, rules: SocketRules) -> None:
+    def __init__(self, services: Services, socket: Socket, rules: SocketRules) -> None:
         super().__init__(services)
         self.socket, self.rules = socket, rules
+
+    def admit(self) -> None:
+        """The socket is known to be its caller's. Raises `LimitExceeded`."""
+        tenant_id = self.caller.tenant_id
+        self.socket.place.admit(tenant_id)
+        make_known(self.socket.scope, self.rules.messages, tenant_id)
 
     @property
     def key(self) -> str | None:
@@ -79,7 +96,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_connection_init(self, message: Any) -> None:
         message["payload"] = message.get("payload") or {}
-        await super().handle_connection_init(message)
+        try:
+            await super().handle_connection_init(message)
+        except LimitExceeded as error:
+            await self.websocket.close(1013, error.message)
+            return
         if self.connection_acknowledged and self._watching is None:
             self._watching = asyncio.create_task(self._watch())
 
@@ -88,35 +109,37 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if not self.connection_acknowledged or not isinstance(context, SocketContext):
             await super().handle_subscribe(message)
             return
-        rules, key = context.rules, context.caller.actor.id
+        rules, caller, size = context.rules, context.caller, context.socket.heard
         try:
-            rules.rates.take(key)
-            self._room_for_one_more(rules, key)
+            rules.rates.take(caller.actor.id)
+            self._room_for_one_more(rules, caller)
             query = rules.queries.text_of(payload.get("query"), payload.get("extensions"))
+            if not rules.messages.take(caller.tenant_id, size):
+                raise Unavailable("too much is being sent at once; try again later")
         except HeadraceError as error:
             shown = shaped_error(error).formatted
             await self.send_message({"id": message["id"], "type": "error", "payload": [shown]})
             return
         payload["query"] = query or ""
-        before = self.operations.get(message["id"])
-        await super().handle_subscribe(message)
-        operation = self.operations.get(message["id"])
-        if operation is not None and operation is not before and operation.task is not None:
+        before, task = self.operations.get(message["id"]), None
+        try:
+            await super().handle_subscribe(message)
+            operation = self.operations.get(message["id"])
+            task = operation.task if operation is not None and operation is not before else None
+        finally:
+            if task is None:
+                rules.messages.give_back(caller.tenant_id, size)
+        if task is not None:
             # Counted before it runs: messages that came together are looked at one after the other.
-            rules.carried.operations[key] += 1
-            operation.task.add_done_callback(lambda _: _forget_one(rules.carried.operations, key))
+            rules.carried.begin(caller)
+            task.add_done_callback(lambda _: rules.carried.end(caller))
+            task.add_done_callback(lambda _: rules.messages.give_back(caller.tenant_id, size))
 
-    def _room_for_one_more(self, rules: SocketRules, key: UUID) -> None:
-        carried, policy = rules.carried, rules.policy
+    def _room_for_one_more(self, rules: SocketRules, caller: Caller) -> None:
         most = self.max_subscriptions_per_connection
         if most is not None and len(self.operations) >= most:
             raise LimitExceeded(f"more than {most} operations at once on this websocket")
-        if carried.operations[key] >= policy.operations_per_key:
-            raise LimitExceeded(
-                f"more than {policy.operations_per_key} operations at once on this key's websockets"
-            )
-        if carried.operations.total() >= policy.operations_on_sockets:
-            raise LimitExceeded("too many operations at once on websockets; try again later")
+        rules.carried.check(caller)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         try:
@@ -153,12 +176,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
         await super().shutdown()
-
-
-def _forget_one(operations: Counter[UUID], key: UUID) -> None:
-    operations[key] -= 1
-    if not operations[key]:
-        del operations[key]
 
 
 def _has_shape(message: Any) -> bool:

@@ -31,18 +31,22 @@ from strawberry.types.unset import UNSET
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.origin import origin_of
-from headrace_control.body_limit import BODY_SECONDS
+from headrace_control.body_budget import BodyBudget
+from headrace_control.body_limit import BODY_SECONDS, address_of
+from headrace_control.graphql.carried import Carried
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import BAD_QUERY
 from headrace_control.graphql.persisted import PersistedQueries
 from headrace_control.graphql.schema import Schema
-from headrace_control.graphql.sockets import SocketContext, SocketHandler, SocketRules
+from headrace_control.graphql.sockets import Socket, SocketContext, SocketHandler, SocketRules
 from headrace_control.http_errors import error_response, errors_response, refusal
 from headrace_control.services import Services
 from headrace_control.web.policy import HttpPolicy
 from headrace_control.web.rates import Buckets
 
 MAX_BODY = 4 * 1024 * 1024
+# What the process holds at once of what callers send whose key was found good.
+CALLERS_BYTES = 48 * 1024 * 1024
 MAX_OPERATIONS_PER_SOCKET = 20
 INIT_SECONDS = 10
 # How often an open websocket's key is looked at, so that subscriptions of a key that has ended end too.
@@ -70,7 +74,9 @@ class GraphQLView(GraphQL[Context, None]):
         authenticator: Authenticator,
         policy: HttpPolicy | None = None,
         recheck_seconds: float = RECHECK_SECONDS,
+        messages: BodyBudget | None = None,
     ) -> None:
+        """`messages`: room for what callers send by websockets; without it, as much as they have of bodies."""
         self._policy = policy = policy or HttpPolicy()
         super().__init__(
             schema,
@@ -87,6 +93,8 @@ class GraphQLView(GraphQL[Context, None]):
             Buckets(policy.rate_per_key),
             PersistedQueries(policy.documents, only=policy.documents_only),
             recheck_seconds,
+            Carried(policy),
+            messages or BodyBudget(CALLERS_BYTES),
         )
 
     def routes(self, path: str) -> list[Route | WebSocketRoute]:
@@ -97,15 +105,14 @@ class GraphQLView(GraphQL[Context, None]):
             response = await self._answer(Request(scope, receive))
             await response(scope, receive, send)
             return
-        carried = self._rules.carried
-        if carried.sockets >= self._policy.sockets:
+        place = self._rules.carried.place(address_of(scope))
+        if place is None:
             await send({"type": "websocket.close", "code": 1013, "reason": ""})
             return
-        carried.sockets += 1
         try:
-            await super().__call__(scope, receive, send)
+            await self.run(Socket(scope, receive, send, place))
         finally:
-            carried.sockets -= 1
+            place.leave()
 
     async def _answer(self, request: Request) -> Response:
         # Browsers send JSON to another origin only after asking; the types that they send unasked are not taken.
@@ -183,7 +190,7 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Of a websocket; what comes by POST has gone another way."""
-        assert isinstance(request, WebSocket)  # noqa: S101 - see `__call__`
+        assert isinstance(request, Socket)  # noqa: S101 - see `__call__`
         return SocketContext(self._services, request, self._rules)
 
     async def on_ws_connect(self, context: Context) -> Any:
@@ -201,6 +208,7 @@ class GraphQLView(GraphQL[Context, None]):
             await recheck()
         except Unauthenticated:
             raise ConnectionRejectionError from None
+        context.admit()
         context.recheck = recheck
         return UNSET
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headrace_control.http_errors import REFUSALS
+from headrace_control.web.sockets import BoundedSocket
 
 # A request's line and headers have to be here by then, after the connection's or the request's first byte.
 HEAD_SECONDS = 10.0
@@ -121,6 +122,7 @@ def http_server(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            ws=BoundedSocket,
             ws_max_size=max_message,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=max(int(grace), 1),

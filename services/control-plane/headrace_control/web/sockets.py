@@ -1,0 +1,122 @@
+"""The websockets under the public face: uvicorn's, which holds what has come of a message as long as it is to come."""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any, TypeAlias
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from headrace_control.body_budget import BodyBudget
+
+# All that a websocket may send before the application says who it is: its key, and a ping or two. Afterwards as much
+# may wait on each without being counted.
+UNKNOWN_BYTES = 16 * 1024
+# What a message or a part of one costs beside its own bytes, as long as it waits.
+_MESSAGE_BYTES = 256
+_TOO_MUCH, _TRY_AGAIN_LATER = 1009, 1013
+
+# Tells that from now on the socket is an owner's, who has room within a budget.
+Known: TypeAlias = Callable[[BodyBudget, Hashable], None]
+_KNOWN = "headrace.known"
+
+
+def make_known(scope: Any, budget: BodyBudget, owner: Hashable) -> None:
+    """The application knows whose the websocket of `scope` is."""
+    known: Known | None = scope.get(_KNOWN)
+    if known is not None:
+        known(budget, owner)
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """Closes a websocket that sends more than `UNKNOWN_BYTES` before it is known whose it is with 1009; later with
+    1013 when its messages, until the application has them, find no room in its owner's budget."""
+
+    _unknown_left: int | None = UNKNOWN_BYTES
+    _budget: BodyBudget | None = None
+    _owner: Hashable = None
+    _waiting = 0
+    _taken = 0
+    _ended = False
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Of the messages that wait for the application.
+        self._sizes: deque[int] = deque()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            scope: Any = self.scope
+            scope[_KNOWN] = self._make_known
+
+    def _make_known(self, budget: BodyBudget, owner: Hashable) -> None:
+        self._unknown_left, self._budget, self._owner = None, budget, owner
+
+    def data_received(self, data: bytes) -> None:
+        if self._unknown_left is not None and self.handshake_initiated:
+            self._unknown_left -= len(data)
+            if self._unknown_left < 0:
+                self._end(_TOO_MUCH)
+                return
+        super().data_received(data)
+        if self._budget is not None and not self._take():
+            self._end(_TRY_AGAIN_LATER)
+
+    def send_receive_event_to_app(self) -> None:
+        size = sum(map(len, self.frames)) + _MESSAGE_BYTES
+        if not self.close_sent:
+            self._sizes.append(size)
+            self._waiting += size
+        super().send_receive_event_to_app()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if self._sizes and message["type"] == "websocket.receive":
+            self._waiting -= self._sizes.popleft()
+            if self._taken:
+                self._take()
+        return message
+
+    async def send(self, message: Any) -> None:
+        if self._ended:
+            # The application has not heard of the end yet.
+            raise ClientDisconnected
+        await super().send(message)
+
+    def handle_parser_exception(self) -> None:
+        self._ended = True
+        super().handle_parser_exception()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._give_back(0)
+        self._budget = None
+        super().connection_lost(exc)
+
+    def _take(self) -> bool:
+        """Whether there is room for all that waits, and for what has come of a message that is not whole."""
+        come = len(self.conn.reader.buffer) + (self.conn.current_size or 0)
+        held = self._waiting + come + len(self.frames) * _MESSAGE_BYTES
+        held = held if held > UNKNOWN_BYTES else 0
+        if held <= self._taken or self._budget is None:
+            self._give_back(held)
+        elif self._budget.take(self._owner, held - self._taken):
+            self._taken = held
+        else:
+            return False
+        return True
+
+    def _give_back(self, but: int) -> None:
+        if self._budget is not None and self._taken > but:
+            self._budget.give_back(self._owner, self._taken - but)
+            self._taken = but
+
+    def _end(self, code: int) -> None:
+        """Close at once, with `code` where the handshake is over and no code was sent."""
+        if self.handshake_complete and not self.close_sent:
+            self.conn.fail(code, "too much was sent")
+        if self.conn.close_sent is not None and not self.close_sent:
+            self.handle_parser_exception()
+        else:
+            self.transport.close()
