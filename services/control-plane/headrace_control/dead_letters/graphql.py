@@ -5,13 +5,14 @@ from typing import Annotated
 
 import strawberry
 
+from headrace_control.answer_text import passed_on
 from headrace_control.dead_letters import model
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON, read_id
+from headrace_control.graphql.scalars import JSON, json_text, read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.runs.graphql_types import RunType
 
@@ -161,8 +162,8 @@ class DeadLetterQuery:
         body = await service.body(info.context.caller, letter_id)
         return DeadLetterDetail(
             letter=DeadLetterType.of(letter),
-            input=None if body.input is None else JSON(body.input),
-            attempts=[JSON(attempt) for attempt in body.attempts],
+            input=json_text(body.input),
+            attempts=[JSON(passed_on(attempt)) for attempt in body.attempts],
         )
 
     @query

@@ -6,8 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from headrace.json_types import Json, JsonObject
-
 
 class DeadLetterSource(StrEnum):
     """What was given up."""
@@ -46,10 +44,11 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterBody:
-    """What is kept to look into it, redacted: `input` is the step's, `attempts` every request that was made."""
+    """What is kept to look into it, redacted: `input` is the step's, `attempts` every request that was made;
+    each a JSON text."""
 
-    input: Json
-    attempts: Sequence[JsonObject]
+    input: bytes | None
+    attempts: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,22 @@ LEFT JOIN workflows w ON w.tenant_id = $1 AND w.id = d.workflow_id
 WHERE d.tenant_id = $1 AND d.id = ANY($2::uuid[])
 
 -- name: body
-SELECT body -> 'input' AS input, body -> 'attempts' AS attempts FROM dead_letters WHERE tenant_id = $1 AND id = $2
+-- As text, made once; of what has more than $3 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT convert_to((body -> 'input')::text, 'UTF8') AS input,
+           ARRAY(
+               SELECT convert_to(attempt::text, 'UTF8')
+               FROM jsonb_array_elements(CASE jsonb_typeof(body -> 'attempts') WHEN 'array' THEN body -> 'attempts' END)
+                   WITH ORDINALITY AS a (attempt, n)
+               ORDER BY n
+           ) AS attempts
+    FROM dead_letters WHERE tenant_id = $1 AND id = $2
+)
+SELECT size, CASE WHEN size <= $3 THEN input END AS input, CASE WHEN size <= $3 THEN attempts ELSE '{}' END AS attempts
+FROM found CROSS JOIN LATERAL (
+    SELECT coalesce(octet_length(input), 0)
+        + coalesce((SELECT sum(octet_length(attempt)) FROM unnest(attempts) AS attempt), 0)::bigint AS size
+) together
 
 -- name: workflow_named
 SELECT id FROM workflows WHERE tenant_id = $1 AND name = $2

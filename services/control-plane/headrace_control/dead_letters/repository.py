@@ -9,6 +9,7 @@ from headrace.errors import NotFound
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_control.answer_size import Sized
 from headrace_control.dead_letters.model import (
     DeadLetter,
     DeadLetterBody,
@@ -68,11 +69,12 @@ async def by_id(db: Db, tenant_id: UUID, letter_id: UUID) -> DeadLetter:
     return _letter(row)
 
 
-async def body(db: Db, tenant_id: UUID, letter_id: UUID) -> DeadLetterBody:
-    row = await db.fetchrow(_sql.body, tenant_id, letter_id)
+async def body(db: Db, tenant_id: UUID, letter_id: UUID, most: int) -> Sized[DeadLetterBody]:
+    """An empty one when it has more than `most` bytes."""
+    row = await db.fetchrow(_sql.body, tenant_id, letter_id, most)
     if row is None:
         raise NotFound("dead letter")
-    return DeadLetterBody(row["input"], row["attempts"] or ())
+    return Sized(row["size"], DeadLetterBody(row["input"], row["attempts"]))
 
 
 async def groups(

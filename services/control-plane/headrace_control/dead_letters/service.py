@@ -8,6 +8,7 @@ from headrace.errors import InvalidInput, LimitExceeded, NotFound, Problem
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 
+from headrace_control.answer_size import Sized, look_up
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -53,8 +54,12 @@ class DeadLetterService:
 
     async def body(self, caller: Caller, letter_id: UUID) -> DeadLetterBody:
         caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.body(db, caller.tenant_id, letter_id)
+
+        async def read(most: int) -> Sized[DeadLetterBody]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.body(db, caller.tenant_id, letter_id, most)
+
+        return await look_up(1, read)
 
     async def groups(
         self, caller: Caller, status: DeadLetterStatus, workflow: str | None

@@ -14,8 +14,15 @@ FROM tenants t LEFT JOIN workflows w ON w.tenant_id = t.id AND w.name = $3
 WHERE t.id = $1
 
 -- name: one
-SELECT id, workflow, number, status, run_id, report, failure, created_at, finished_at
-FROM dry_runs WHERE tenant_id = $1 AND id = $2
+-- The report as text, made once; of one of more than $3 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT id, workflow, number, status, run_id, convert_to(report::text, 'UTF8') AS report, failure, created_at,
+           finished_at
+    FROM dry_runs WHERE tenant_id = $1 AND id = $2
+)
+SELECT id, workflow, number, status, run_id, failure, created_at, finished_at,
+       coalesce(octet_length(report), 0)::bigint AS size, CASE WHEN octet_length(report) <= $3 THEN report END AS report
+FROM found
 
 -- name: candidate
 -- A published version, by its number, else what a start without one runs.

@@ -1,6 +1,7 @@
 """Dry runs as people ask for them: a version or a draft, an input, and what stands for the answers."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,13 @@ from headrace.sealed_outputs import INPUT_ROW, OutputPlace, seal_value
 from headrace.workflow.schemas import compile_schema
 from headrace.workflow.state import ENDED_RUN, RunStatus
 
+from headrace_control.answer_size import Sized, look_up
+from headrace_control.answer_text import made_of
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.dry_runs.model import DryRun, DryRunStatus, DryRunWish
+from headrace_control.dry_runs.reports import with_texts
 from headrace_control.dry_runs.responses import checked
 from headrace_control.reruns.inputs import is_sealed, merged, opened
 from headrace_control.vault.output_keys import OutputKeys
@@ -83,13 +87,20 @@ class DryRunService:
             if wish.run_id:
                 detail["run"] = str(wish.run_id)
             await record(db, caller, Act("dry_run.start", f"dry_run/{dry_run_id}", detail=detail))
-            return await _one(db, tenant_id, dry_run_id)
+            return (await _one(db, tenant_id, dry_run_id, 0)).found[0]
 
     async def get(self, caller: Caller, dry_run_id: UUID) -> DryRun:
         caller.require(Permission.START_RUNS)
         caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await _one(db, caller.tenant_id, dry_run_id)
+
+        async def read(most: int) -> Sized[tuple[DryRun, bytes | None]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await _one(db, caller.tenant_id, dry_run_id, most)
+
+        dry_run, report = await look_up(1, read)
+        if report is None:
+            return dry_run
+        return replace(dry_run, report=await made_of(report, with_texts))
 
     async def _recorded(self, tenant_id: UUID, run_id: UUID) -> Any:
         async with tenant_transaction(self._pool, tenant_id) as db:
@@ -140,11 +151,12 @@ class DryRunService:
         return given if wish.patch is None else merged(given, wish.patch)
 
 
-async def _one(db: Db, tenant_id: UUID, dry_run_id: UUID) -> DryRun:
-    row = await db.fetchrow(_sql.one, tenant_id, dry_run_id)
+async def _one(db: Db, tenant_id: UUID, dry_run_id: UUID, most: int) -> Sized[tuple[DryRun, bytes | None]]:
+    """A dry run without its report; and this as a JSON text, unless it has more than `most` bytes."""
+    row = await db.fetchrow(_sql.one, tenant_id, dry_run_id, most)
     if row is None:
         raise NotFound("dry run")
-    return DryRun(
+    found = DryRun(
         row["id"],
         row["workflow"],
         row["number"],
@@ -153,8 +165,8 @@ async def _one(db: Db, tenant_id: UUID, dry_run_id: UUID) -> DryRun:
         row["created_at"],
         row["finished_at"],
         row["failure"],
-        row["report"],
     )
+    return Sized(row["size"], (found, row["report"]))
 
 
 def _check_input(parameters: Any, given: Json) -> None:

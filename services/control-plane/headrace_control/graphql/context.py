@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import strawberry
 from headrace.errors import Unauthenticated
 
+from headrace_control.answer_room import ANSWER
 from headrace_control.auth.caller import Caller
 from headrace_control.graphql.loaders import Loaders
 from headrace_control.services import Services
@@ -27,14 +29,15 @@ class Context:
         self.recheck = recheck
         self.connection_params: Any = None
         self._caller: Caller | None = None
-        self._loaders: Loaders | None = None
+        self._loaders: WeakKeyDictionary[Any, Loaders] = WeakKeyDictionary()
         if caller is not None:
             self.identify(caller)
 
     def identify(self, caller: Caller) -> None:
         """From now on the context acts for `caller`."""
         if caller != self._caller:
-            self._caller, self._loaders = caller, None
+            self._caller = caller
+            self._loaders.clear()
 
     @property
     def caller(self) -> Caller:
@@ -44,10 +47,13 @@ class Context:
 
     @property
     def loaders(self) -> Loaders:
-        """Made when first asked for: most operations look nothing up."""
-        if self._loaders is None:
-            self._loaders = Loaders(self.services, self.caller)
-        return self._loaders
+        """Of the answer that is being made: what it looks up is held for it alone. Made when first asked for: most
+        operations look nothing up."""
+        answer = ANSWER.get() or self
+        loaders = self._loaders.get(answer)
+        if loaders is None:
+            loaders = self._loaders[answer] = Loaders(self.services, self.caller)
+        return loaders
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -11,6 +11,8 @@ from headrace.errors import NotFound
 from headrace.json_types import Json
 from strawberry.types.scalar import ScalarDefinition
 
+from headrace_control.answer_text import passed_on
+
 MAX_JSON_DEPTH = 64
 # Values, names included, in one JSON value or in all variables of an operation.
 MAX_JSON_VALUES = 200_000
@@ -81,6 +83,11 @@ JSON_SCALAR: ScalarDefinition = strawberry.scalar(
     serialize=lambda value: value,
     parse_value=check_json,
 )
+
+
+def json_text(text: bytes | None) -> JSON | None:
+    """A JSON text as a value of an answer, which holds it as it is."""
+    return None if text is None else JSON(passed_on(text))
 
 
 def read_input(given: object) -> Any:

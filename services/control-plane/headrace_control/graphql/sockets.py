@@ -13,6 +13,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
+from headrace_control.answer_room import AnswerRoom, answering
 from headrace_control.auth.caller import Caller
 from headrace_control.body_budget import BodyBudget
 from headrace_control.graphql.carried import Carried, Place
@@ -31,7 +32,7 @@ MOST_ID_CHARACTERS = 128
 @dataclass(frozen=True, slots=True)
 class SocketRules:
     """What every websocket of a process is held to. `recheck_seconds`: how often its key is looked at. `messages`: room
-    for what tenants send, until the operation that it asks for has ended."""
+    for what tenants send, until the operation that it asks for has ended; `room`, for what is large in answers."""
 
     policy: HttpPolicy
     rates: Buckets
@@ -39,6 +40,7 @@ class SocketRules:
     recheck_seconds: float
     carried: Carried
     messages: BodyBudget
+    room: AnswerRoom
 
 
 class Socket(WebSocket):
@@ -142,10 +144,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         rules.carried.check(caller)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
+        context = self.context
+        assert isinstance(context, SocketContext)  # noqa: S101 - the only one that sockets have
         try:
             async with asyncio.timeout(None) as deadline:
                 DEADLINE.set(deadline)
-                await super().run_operation(operation)
+                with answering(context.rules.room, context.caller.tenant_id):
+                    await super().run_operation(operation)
         except TimeoutError:
             error = TimedOut("the operation took too long and was ended; it may have been done")
             await operation.send_initial_errors([shaped_error(error)])

@@ -28,6 +28,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET
 
+from headrace_control.answer_room import ANSWER, AnswerRoom, answering
 from headrace_control.auth.authenticator import Authenticator
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.origin import origin_of
@@ -95,6 +96,7 @@ class GraphQLView(GraphQL[Context, None]):
             recheck_seconds,
             Carried(policy),
             messages or BodyBudget(CALLERS_BYTES),
+            AnswerRoom(),
         )
 
     def routes(self, path: str) -> list[Route | WebSocketRoute]:
@@ -154,8 +156,9 @@ class GraphQLView(GraphQL[Context, None]):
     async def _operate(self, body: bytes, caller: Caller) -> Response:
         """Strawberry's `run` for what comes by POST, without the adapters that make all frameworks look alike."""
         asked = self._asked(body)
-        result = await self._execute(asked, Context(self._services, caller))
-        return Response(orjson.dumps(process_result(result)), media_type="application/json")
+        with answering(self._rules.room, caller.tenant_id):
+            result = await self._execute(asked, Context(self._services, caller))
+            return Response(orjson.dumps(process_result(result)), media_type="application/json")
 
     def _asked(self, body: bytes) -> GraphQLRequestData:
         """The operation that a body asks for."""
@@ -222,7 +225,11 @@ class GraphQLView(GraphQL[Context, None]):
         return value
 
     def encode_json(self, data: object) -> str | bytes:
-        return orjson.dumps(data).decode()
+        """Of what goes out by a websocket; what was looked up for it needs no room any more."""
+        encoded = orjson.dumps(data).decode()
+        if (answer := ANSWER.get()) is not None:
+            answer.let_go()
+        return encoded
 
 
 class StraightToGraphQL:

@@ -11,7 +11,7 @@ from headrace_control.graphql.context import Info
 from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field, query
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON, read_id
+from headrace_control.graphql.scalars import JSON, json_text, read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.revisions import model
 from headrace_control.runs.graphql_types import StepWaitType
@@ -81,11 +81,11 @@ class PastStepType:
         place = self.past.input_of
         if place == model.BEGINNING:
             taken = await info.context.loaders.runs.step_payload.load((self.past.run_id, self.key))
-            return JSON(taken.input) if taken and taken.input is not None else None
+            return json_text(taken.input) if taken else None
         found = (
             await info.context.loaders.revisions.payload.load((self.past.run_id, place)) if place else None
         )
-        return JSON(found.input) if found and found.input is not None else None
+        return json_text(found.input) if found else None
 
     @field
     async def output(self, info: Info) -> JSON | None:
@@ -93,11 +93,11 @@ class PastStepType:
         place = self.past.output_of
         if place == model.BEGINNING:
             taken = await info.context.loaders.runs.step_payload.load((self.past.run_id, self.key))
-            return JSON(taken.output) if taken and taken.output is not None else None
+            return json_text(taken.output) if taken else None
         found = (
             await info.context.loaders.revisions.payload.load((self.past.run_id, place)) if place else None
         )
-        return JSON(found.output) if found and found.output is not None else None
+        return json_text(found.output) if found else None
 
 
 @strawberry.type(name="PastMessage", description="What had been said to a run, and no event had used up.")
@@ -142,7 +142,7 @@ class PastRunType:
         found = (
             await info.context.loaders.revisions.payload.load((self.past.run_id, place)) if place else None
         )
-        return JSON(found.result) if found and found.result is not None else None
+        return json_text(found.result) if found else None
 
     @field
     async def steps(

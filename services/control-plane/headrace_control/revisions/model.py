@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from headrace.errors import InvalidInput, Problem
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import JsonObject
 from headrace.workflow.state import (
     EventKind,
     Failure,
@@ -125,8 +125,8 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class EventPayload:
-    """The large part of an event."""
+    """The large part of an event, as JSON texts."""
 
-    input: Json
-    output: Json
-    result: Json
+    input: bytes | None
+    output: bytes | None
+    result: bytes | None

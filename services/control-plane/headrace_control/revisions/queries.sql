@@ -39,12 +39,19 @@ WHERE tenant_id = $1 AND run_id = $2 AND seq > $3 AND ($4::timestamptz IS NULL O
 ORDER BY seq
 LIMIT $6
 
--- name: size_of_payloads
-SELECT coalesce(sum(octet_length(e.data::text)), 0)::bigint
-FROM events e JOIN unnest($2::uuid[], $3::int[], $4::int[]) AS wanted (run_id, epoch, seq) USING (run_id, epoch, seq)
-WHERE e.tenant_id = $1
-
 -- name: payloads
-SELECT e.run_id, e.epoch, e.seq, e.data -> 'input' AS input, e.data -> 'output' AS output, e.data -> 'result' AS result
-FROM events e JOIN unnest($2::uuid[], $3::int[], $4::int[]) AS wanted (run_id, epoch, seq) USING (run_id, epoch, seq)
-WHERE e.tenant_id = $1
+-- As text, made once; of what together has more than $5 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT e.run_id, e.epoch, e.seq, convert_to((e.data -> 'input')::text, 'UTF8') AS input,
+           convert_to((e.data -> 'output')::text, 'UTF8') AS output,
+           convert_to((e.data -> 'result')::text, 'UTF8') AS result
+    FROM events e
+    JOIN unnest($2::uuid[], $3::int[], $4::int[]) AS wanted (run_id, epoch, seq) USING (run_id, epoch, seq)
+    WHERE e.tenant_id = $1
+),
+together AS (
+    SELECT coalesce(sum(coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0)
+        + coalesce(octet_length(result), 0)), 0)::bigint AS size
+    FROM found
+)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5

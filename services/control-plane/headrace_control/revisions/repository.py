@@ -7,10 +7,9 @@ from uuid import UUID
 
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
-from headrace.sealed_outputs import mask
 from headrace.workflow.state import EventKind, Failure, MessageKind, Place, StepState, StepStatus
 
-from headrace_control.answer_size import check_size
+from headrace_control.answer_size import Sized
 from headrace_control.revisions.model import EventPayload, PastMessage, StoredEvent, TakenRow
 
 _sql = load("headrace_control.revisions")
@@ -69,13 +68,15 @@ async def messages(
     ]
 
 
-async def payloads(db: Db, tenant_id: UUID, ids: Sequence[EventId]) -> Mapping[EventId, EventPayload]:
-    """Of each event what may be large, as people see it."""
+async def payloads(
+    db: Db, tenant_id: UUID, ids: Sequence[EventId], most: int
+) -> Sized[Mapping[EventId, EventPayload]]:
+    """Of each event what may be large, as it is stored. None of them when they have more than `most` bytes together."""
     wanted = (tenant_id, [i for i, _ in ids], [place[0] for _, place in ids], [place[1] for _, place in ids])
-    await check_size(db, len(ids), _sql.size_of_payloads, *wanted)
-    return {
-        (row["run_id"], (row["epoch"], row["seq"])): EventPayload(
-            mask(row["input"]), mask(row["output"]), mask(row["result"])
-        )
-        for row in await db.fetch(_sql.payloads, *wanted)
+    rows = await db.fetch(_sql.payloads, *wanted, most)
+    found = {
+        (row["run_id"], (row["epoch"], row["seq"])): EventPayload(row["input"], row["output"], row["result"])
+        for row in rows
+        if row["run_id"] is not None
     }
+    return Sized(rows[0]["size"], found)

@@ -10,6 +10,8 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.keys import read_key
 from headrace.workflow.state import ENDED_RUN, Place, StepState
 
+from headrace_control.answer_size import Sized, look_up
+from headrace_control.answer_text import masked
 from headrace_control.auth.caller import Caller
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.revisions import repository
@@ -113,9 +115,17 @@ class RevisionService:
         return page_of(found, limit, lambda message: _MESSAGES.write(message.seq))
 
     async def payloads(self, caller: Caller, ids: Sequence[EventId]) -> Mapping[EventId, EventPayload]:
-        """Of events that the caller was shown."""
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.payloads(db, caller.tenant_id, ids)
+        """Of events that the caller was shown, as people see them."""
+
+        async def read(most: int) -> Sized[Mapping[EventId, EventPayload]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.payloads(db, caller.tenant_id, ids, most)
+
+        found = await look_up(len(ids), read)
+        return {
+            event: EventPayload(await masked(own.input), await masked(own.output), await masked(own.result))
+            for event, own in found.items()
+        }
 
 
 def steps_page(past: PastRun, first: int, after: str | None) -> PageOf[PastStep]:

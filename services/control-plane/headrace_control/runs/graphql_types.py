@@ -3,15 +3,14 @@
 from datetime import datetime
 
 import strawberry
-from headrace.redaction import MARKER
-from headrace.sealed_outputs import mask
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
+from headrace_control.answer_text import hidden, passed_on
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field
 from headrace_control.graphql.pages import Page, PageInfo, page
-from headrace_control.graphql.scalars import JSON
+from headrace_control.graphql.scalars import JSON, json_text
 from headrace_control.pages import DEFAULT_PAGE, PageOf
 from headrace_control.runs import model
 from headrace_control.waits.graphql_types import WaitType
@@ -123,13 +122,13 @@ class StepRunType:
     async def input(self, info: Info) -> JSON | None:
         """What the step was given, redacted."""
         found = await info.context.loaders.runs.step_payload.load((self.step.run_id, self.key))
-        return JSON(found.input) if found and found.input is not None else None
+        return json_text(found.input) if found else None
 
     @field
     async def output(self, info: Info) -> JSON | None:
         """What the step made, redacted."""
         found = await info.context.loaders.runs.step_payload.load((self.step.run_id, self.key))
-        return JSON(found.output) if found and found.output is not None else None
+        return json_text(found.output) if found else None
 
     @field
     async def attempts(self, info: Info) -> list[AttemptType]:
@@ -165,7 +164,7 @@ class EventType:
             kind=event.kind,
             step=event.step,
             at=event.at,
-            data=JSON(event.data),
+            data=JSON(passed_on(event.data)),
         )
 
 
@@ -224,13 +223,13 @@ class RunType:
         if not found or found.input is None:
             return None
         marks = await info.context.loaders.workflows.marks.load(self.run.version_id)
-        return JSON(marks.hidden(mask(found.input), MARKER) if marks else found.input)
+        return json_text(await hidden(found.input, marks) if marks else found.input)
 
     @field
     async def result(self, info: Info) -> JSON | None:
         """What the run made, once it has ended in SUCCESS."""
         found = await info.context.loaders.runs.payload.load(self.run.id)
-        return JSON(found.result) if found and found.result is not None else None
+        return json_text(found.result) if found else None
 
     @field
     async def parent(self, info: Info) -> "RunType | None":

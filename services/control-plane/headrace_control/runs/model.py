@@ -87,10 +87,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The large part of a run."""
+    """The large part of a run, as JSON texts."""
 
-    input: Json
-    result: Json
+    input: bytes | None
+    result: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ class StepsOf:
 
 @dataclass(frozen=True, slots=True)
 class StepPayload:
-    """The large part of a step run."""
+    """The large part of a step run, as JSON texts."""
 
-    input: Json
-    output: Json
+    input: bytes | None
+    output: bytes | None
 
 
 class AttemptOutcome(StrEnum):
@@ -161,14 +161,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """One applied fact about a run; (epoch, seq) is its place."""
+    """One applied fact about a run; (epoch, seq) is its place, `data` a JSON text."""
 
     epoch: int
     seq: int
     kind: EventKind
     step: str | None
     at: datetime
-    data: JsonObject
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,12 +164,16 @@ CROSS JOIN LATERAL (
 ) c
 ORDER BY wanted.n, c.id
 
--- name: size_of_payloads
-SELECT coalesce(sum(octet_length(input::text) + coalesce(octet_length(result::text), 0)), 0)::bigint
-FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
-
 -- name: payloads
-SELECT id, input, result FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+-- As text, made once; of what together has more than $3 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT id, convert_to(input::text, 'UTF8') AS input, convert_to(result::text, 'UTF8') AS result
+    FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+),
+together AS (
+    SELECT coalesce(sum(octet_length(input) + coalesce(octet_length(result), 0)), 0)::bigint AS size FROM found
+)
+SELECT together.size, found.id, found.input, found.result FROM together LEFT JOIN found ON together.size <= $3
 
 -- name: step_keys
 -- The steps that a version has, in the order in which its designer wrote them.
@@ -201,15 +205,19 @@ CROSS JOIN LATERAL (
 ) i
 ORDER BY wanted.n, i.index, i.part
 
--- name: size_of_step_payloads
-SELECT coalesce(sum(coalesce(octet_length(s.input::text), 0) + coalesce(octet_length(s.output::text), 0)), 0)::bigint
-FROM step_runs s JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, key) USING (run_id, key)
-WHERE s.tenant_id = $1
-
 -- name: step_payloads
-SELECT s.run_id, s.key, s.input, s.output
-FROM step_runs s JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, key) USING (run_id, key)
-WHERE s.tenant_id = $1
+-- As `payloads`.
+WITH found AS MATERIALIZED (
+    SELECT s.run_id, s.key, convert_to(s.input::text, 'UTF8') AS input, convert_to(s.output::text, 'UTF8') AS output
+    FROM step_runs s JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, key) USING (run_id, key)
+    WHERE s.tenant_id = $1
+),
+together AS (
+    SELECT coalesce(sum(coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0)), 0)::bigint AS size
+    FROM found
+)
+SELECT together.size, found.run_id, found.key, found.input, found.output
+FROM together LEFT JOIN found ON together.size <= $4
 
 -- name: attempts
 SELECT a.run_id, a.step, a.number, a.outcome, a.http_status, a.error, a.address, a.started_at, a.duration_ms
@@ -217,27 +225,23 @@ FROM attempts a JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, step) USI
 WHERE a.tenant_id = $1
 ORDER BY a.run_id, a.step, a.number
 
--- name: size_of_events
-SELECT coalesce(sum(octet_length(e.data::text)), 0)::bigint
-FROM unnest($2::uuid[], $3::int[], $4::int[]) AS wanted (run_id, epoch, seq)
-CROSS JOIN LATERAL (
-    SELECT data FROM events
-    WHERE tenant_id = $1 AND run_id = wanted.run_id AND (epoch, seq) > (wanted.epoch, wanted.seq)
-    ORDER BY epoch, seq
-    LIMIT $5
-) e
-
 -- name: events
--- A page of each wanted run's events, from its own place on, all in one round trip.
-SELECT wanted.n, e.*
-FROM unnest($2::uuid[], $3::int[], $4::int[]) WITH ORDINALITY AS wanted (run_id, epoch, seq, n)
-CROSS JOIN LATERAL (
-    SELECT epoch, seq, kind, step, at, data FROM events
-    WHERE tenant_id = $1 AND run_id = wanted.run_id AND (epoch, seq) > (wanted.epoch, wanted.seq)
-    ORDER BY epoch, seq
-    LIMIT $5
-) e
-ORDER BY wanted.n, e.epoch, e.seq
+-- A page of each wanted run's events, from its own place on, all in one round trip. Behind each page comes one event
+-- more, without its data. Data as in `payloads`.
+WITH found AS MATERIALIZED (
+    SELECT wanted.n, e.epoch, e.seq, e.kind, e.step, e.at,
+           CASE WHEN e.number <= $5 THEN convert_to(e.data::text, 'UTF8') END AS data
+    FROM unnest($2::uuid[], $3::int[], $4::int[]) WITH ORDINALITY AS wanted (run_id, epoch, seq, n)
+    CROSS JOIN LATERAL (
+        SELECT epoch, seq, kind, step, at, data, row_number() OVER (ORDER BY epoch, seq) AS number FROM events
+        WHERE tenant_id = $1 AND run_id = wanted.run_id AND (epoch, seq) > (wanted.epoch, wanted.seq)
+        ORDER BY epoch, seq
+        LIMIT $5 + 1
+    ) e
+),
+together AS (SELECT coalesce(sum(octet_length(data)), 0)::bigint AS size FROM found)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $6
+ORDER BY found.n, found.epoch, found.seq
 
 -- name: lock
 -- Cancels, pauses, messages, claims and the reporter all lock the run's row first.

@@ -13,10 +13,9 @@ from headrace.pools import named
 from headrace.postgres.listen import DISPATCH_CHANNEL, IDS_PER_PAYLOAD, RUNS_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
-from headrace.sealed_outputs import mask, mask_each
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
-from headrace_control.answer_size import check_size
+from headrace_control.answer_size import Sized
 from headrace_control.runs.model import (
     Attempt,
     AttemptOutcome,
@@ -109,10 +108,11 @@ async def mark_trigger(db: Db, tenant_id: UUID, run_id: UUID, trigger: Trigger) 
     await db.execute(_sql.mark_trigger, tenant_id, run_id, trigger.as_json())
 
 
-async def payloads(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
-    await check_size(db, len(ids), _sql.size_of_payloads, tenant_id, ids)
-    rows = await db.fetch(_sql.payloads, tenant_id, ids)
-    return {row["id"]: Payload(row["input"], row["result"]) for row in rows}
+async def payloads(db: Db, tenant_id: UUID, ids: Sequence[UUID], most: int) -> Sized[Mapping[UUID, Payload]]:
+    """None of them when they have more than `most` bytes together."""
+    rows = await db.fetch(_sql.payloads, tenant_id, ids, most)
+    found = {row["id"]: Payload(row["input"], row["result"]) for row in rows if row["id"] is not None}
+    return Sized(rows[0]["size"], found)
 
 
 async def step_keys(db: Db, tenant_id: UUID, version_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[str]]:
@@ -138,11 +138,18 @@ async def items(
     return found
 
 
-async def step_payloads(db: Db, tenant_id: UUID, ids: Sequence[StepId]) -> Mapping[StepId, StepPayload]:
+async def step_payloads(
+    db: Db, tenant_id: UUID, ids: Sequence[StepId], most: int
+) -> Sized[Mapping[StepId, StepPayload]]:
+    """As `payloads`; outputs as they are stored."""
     wanted = (tenant_id, [i for i, _ in ids], [key for _, key in ids])
-    await check_size(db, len(ids), _sql.size_of_step_payloads, *wanted)
-    rows = await db.fetch(_sql.step_payloads, *wanted)
-    return {(row["run_id"], row["key"]): StepPayload(row["input"], mask(row["output"])) for row in rows}
+    rows = await db.fetch(_sql.step_payloads, *wanted, most)
+    found = {
+        (row["run_id"], row["key"]): StepPayload(row["input"], row["output"])
+        for row in rows
+        if row["key"] is not None
+    }
+    return Sized(rows[0]["size"], found)
 
 
 async def attempts(db: Db, tenant_id: UUID, ids: Sequence[StepId]) -> Mapping[StepId, Sequence[Attempt]]:
@@ -163,17 +170,19 @@ async def attempts(db: Db, tenant_id: UUID, ids: Sequence[StepId]) -> Mapping[St
 
 
 async def events(
-    db: Db, tenant_id: UUID, places: Sequence[EventsFrom], limit: int
-) -> Sequence[Sequence[RunEvent]]:
-    """For each place in turn: at most `limit` events that follow it, oldest first."""
+    db: Db, tenant_id: UUID, places: Sequence[EventsFrom], first: int, most: int
+) -> Sized[Sequence[Sequence[RunEvent]]]:
+    """For each place in turn: at most `first` events that follow it, oldest first, and one more without its data. None
+    of them when their data, as it is stored, has more than `most` bytes together."""
     found: list[list[RunEvent]] = [[] for _ in places]
     columns = [list(column) for column in zip(*places, strict=True)]
-    await check_size(db, len(places) * limit, _sql.size_of_events, tenant_id, *columns, limit)
-    for row in await db.fetch(_sql.events, tenant_id, *columns, limit):
-        kind = EventKind(row["kind"])
-        event = RunEvent(row["epoch"], row["seq"], kind, row["step"], row["at"], mask_each(row["data"]))
-        found[row["n"] - 1].append(event)
-    return found
+    rows = await db.fetch(_sql.events, tenant_id, *columns, first, most)
+    for row in rows:
+        if row["n"] is not None:
+            kind, data = EventKind(row["kind"]), row["data"] or b"{}"
+            event = RunEvent(row["epoch"], row["seq"], kind, row["step"], row["at"], data)
+            found[row["n"] - 1].append(event)
+    return Sized(rows[0]["size"], found)
 
 
 async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> Locked | None:

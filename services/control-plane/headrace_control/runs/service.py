@@ -12,6 +12,8 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.state import StepStatus
 
+from headrace_control.answer_size import Sized, look_up
+from headrace_control.answer_text import masked
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -186,8 +188,13 @@ class RunService:
         return [replace(one, items=[run for run in one.items if run.id in shown]) for one in made]
 
     async def payloads(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
-        async with self._reading(caller, ids) as (db, _):
-            return await repository.payloads(db, caller.tenant_id, ids)
+        """Inputs and results as they are stored."""
+
+        async def read(most: int) -> Sized[Mapping[UUID, Payload]]:
+            async with self._reading(caller, ids) as (db, _):
+                return await repository.payloads(db, caller.tenant_id, ids, most)
+
+        return await look_up(len(ids), read)
 
     async def steps(self, caller: Caller, runs: Sequence[StepsOf]) -> Mapping[StepsOf, Sequence[StepRun]]:
         """Each run's steps in the order of its version, what undoes and what asks about a step behind it. A step that
@@ -212,8 +219,15 @@ class RunService:
         return [page_of(rows, limit, lambda row: _ITEMS.write(row.key)) for rows in found]
 
     async def step_payloads(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, StepPayload]:
-        async with self._reading(caller, [run_id for run_id, _ in ids]) as (db, _):
-            return await repository.step_payloads(db, caller.tenant_id, ids)
+        """As people see them."""
+        runs = list({run_id for run_id, _ in ids})
+
+        async def read(most: int) -> Sized[Mapping[StepId, StepPayload]]:
+            async with self._reading(caller, runs) as (db, _):
+                return await repository.step_payloads(db, caller.tenant_id, ids, most)
+
+        found = await look_up(len(runs), read)
+        return {step: StepPayload(own.input, await masked(own.output)) for step, own in found.items()}
 
     async def attempts(self, caller: Caller, ids: Sequence[StepId]) -> Mapping[StepId, Sequence[Attempt]]:
         """Each step's attempts, the first one first."""
@@ -226,9 +240,14 @@ class RunService:
         """For each (run, cursor) in turn: a page of the run's events, oldest first."""
         limit = page_size(first)
         places = [(run_id, *_event_place(after)) for run_id, after in pages]
-        async with self._reading(caller, [run_id for run_id, _ in pages]) as (db, _):
-            found = await repository.events(db, caller.tenant_id, places, limit + 1)
-        return [page_of(events, limit, lambda e: _EVENTS.write(e.epoch, e.seq)) for events in found]
+
+        async def read(most: int) -> Sized[Sequence[Sequence[RunEvent]]]:
+            async with self._reading(caller, [run_id for run_id, _ in pages]) as (db, _):
+                return await repository.events(db, caller.tenant_id, places, limit, most)
+
+        found = await look_up(len(places) * limit, read)
+        made = [page_of(events, limit, lambda e: _EVENTS.write(e.epoch, e.seq)) for events in found]
+        return [replace(one, items=[await _as_seen(event) for event in one.items]) for one in made]
 
     @contextlib.asynccontextmanager
     async def _reading(self, caller: Caller, runs: Sequence[UUID] = ()) -> AsyncIterator[tuple[Db, Seen]]:
@@ -257,6 +276,11 @@ def _in_order(run: StepsOf, keys: Sequence[str], begun: Mapping[str, StepRun]) -
         return places.get(key.step, len(places)), key.step, key.part or ""
 
     return sorted(steps, key=place)
+
+
+async def _as_seen(event: RunEvent) -> RunEvent:
+    data = await masked(event.data) or event.data
+    return event if data is event.data else replace(event, data=data)
 
 
 def _item_place(after: str | None) -> tuple[int, str]:

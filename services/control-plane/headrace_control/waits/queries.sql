@@ -1,59 +1,69 @@
--- name: size_of_approvals
-SELECT coalesce(sum(octet_length(w.data::text) + coalesce(octet_length(w.decision::text), 0)), 0)::bigint
-FROM (
-    SELECT data, decision FROM waits
-    WHERE tenant_id = $1 AND kind = 'APPROVAL' AND status = $2 AND (opened_at, run_id, step)
-      < (coalesce($3::timestamptz, 'infinity'), $4::uuid, $5::text)
-    ORDER BY opened_at DESC, run_id DESC, step DESC
-    LIMIT $6
-) w
-
 -- name: approvals
--- Newest first, read off waits_newest: one status, from a place on. Runs are looked up for the page alone.
-SELECT w.*, coalesce(starter.owner, r.created_by) AS started_by,
-       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
-FROM (
-    SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision FROM waits
+-- Newest first, read off waits_newest: one status, from a place on. Runs are looked up for the page alone. Behind the
+-- page comes one approval more, without what is large. Data and decisions as text, made once; of what together has more
+-- than $7 bytes the size alone.
+WITH page AS (
+    SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision,
+           row_number() OVER (ORDER BY opened_at DESC, run_id DESC, step DESC) AS number
+    FROM waits
     WHERE tenant_id = $1 AND kind = 'APPROVAL' AND status = $2 AND (opened_at, run_id, step)
       < (coalesce($3::timestamptz, 'infinity'), $4::uuid, $5::text)
     ORDER BY opened_at DESC, run_id DESC, step DESC
-    LIMIT $6
-) w
-LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
-LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
-LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
-LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
-    AND publisher.id = coalesce(v.published_by, v.created_by)
-ORDER BY w.opened_at DESC, w.run_id DESC, w.step DESC
-
--- name: size_of_waits
-SELECT coalesce(sum(octet_length(w.data::text) + coalesce(octet_length(w.decision::text), 0)), 0)::bigint
-FROM unnest($2::uuid[], $3::text[]) AS wanted (run_id, after)
-CROSS JOIN LATERAL (
-    SELECT data, decision FROM waits
-    WHERE tenant_id = $1 AND run_id = wanted.run_id AND step > wanted.after
-    ORDER BY step
-    LIMIT $4
-) w
+    LIMIT $6 + 1
+),
+found AS MATERIALIZED (
+    SELECT w.run_id, w.step, w.kind, w.status, w.opened_at, w.due_at, w.closed_at,
+           CASE WHEN w.number <= $6 THEN convert_to(w.data::text, 'UTF8') END AS data,
+           CASE WHEN w.number <= $6 THEN convert_to(w.decision::text, 'UTF8') END AS decision,
+           coalesce(starter.owner, r.created_by) AS started_by,
+           coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
+    FROM page w
+    LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
+    LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+    LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
+    LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
+        AND publisher.id = coalesce(v.published_by, v.created_by)
+),
+together AS (
+    SELECT coalesce(sum(coalesce(octet_length(data), 0) + coalesce(octet_length(decision), 0)), 0)::bigint AS size
+    FROM found
+)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $7
+ORDER BY found.opened_at DESC, found.run_id DESC, found.step DESC
 
 -- name: waits
--- A page of each wanted run's waits, from its own place on, all in one round trip.
-SELECT wanted.n, w.*, coalesce(starter.owner, r.created_by) AS started_by,
-       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by,
-       headrace_now() AS now
-FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS wanted (run_id, after, n)
-CROSS JOIN LATERAL (
-    SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision FROM waits
-    WHERE tenant_id = $1 AND run_id = wanted.run_id AND step > wanted.after
-    ORDER BY step
-    LIMIT $4
-) w
-LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
-LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
-LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
-LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
-    AND publisher.id = coalesce(v.published_by, v.created_by)
-ORDER BY wanted.n, w.step
+-- A page of each wanted run's waits, from its own place on, all in one round trip; else as `approvals`.
+WITH page AS (
+    SELECT wanted.n, w.*
+    FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS wanted (run_id, after, n)
+    CROSS JOIN LATERAL (
+        SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision,
+               row_number() OVER (ORDER BY step) AS number
+        FROM waits
+        WHERE tenant_id = $1 AND run_id = wanted.run_id AND step > wanted.after
+        ORDER BY step
+        LIMIT $4 + 1
+    ) w
+),
+found AS MATERIALIZED (
+    SELECT w.n, w.run_id, w.step, w.kind, w.status, w.opened_at, w.due_at, w.closed_at,
+           CASE WHEN w.number <= $4 THEN convert_to(w.data::text, 'UTF8') END AS data,
+           CASE WHEN w.number <= $4 THEN convert_to(w.decision::text, 'UTF8') END AS decision,
+           coalesce(starter.owner, r.created_by) AS started_by,
+           coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
+    FROM page w
+    LEFT JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
+    LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
+    LEFT JOIN api_keys starter ON starter.tenant_id = r.tenant_id AND starter.id = r.created_by
+    LEFT JOIN api_keys publisher ON publisher.tenant_id = v.tenant_id
+        AND publisher.id = coalesce(v.published_by, v.created_by)
+),
+together AS (
+    SELECT coalesce(sum(coalesce(octet_length(data), 0) + coalesce(octet_length(decision), 0)), 0)::bigint AS size
+    FROM found
+)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+ORDER BY found.n, found.step
 
 -- name: wait
 SELECT w.run_id, w.step, w.kind, w.data, w.status, w.opened_at, w.due_at, w.closed_at, w.decision,

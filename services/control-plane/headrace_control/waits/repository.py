@@ -1,6 +1,7 @@
 """Waits in Postgres. Every method works inside the caller's transaction and tenant."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,8 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.state import Place, StepStatus
 
-from headrace_control.answer_size import check_size
+from headrace_control.answer_size import Sized
+from headrace_control.answer_text import as_text, made_of
 from headrace_control.waits.model import Decided, OpenKind, SignalStep, Wait, WaitStatus, signals_of
 
 _sql = load("headrace_control.waits")
@@ -19,28 +21,58 @@ _sql = load("headrace_control.waits")
 _LAST_STEP = "\U0010ffff"
 _LAST_ID = UUID(int=2**128 - 1)
 
+# Of what a step says of its wait, and of a decision, what may be large.
+_LARGE = ("details", "form", "schema")
+
 ApprovalPlace = tuple[datetime, UUID, str]  # when it was opened, its run, its step
 
 
+@dataclass(frozen=True, slots=True)
+class StoredWait:
+    """A wait without its data and its decision, these as JSON texts, and the time of the database."""
+
+    wait: Wait
+    data: bytes
+    decision: bytes | None
+    now: datetime
+
+
 async def approvals(
-    db: Db, tenant_id: UUID, status: WaitStatus, limit: int, before: ApprovalPlace | None
-) -> Sequence[tuple[Wait, datetime]]:
-    """At most `limit` approvals that were opened before, newest first, and the time of the database."""
-    wanted = (tenant_id, status, *(before or (None, _LAST_ID, _LAST_STEP)), limit)
-    await check_size(db, limit, _sql.size_of_approvals, *wanted)
-    return [(_wait(row), row["now"]) for row in await db.fetch(_sql.approvals, *wanted)]
+    db: Db, tenant_id: UUID, status: WaitStatus, first: int, before: ApprovalPlace | None, most: int
+) -> Sized[Sequence[StoredWait]]:
+    """At most `first` approvals that were opened before, newest first, and one more without what is large. None of them
+    when that has more than `most` bytes."""
+    wanted = (tenant_id, status, *(before or (None, _LAST_ID, _LAST_STEP)), first, most)
+    rows = await db.fetch(_sql.approvals, *wanted)
+    return Sized(rows[0]["size"], [_stored(row) for row in rows if row["run_id"] is not None])
 
 
 async def waits(
-    db: Db, tenant_id: UUID, places: Sequence[tuple[UUID, str]], limit: int
-) -> Sequence[Sequence[tuple[Wait, datetime]]]:
-    """For each (run, last step seen) in turn: at most `limit` waits that follow, in the order of their row keys."""
-    found: list[list[tuple[Wait, datetime]]] = [[] for _ in places]
+    db: Db, tenant_id: UUID, places: Sequence[tuple[UUID, str]], first: int, most: int
+) -> Sized[Sequence[Sequence[StoredWait]]]:
+    """For each (run, last step seen) in turn: at most `first` waits that follow, in the order of their row keys; else
+    as `approvals`."""
+    found: list[list[StoredWait]] = [[] for _ in places]
     columns = [run_id for run_id, _ in places], [after for _, after in places]
-    await check_size(db, len(places) * limit, _sql.size_of_waits, tenant_id, *columns, limit)
-    for row in await db.fetch(_sql.waits, tenant_id, *columns, limit):
-        found[row["n"] - 1].append((_wait(row), row["now"]))
-    return found
+    rows = await db.fetch(_sql.waits, tenant_id, *columns, first, most)
+    for row in rows:
+        if row["run_id"] is not None:
+            found[row["n"] - 1].append(_stored(row))
+    return Sized(rows[0]["size"], found)
+
+
+async def in_answers(stored: StoredWait) -> tuple[Wait, datetime]:
+    """The wait, with what is large in it as text, and the time of the database."""
+    data = await made_of(stored.data, lambda data: _with_texts(data, _LARGE))
+    wait = replace(stored.wait, data=data)
+    if stored.decision is not None:
+        decision = await made_of(stored.decision, lambda said: _with_texts(said, ("form",)))
+        wait = replace(wait, decided=_decided(decision))
+    return wait, stored.now
+
+
+def _with_texts(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: as_text(value) if name in names else value for name, value in values.items()}
 
 
 async def wait(db: Db, tenant_id: UUID, run_id: UUID, step: str) -> tuple[Wait, datetime] | None:
@@ -70,25 +102,35 @@ async def unused_settlement(db: Db, tenant_id: UUID, run_id: UUID, step: str, do
     return str(row["by"]) if row else None
 
 
+def _stored(row: Any) -> StoredWait:
+    return StoredWait(_of(row, {}, None), row["data"] or b"{}", row["decision"], row["now"])
+
+
 def _wait(row: Any) -> Wait:
-    decision = row["decision"]
-    decided = decision and Decided(
-        decision["decision"],
-        decision["by"],
-        datetime.fromisoformat(decision["at"]),
-        decision["reason"],
-        decision["form"],
-    )
+    return _of(row, row["data"], _decided(row["decision"]))
+
+
+def _of(row: Any, data: JsonObject, decided: Decided | None) -> Wait:
     return Wait(
         row["run_id"],
         row["step"],
         OpenKind(row["kind"]),
         WaitStatus(row["status"]),
-        row["data"],
+        data,
         row["opened_at"],
         row["due_at"],
         row["closed_at"],
         decided,
         row["started_by"],
         row["published_by"],
+    )
+
+
+def _decided(decision: Any) -> Decided | None:
+    return decision and Decided(
+        decision["decision"],
+        decision["by"],
+        datetime.fromisoformat(decision["at"]),
+        decision["reason"],
+        decision["form"],
     )

@@ -10,6 +10,7 @@ from headrace.json_types import JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.state import ENDED_RUN, MessageKind
 
+from headrace_control.answer_size import Sized, look_up
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -20,7 +21,7 @@ from headrace_control.runs.repository import lock
 from headrace_control.waits import repository
 from headrace_control.waits.model import Decided, Decision, OpenKind, Verdict, Wait, WaitStatus
 from headrace_control.waits.payloads import Payloads, reason_problems
-from headrace_control.waits.repository import ApprovalPlace
+from headrace_control.waits.repository import ApprovalPlace, StoredWait
 from headrace_control.waits.rules import refusal
 
 _APPROVALS = Cursor("approvals")
@@ -39,9 +40,12 @@ class WaitService:
         """Approvals of one status, the one opened last first. A page stays the same while new ones are opened."""
         caller.require(Permission.READ)
         limit, before = page_size(first), _place(after)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.approvals(db, caller.tenant_id, status, limit + 1, before)
-        shown = [_shown(wait, caller, now) for wait, now in found]
+
+        async def read(most: int) -> Sized[Sequence[StoredWait]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.approvals(db, caller.tenant_id, status, limit, before, most)
+
+        shown = [await _in_answers(stored, caller) for stored in await look_up(limit, read)]
         return page_of(shown, limit, lambda w: _APPROVALS.write(w.opened_at.isoformat(), w.run_id, w.step))
 
     async def of_runs(
@@ -51,15 +55,18 @@ class WaitService:
         caller.require(Permission.READ)
         limit = page_size(first)
         places = [(run_id, _WAITS.read_text(after) or "") for run_id, after in pages]
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.waits(db, caller.tenant_id, places, limit + 1)
+
+        async def read(most: int) -> Sized[Sequence[Sequence[StoredWait]]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.waits(db, caller.tenant_id, places, limit, most)
+
         return [
             page_of(
-                [_shown(wait, caller, now) for wait, now in waits],
+                [await _in_answers(stored, caller) for stored in waits],
                 limit,
                 lambda w: _WAITS.write(w.step),
             )
-            for waits in found
+            for waits in await look_up(len(places) * limit, read)
         ]
 
     async def decide(self, caller: Caller, decision: Decision) -> Wait:
@@ -132,6 +139,11 @@ def _digest_problems(wait: Wait, decision: Decision) -> list[Problem]:
         return []
     mend = "Leave the digest out: its step asks for this approval, not the policy."
     return [Problem("digest", "this approval is for no call", mend)]
+
+
+async def _in_answers(stored: StoredWait, caller: Caller) -> Wait:
+    wait, now = await repository.in_answers(stored)
+    return _shown(wait, caller, now)
 
 
 def _shown(wait: Wait, caller: Caller, now: datetime) -> Wait:

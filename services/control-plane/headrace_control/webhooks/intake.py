@@ -25,6 +25,7 @@ from headrace.signed_messages import is_id, is_signed, seconds_of
 from headrace.workflow.expressions import Templates
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.schemas import Schemas
+from orjson import Fragment
 
 from headrace_control.audit.record import Act, Part, record
 from headrace_control.auth.caller import Actor, ActorKind, Origin
@@ -66,7 +67,7 @@ class Taken:
 
     run: Run
     ended: bool = False
-    result: Json = None
+    result: Fragment | None = None
 
 
 @dataclass(frozen=True, slots=True)

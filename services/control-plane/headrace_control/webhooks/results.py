@@ -3,9 +3,11 @@
 import time
 from uuid import UUID
 
-from headrace.json_types import Json
 from headrace.postgres.pool import Pool, tenant_transaction
+from orjson import Fragment
 
+from headrace_control.answer_size import MAX_OF_ONE
+from headrace_control.answer_text import passed_on
 from headrace_control.runs import repository
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.model import Run
@@ -23,7 +25,9 @@ class Results:
         self._pool, self._changes = pool, changes
         self._waiting = 0
 
-    async def ended(self, tenant_id: UUID, run_id: UUID, seconds: float) -> tuple[Run, Json] | None:
+    async def ended(
+        self, tenant_id: UUID, run_id: UUID, seconds: float
+    ) -> tuple[Run, Fragment | None] | None:
         """The run and its result, once it has ended; None when it has not within `seconds`."""
         if self._waiting >= MAX_WAITING:
             return None
@@ -33,14 +37,15 @@ class Results:
         finally:
             self._waiting -= 1
 
-    async def _wait(self, tenant_id: UUID, run_id: UUID, until: float) -> tuple[Run, Json] | None:
+    async def _wait(self, tenant_id: UUID, run_id: UUID, until: float) -> tuple[Run, Fragment | None] | None:
         with self._changes.watch(run_id) as watch:
             while True:
                 async with tenant_transaction(self._pool, tenant_id) as db:
                     run = (await repository.runs_by_id(db, tenant_id, [run_id])).get(run_id)
                     if run is not None and run.ended:
-                        payload = (await repository.payloads(db, tenant_id, [run_id])).get(run_id)
-                        return run, payload.result if payload else None
+                        own = await repository.payloads(db, tenant_id, [run_id], MAX_OF_ONE)
+                        payload = own.found.get(run_id)
+                        return run, passed_on(payload.result) if payload else None
                 left = until - time.monotonic()
                 if run is None or left <= 0:
                     return None

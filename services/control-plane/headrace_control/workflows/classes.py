@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
+import orjson
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.postgres.queries import load
 from headrace.workflow.classification import Classification, load_classification
@@ -13,7 +13,6 @@ from headrace.workflow.classify import classify
 from headrace.workflow.definition import Version
 from headrace.workflow.version import load_version
 
-from headrace_control.answer_size import check_size
 from headrace_control.policy.model import ApprovalClass, Effective
 from headrace_control.policy.repository import rules_of
 from headrace_control.workflows.model import Classified
@@ -27,13 +26,12 @@ async def read_classes(db: Db, tenant_id: UUID, ids: Collection[UUID]) -> Mappin
     A version that was published before versions were classified keeps none: its class is found anew each time, by the
     tenant's policy of the moment. Its children were published before it, so that this ends.
     """
-    await check_size(db, len(ids), _sql.size_of_unclassified, tenant_id, list(ids))
     found: dict[UUID, Classified] = {}
     for row in await db.fetch(_sql.classifications, tenant_id, list(ids)):
         if row["classification"] is not None:
             found[row["id"]] = Classified(load_classification(row["classification"]), row["waiver"])
         else:
-            found[row["id"]] = Classified(await _found_anew(db, tenant_id, row), None)
+            found[row["id"]] = Classified(await _found_anew(db, tenant_id, row["id"]), None)
     return found
 
 
@@ -61,8 +59,9 @@ def _answered_for(child: Classified) -> Classification:
     return replace(child.classification, lacks=()) if child.waiver is not None else child.classification
 
 
-async def _found_anew(db: Db, tenant_id: UUID, row: Any) -> Classification:
-    version = await asyncio.to_thread(load_version, row["resolved"])
+async def _found_anew(db: Db, tenant_id: UUID, version_id: UUID) -> Classification:
+    text: bytes = await db.fetchval(_sql.resolved, tenant_id, version_id)
+    version = await asyncio.to_thread(lambda: load_version(orjson.loads(text)))
     children = await _of_children(db, tenant_id, version) if version.children else {}
     actions = {ref: pinned.definition for ref, pinned in version.actions.items()}
     rules = await rules_of(db, tenant_id, {action.app for action in actions.values()})

@@ -10,7 +10,7 @@ from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import ProblemType
 from headrace_control.graphql.fields import field
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON
+from headrace_control.graphql.scalars import JSON, json_text
 from headrace_control.pages import DEFAULT_PAGE, PageOf
 from headrace_control.workflows import model
 
@@ -95,7 +95,7 @@ class WorkflowVersionType:
     async def document(self, info: Info) -> JSON | None:
         """The document as JSON."""
         found = await info.context.loaders.workflows.documents.load(self.version.id)
-        return JSON(found.document) if found else None
+        return json_text(found.document) if found else None
 
     @field
     async def source(self, info: Info) -> str | None:
@@ -113,7 +113,7 @@ class WorkflowVersionType:
     async def resolved(self, info: Info) -> JSON | None:
         """What runners get, with action revisions pinned; none for a draft."""
         found = await info.context.loaders.workflows.documents.load(self.version.id)
-        return JSON(found.resolved) if found and found.resolved is not None else None
+        return json_text(found.resolved) if found else None
 
 
 @strawberry.type(name="Workflow", description="A workflow and its versions.")

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from headrace.errors import NotFound
-from headrace.json_types import Json
 from headrace.workflow.sensitive import Marks
 
 from headrace_control.auth.caller import Caller
@@ -12,7 +11,7 @@ from headrace_control.graphql.batches import batch
 from headrace_control.pages import PageOf
 from headrace_control.workflows.model import (
     Classified,
-    VersionDocuments,
+    DocumentTexts,
     VersionStatus,
     Workflow,
     WorkflowVersion,
@@ -64,14 +63,12 @@ class WorkflowLoaders:
             found.update(zip(alike, await self._service.versions(self._caller, first, places), strict=True))
         return found
 
-    async def _documents(self, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
-        return await self._service.documents(self._caller, ids)
+    async def _documents(self, ids: Sequence[UUID]) -> Mapping[UUID, DocumentTexts]:
+        return await self._service.document_texts(self._caller, ids)
 
     async def _marks(self, ids: Sequence[UUID]) -> Mapping[UUID, Marks]:
-        """What versions mark as sensitive in the input of their runs; nothing for those that mark nothing. Read off a
-        version's schema once, however many of its runs are listed."""
-        found = {i: _marks_of(own.document) for i, own in (await self._documents(ids)).items()}
-        return {i: marks for i, marks in found.items() if marks is not None}
+        """Read off a version's schema once, however many of its runs are listed."""
+        return await self._service.marks(self._caller, ids)
 
     async def _classes(self, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
         return await self._service.classes(self._caller, ids)
@@ -81,8 +78,3 @@ class WorkflowLoaders:
 
     async def _drafts(self, workflow_ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
         return await self._service.newest_of_status(self._caller, workflow_ids, VersionStatus.DRAFT)
-
-
-def _marks_of(document: Json) -> Marks | None:
-    parameters = document.get("parameters") if isinstance(document, dict) else None
-    return Marks.of(parameters) if isinstance(parameters, dict) else None

@@ -75,6 +75,15 @@ class VersionDocuments:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentTexts:
+    """As `VersionDocuments`, each as JSON text."""
+
+    document: bytes
+    source: str | None
+    resolved: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One difference. `path` names steps by key; `before` is None for ADDED, `after` for REMOVED."""
 

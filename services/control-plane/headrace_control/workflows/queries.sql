@@ -59,22 +59,39 @@ FROM workflow_versions
 WHERE tenant_id = $1 AND workflow_id = ANY($2::uuid[]) AND status = $3 AND NOT held_back
 ORDER BY workflow_id, version DESC
 
--- name: size_of_documents
-SELECT coalesce(sum(octet_length(document::text) + coalesce(octet_length(source), 0)
-    + coalesce(octet_length(resolved::text), 0)), 0)::bigint
-FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+-- name: document_texts
+-- As text, made once; of what together has more than $3 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT id, convert_to(document::text, 'UTF8') AS document, source, convert_to(resolved::text, 'UTF8') AS resolved
+    FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+),
+together AS (
+    SELECT coalesce(sum(octet_length(document) + coalesce(octet_length(source), 0)
+        + coalesce(octet_length(resolved), 0)), 0)::bigint AS size
+    FROM found
+)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $3
+
+-- name: marked_parameters
+-- Of versions whose parameters hold the word $4, which marks what is sensitive in the input of their runs. As above.
+WITH found AS MATERIALIZED (
+    SELECT id, convert_to(parameters, 'UTF8') AS parameters
+    FROM workflow_versions CROSS JOIN LATERAL (SELECT (document -> 'parameters')::text AS parameters) AS own
+    WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND strpos(parameters, $4) > 0
+),
+together AS (SELECT coalesce(sum(octet_length(parameters)), 0)::bigint AS size FROM found)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $3
 
 -- name: documents
 SELECT id, document, source, resolved FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: classifications
 -- Of versions that were published before they were classified, what their class can be found from.
-SELECT id, classification, waiver, CASE WHEN classification IS NULL THEN resolved END AS resolved
+SELECT id, classification, waiver
 FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND status <> 'DRAFT'
 
--- name: size_of_unclassified
-SELECT coalesce(sum(octet_length(resolved::text)), 0)::bigint
-FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND classification IS NULL
+-- name: resolved
+SELECT convert_to(resolved::text, 'UTF8') FROM workflow_versions WHERE tenant_id = $1 AND id = $2
 
 -- name: edit_draft
 UPDATE workflow_versions SET document = $3, source = $4, note = coalesce($5, note), created_by = $6

@@ -9,9 +9,11 @@ from headrace.json_types import Json
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.classification import dump_classification
+from headrace.workflow.schema_survey import SENSITIVE
 
-from headrace_control.answer_size import check_size
+from headrace_control.answer_size import Sized
 from headrace_control.workflows.model import (
+    DocumentTexts,
     VersionDocuments,
     VersionStatus,
     Workflow,
@@ -84,9 +86,31 @@ async def newest_of_status(
 
 
 async def documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
-    await check_size(db, len(ids), _sql.size_of_documents, tenant_id, ids)
+    """Read whole, which takes many times their size: of few versions."""
     rows = await db.fetch(_sql.documents, tenant_id, ids)
     return {row["id"]: VersionDocuments(row["document"], row["source"], row["resolved"]) for row in rows}
+
+
+async def document_texts(
+    db: Db, tenant_id: UUID, ids: Sequence[UUID], most: int
+) -> Sized[Mapping[UUID, DocumentTexts]]:
+    """None of them when they have more than `most` bytes together."""
+    rows = await db.fetch(_sql.document_texts, tenant_id, ids, most)
+    found = {
+        row["id"]: DocumentTexts(row["document"], row["source"], row["resolved"])
+        for row in rows
+        if row["id"] is not None
+    }
+    return Sized(rows[0]["size"], found)
+
+
+async def marked_parameters(
+    db: Db, tenant_id: UUID, ids: Sequence[UUID], most: int
+) -> Sized[Mapping[UUID, bytes]]:
+    """The parameters, as JSON texts, of those versions that may mark something in them; as `document_texts`."""
+    rows = await db.fetch(_sql.marked_parameters, tenant_id, ids, most, f'"{SENSITIVE}"')
+    found = {row["id"]: row["parameters"] for row in rows if row["id"] is not None}
+    return Sized(rows[0]["size"], found)
 
 
 async def save_draft(

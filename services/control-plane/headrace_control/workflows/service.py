@@ -1,6 +1,5 @@
 """Workflows as designers see them: draft, validate, publish, compare, deprecate."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,6 +10,7 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.classification import Classification
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
+from headrace.workflow.sensitive import Marks
 
 from headrace_control.audit.record import Act, AuditOutcome, record
 from headrace_control.auth.caller import Caller
@@ -19,12 +19,13 @@ from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.rollouts.beginning import begin, refuse_while_open
 from headrace_control.rollouts.model import Rollout, Terms
 from headrace_control.rollouts.repository import open_of
-from headrace_control.workflows import repository
+from headrace_control.workflows import repository, texts
 from headrace_control.workflows.classes import read_classes
-from headrace_control.workflows.diff import VersionDiff, diff_versions
+from headrace_control.workflows.diff import VersionDiff
 from headrace_control.workflows.gates import Notice, refused_places
 from headrace_control.workflows.model import (
     Classified,
+    DocumentTexts,
     VersionDocuments,
     VersionStatus,
     Workflow,
@@ -269,10 +270,7 @@ class WorkflowService:
     async def diff(self, caller: Caller, before: UUID, after: UUID) -> VersionDiff:
         """What is different between two versions, of one workflow or of two."""
         caller.require(Permission.READ)
-        found = await self.documents(caller, [before, after])
-        if before not in found or after not in found:
-            raise NotFound("workflow version")
-        return await asyncio.to_thread(diff_versions, found[before], found[after])
+        return await texts.diff(self._pool, caller, before, after)
 
     async def workflow(self, caller: Caller, name: str) -> Workflow:
         caller.require(Permission.READ)
@@ -337,10 +335,15 @@ class WorkflowService:
             seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
             return await read_classes(db, caller.tenant_id, seen)
 
+    async def document_texts(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, DocumentTexts]:
+        return await texts.document_texts(self._pool, caller, ids, len(ids))
+
+    async def marks(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Marks]:
+        """What versions mark as sensitive in the input of their runs; nothing for those that mark nothing."""
+        return await texts.marks(self._pool, caller, ids)
+
     async def documents(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
-        names = caller.require_of_workflows(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
+        async with texts.reading(self._pool, caller, ids) as (db, seen):
             return await repository.documents(db, caller.tenant_id, seen)
 
 
