@@ -83,6 +83,7 @@ def fields() -> dict[str, Who]:
 # Fields of objects that are looked up when they are asked for: all for whoever may read the object.
 _LOADED: Mapping[str, str] = {
     "Action": "app",
+    "ActionRevision": "definition",
     "Approval": "run",
     "Connection": "app",
     "DeadLetter": "run replayedBy",

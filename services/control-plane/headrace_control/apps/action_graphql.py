@@ -2,10 +2,13 @@
 
 from datetime import datetime
 from typing import Annotated, cast
+from uuid import UUID
 
 import strawberry
+from headrace.errors import NotFound
 from headrace.json_types import Json
 
+from headrace_control.answer_text import passed_on
 from headrace_control.apps import model
 from headrace_control.apps.graphql import AppType
 from headrace_control.graphql.context import Info
@@ -16,12 +19,19 @@ from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE
 
 
+async def _definition(root: "ActionRevisionType", info: Info) -> JSON:
+    found = await info.context.loaders.definitions.load(UUID(root.id))
+    if found is None:
+        raise NotFound("action revision")
+    return JSON(passed_on(found))
+
+
 @strawberry.type(name="ActionRevision", description="One revision of an action; it never changes.")
 class ActionRevisionType:
     id: strawberry.ID
     revision: int
     digest: str = strawberry.field(description="SHA-256 of the definition's canonical JSON.")
-    definition: JSON
+    definition: JSON = strawberry.field(resolver=_definition)
     created_at: datetime
     created_by: strawberry.ID | None = strawberry.field(description="The API key that saved it.")
 
@@ -31,7 +41,6 @@ class ActionRevisionType:
             id=strawberry.ID(str(revision.id)),
             revision=revision.number,
             digest=revision.digest,
-            definition=JSON(revision.definition),
             created_at=revision.created_at,
             created_by=strawberry.ID(str(revision.created_by)) if revision.created_by else None,
         )

@@ -1,5 +1,8 @@
 """Actions: one operation of an app, each change a new revision that never changes."""
 
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
 from headrace.errors import InvalidInput, NotFound, Problem
 from headrace.json_types import Json, JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
@@ -9,6 +12,7 @@ from headrace.workflow.json_rules import digest_of
 from headrace.workflow.schemas import check_schema
 from headrace.workflow.validate import validate_action
 
+from headrace_control.answer_size import Sized, look_up
 from headrace_control.apps import repository
 from headrace_control.apps.model import Action, Revision, SavedAction
 from headrace_control.audit.record import Act, record
@@ -72,6 +76,16 @@ class ActionService:
                 db, caller.tenant_id, app, name, _NEWEST if below is None else below, limit + 1
             )
         return page_of(found, limit, lambda revision: _REVISIONS.write(revision.number))
+
+    async def definitions(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
+        """What revisions say, as `dump_action` writes it, as JSON texts."""
+        caller.require(Permission.READ)
+
+        async def read(most: int) -> Sized[Mapping[UUID, bytes]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.definitions(db, caller.tenant_id, ids, most)
+
+        return await look_up(len(ids), read)
 
 
 def _check(app: str, name: str, definition: Json) -> ActionDefinition:

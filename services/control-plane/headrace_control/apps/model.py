@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import Json
 from headrace.workflow.document import RetryPolicy
 
 from headrace_control.apps.auth_scheme import AuthScheme
@@ -39,12 +39,11 @@ class AppFields:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision of an action; it never changes. `definition` is as `dump_action` writes it."""
+    """One revision of an action; it never changes. What it says may be large, and is read when it is asked for."""
 
     id: UUID
     action_id: UUID
     number: int
-    definition: JsonObject
     digest: str
     created_at: datetime
     created_by: UUID | None

@@ -52,11 +52,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 -- name: actions_after
 -- In the order of (app, action) by name; $2 narrows to one app.
 SELECT a.id, a.app_id, p.name AS app, a.name, a.created_at,
-       r.id AS revision_id, r.revision AS number, r.definition, r.digest, r.created_at AS revised_at, r.created_by
+       r.id AS revision_id, r.revision AS number, r.digest, r.created_at AS revised_at, r.created_by
 FROM actions a
 JOIN apps p ON p.tenant_id = a.tenant_id AND p.id = a.app_id
 CROSS JOIN LATERAL (
-    SELECT v.id, v.revision, v.definition, v.digest, v.created_at, v.created_by
+    SELECT v.id, v.revision, v.digest, v.created_at, v.created_by
     FROM action_revisions v
     WHERE v.tenant_id = a.tenant_id AND v.action_id = a.id
     ORDER BY v.revision DESC LIMIT 1) r
@@ -67,18 +67,27 @@ LIMIT $5
 -- name: actions_named
 -- $2 and $3 are the apps' and the actions' names, in pairs.
 SELECT a.id, a.app_id, p.name AS app, a.name, a.created_at,
-       r.id AS revision_id, r.revision AS number, r.definition, r.digest, r.created_at AS revised_at, r.created_by
+       r.id AS revision_id, r.revision AS number, r.digest, r.created_at AS revised_at, r.created_by
 FROM unnest($2::text[], $3::text[]) AS wanted (app, name)
 JOIN apps p ON p.tenant_id = $1 AND p.name = wanted.app
 JOIN actions a ON a.tenant_id = $1 AND a.app_id = p.id AND a.name = wanted.name
 CROSS JOIN LATERAL (
-    SELECT v.id, v.revision, v.definition, v.digest, v.created_at, v.created_by
+    SELECT v.id, v.revision, v.digest, v.created_at, v.created_by
     FROM action_revisions v
     WHERE v.tenant_id = a.tenant_id AND v.action_id = a.id
     ORDER BY v.revision DESC LIMIT 1) r
 
+-- name: definitions
+-- As text, made once; of what together has more than $3 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT id, convert_to(definition::text, 'UTF8') AS definition
+    FROM action_revisions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+),
+together AS (SELECT coalesce(sum(octet_length(definition)), 0)::bigint AS size FROM found)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $3
+
 -- name: revisions_below
-SELECT r.id AS revision_id, r.action_id, r.revision AS number, r.definition, r.digest,
+SELECT r.id AS revision_id, r.action_id, r.revision AS number, r.digest,
        r.created_at AS revised_at, r.created_by
 FROM action_revisions r
 JOIN actions a ON a.tenant_id = r.tenant_id AND a.id = r.action_id

@@ -1,6 +1,6 @@
 """Apps, actions and revisions in Postgres."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.workflow.retry import dump_retry, load_retry
 
+from headrace_control.answer_size import Sized
 from headrace_control.apps.auth_scheme import dump_scheme, load_scheme
 from headrace_control.apps.limits import dump_limits, load_limits
 from headrace_control.apps.model import Action, App, AppFields, Revision
@@ -105,6 +106,12 @@ async def list_revisions(
     return [_revision(row, row["action_id"]) for row in rows]
 
 
+async def definitions(db: Db, tenant_id: UUID, ids: Sequence[UUID], most: int) -> Sized[Mapping[UUID, bytes]]:
+    """What revisions say, as JSON texts. None of them when they have more than `most` bytes together."""
+    rows = await db.fetch(_sql.definitions, tenant_id, ids, most)
+    return Sized(rows[0]["size"], {row["id"]: row["definition"] for row in rows if row["id"] is not None})
+
+
 def _columns(written: AppFields) -> tuple[Any, ...]:
     retry = dump_retry(written.retry) if written.retry else None
     limits = dump_limits(written.limits) if written.limits else None
@@ -131,7 +138,6 @@ def _revision(row: Any, action_id: UUID) -> Revision:
         row["revision_id"],
         action_id,
         row["number"],
-        row["definition"],
         row["digest"],
         row["revised_at"],
         row["created_by"],

@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 
 from headrace_control.apps.model import App
 from headrace_control.auth.caller import Caller
+from headrace_control.graphql.batches import batch
 from headrace_control.revisions.loaders import RevisionLoaders
 from headrace_control.rollouts.loaders import RolloutLoaders
 from headrace_control.runs.loaders import RunLoaders
@@ -28,6 +29,7 @@ class Loaders:
         self.runs = RunLoaders(services.runs, caller)
         self.revisions = RevisionLoaders(services.revisions, caller)
         self.waits = WaitLoaders(services.waits, caller)
+        self.definitions = batch(lambda ids: services.actions.definitions(caller, ids))
         self.apps: DataLoader[UUID, App] = by_id("app", lambda ids: services.apps.by_id(caller, ids))
 
 
