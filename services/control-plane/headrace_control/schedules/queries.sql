@@ -11,13 +11,25 @@ FROM schedules s JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.work
 WHERE s.tenant_id = $1 AND s.name = $2
 FOR UPDATE OF s
 
--- name: by_name
-SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone, s.input, s.missed, s.missed_limit, s.overlap,
-       s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at, s.updated_at, headrace_now() AS read_at
-FROM schedules s JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
-WHERE s.tenant_id = $1 AND s.name > $2
-ORDER BY s.name
-LIMIT $3
+-- name: shown
+-- In the order of their names, behind $2; or the one of the name $3. Behind the page comes one more, without what may be
+-- large. That as text, made once; of what together has more than $5 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone,
+           CASE WHEN s.number <= $4 THEN convert_to(s.input::text, 'UTF8') END AS input,
+           s.missed, s.missed_limit, s.overlap, s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at,
+           s.updated_at, headrace_now() AS read_at
+    FROM (
+        SELECT *, row_number() OVER (ORDER BY name) AS number FROM schedules
+        WHERE tenant_id = $1 AND name > $2 AND ($3::text IS NULL OR name = $3)
+        ORDER BY name
+        LIMIT $4 + 1
+    ) s
+    JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
+),
+together AS (SELECT coalesce(sum(octet_length(input)), 0)::bigint AS size FROM found)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+ORDER BY found.name
 
 -- name: lock_due
 -- Whoever else is at it has it: the row is passed over. One that was fired meanwhile is due no more.

@@ -11,6 +11,8 @@ from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_control.answer_size import Sized
+from headrace_control.answer_text import passed_on
 from headrace_control.schedules.deciding import Missed, Overlap
 from headrace_control.schedules.model import Firing, FiringOutcome, Schedule, Terms
 
@@ -33,8 +35,14 @@ async def lock_due(db: Db, tenant_id: UUID, schedule_id: UUID) -> Schedule | Non
     return _schedule(row) if row else None
 
 
-async def by_name(db: Db, tenant_id: UUID, after: str, limit: int) -> Sequence[Schedule]:
-    return [_schedule(row) for row in await db.fetch(_sql.by_name, tenant_id, after, limit)]
+async def shown(
+    db: Db, tenant_id: UUID, after: str, name: str | None, first: int, most: int
+) -> Sized[Sequence[Schedule]]:
+    """For answers, what may be large of them as texts: at most `first` by name, and one more without it; or the one of
+    this name. None of them when that has more than `most` bytes."""
+    rows = await db.fetch(_sql.shown, tenant_id, after, name, first, most)
+    found = [_schedule({**row, "input": passed_on(row["input"])}) for row in rows if row["id"] is not None]
+    return Sized(rows[0]["size"], found)
 
 
 async def now(db: Db) -> datetime:

@@ -1,6 +1,6 @@
 """Schedules as people see them: made, changed, paused, resumed, taken away, listed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.redaction import MARKER
 from headrace.workflow.expressions import ExpressionError, Templates
 
+from headrace_control.answer_size import Sized, look_up
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -122,16 +123,23 @@ class ScheduleService:
 
     async def find(self, caller: Caller, name: str) -> Schedule | None:
         caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.find(db, caller.tenant_id, name)
+        return next(iter(await self._shown(caller, 1, name=name)), None)
 
     async def page(self, caller: Caller, first: int, after: str | None) -> PageOf[Schedule]:
         """By name."""
         caller.require(Permission.READ)
         limit, name = page_size(first), _SCHEDULES.read_text(after)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.by_name(db, caller.tenant_id, name or "", limit + 1)
+        found = await self._shown(caller, limit, name or "")
         return page_of(found, limit, lambda schedule: _SCHEDULES.write(schedule.name))
+
+    async def _shown(
+        self, caller: Caller, first: int, after: str = "", name: str | None = None
+    ) -> Sequence[Schedule]:
+        async def read(most: int) -> Sized[Sequence[Schedule]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.shown(db, caller.tenant_id, after, name, first, most)
+
+        return await look_up(first, read)
 
     async def firings(self, caller: Caller, name: str, first: int, after: str | None) -> PageOf[Firing]:
         """What came of the schedule's firings, newest first; empty of a schedule that is not there."""

@@ -9,15 +9,31 @@ WHERE h.tenant_id = $1 AND h.name = $2
 -- name: lock_named
 SELECT id FROM webhooks WHERE tenant_id = $1 AND name = $2 FOR UPDATE
 
--- name: by_name
-SELECT h.id, h.name, w.name AS workflow, h.version, h.input, h.schema, h.tolerance_seconds, h.answer, h.result_seconds,
-       h.acts_for, h.paused, h.created_at, h.updated_at, headrace_now() AS read_at,
-       (SELECT max(s.expires_at) FROM signing_secrets s WHERE s.tenant_id = h.tenant_id AND s.webhook_id = h.id
-        AND s.expires_at > headrace_now()) AS previous_until
-FROM webhooks h JOIN workflows w ON w.tenant_id = h.tenant_id AND w.id = h.workflow_id
-WHERE h.tenant_id = $1 AND h.name > $2
-ORDER BY h.name
-LIMIT $3
+-- name: shown
+-- In the order of their names, behind $2; or the one of the name $3. Behind the page comes one more, without what may be
+-- large. That as text, made once; of what together has more than $5 bytes the size alone.
+WITH found AS MATERIALIZED (
+    SELECT h.id, h.name, w.name AS workflow, h.version,
+           CASE WHEN h.number <= $4 THEN convert_to(h.input::text, 'UTF8') END AS input,
+           CASE WHEN h.number <= $4 THEN convert_to(h.schema::text, 'UTF8') END AS schema,
+           h.tolerance_seconds, h.answer, h.result_seconds, h.acts_for, h.paused, h.created_at, h.updated_at,
+           headrace_now() AS read_at,
+           (SELECT max(s.expires_at) FROM signing_secrets s WHERE s.tenant_id = h.tenant_id AND s.webhook_id = h.id
+            AND s.expires_at > headrace_now()) AS previous_until
+    FROM (
+        SELECT *, row_number() OVER (ORDER BY name) AS number FROM webhooks
+        WHERE tenant_id = $1 AND name > $2 AND ($3::text IS NULL OR name = $3)
+        ORDER BY name
+        LIMIT $4 + 1
+    ) h
+    JOIN workflows w ON w.tenant_id = h.tenant_id AND w.id = h.workflow_id
+),
+together AS (
+    SELECT coalesce(sum(coalesce(octet_length(input), 0) + coalesce(octet_length(schema), 0)), 0)::bigint AS size
+    FROM found
+)
+SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+ORDER BY found.name
 
 -- name: at_address
 SELECT h.id, h.name, w.name AS workflow, h.version, h.input, h.schema, h.tolerance_seconds, h.answer, h.result_seconds,

@@ -10,6 +10,8 @@ from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_control.answer_size import Sized
+from headrace_control.answer_text import passed_on
 from headrace_control.webhooks.model import Delivery, Terms, Webhook, WebhookAnswer
 
 _sql = load("headrace_control.webhooks")
@@ -31,8 +33,18 @@ async def at_address(db: Db, tenant_id: UUID, webhook_id: UUID) -> Webhook | Non
     return _webhook(row) if row else None
 
 
-async def by_name(db: Db, tenant_id: UUID, after: str, limit: int) -> Sequence[Webhook]:
-    return [_webhook(row) for row in await db.fetch(_sql.by_name, tenant_id, after, limit)]
+async def shown(
+    db: Db, tenant_id: UUID, after: str, name: str | None, first: int, most: int
+) -> Sized[Sequence[Webhook]]:
+    """For answers, what may be large of them as texts: at most `first` by name, and one more without it; or the one of
+    this name. None of them when that has more than `most` bytes."""
+    rows = await db.fetch(_sql.shown, tenant_id, after, name, first, most)
+    found = [
+        _webhook({**row, "input": passed_on(row["input"]), "schema": passed_on(row["schema"])})
+        for row in rows
+        if row["id"] is not None
+    ]
+    return Sized(rows[0]["size"], found)
 
 
 async def count(db: Db, tenant_id: UUID) -> int:

@@ -1,6 +1,6 @@
 """Webhooks as people see them: made, changed, given secrets, paused, taken away, listed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from headrace.errors import InvalidInput, LimitExceeded, NotFound
 from headrace.ids import new_id
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 
+from headrace_control.answer_size import Sized, look_up
 from headrace_control.audit.record import Act, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
@@ -117,16 +118,23 @@ class WebhookService:
 
     async def find(self, caller: Caller, name: str) -> Webhook | None:
         caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.find(db, caller.tenant_id, name)
+        return next(iter(await self._shown(caller, 1, name=name)), None)
 
     async def page(self, caller: Caller, first: int, after: str | None) -> PageOf[Webhook]:
         """By name."""
         caller.require(Permission.READ)
         limit, name = page_size(first), _WEBHOOKS.read_text(after)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.by_name(db, caller.tenant_id, name or "", limit + 1)
+        found = await self._shown(caller, limit, name or "")
         return page_of(found, limit, lambda webhook: _WEBHOOKS.write(webhook.name))
+
+    async def _shown(
+        self, caller: Caller, first: int, after: str = "", name: str | None = None
+    ) -> Sequence[Webhook]:
+        async def read(most: int) -> Sized[Sequence[Webhook]]:
+            async with tenant_transaction(self._pool, caller.tenant_id) as db:
+                return await repository.shown(db, caller.tenant_id, after, name, first, most)
+
+        return await look_up(first, read)
 
     async def deliveries(self, caller: Caller, name: str, first: int, after: str | None) -> PageOf[Delivery]:
         """What came of the webhook's messages, newest first; empty of a webhook that is not there."""
