@@ -78,13 +78,14 @@ CROSS JOIN LATERAL (
     ORDER BY v.revision DESC LIMIT 1) r
 
 -- name: definitions
--- As text, made once; of what together has more than $3 bytes the size alone.
+-- As text; of what together has more than $3 bytes the size alone. See `payloads` of headrace_control.runs.
 WITH found AS MATERIALIZED (
-    SELECT id, convert_to(definition::text, 'UTF8') AS definition
+    SELECT id, definition
     FROM action_revisions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 ),
-together AS (SELECT coalesce(sum(octet_length(definition)), 0)::bigint AS size FROM found)
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $3
+together AS (SELECT coalesce(sum(octet_length(definition::text)), 0)::bigint AS size FROM found)
+SELECT together.size, found.id, convert_to(found.definition::text, 'UTF8') AS definition
+FROM together LEFT JOIN found ON together.size <= $3
 
 -- name: revisions_below
 SELECT r.id AS revision_id, r.action_id, r.revision AS number, r.digest,

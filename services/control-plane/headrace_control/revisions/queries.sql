@@ -40,18 +40,21 @@ ORDER BY seq
 LIMIT $6
 
 -- name: payloads
--- As text, made once; of what together has more than $5 bytes the size alone.
+-- As text; of what together has more than $5 bytes the size alone. See `payloads` of headrace_control.runs.
 WITH found AS MATERIALIZED (
-    SELECT e.run_id, e.epoch, e.seq, convert_to((e.data -> 'input')::text, 'UTF8') AS input,
-           convert_to((e.data -> 'output')::text, 'UTF8') AS output,
-           convert_to((e.data -> 'result')::text, 'UTF8') AS result
+    SELECT e.run_id, e.epoch, e.seq, e.data
     FROM events e
     JOIN unnest($2::uuid[], $3::int[], $4::int[]) AS wanted (run_id, epoch, seq) USING (run_id, epoch, seq)
     WHERE e.tenant_id = $1
 ),
 together AS (
-    SELECT coalesce(sum(coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0)
-        + coalesce(octet_length(result), 0)), 0)::bigint AS size
+    SELECT coalesce(sum(coalesce(octet_length((data -> 'input')::text), 0)
+        + coalesce(octet_length((data -> 'output')::text), 0)
+        + coalesce(octet_length((data -> 'result')::text), 0)), 0)::bigint AS size
     FROM found
 )
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+SELECT together.size, found.run_id, found.epoch, found.seq,
+       convert_to((found.data -> 'input')::text, 'UTF8') AS input,
+       convert_to((found.data -> 'output')::text, 'UTF8') AS output,
+       convert_to((found.data -> 'result')::text, 'UTF8') AS result
+FROM together LEFT JOIN found ON together.size <= $5

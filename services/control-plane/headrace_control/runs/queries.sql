@@ -165,15 +165,18 @@ CROSS JOIN LATERAL (
 ORDER BY wanted.n, c.id
 
 -- name: payloads
--- As text, made once; of what together has more than $3 bytes the size alone.
+-- As text; of what together has more than $3 bytes the size alone. What is found is kept as it is stored, and made text
+-- only where it fits: numbers may be written at a length that no disk has room for.
 WITH found AS MATERIALIZED (
-    SELECT id, convert_to(input::text, 'UTF8') AS input, convert_to(result::text, 'UTF8') AS result
-    FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+    SELECT id, input, result FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 ),
 together AS (
-    SELECT coalesce(sum(octet_length(input) + coalesce(octet_length(result), 0)), 0)::bigint AS size FROM found
+    SELECT coalesce(sum(octet_length(input::text) + coalesce(octet_length(result::text), 0)), 0)::bigint AS size
+    FROM found
 )
-SELECT together.size, found.id, found.input, found.result FROM together LEFT JOIN found ON together.size <= $3
+SELECT together.size, found.id, convert_to(found.input::text, 'UTF8') AS input,
+       convert_to(found.result::text, 'UTF8') AS result
+FROM together LEFT JOIN found ON together.size <= $3
 
 -- name: step_keys
 -- The steps that a version has, in the order in which its designer wrote them.
@@ -208,15 +211,17 @@ ORDER BY wanted.n, i.index, i.part
 -- name: step_payloads
 -- As `payloads`.
 WITH found AS MATERIALIZED (
-    SELECT s.run_id, s.key, convert_to(s.input::text, 'UTF8') AS input, convert_to(s.output::text, 'UTF8') AS output
+    SELECT s.run_id, s.key, s.input, s.output
     FROM step_runs s JOIN unnest($2::uuid[], $3::text[]) AS wanted (run_id, key) USING (run_id, key)
     WHERE s.tenant_id = $1
 ),
 together AS (
-    SELECT coalesce(sum(coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0)), 0)::bigint AS size
+    SELECT coalesce(sum(coalesce(octet_length(input::text), 0) + coalesce(octet_length(output::text), 0)), 0)::bigint
+        AS size
     FROM found
 )
-SELECT together.size, found.run_id, found.key, found.input, found.output
+SELECT together.size, found.run_id, found.key, convert_to(found.input::text, 'UTF8') AS input,
+       convert_to(found.output::text, 'UTF8') AS output
 FROM together LEFT JOIN found ON together.size <= $4
 
 -- name: attempts
@@ -229,8 +234,7 @@ ORDER BY a.run_id, a.step, a.number
 -- A page of each wanted run's events, from its own place on, all in one round trip. Behind each page comes one event
 -- more, without its data. Data as in `payloads`.
 WITH found AS MATERIALIZED (
-    SELECT wanted.n, e.epoch, e.seq, e.kind, e.step, e.at,
-           CASE WHEN e.number <= $5 THEN convert_to(e.data::text, 'UTF8') END AS data
+    SELECT wanted.n, e.epoch, e.seq, e.kind, e.step, e.at, CASE WHEN e.number <= $5 THEN e.data END AS data
     FROM unnest($2::uuid[], $3::int[], $4::int[]) WITH ORDINALITY AS wanted (run_id, epoch, seq, n)
     CROSS JOIN LATERAL (
         SELECT epoch, seq, kind, step, at, data, row_number() OVER (ORDER BY epoch, seq) AS number FROM events
@@ -239,8 +243,10 @@ WITH found AS MATERIALIZED (
         LIMIT $5 + 1
     ) e
 ),
-together AS (SELECT coalesce(sum(octet_length(data)), 0)::bigint AS size FROM found)
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $6
+together AS (SELECT coalesce(sum(octet_length(data::text)), 0)::bigint AS size FROM found)
+SELECT together.size, found.n, found.epoch, found.seq, found.kind, found.step, found.at,
+       convert_to(found.data::text, 'UTF8') AS data
+FROM together LEFT JOIN found ON together.size <= $6
 ORDER BY found.n, found.epoch, found.seq
 
 -- name: lock

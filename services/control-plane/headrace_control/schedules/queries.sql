@@ -13,10 +13,10 @@ FOR UPDATE OF s
 
 -- name: shown
 -- In the order of their names, behind $2; or the one of the name $3. Behind the page comes one more, without what may be
--- large. That as text, made once; of what together has more than $5 bytes the size alone.
+-- large. That as text; of what together has more than $5 bytes the size alone. See `payloads` of headrace_control.runs.
 WITH found AS MATERIALIZED (
     SELECT s.id, s.name, w.name AS workflow, s.version, s.cron, s.time_zone,
-           CASE WHEN s.number <= $4 THEN convert_to(s.input::text, 'UTF8') END AS input,
+           CASE WHEN s.number <= $4 THEN s.input END AS input,
            s.missed, s.missed_limit, s.overlap, s.acts_for, s.paused, s.error, s.next_at, s.queued_at, s.created_at,
            s.updated_at, headrace_now() AS read_at
     FROM (
@@ -27,8 +27,11 @@ WITH found AS MATERIALIZED (
     ) s
     JOIN workflows w ON w.tenant_id = s.tenant_id AND w.id = s.workflow_id
 ),
-together AS (SELECT coalesce(sum(octet_length(input)), 0)::bigint AS size FROM found)
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+together AS (SELECT coalesce(sum(octet_length(input::text)), 0)::bigint AS size FROM found)
+SELECT together.size, found.id, found.name, found.workflow, found.version, found.cron, found.time_zone, found.missed,
+       found.missed_limit, found.overlap, found.acts_for, found.paused, found.error, found.next_at, found.queued_at,
+       found.created_at, found.updated_at, found.read_at, convert_to(found.input::text, 'UTF8') AS input
+FROM together LEFT JOIN found ON together.size <= $5
 ORDER BY found.name
 
 -- name: lock_due

@@ -1,7 +1,7 @@
 -- name: approvals
 -- Newest first, read off waits_newest: one status, from a place on. Runs are looked up for the page alone. Behind the
--- page comes one approval more, without what is large. Data and decisions as text, made once; of what together has more
--- than $7 bytes the size alone.
+-- page comes one approval more, without what is large. Data and decisions as text; of what together has more than $7
+-- bytes the size alone. See `payloads` of headrace_control.runs.
 WITH page AS (
     SELECT tenant_id, run_id, step, kind, data, status, opened_at, due_at, closed_at, decision,
            row_number() OVER (ORDER BY opened_at DESC, run_id DESC, step DESC) AS number
@@ -13,8 +13,8 @@ WITH page AS (
 ),
 found AS MATERIALIZED (
     SELECT w.run_id, w.step, w.kind, w.status, w.opened_at, w.due_at, w.closed_at,
-           CASE WHEN w.number <= $6 THEN convert_to(w.data::text, 'UTF8') END AS data,
-           CASE WHEN w.number <= $6 THEN convert_to(w.decision::text, 'UTF8') END AS decision,
+           CASE WHEN w.number <= $6 THEN w.data END AS data,
+           CASE WHEN w.number <= $6 THEN w.decision END AS decision,
            coalesce(starter.owner, r.created_by) AS started_by,
            coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
     FROM page w
@@ -25,10 +25,14 @@ found AS MATERIALIZED (
         AND publisher.id = coalesce(v.published_by, v.created_by)
 ),
 together AS (
-    SELECT coalesce(sum(coalesce(octet_length(data), 0) + coalesce(octet_length(decision), 0)), 0)::bigint AS size
+    SELECT coalesce(sum(coalesce(octet_length(data::text), 0) + coalesce(octet_length(decision::text), 0)), 0)::bigint
+        AS size
     FROM found
 )
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $7
+SELECT together.size, found.run_id, found.step, found.kind, found.status, found.opened_at,
+       found.due_at, found.closed_at, convert_to(found.data::text, 'UTF8') AS data,
+       convert_to(found.decision::text, 'UTF8') AS decision, found.started_by, found.published_by, found.now
+FROM together LEFT JOIN found ON together.size <= $7
 ORDER BY found.opened_at DESC, found.run_id DESC, found.step DESC
 
 -- name: waits
@@ -47,8 +51,8 @@ WITH page AS (
 ),
 found AS MATERIALIZED (
     SELECT w.n, w.run_id, w.step, w.kind, w.status, w.opened_at, w.due_at, w.closed_at,
-           CASE WHEN w.number <= $4 THEN convert_to(w.data::text, 'UTF8') END AS data,
-           CASE WHEN w.number <= $4 THEN convert_to(w.decision::text, 'UTF8') END AS decision,
+           CASE WHEN w.number <= $4 THEN w.data END AS data,
+           CASE WHEN w.number <= $4 THEN w.decision END AS decision,
            coalesce(starter.owner, r.created_by) AS started_by,
            coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
     FROM page w
@@ -59,10 +63,14 @@ found AS MATERIALIZED (
         AND publisher.id = coalesce(v.published_by, v.created_by)
 ),
 together AS (
-    SELECT coalesce(sum(coalesce(octet_length(data), 0) + coalesce(octet_length(decision), 0)), 0)::bigint AS size
+    SELECT coalesce(sum(coalesce(octet_length(data::text), 0) + coalesce(octet_length(decision::text), 0)), 0)::bigint
+        AS size
     FROM found
 )
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+SELECT together.size, found.n, found.run_id, found.step, found.kind, found.status, found.opened_at,
+       found.due_at, found.closed_at, convert_to(found.data::text, 'UTF8') AS data,
+       convert_to(found.decision::text, 'UTF8') AS decision, found.started_by, found.published_by, found.now
+FROM together LEFT JOIN found ON together.size <= $5
 ORDER BY found.n, found.step
 
 -- name: wait

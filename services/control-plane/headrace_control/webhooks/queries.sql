@@ -11,11 +11,11 @@ SELECT id FROM webhooks WHERE tenant_id = $1 AND name = $2 FOR UPDATE
 
 -- name: shown
 -- In the order of their names, behind $2; or the one of the name $3. Behind the page comes one more, without what may be
--- large. That as text, made once; of what together has more than $5 bytes the size alone.
+-- large. That as text; of what together has more than $5 bytes the size alone. See `payloads` of headrace_control.runs.
 WITH found AS MATERIALIZED (
     SELECT h.id, h.name, w.name AS workflow, h.version,
-           CASE WHEN h.number <= $4 THEN convert_to(h.input::text, 'UTF8') END AS input,
-           CASE WHEN h.number <= $4 THEN convert_to(h.schema::text, 'UTF8') END AS schema,
+           CASE WHEN h.number <= $4 THEN h.input END AS input,
+           CASE WHEN h.number <= $4 THEN h.schema END AS schema,
            h.tolerance_seconds, h.answer, h.result_seconds, h.acts_for, h.paused, h.created_at, h.updated_at,
            headrace_now() AS read_at,
            (SELECT max(s.expires_at) FROM signing_secrets s WHERE s.tenant_id = h.tenant_id AND s.webhook_id = h.id
@@ -29,10 +29,15 @@ WITH found AS MATERIALIZED (
     JOIN workflows w ON w.tenant_id = h.tenant_id AND w.id = h.workflow_id
 ),
 together AS (
-    SELECT coalesce(sum(coalesce(octet_length(input), 0) + coalesce(octet_length(schema), 0)), 0)::bigint AS size
+    SELECT coalesce(sum(coalesce(octet_length(input::text), 0) + coalesce(octet_length(schema::text), 0)), 0)::bigint
+        AS size
     FROM found
 )
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $5
+SELECT together.size, found.id, found.name, found.workflow, found.version, found.tolerance_seconds, found.answer,
+       found.result_seconds, found.acts_for, found.paused, found.created_at, found.updated_at, found.read_at,
+       found.previous_until, convert_to(found.input::text, 'UTF8') AS input,
+       convert_to(found.schema::text, 'UTF8') AS schema
+FROM together LEFT JOIN found ON together.size <= $5
 ORDER BY found.name
 
 -- name: at_address

@@ -60,27 +60,30 @@ WHERE tenant_id = $1 AND workflow_id = ANY($2::uuid[]) AND status = $3 AND NOT h
 ORDER BY workflow_id, version DESC
 
 -- name: document_texts
--- As text, made once; of what together has more than $3 bytes the size alone.
+-- As text; of what together has more than $3 bytes the size alone. See `payloads` of headrace_control.runs.
 WITH found AS MATERIALIZED (
-    SELECT id, convert_to(document::text, 'UTF8') AS document, source, convert_to(resolved::text, 'UTF8') AS resolved
+    SELECT id, document, source, resolved
     FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 ),
 together AS (
-    SELECT coalesce(sum(octet_length(document) + coalesce(octet_length(source), 0)
-        + coalesce(octet_length(resolved), 0)), 0)::bigint AS size
+    SELECT coalesce(sum(octet_length(document::text) + coalesce(octet_length(source), 0)
+        + coalesce(octet_length(resolved::text), 0)), 0)::bigint AS size
     FROM found
 )
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $3
+SELECT together.size, found.id, convert_to(found.document::text, 'UTF8') AS document, found.source,
+       convert_to(found.resolved::text, 'UTF8') AS resolved
+FROM together LEFT JOIN found ON together.size <= $3
 
 -- name: marked_parameters
 -- Of versions whose parameters hold the word $4, which marks what is sensitive in the input of their runs. As above.
 WITH found AS MATERIALIZED (
-    SELECT id, convert_to(parameters, 'UTF8') AS parameters
-    FROM workflow_versions CROSS JOIN LATERAL (SELECT (document -> 'parameters')::text AS parameters) AS own
-    WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND strpos(parameters, $4) > 0
+    SELECT id, document
+    FROM workflow_versions
+    WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND strpos((document -> 'parameters')::text, $4) > 0
 ),
-together AS (SELECT coalesce(sum(octet_length(parameters)), 0)::bigint AS size FROM found)
-SELECT together.size, found.* FROM together LEFT JOIN found ON together.size <= $3
+together AS (SELECT coalesce(sum(octet_length((document -> 'parameters')::text)), 0)::bigint AS size FROM found)
+SELECT together.size, found.id, convert_to((found.document -> 'parameters')::text, 'UTF8') AS parameters
+FROM together LEFT JOIN found ON together.size <= $3
 
 -- name: documents
 SELECT id, document, source, resolved FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
