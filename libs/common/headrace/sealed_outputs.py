@@ -9,7 +9,6 @@ copied anywhere else it does not open.
 import base64
 import binascii
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from headrace.json_types import Json, JsonObject
+from headrace.json_types import Json
 from headrace.redaction import MARKER
 from headrace.workflow.sensitive import Marks
 
@@ -134,8 +133,3 @@ def mask(value: Json) -> Json:
         listed = [mask(part) for part in value]
         return listed if any(new is not old for new, old in zip(listed, value, strict=True)) else value
     return value
-
-
-def mask_each(values: Mapping[str, Json]) -> JsonObject:
-    """What stands under each name, as people see it."""
-    return {name: mask(value) for name, value in values.items()}
