@@ -6,21 +6,21 @@ import shutil
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import headrace.renewed_files
+import headrace.tls_files
 import pytest
 from certificates import plainly_signed, self_signed
-from headrace_control.internal_tls import InternalTls
+from headrace.tls_files import TlsFiles
+from headrace_control.servers import uvicorn_tls
 from headrace_control.web.server import http_server
-from headrace_runner.own_tls import OwnTls
+from headrace_runner.own_tls import own_tls
 from starlette.responses import Response
 
 
 @pytest.fixture(autouse=True)
 def period(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headrace.renewed_files, "PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr(headrace.tls_files, "PERIOD_SECONDS", 0.01)
 
 
 @contextlib.asynccontextmanager
@@ -50,19 +50,15 @@ async def test_the_runners_port_shows_a_renewed_certificate(tmp_path: Path) -> N
     certificate, key = self_signed(tmp_path, "localhost")
     renewed, its_key = self_signed(tmp_path / "new", "localhost")
     old = der(certificate)
-    settings = SimpleNamespace(
-        internal_tls_certificate_file=certificate,
-        internal_tls_key_file=key,
-        internal_tls_client_ca_file=None,
-    )
-    tls = InternalTls(cast(Any, settings))
-    server = http_server(Response("x"), "127.0.0.1", 0, max_message=1, **tls.options)
+    files = TlsFiles(certificate, key)
+    server = http_server(Response("x"), "127.0.0.1", 0, max_message=1, **uvicorn_tls(files))
     server.config.load()
+    assert server.config.ssl is not None
     async with going_on(server.serve()), asyncio.timeout(20):
         while not server.started:
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with going_on(tls.keep_renewed(server)):
+        async with going_on(files.keep_renewed(server.config.ssl)):
             shutil.copy(renewed, certificate)  # and its key is not there yet
             for _ in range(20):
                 assert await shown(port) == old
@@ -81,10 +77,9 @@ async def test_a_runner_shows_a_renewed_certificate_and_knows_a_new_authority(tm
     old, new, seen = der(mine), der(renewed), set[bytes]()
     authority = tmp_path / "ca.crt"
     shutil.copy(server, authority)
-    settings = SimpleNamespace(
-        control_plane_ca_file=authority, client_certificate_file=mine, client_key_file=my_key
-    )
-    tls = OwnTls(cast(Any, settings))
+    files = TlsFiles(mine, my_key, authority)
+    tls = own_tls(files)
+    assert tls is not None
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(mine))
     serving.load_verify_locations(renewed)
     serving.load_cert_chain(server, server_key)
@@ -99,12 +94,12 @@ async def test_a_runner_shows_a_renewed_certificate_and_knows_a_new_authority(tm
 
         async def call() -> None:
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=tls.context, server_hostname="localhost"
+                "127.0.0.1", port, ssl=tls, server_hostname="localhost"
             )
             await reader.read()
             writer.close()
 
-        async with going_on(tls.keep_renewed()), asyncio.timeout(20):
+        async with going_on(files.keep_renewed(tls)), asyncio.timeout(20):
             await call()
             assert seen == {old}
             shutil.copy(renewed, mine)

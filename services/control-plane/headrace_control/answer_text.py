@@ -20,7 +20,7 @@ _SEALED = b'"%s"' % SEALED.encode()
 _SMALL = 4096
 
 
-def passed_on(text: bytes | None) -> orjson.Fragment | None:
+def passed_on(text: bytes | str | None) -> orjson.Fragment | None:
     """A value that an answer holds as it is in the database."""
     return None if text is None else orjson.Fragment(text)
 

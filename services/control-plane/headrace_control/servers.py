@@ -1,15 +1,15 @@
 """The HTTP servers of a control plane: the public face, the runners', and the operators' where it is asked for."""
 
+import ssl
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from headrace.errors import InvalidInput, Problem
+from headrace.tls_files import TlsFiles, usable
 
 from headrace_control.graphql.view import MAX_BODY
-from headrace_control.internal_tls import InternalTls
 from headrace_control.settings import ControlPlaneSettings
 from headrace_control.web.server import http_server
 
@@ -30,19 +30,29 @@ def http_servers(
     def served(app: FastAPI, host: str, port: int, **more: Any) -> uvicorn.Server:
         return http_server(app, host, port, max_message=MAX_BODY, grace=settings.drain_seconds, **more)
 
-    tls = InternalTls(settings)
+    files = settings.internal_tls_files
     servers = [
         served(public, settings.listen_host, settings.listen_port),
-        runners := served(internal, settings.internal_host, settings.internal_port, **tls.options),
+        runners := served(internal, settings.internal_host, settings.internal_port, **uvicorn_tls(files)),
     ]
     if operators is not None and settings.operator_port is not None:
         servers.append(served(operators, settings.operator_host, settings.operator_port))
-    if not tls:
+    if not files:
         return Servers(servers, [])
-    try:
+    with usable():
         runners.config.load()
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        words = f"the files for TLS can not be used ({type(error).__name__})"
-        mend = "give PEM files that this process can read, with the certificate's own key"
-        raise InvalidInput([Problem("", words, mend)]) from None
-    return Servers(servers, [tls.keep_renewed(runners)])
+    assert runners.config.ssl is not None  # noqa: S101 - it has a certificate
+    return Servers(servers, [files.keep_renewed(runners.config.ssl)])
+
+
+def uvicorn_tls(files: TlsFiles) -> dict[str, Any]:
+    """uvicorn's options; none without files: the port is plain HTTP. With an authority, clients have to show a
+    certificate."""
+    if not files:
+        return {}
+    return {
+        "ssl_certfile": str(files.certificate),
+        "ssl_keyfile": str(files.key),
+        "ssl_ca_certs": str(files.authority) if files.authority else None,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED if files.authority else ssl.CERT_NONE,
+    }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from headrace.pools import POOL_NAME
+from headrace.tls_files import TlsFiles
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -154,6 +155,12 @@ class ControlPlaneSettings(HttpSettings):
     @property
     def longest_api_key(self) -> timedelta | None:
         return timedelta(days=self.api_key_max_days) if self.api_key_max_days else None
+
+    @property
+    def internal_tls_files(self) -> TlsFiles:
+        return TlsFiles(
+            self.internal_tls_certificate_file, self.internal_tls_key_file, self.internal_tls_client_ca_file
+        )
 
     @field_validator("pool_tokens")
     @classmethod

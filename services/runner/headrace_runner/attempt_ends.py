@@ -33,10 +33,11 @@ class AttemptEnds:
     @property
     def asks(self) -> bool:
         """Whether conditions are asked of what came of an attempt: `until` of a repeat, or those of error edges."""
-        return self._context.step.repeat is not None or (
-            self._context.key == RowKey(self._context.key.step)
-            and bool(self._context.run.graph.error_conditions(self._context.key.step))
-        )
+        context = self._context
+        if context.step.repeat is not None:
+            return True
+        conditions = context.run.graph.error_conditions(context.key.step)
+        return bool(conditions) and context.key == RowKey(context.key.step)
 
     def not_called(self, attempt: JsonObject) -> None:
         """A cancel came ahead of a call of the attempt: without an answer to its beginning the call would be in doubt.

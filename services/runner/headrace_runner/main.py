@@ -34,7 +34,7 @@ from headrace_runner.isolation import Isolation
 from headrace_runner.lease import Lease
 from headrace_runner.metrics import RunnerMetrics
 from headrace_runner.next_job import serve_next, within
-from headrace_runner.own_tls import OwnTls
+from headrace_runner.own_tls import own_tls
 from headrace_runner.pace import Pace
 from headrace_runner.parts import EngineParts
 from headrace_runner.refused_jobs import refused_jobs
@@ -79,8 +79,8 @@ async def serve(
             pool=settings.pool,
         )
     with opening("control_plane_ca_file"):
-        tls = OwnTls(settings)
-    transport = trusted_transport(tls=tls.context)
+        tls = own_tls(settings.tls_files)
+    transport = trusted_transport(tls=tls)
     with opening("control_plane_url"):
         control_plane = ControlPlane(
             settings.control_plane_url,
@@ -131,8 +131,8 @@ async def serve(
     tasks = [
         asyncio.create_task(work) for work in (lease.run(), claimer.run(), reporting.run(), refused.run())
     ]
-    if tls.context is not None:
-        tasks.append(asyncio.create_task(tls.keep_renewed()))
+    if tls is not None:
+        tasks.append(asyncio.create_task(settings.tls_files.keep_renewed(tls)))
     health = await _start_health(settings, bus.ping, lease, reporting, registry)
     # A runner that ends because something in it broke does not give its lease up: that tells against its runs.
     in_order = False

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from headrace.pools import DEFAULT_POOL, POOL_NAME
+from headrace.tls_files import TlsFiles
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -42,6 +43,11 @@ class RunnerSettings(BaseSettings):
     health_host: str = "127.0.0.1"
     health_port: int | None = None
     log_level: str = "INFO"
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """Of connections to the control plane."""
+        return TlsFiles(self.client_certificate_file, self.client_key_file, self.control_plane_ca_file)
 
     @property
     def time_slice(self) -> timedelta:

@@ -9,6 +9,7 @@ from headrace.ids import new_id
 from headrace.postgres.pool import API, open_pool, tenant_transaction
 from headrace.postgres.queries import load
 from headrace.workflow.state import RunStatus
+from headrace_control.waits.repository import APPROVALS
 
 from tests.integration.control_plane_runs.query_plans import rows_read
 
@@ -81,15 +82,14 @@ async def test_approvals_are_read_newest_first_one_status_at_a_time(
            FROM (SELECT tenant_id, id, row_number() OVER (ORDER BY id) AS n FROM runs) numbered"""
     )
     await admin.execute("ANALYZE waits")
-    sql = load("headrace_control.waits")
     place = (None, UUID(int=2**128 - 1), "\U0010ffff")
     async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
         for status, many in (("CLOSED", LIMIT), ("OPEN", 20), ("DECIDED", 0)):
-            wanted = (tenant, status, *place, LIMIT - 1, 10**6)  # and one more
+            wanted = (tenant, LIMIT - 1, 10**6, status, *place)  # and one more
             for _ in range(6):  # then Postgres may go over to one plan for all values
-                rows = await db.fetch(sql.approvals, *wanted)
+                rows = await db.fetch(APPROVALS, *wanted)
             found = [row for row in rows if row["run_id"] is not None]
             opened = [row["opened_at"] for row in found]
             assert (len(found), opened) == (many, sorted(opened, reverse=True))
-            plan = await db.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.approvals}", *wanted)
+            plan = await db.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {APPROVALS}", *wanted)
             assert rows_read(plan[0]["Plan"], "waits_") <= LIMIT + 5

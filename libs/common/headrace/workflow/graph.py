@@ -24,6 +24,7 @@ class Graph:
     position: Mapping[str, int]
     compensate_on: frozenset[Ending]
     _ancestors: Mapping[str, int]
+    _error_conditions: Mapping[str, tuple[tuple[str, int], ...]]
 
     @staticmethod
     def of(document: Document) -> "Graph":
@@ -49,6 +50,7 @@ class Graph:
             {key: position for position, key in enumerate(order)},
             document.compensate_on,
             _ancestor_bits(order, incoming),
+            _error_conditions(incoming, outgoing),
         )
 
     def is_upstream(self, key: str, of: str) -> bool:
@@ -66,11 +68,7 @@ class Graph:
 
     def error_conditions(self, key: str) -> tuple[tuple[str, int], ...]:
         """The error edges of `key` that have a condition, each by its end and its number among those into that."""
-        return tuple(
-            (edge.to_step, next(n for n, other in enumerate(self.incoming[edge.to_step]) if other is edge))
-            for edge in self.outgoing[key]
-            if edge.on is EdgeOn.ERROR and edge.when is not None
-        )
+        return self._error_conditions[key]
 
     def undoable(self, key: str) -> bool:
         """Whether what the step did can be undone: by its own compensation, or by that of its child run."""
@@ -138,6 +136,20 @@ def _ancestor_bits(order: Sequence[str], incoming: Mapping[str, Sequence[Edge]])
             mine |= bits[edge.from_step] | 1 << position[edge.from_step]
         bits[key] = mine
     return bits
+
+
+def _error_conditions(
+    incoming: Mapping[str, Sequence[Edge]], outgoing: Mapping[str, Sequence[Edge]]
+) -> dict[str, tuple[tuple[str, int], ...]]:
+    number = {id(edge): number for edges in incoming.values() for number, edge in enumerate(edges)}
+    return {
+        key: tuple(
+            (edge.to_step, number[id(edge)])
+            for edge in edges
+            if edge.on is EdgeOn.ERROR and edge.when is not None
+        )
+        for key, edges in outgoing.items()
+    }
 
 
 def components(keys: Sequence[str], after: Mapping[str, Sequence[str]]) -> list[list[str]]:

@@ -11,8 +11,3 @@ def json_answer(value: Any) -> Response:
     # asyncpg's UUIDs are a type of their own, which orjson does not know.
     body = orjson.dumps(value, default=str)
     return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
-
-
-def passed_on(text: str | None) -> orjson.Fragment | None:
-    """JSON of tenants, which an answer holds as it came from Postgres: read, it may take twenty times as much."""
-    return None if text is None else orjson.Fragment(text)

@@ -9,7 +9,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.keys import read_key
 from headrace.workflow.state import StepStatus
 
-from headrace_control.internal_api.answers import passed_on
+from headrace_control.answer_text import passed_on
 from headrace_control.internal_api.versions import PublishedVersion
 
 _sql = load("headrace_control.internal_api")

@@ -13,7 +13,7 @@ import orjson
 from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
 
-from headrace_control.internal_api.answers import passed_on
+from headrace_control.answer_text import passed_on
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
 from headrace_control.internal_api.credentials import RunCredentials
 from headrace_control.internal_api.doers import Doers

@@ -8,7 +8,7 @@ from uuid import UUID
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
-from headrace_control.internal_api.answers import passed_on
+from headrace_control.answer_text import passed_on
 
 _sql = load("headrace_control.internal_api")
 

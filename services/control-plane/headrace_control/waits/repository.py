@@ -16,6 +16,7 @@ from headrace_control.answer_text import as_text, made_of
 from headrace_control.waits.model import Decided, OpenKind, SignalStep, Wait, WaitStatus, signals_of
 
 _sql = load("headrace_control.waits")
+APPROVALS, WAITS = (_sql.shown.replace("{page}", page) for page in (_sql.approvals_page, _sql.waits_page))
 
 # Above every step's key: keys are of ASCII letters, digits and few signs.
 _LAST_STEP = "\U0010ffff"
@@ -42,8 +43,8 @@ async def approvals(
 ) -> Sized[Sequence[StoredWait]]:
     """At most `first` approvals that were opened before, newest first, and one more without what is large. None of them
     when that has more than `most` bytes."""
-    wanted = (tenant_id, status, *(before or (None, _LAST_ID, _LAST_STEP)), first, most)
-    rows = await db.fetch(_sql.approvals, *wanted)
+    place = before or (None, _LAST_ID, _LAST_STEP)
+    rows = await db.fetch(APPROVALS, tenant_id, first, most, status, *place)
     return Sized(rows[0]["size"], [_stored(row) for row in rows if row["run_id"] is not None])
 
 
@@ -54,7 +55,7 @@ async def waits(
     as `approvals`."""
     found: list[list[StoredWait]] = [[] for _ in places]
     columns = [run_id for run_id, _ in places], [after for _, after in places]
-    rows = await db.fetch(_sql.waits, tenant_id, *columns, first, most)
+    rows = await db.fetch(WAITS, tenant_id, first, most, *columns)
     for row in rows:
         if row["run_id"] is not None:
             found[row["n"] - 1].append(_stored(row))
