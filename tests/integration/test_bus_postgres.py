@@ -258,7 +258,7 @@ async def test_a_taking_that_comes_late_is_put_back_too(
     looks = 0
     while looks < lossy.looks:
         looks = lossy.looks
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # nothing tells of a look that is not taken
 
 
 async def test_what_lapsed_and_is_ours_again_is_handled_once_at_a_time(place: Place, database: str) -> None:
@@ -274,7 +274,7 @@ async def test_what_lapsed_and_is_ours_again_is_handled_once_at_a_time(place: Pl
         await admin.execute("SELECT pg_notify('headrace_bus', queue) FROM bus_messages")
         await asyncio.sleep(LEASE / 10)  # it is announced again with its next sign of life
     await admin.close()
-    await asyncio.sleep(LEASE / 10)
+    await asyncio.sleep(LEASE / 10)  # nothing tells of a message that is not handed out again
     assert crowd.most == 1
     crowd.let_go(5)
     await _all_are_done(place)

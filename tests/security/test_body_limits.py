@@ -233,7 +233,7 @@ async def test_the_time_of_a_body_is_none_of_its_operation(
 
     async def slowly() -> Any:
         yield asked[:5]
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.2)  # longer than an operation may take
         yield asked[5:]
 
     headers = {"content-type": "application/json", "authorization": f"Bearer {edge.admin.key}"}
@@ -311,7 +311,7 @@ async def test_what_comes_after_the_answer_is_not_kept_and_not_read_for_ever(
             writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab")
             assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 200 ")
             writer.write(b"cde")
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.4)  # nothing tells of a connection that is left alone
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 200 ")
         writer.close()
