@@ -22,6 +22,10 @@ import (
 	"github.com/FerretDB/FerretDB/ferretdb"
 )
 
+// What an insertion of many documents would write to a file of its own stays in memory, and pages that change again
+// and again are copied into the database every 32 MB of the log, not every 4. Commits reach the disk as before.
+var pragmas = url.Values{"_pragma": {"temp_store(memory)", "wal_autocheckpoint(8000)"}}
+
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("ferretdb: ")
@@ -57,7 +61,7 @@ func run(listen, data string) error {
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: listen},
 		Handler:   "sqlite",
-		SQLiteURL: (&url.URL{Scheme: "file", Path: folder + "/"}).String(),
+		SQLiteURL: (&url.URL{Scheme: "file", Path: folder + "/", RawQuery: pragmas.Encode()}).String(),
 		Logger:    slog.New(lazy{Handler: errors}),
 	})
 	if err != nil {
