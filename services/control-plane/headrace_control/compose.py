@@ -67,6 +67,7 @@ from headrace_control.waits.service import WaitService
 from headrace_control.webhooks.intake import WebhookIntake
 from headrace_control.webhooks.results import Results
 from headrace_control.webhooks.service import WebhookService
+from headrace_control.workflows.reading import WorkflowReading
 from headrace_control.workflows.service import WorkflowService
 
 
@@ -144,6 +145,7 @@ def compose(
         pools=PoolService(api_pool, worker_pool),
         quotas=QuotaService(api_pool),
         workflows=WorkflowService(api_pool),
+        workflow_reading=WorkflowReading(api_pool),
         rollouts=RolloutService(api_pool),
         runs=runs,
         schedules=ScheduleService(api_pool),

@@ -38,6 +38,7 @@ from headrace_control.waits.messages import MessageService
 from headrace_control.waits.service import WaitService
 from headrace_control.webhooks.intake import WebhookIntake
 from headrace_control.webhooks.service import WebhookService
+from headrace_control.workflows.reading import WorkflowReading
 from headrace_control.workflows.service import WorkflowService
 
 
@@ -62,6 +63,7 @@ class Services:
     pools: PoolService
     quotas: QuotaService
     workflows: WorkflowService
+    workflow_reading: WorkflowReading
     rollouts: RolloutService
     runs: RunService
     schedules: ScheduleService

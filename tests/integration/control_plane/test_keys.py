@@ -26,6 +26,20 @@ async def test_a_scope_narrows_what_the_role_allows(admin: Client) -> None:
     assert whole["apiKey"]["permissions"] == ["READ"]
 
 
+async def test_a_key_that_may_design_publishes_a_draft_without_reading_others(admin: Client) -> None:
+    narrow = Client(admin.http, (await create(admin, Role.DESIGNER, Permission.DESIGN))["key"])
+    document = {"workflow": "w", "steps": [{"key": "take", "type": "transform", "input": 1}]}
+    drafted = await narrow(
+        "mutation($d: JSON!) { saveDraft(document: $d) { ... on SavedDraft { version { id } } } }", d=document
+    )
+    published = await narrow(
+        """mutation($id: ID!) { publishVersion(id: $id) {
+            ... on PublishedVersion { version { number } } ... on Failure { code message } } }""",
+        id=drafted["saveDraft"]["version"]["id"],
+    )
+    assert published["publishVersion"] == {"version": {"number": 1}}
+
+
 async def test_a_scope_says_what_the_role_allows_and_something(admin: Client) -> None:
     wrong = await create(admin, Role.VIEWER, Permission.READ, Permission.DESIGN)
     assert [p["path"] for p in wrong["problems"]] == ["permissions[1]"]

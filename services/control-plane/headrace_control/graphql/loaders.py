@@ -24,7 +24,7 @@ class Loaders:
     """Of one caller. Nothing is remembered beyond a batch: a websocket's context lives long."""
 
     def __init__(self, services: Services, caller: Caller) -> None:
-        self.workflows = WorkflowLoaders(services.workflows, caller)
+        self.workflows = WorkflowLoaders(services.workflow_reading, caller)
         self.rollouts = RolloutLoaders(services.rollouts, caller)
         self.runs = RunLoaders(services.runs, caller)
         self.revisions = RevisionLoaders(services.revisions, caller)

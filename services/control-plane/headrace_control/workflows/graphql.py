@@ -89,21 +89,22 @@ class WorkflowQuery:
     @query
     async def workflow(self, info: Info, name: str) -> WorkflowType | None:
         """The workflow of this name."""
-        return WorkflowType.of(await info.context.services.workflows.workflow(info.context.caller, name))
+        reading = info.context.services.workflow_reading
+        return WorkflowType.of(await reading.workflow(info.context.caller, name))
 
     @query
     async def workflows(
         self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
     ) -> Page[WorkflowType]:
         """Workflows by name."""
-        found = await info.context.services.workflows.page(info.context.caller, first, after)
+        found = await info.context.services.workflow_reading.page(info.context.caller, first, after)
         return page(found, WorkflowType.of)
 
     @query
     async def workflow_version(self, info: Info, workflow: str, number: int) -> WorkflowVersionType | None:
         """A version by its workflow's name and its number."""
-        service = info.context.services.workflows
-        return WorkflowVersionType.of(await service.version(info.context.caller, workflow, number))
+        reading = info.context.services.workflow_reading
+        return WorkflowVersionType.of(await reading.version(info.context.caller, workflow, number))
 
     @query
     async def validate_workflow(self, info: Info, document: JSON) -> Validation:
@@ -118,8 +119,8 @@ class WorkflowQuery:
     @query
     async def diff_versions(self, info: Info, a: strawberry.ID, b: strawberry.ID) -> VersionDiffType | None:
         """What makes version `b` out of version `a`, in the order of the document."""
-        service = info.context.services.workflows
-        diff = await service.diff(info.context.caller, read_id(a, _VERSION), read_id(b, _VERSION))
+        reading = info.context.services.workflow_reading
+        diff = await reading.diff(info.context.caller, read_id(a, _VERSION), read_id(b, _VERSION))
         return VersionDiffType(
             changes=[ChangeType.of(change) for change in diff.changes], truncated=diff.truncated
         )

@@ -16,7 +16,7 @@ from headrace_control.workflows.model import (
     Workflow,
     WorkflowVersion,
 )
-from headrace_control.workflows.service import WorkflowService
+from headrace_control.workflows.reading import WorkflowReading
 
 VersionPage = tuple[UUID, int, str | None]  # workflow, first, after
 
@@ -24,8 +24,8 @@ VersionPage = tuple[UUID, int, str | None]  # workflow, first, after
 class WorkflowLoaders:
     """Of one caller."""
 
-    def __init__(self, service: WorkflowService, caller: Caller) -> None:
-        self._service, self._caller = service, caller
+    def __init__(self, reading: WorkflowReading, caller: Caller) -> None:
+        self._reading, self._caller = reading, caller
         self._workflow = batch(self._workflows)
         self._version = batch(self._versions)
         self.versions = batch(self._version_pages)
@@ -48,10 +48,10 @@ class WorkflowLoaders:
         return found
 
     async def _workflows(self, ids: Sequence[UUID]) -> Mapping[UUID, Workflow]:
-        return await self._service.workflows_by_id(self._caller, ids)
+        return await self._reading.workflows_by_id(self._caller, ids)
 
     async def _versions(self, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
-        return await self._service.versions_by_id(self._caller, ids)
+        return await self._reading.versions_by_id(self._caller, ids)
 
     async def _version_pages(
         self, pages: Sequence[VersionPage]
@@ -60,21 +60,21 @@ class WorkflowLoaders:
         for first in {page[1] for page in pages}:
             alike = [page for page in pages if page[1] == first]
             places = [(workflow_id, after) for workflow_id, _, after in alike]
-            found.update(zip(alike, await self._service.versions(self._caller, first, places), strict=True))
+            found.update(zip(alike, await self._reading.versions(self._caller, first, places), strict=True))
         return found
 
     async def _documents(self, ids: Sequence[UUID]) -> Mapping[UUID, DocumentTexts]:
-        return await self._service.document_texts(self._caller, ids)
+        return await self._reading.document_texts(self._caller, ids)
 
     async def _marks(self, ids: Sequence[UUID]) -> Mapping[UUID, Marks]:
         """Read off a version's schema once, however many of its runs are listed."""
-        return await self._service.marks(self._caller, ids)
+        return await self._reading.marks(self._caller, ids)
 
     async def _classes(self, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
-        return await self._service.classes(self._caller, ids)
+        return await self._reading.classes(self._caller, ids)
 
     async def _newest_published(self, workflow_ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
-        return await self._service.newest_of_status(self._caller, workflow_ids, VersionStatus.PUBLISHED)
+        return await self._reading.newest_of_status(self._caller, workflow_ids, VersionStatus.PUBLISHED)
 
     async def _drafts(self, workflow_ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
-        return await self._service.newest_of_status(self._caller, workflow_ids, VersionStatus.DRAFT)
+        return await self._reading.newest_of_status(self._caller, workflow_ids, VersionStatus.DRAFT)

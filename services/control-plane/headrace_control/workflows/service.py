@@ -1,4 +1,4 @@
-"""Workflows as designers see them: draft, validate, publish, compare, deprecate."""
+"""Workflows as designers make them: validate, draft, publish, deprecate. For what is read of them see `reading`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,18 @@ from headrace.postgres.pool import Db, Pool, tenant_transaction
 from headrace.workflow.classification import Classification
 from headrace.workflow.json_rules import check_json
 from headrace.workflow.names import NAME
-from headrace.workflow.sensitive import Marks
 
 from headrace_control.audit.record import Act, AuditOutcome, record
 from headrace_control.auth.caller import Caller
 from headrace_control.auth.permissions import Permission
-from headrace_control.pages import Cursor, PageOf, page_of, page_size
+from headrace_control.pages import Cursor
 from headrace_control.rollouts.beginning import begin, refuse_while_open
 from headrace_control.rollouts.model import Rollout, Terms
 from headrace_control.rollouts.repository import open_of
-from headrace_control.workflows import repository, texts
-from headrace_control.workflows.classes import read_classes
-from headrace_control.workflows.diff import VersionDiff
+from headrace_control.workflows import repository
 from headrace_control.workflows.gates import Notice, refused_places
 from headrace_control.workflows.model import (
-    Classified,
-    DocumentTexts,
-    VersionDocuments,
     VersionStatus,
-    Workflow,
     WorkflowVersion,
 )
 from headrace_control.workflows.publishing import Publishable, prepare
@@ -131,7 +124,8 @@ class WorkflowService:
         _require(caller, rollout)
         check_waiver(caller, waiver)
         tenant_id = caller.tenant_id
-        written = (await self.documents(caller, [version_id])).get(version_id)
+        async with tenant_transaction(self._pool, tenant_id) as db:
+            written = (await repository.documents(db, tenant_id, [version_id])).get(version_id)
         if written is None:
             raise NotFound("workflow version")
         # A version with a resolved document is no draft, and is looked at under the lock.
@@ -266,85 +260,6 @@ class WorkflowService:
         if version.status is VersionStatus.DRAFT:
             raise Conflict("the version is a draft; discard it instead")
         return version
-
-    async def diff(self, caller: Caller, before: UUID, after: UUID) -> VersionDiff:
-        """What is different between two versions, of one workflow or of two."""
-        caller.require(Permission.READ)
-        return await texts.diff(self._pool, caller, before, after)
-
-    async def workflow(self, caller: Caller, name: str) -> Workflow:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            workflow = await repository.workflow_named(db, caller.tenant_id, name)
-        if workflow is None:
-            raise NotFound("workflow")
-        return workflow
-
-    async def version(self, caller: Caller, workflow: str, number: int) -> WorkflowVersion:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            version = await repository.version_numbered(db, caller.tenant_id, workflow, number)
-        if version is None:
-            raise NotFound("workflow version")
-        return version
-
-    async def page(self, caller: Caller, first: int, after: str | None) -> PageOf[Workflow]:
-        """By name."""
-        caller.require(Permission.READ)
-        limit, name = page_size(first), _WORKFLOWS.read_text(after)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.workflows_after(db, caller.tenant_id, name or "", limit + 1)
-        return page_of(found, limit, lambda workflow: _WORKFLOWS.write(workflow.name))
-
-    # What lists refer to, read for many at once.
-
-    async def versions(
-        self, caller: Caller, first: int, pages: Sequence[tuple[UUID, str | None]]
-    ) -> Sequence[PageOf[WorkflowVersion]]:
-        """For each (workflow, cursor) in turn: a page of its versions, newest first."""
-        caller.require(Permission.READ)
-        limit = page_size(first)
-        places = [(workflow_id, _VERSIONS.read_number(after) or _NEWEST) for workflow_id, after in pages]
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.versions_below(db, caller.tenant_id, places, limit + 1)
-        return [page_of(versions, limit, lambda v: _VERSIONS.write(v.number)) for versions in found]
-
-    async def workflows_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Workflow]:
-        names = caller.require_of_workflows(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.workflows_by_id(db, caller.tenant_id, ids)
-        return {key: one for key, one in found.items() if names is None or one.name in names}
-
-    async def versions_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
-        names = caller.require_of_workflows(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
-            return await repository.versions_by_id(db, caller.tenant_id, seen)
-
-    async def newest_of_status(
-        self, caller: Caller, workflow_ids: Sequence[UUID], status: VersionStatus
-    ) -> Mapping[UUID, WorkflowVersion]:
-        caller.require(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            return await repository.newest_of_status(db, caller.tenant_id, workflow_ids, status)
-
-    async def classes(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
-        """Of versions that are no drafts."""
-        names = caller.require_of_workflows(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
-            return await read_classes(db, caller.tenant_id, seen)
-
-    async def document_texts(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, DocumentTexts]:
-        return await texts.document_texts(self._pool, caller, ids, len(ids))
-
-    async def marks(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Marks]:
-        """What versions mark as sensitive in the input of their runs; nothing for those that mark nothing."""
-        return await texts.marks(self._pool, caller, ids)
-
-    async def documents(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, VersionDocuments]:
-        async with texts.reading(self._pool, caller, ids) as (db, seen):
-            return await repository.documents(db, caller.tenant_id, seen)
 
 
 def _target(version: WorkflowVersion) -> str:
