@@ -13,10 +13,12 @@ Every process is a child of this one and is ended by its id.
 import argparse
 import contextlib
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,8 @@ SERVICES: Mapping[str, Service] = {
 TOOLS: Mapping[str, Callable[[], None]] = {"helm": helm.install, "prometheus": prometheus.install}
 
 _LOOK_SECONDS = 0.05
+# What shells answer.
+_NO_SUCH_COMMAND = 127
 
 
 def main(arguments: list[str]) -> int:
@@ -56,10 +60,7 @@ def main(arguments: list[str]) -> int:
         match options.verb:
             case "install":
                 stopping.interrupt()
-                for name in options.names or (*SERVICES, *TOOLS):
-                    (TOOLS[name] if name in TOOLS else SERVICES[name].install)()
-                    print(f"{name}: installed", flush=True)
-                return 0
+                return _install(options.names or (*SERVICES, *TOOLS))
             case "serve":
                 stopping.listen()
                 return _serve(options)
@@ -70,6 +71,8 @@ def main(arguments: list[str]) -> int:
         return 128 + stopped.number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except RuntimeError as wrong:
+        return _complain(str(wrong))
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -93,6 +96,29 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def _install(names: Iterable[str]) -> int:
+    """What can not be installed keeps nothing else from it."""
+    status = 0
+    for name in names:
+        try:
+            (TOOLS[name] if name in TOOLS else SERVICES[name].install)()
+        except SystemExit as missing:
+            status = _complain(str(missing))
+        except subprocess.CalledProcessError as failed:
+            # What it said stands above: its output is ours.
+            status = _complain(f"{name}: `{shlex.join(failed.cmd)}` ended with {failed.returncode}")
+        except OSError as failed:
+            status = _complain(f"{name}: {failed}")
+        else:
+            print(f"{name}: installed", flush=True)
+    return status
+
+
+def _complain(text: str) -> int:
+    print(text, file=sys.stderr, flush=True)
+    return 1
+
+
 def _serve(options: argparse.Namespace) -> int:
     given = {k: v for k, v in (("port", options.port), ("data", options.data)) if v is not None}
     with SERVICES[options.name].running(**given) as url:
@@ -111,11 +137,16 @@ def _run(names: list[str], command: list[str]) -> int:
             except FileNotFoundError as missing:
                 print(f"without {name}: {missing}", file=sys.stderr, flush=True)
         environment = {f"HEADRACE_TEST_{name.upper()}_URL": url for name, url in addresses.items()}
-        with child.running(command, child.end_in_order, env={**os.environ, **environment}) as process:
-            while (status := process.poll()) is None:
-                stopping.check()
-                time.sleep(_LOOK_SECONDS)
-            return status
+        running = child.running(command, child.end_in_order, env={**os.environ, **environment})
+        try:
+            process = stack.enter_context(running)
+        except OSError as wrong:
+            _complain(f"{command[0]}: {wrong.strerror}")
+            return _NO_SUCH_COMMAND
+        while (status := process.poll()) is None:
+            stopping.check()
+            time.sleep(_LOOK_SECONDS)
+        return status
 
 
 if __name__ == "__main__":

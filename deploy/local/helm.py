@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import child
 import kubernetes_schemas
 
 _HERE = Path(__file__).resolve().parent
@@ -89,17 +90,20 @@ def _make_schemas(go: str, version: str) -> None:
         kubernetes_schemas.of_openapi(kubernetes / "api" / "openapi-spec" / "swagger.json", unfinished)
         for definition in (_module(go, *KEDA) / "config" / "crd" / "bases").glob("keda.sh_*.yaml"):
             kubernetes_schemas.of_crd(definition, unfinished)
-        unfinished.replace(folder)
+        child.keep(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _module(go: str, name: str, version: str, expected: str) -> Path:
-    """Where Go keeps the module's files. `SystemExit` if they are not those that were seen before."""
+    """Where Go keeps the module's files. `SystemExit` if they can not be had, or are others than before."""
     answered = subprocess.run(
-        [go, "mod", "download", "-json", f"{name}@{version}"], check=True, capture_output=True, text=True
+        [go, "mod", "download", "-json", f"{name}@{version}"], check=False, capture_output=True, text=True
     )
-    module = json.loads(answered.stdout)
+    module = json.loads(answered.stdout or "{}")
+    if answered.returncode != 0:
+        why = module.get("Error") or answered.stderr.strip()
+        raise SystemExit(f"Helm: {name} {version} can not be fetched: {why}")
     if module["Sum"] != expected:
         raise SystemExit(f"Helm: {name} {version} is not what it was: {module['Sum']}, not {expected}")
     return Path(module["Dir"])

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 _REF = "#/definitions/"
 # What of a schema says something about values; the rest is words and hints for other programs.
 _KEPT = (
@@ -41,6 +39,8 @@ def of_openapi(document: Path, folder: Path) -> None:
 
 def of_crd(definition: Path, folder: Path) -> None:
     """Of a CustomResourceDefinition: each version that it serves."""
+    import yaml  # the rest of deploy/local runs on a Python that has nothing installed, such as root's
+
     spec = yaml.safe_load(definition.read_text(encoding="utf-8"))["spec"]
     for version in spec["versions"]:
         schema = _strict(version["schema"]["openAPIV3Schema"])

@@ -42,7 +42,7 @@ def install() -> None:
             cwd=unfinished,
             check=True,
         )
-        unfinished.rename(_installed())
+        child.keep(unfinished, _installed())
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -35,11 +35,16 @@ def install() -> None:
             subprocess.run(["apt-get", "update", "-qq"], check=True)
             subprocess.run(fetch, cwd=folder, check=True)
         (package,) = Path(folder).glob("prometheus_*.deb")
-        unpacked = Path(folder) / "unpacked"
-        subprocess.run(["dpkg-deb", "--extract", str(package), str(unpacked)], check=True)
-        _CACHE.parent.mkdir(exist_ok=True)
-        shutil.rmtree(_CACHE, ignore_errors=True)
-        shutil.copytree(unpacked, _CACHE, symlinks=True)
+        # Renamed when it is whole: one that is half there would be taken for installed.
+        unfinished = _CACHE.with_name(f"prometheus-{os.getpid()}.part")
+        unfinished.mkdir(parents=True)
+        try:
+            subprocess.run(["dpkg-deb", "--extract", str(package), str(unfinished)], check=True)
+            if not (program() and program("promtool")):
+                shutil.rmtree(_CACHE, ignore_errors=True)
+            child.keep(unfinished, _CACHE)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,7 +45,9 @@ def install() -> None:
     if not shutil.which("apt-get"):
         raise SystemExit("RabbitMQ: no apt-get here; install rabbitmq-server 3.10 or newer by hand")
     if os.geteuid() != 0:
-        raise SystemExit("RabbitMQ: installing needs root: sudo python deploy/local install rabbitmq")
+        raise SystemExit(
+            f"RabbitMQ: installing needs root: sudo {sys.executable} deploy/local install rabbitmq"
+        )
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _services_kept_down():
         subprocess.run(["apt-get", "update", "-qq"], check=True, env=quiet)
@@ -80,12 +83,14 @@ def running(
 
     With the same `port` and `data` again, a broker goes on from where its forerunner stood. With a `management_port` it
     has the management plugin's HTTP API there, with figures a second old. Raises
-    `FileNotFoundError` when it is not installed, `RuntimeError` with the log's end when it does not start.
+    `FileNotFoundError` when it is not installed, `RuntimeError` when the port is taken, and with the log's end when it
+    does not start.
     """
     script = program()
     if script is None:
         raise FileNotFoundError("RabbitMQ is not installed: python deploy/local install rabbitmq")
     port = port or child.spare_port()
+    child.require_free(port)
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-rabbitmq-")))
         folder.mkdir(parents=True, exist_ok=True)
