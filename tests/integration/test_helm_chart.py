@@ -1,9 +1,11 @@
 """The Helm chart: every set of values renders to objects that Kubernetes and KEDA know, and that fit each other."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import helm_chart
 import pytest
+from headrace.outbound.policy import _DENIED, _METADATA
 
 each_set = pytest.mark.parametrize("name", helm_chart.SETS)
 
@@ -184,3 +186,25 @@ def test_networks_are_as_narrow_as_the_services() -> None:
     assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16", "172.16.0.0/12", "127.0.0.0/8"} <= set(
         outside[-3]["except"]
     )
+
+
+def test_the_public_net_leaves_out_all_that_the_egress_policy_denies_by_itself() -> None:
+    """So that a socket that is opened around the guard of the services gets no further."""
+    (runner,) = (
+        policy["spec"]
+        for policy in helm_chart.objects("as it comes", "NetworkPolicy")
+        if policy["metadata"]["name"].endswith("-runner")
+    )
+    left_out = [
+        ip_network(network)
+        for rule in runner["egress"]
+        for peer in rule.get("to", [])
+        for network in peer.get("ipBlock", {}).get("except", [])
+    ]
+    denied = [ip_network(network) for network, _ in _DENIED] + [ip_network(address) for address in _METADATA]
+    reached = [
+        str(network)
+        for network in denied
+        if not any(other.version == network.version and network.subnet_of(other) for other in left_out)
+    ]
+    assert reached == []
