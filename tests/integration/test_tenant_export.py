@@ -1,6 +1,7 @@
 """`headrace tenants export`: everything of one tenant, nothing of another, and no secret."""
 
 import asyncio
+import io
 import json
 import stat
 import zipfile
@@ -200,6 +201,17 @@ def test_a_secret_is_bytes_in_our_schema(database: str) -> None:
         ),
     )
     assert {(row["relname"], row["attname"]) for row in columns} - _HARMLESS == set()
+
+
+def test_an_export_may_go_through_a_pipe(filled: str) -> None:
+    """Out of a container, where there is little room for a file."""
+    done = export(filled, "acme", "-")
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(io.BytesIO(done.stdout_bytes)) as archive:
+        assert archive.testzip() is None
+        manifest = json.loads(archive.read("manifest.json"))
+        assert b"customer of acme" in archive.read("tables/runs.jsonl")
+    assert done.stderr == f"{sum(manifest['rows'].values())} rows of acme\n"
 
 
 def test_a_file_that_is_there_is_left_alone(filled: str, tmp_path: Path) -> None:

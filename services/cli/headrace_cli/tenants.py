@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from headrace_cli.output import safe
 
 FORMAT = 1
 _OWNER_ALONE = 0o600
+_STANDARD_OUTPUT = Path("-")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +39,10 @@ def add_to(app: typer.Typer) -> None:
 async def export(
     session: Session,
     tenant: Annotated[str, typer.Argument(help="Its name.")],
-    into: Annotated[Path, typer.Argument(help="The archive (.zip) to write; it must not be there.")],
+    into: Annotated[
+        Path,
+        typer.Argument(help="The archive (.zip) to write, which must not be there; `-` is standard output."),
+    ],
     database_url: DatabaseUrl,
     log_store_url: Annotated[
         str | None,
@@ -47,6 +52,11 @@ async def export(
     ] = None,
 ) -> None:
     """Write everything of a tenant but its secrets into an archive, as rows of JSON; its audit says so."""
+    if into == _STANDARD_OUTPUT:
+        written = await _write(sys.stdout.buffer, tenant, database_url, log_store_url)
+        sys.stdout.buffer.flush()
+        session.output.errors.print(f"{sum(written.values())} rows of {safe(tenant)}", highlight=False)
+        return
     try:
         descriptor = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ALONE)
     except FileExistsError:
