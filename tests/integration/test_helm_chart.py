@@ -8,6 +8,14 @@ import pytest
 from headrace.outbound.policy import _DENIED, _METADATA
 
 each_set = pytest.mark.parametrize("name", helm_chart.SETS)
+_LONG_NAME = "m" * 40
+_LONG = {"fullnameOverride": _LONG_NAME}
+_KEDA = {"autoscaling": {"enabled": True}}
+_JOB = {
+    "schedule": "5 3 * * *",
+    "command": ["headrace", "audit", "verify"],
+    "apiKey": {"name": "a", "key": "b"},
+}
 
 
 def test_there_are_twenty_sets_of_values_at_least() -> None:
@@ -53,6 +61,16 @@ def test_a_set_renders_to_valid_objects_on_the_oldest_and_on_a_new_kubernetes(na
         ({"runnerPools": {"Eu": {}}}, "propertyName 'Eu'"),
         ({"runnerPools": {"eu": {"autoscaling": {"enabled": True}}}}, "/runnerPools/eu/autoscaling"),
         ({"runnerPools": {"eu": {"kind": "ScaledJob"}}}, "runnerPools.eu: runner.kind ScaledJob"),
+        # The cluster would refuse these in the middle of an upgrade.
+        (
+            {**_LONG, **_KEDA, "runnerPools": {"germany": {}}},
+            f"{_LONG_NAME}-runner-germany has 55 characters, and may have 54",
+        ),
+        (
+            {**_LONG, **_KEDA, "runnerPools": {"germany-central1": {"kind": "ScaledJob"}}},
+            "64 characters, and may have 63",
+        ),
+        ({**_LONG, "scheduledJobs": [{**_JOB, "name": "audits-1"}]}, "53 characters, and may have 52"),
     ],
 )
 def test_values_that_can_not_be_meant_are_refused(values: dict[str, Any], why: str) -> None:

@@ -30,8 +30,13 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
+{{/* dict "root" $ "component" c, with "name" where it is another, and "most" where a kind bounds its name further than 253. */}}
 {{- define "headrace.metadata" -}}
-name: {{ include "headrace.name" .root }}-{{ .name | default .component }}
+{{- $name := printf "%s-%s" (include "headrace.name" .root) (.name | default .component) }}
+{{- if and .most (gt (len $name) (int .most)) }}
+{{- fail (printf "%s has %d characters, and may have %d: shorten fullnameOverride, or the last part" $name (len $name) (int .most)) }}
+{{- end -}}
+name: {{ $name }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "headrace.labels" . | nindent 2 }}
