@@ -7,10 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 from headrace.audit_chain import Misfit
-from headrace.postgres.pool import API, AUDIT, WORKER, tenant_transaction
+from headrace.postgres.pool import API, AUDIT, WORKER, open_pool, tenant_transaction
 from headrace_control.audit import sealer as sealing
 from headrace_control.audit.record import Act, Part, record
 from headrace_control.audit.sealer import Sealer
+from prometheus_client import CollectorRegistry
 
 from tests.integration.sealing import SOMEBODY, Audit, verified
 
@@ -41,6 +42,19 @@ async def test_concurrent_acts_and_two_sealers_make_one_whole_chain_each(audit: 
         assert targets(entries) == sorted(f"app/{n}-{k}" for n in range(6) for k in range(15))
         verdict = verified(entries)
         assert (verdict.finding, verdict.records, verdict.seq) == (None, 90, 90)
+
+
+async def test_what_waits_is_measured_while_it_can_not_be_sealed(audit: Audit, database: str) -> None:
+    registry = CollectorRegistry()
+    await audit.admin.execute("REVOKE INSERT ON audit_log FROM headrace_audit")
+    async with await open_pool(database, AUDIT, max_size=2) as pool:
+        sealer = Sealer(pool, registry)
+        working = asyncio.create_task(sealer.run())
+        await audit.act(await audit.tenant("acme"), "app/one", "app/two")
+        async with asyncio.timeout(20):
+            while registry.get_sample_value("headrace_audit_unsealed") != 2:
+                await asyncio.sleep(0.05)  # nothing tells of a pass
+        working.cancel()
 
 
 async def test_a_tenant_with_much_to_seal_does_not_hold_up_the_others(

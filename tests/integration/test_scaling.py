@@ -12,6 +12,7 @@ from headrace.bus.open import open_bus
 from headrace.bus.port import JOBS, LOGS, Bus, Outgoing
 from headrace.errors import Forbidden
 from headrace.ids import new_id
+from headrace.telemetry.metrics import FIGURES_SECONDS
 from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.operator_app import create_operator_app
@@ -250,6 +251,25 @@ async def test_metrics_say_the_same_and_forget_tenants_that_left_the_top(scene: 
     assert [line for line in shown if line.startswith("headrace_tenant_dispatches_due{")] == [
         f'headrace_tenant_dispatches_due{{tenant_id="{other}"}} 1.0'
     ]
+
+
+async def test_figures_that_can_not_be_read_any_more_are_not_shown(scene: Scene) -> None:
+    """Of several control planes one that is cut off would else hide what the others see; its age tells of it."""
+    registry, now = CollectorRegistry(), 0.0
+    gauges = ScalingGauges(scene.signals, registry, clock=lambda: now)
+
+    async def shown() -> dict[str, str]:
+        lines = (await asked(scene.signals, "/metrics", registry)).text.splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+    assert await shown() == {"headrace_figures_age_seconds": "0.0"}
+    gauges.show(await scene.read())
+    now = FIGURES_SECONDS - 1
+    assert (await shown())["headrace_runners"] == "0.0"
+    now = FIGURES_SECONDS + 31
+    assert await shown() == {"headrace_figures_age_seconds": "61.0"}
+    gauges.show(await scene.read())
+    assert (await shown())["headrace_runners"] == "0.0"
 
 
 async def test_only_the_platforms_operators_may_ask(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from headrace.audit_chain import GENESIS, link
 from headrace.errors import HeadraceError
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
+from headrace.telemetry.metrics import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.audit.model import AuditRecord, Sealed, read_record
@@ -31,21 +32,24 @@ class Sealer:
 
     def __init__(self, pool: Pool, registry: CollectorRegistry) -> None:
         self._pool = pool
+        self._figures = Figures(registry)
+        shown = self._figures.registry
         self._waiting = Gauge(
-            "headrace_audit_unsealed", "Audit records that are in no chain yet.", registry=registry
+            "headrace_audit_unsealed", "Audit records that are in no chain yet.", registry=shown
         )
         self._oldest = Gauge(
-            "headrace_audit_unsealed_oldest_seconds", "Age of the oldest of them.", registry=registry
+            "headrace_audit_unsealed_oldest_seconds", "Age of the oldest of them.", registry=shown
         )
 
     async def run(self) -> None:
         """Work until cancelled; what fails now is done a second later."""
         while True:
-            try:
-                await self.seal_all()
-                await self._measure()
-            except (HeadraceError, asyncpg.PostgresError) as error:
-                _log.warning("audit sealer waits", error=type(error).__name__)
+            # What is not sealed is measured all the more when sealing fails.
+            for work in (self.seal_all, self._measure):
+                try:
+                    await work()
+                except (HeadraceError, asyncpg.PostgresError) as error:
+                    _log.warning("audit sealer waits", error=type(error).__name__)
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def seal_all(self) -> int:
@@ -79,6 +83,7 @@ class Sealer:
         if row is not None:
             self._waiting.set(row["waiting"])
             self._oldest.set(row["oldest_seconds"])
+            self._figures.are_read()
 
 
 def _chained(rows: Sequence[Any], heads: dict[UUID, Any]) -> list[Sealed]:

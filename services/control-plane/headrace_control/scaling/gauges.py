@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Callable
 
 import asyncpg
 from headrace.errors import HeadraceError
+from headrace.telemetry.metrics import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.scaling.model import Scaling
@@ -28,11 +31,20 @@ _TOTALS = (
 
 
 class ScalingGauges:
-    """Read anew every few seconds. Series by queue and by pool are as many as there are, those by tenant are
-    bounded."""
+    """Read anew every few seconds, and not shown while they can not be read; for how long, their age tells. Series by
+    queue and by pool are as many as there are, those by tenant are bounded."""
 
-    def __init__(self, signals: Signals, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, signals: Signals, shown_in: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._signals = signals
+        self._figures = Figures(shown_in, clock)
+        registry = self._figures.registry
+        Gauge(
+            "headrace_figures_age_seconds",
+            "For how long the figures of the fleet were not read anew.",
+            registry=shown_in,
+        ).set_function(self._figures.age)
         self._totals = [(Gauge(name, told, registry=registry), field) for name, field, told in _TOTALS]
         self._pools = [
             (Gauge(f"headrace_runner_pool_{name}", told, ["pool"], registry=registry), name)
@@ -60,7 +72,7 @@ class ScalingGauges:
         ]
 
     async def run(self) -> None:
-        """Work until cancelled; while a dependency is away the last figures stand, /ready tells."""
+        """Work until cancelled; what can not be read now is tried again."""
         while True:
             with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
                 self.show(await self._signals.current())
@@ -80,3 +92,4 @@ class ScalingGauges:
             gauge.clear()
             for tenant in scaling.tenants:
                 gauge.labels(str(tenant.tenant_id)).set(getattr(tenant, field))
+        self._figures.are_read()

@@ -12,6 +12,7 @@ import asyncpg
 from headrace.errors import NotFound, Unavailable
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
+from headrace.telemetry.metrics import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.apps.limits import Limits, load_limits
@@ -105,16 +106,19 @@ async def not_closed(db: Db) -> list[dict[str, Any]]:
 
 
 class OpenBreakers:
-    """A gauge of the breakers that are open, read anew every few seconds."""
+    """A gauge of the breakers that are open, read anew every few seconds, and not shown while it can not be read."""
 
     def __init__(self, pool: Pool, registry: CollectorRegistry) -> None:
         self._pool = pool
+        self._figures = Figures(registry)
         self._open = Gauge(
-            "headrace_breakers_open", "Connections that the fleet leaves alone.", registry=registry
+            "headrace_breakers_open",
+            "Connections that the fleet leaves alone.",
+            registry=self._figures.registry,
         )
 
     async def run(self) -> None:
-        """Work until cancelled; while Postgres is away the last figure stands, /ready tells."""
+        """Work until cancelled; what can not be read now is tried again."""
         while True:
             with contextlib.suppress(Unavailable, asyncpg.PostgresError):
                 await self.read()
@@ -123,3 +127,4 @@ class OpenBreakers:
     async def read(self) -> None:
         async with transaction(self._pool) as db:
             self._open.set(await db.fetchval(_sql.count_open))
+        self._figures.are_read()
