@@ -4,11 +4,14 @@ orderly end on a signal."""
 import asyncio
 import contextlib
 import gc
+import json
 import logging
+import os
 import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
@@ -16,6 +19,9 @@ import uvloop
 from pydantic import ValidationError
 
 from headrace.errors import InvalidInput, Unavailable
+from headrace.unforeseen import described
+
+_log = structlog.get_logger(__name__)
 
 S = TypeVar("S")
 
@@ -60,8 +66,11 @@ def read_settings(make: Callable[[], S]) -> S:
 
 
 def configure_logging(service: str, level: str) -> None:
-    """JSON lines on standard error. Libraries that put addresses or data into their logs are kept quiet."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    """JSON lines on standard error, those of libraries too. Libraries that log addresses or data are kept
+    quiet."""
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setFormatter(_Lines(service))
+    logging.basicConfig(level=logging.WARNING, handlers=[theirs])
     for noisy in (
         "httpx",
         "httpcore",
@@ -92,12 +101,33 @@ def configure_logging(service: str, level: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
+class _Lines(logging.Formatter):
+    """A library's line as one of ours: whatever it quotes, it begins no further line."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "event": record.getMessage(),
+            "logger": record.name,
+            "service": self._service,
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= described(record.exc_info[1])
+        return json.dumps(line)
+
+
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, collect_after: int = 10_000) -> None:
     """Run `main(stopping)` on uvloop; `stopping` is set by SIGTERM or SIGINT, then `main` winds up and returns.
 
     The collector looks for cycles when there are `collect_after` objects more.
 
-    `CanNotStart` ends the process with its status and its lines on standard error.
+    `CanNotStart` ends the process with its status and its lines on standard error; any other exception with 1 and a
+    line of the log.
     """
 
     _calm_collector(collect_after)
@@ -106,6 +136,7 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, collect_a
     async def supervised() -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_tell_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         await main(stopping)
@@ -116,6 +147,17 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, collect_a
         for line in error.lines:
             print(line, file=sys.stderr)  # noqa: T201
         raise SystemExit(error.status) from None
+    except Exception as error:
+        why = {"reason": os.strerror(error.errno)} if isinstance(error, OSError) and error.errno else {}
+        _log.critical("ended by an error", **why, **described(error))
+        raise SystemExit(1) from None
+
+
+def _tell_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a task or a callback raised and nobody asked for; asyncio's own words quote the exception."""
+    error = context.get("exception")
+    told = {} if error is None else described(error)
+    _log.error("unhandled in the event loop", **told, what=str(context["message"])[:200])
 
 
 def _allow_open_files() -> None:

@@ -1,9 +1,8 @@
 """What nobody foresaw: logged where it happened, answered without its words."""
 
-import traceback
-
 import structlog
 from headrace.errors import HeadraceError
+from headrace.unforeseen import frames
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headrace_control.correlation import begin_correlation, correlation_id
@@ -13,13 +12,9 @@ _log = structlog.get_logger(__name__)
 
 
 def report_unexpected(error: BaseException) -> str:
-    """Log the error's type and frames with the correlation id to answer with, and give it.
-
-    Its message stays out of the log: exceptions of libraries quote data.
-    """
+    """Log the error's type and frames with the correlation id to answer with, and give it."""
     known_as = correlation_id()
-    frames = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)[-12:]]
-    _log.error("unexpected error", error=type(error).__name__, at=frames, correlation_id=known_as)
+    _log.error("unexpected error", error=type(error).__name__, at=frames(error), correlation_id=known_as)
     return known_as
 
 

@@ -7,7 +7,9 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import assert_never
 
+import structlog
 from headrace.messages import LogLevel
+from headrace.unforeseen import described
 from headrace.workflow.commands import (
     Cancel,
     Collect,
@@ -44,6 +46,8 @@ from headrace_runner.run_log import RunLog
 from headrace_runner.run_secrets import RunSecrets
 from headrace_runner.scopes import Scopes
 from headrace_runner.steps.protocol import StepContext
+
+_log = structlog.get_logger(__name__)
 
 
 class Engine:
@@ -235,6 +239,8 @@ class Engine:
                 EventKind.COMPLETED, row, {"status": StepStatus.FAILED, "error": failure.as_json()}
             )
             self.log.write(LogLevel.ERROR, failure.message, step=row)
+            of = {"run_id": str(self.run.run_id), "tenant_id": str(self.run.tenant_id)}
+            _log.error("a step's handler raised", **of, step=row, **described(error))
         self._wake.set()
 
     # -- how long it goes on --------------------------------------------------------------------------------

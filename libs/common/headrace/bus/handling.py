@@ -7,6 +7,7 @@ import structlog
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.port import BatchHandler, Delivery, Reject
+from headrace.unforeseen import described
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ async def handle_batch(
             _log.warning(
                 "batch failed and is tried again",
                 queue=batch[0].queue,
-                error=type(error).__name__,
+                **described(error),
                 failures=failures,
             )
             await pause(pause_after(failures, first_pause))

@@ -17,6 +17,7 @@ from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import POLL_SECONDS, SQL, session, to_delivery
 from headrace.errors import BusUnavailable
 from headrace.postgres.pool import Db, Pool
+from headrace.unforeseen import described
 
 _log = structlog.get_logger(__name__)
 
@@ -191,7 +192,7 @@ class WorkConsumption:
             _log.warning(
                 "handler failed",
                 queue=self.name,
-                error=type(error).__name__,
+                **described(error),
                 delivery=deliveries,
                 of=MAX_DELIVERIES,
             )

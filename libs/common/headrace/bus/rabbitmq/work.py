@@ -13,6 +13,7 @@ from headrace.bus.rabbitmq.acks import settle
 from headrace.bus.rabbitmq.link import Link
 from headrace.bus.rabbitmq.subscription import Feed, Subscription
 from headrace.bus.rabbitmq.translate import deliveries_before, to_delivery
+from headrace.unforeseen import described
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +80,7 @@ class WorkConsumption(Subscription):
         _log.warning(
             "handler failed",
             queue=self._name,
-            error=type(error).__name__,
+            **described(error),
             delivery=failures,
             of=MAX_DELIVERIES,
         )
