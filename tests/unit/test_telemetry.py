@@ -1,5 +1,6 @@
 """Tracing by itself: the header, the ids, and that memory is bounded whatever ends while nobody takes it."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import pytest
 import structlog
 from headrace.ids import new_id
 from headrace.process import read_settings
+from headrace.telemetry import otel
 from headrace.telemetry.context import TraceContext, claim_context, current_trace, within_trace
 from headrace.telemetry.open import open_traces
 from headrace.telemetry.otel import MOST_WAITING, OtelTraces
@@ -119,6 +121,24 @@ async def test_what_is_not_delivered_is_counted() -> None:
     traces.begin("step", Kind.CLIENT, None, {}).end(failed="TIMEOUT")
     await traces.close()
     assert registry.get_sample_value("headrace_spans_dropped_total", {"reason": "not_delivered"}) == 1
+
+
+def test_a_collector_that_does_not_answer_keeps_no_process_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otel, "CLOSE_SECONDS", 0.1)
+    collector = _Collector()
+
+    async def process() -> None:
+        traces = OtelTraces("http://unused", "runner", CollectorRegistry(), collector)
+        traces.begin("step", Kind.CLIENT, None, {}).end()
+        await traces.close()
+
+    ending = threading.Thread(target=lambda: asyncio.run(process()), daemon=True)
+    ending.start()
+    ending.join(10)
+    assert not ending.is_alive()
+    collector.open.set()
 
 
 async def test_what_the_caller_does_not_sample_is_not_told() -> None:

@@ -4,7 +4,9 @@ What is not told here is the SDK's to read from its standard variables: headers,
 """
 
 import asyncio
+import contextlib
 import random
+import threading
 from collections.abc import Sequence
 
 import structlog
@@ -77,9 +79,18 @@ class OtelTraces:
         return _OtelSpan(span)
 
     async def close(self) -> None:
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # nobody waited, and the loop has ended
+                loop.call_soon_threadsafe(done.set)
+
+        # The end of the process waits for the event loop's own threads, and the SDK takes half a minute.
+        threading.Thread(target=shut_down, daemon=True).start()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.to_thread(self._provider.shutdown)
+                await done.wait()
         except TimeoutError:
             _log.warning("spans were left behind: the collector does not answer")
 
@@ -157,6 +168,8 @@ class _Told(SpanExporter):
 
     def __init__(self, exporter: SpanExporter, registry: CollectorRegistry) -> None:
         self._exporter, self._away = exporter, False
+        # Spans go from a thread of its own, which is not told whose lines it writes.
+        self._log = _log.bind(**structlog.contextvars.get_contextvars())
         self.taken = 0
         self._exported = Counter(
             "headrace_spans_exported", "Spans that the collector took.", registry=registry
@@ -175,7 +188,7 @@ class _Told(SpanExporter):
         away = result is not SpanExportResult.SUCCESS
         if away is not self._away:
             self._away = away
-            _log.warning("traces are not delivered" if away else "traces are delivered again")
+            self._log.warning("traces are not delivered" if away else "traces are delivered again")
         return result
 
     def shutdown(self) -> None:
