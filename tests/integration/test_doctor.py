@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from headrace.ids import new_id
 from headrace.postgres.release import NEEDED, SCHEMA
 from headrace_cli.main import app
 from typer.testing import CliRunner
@@ -40,10 +41,21 @@ NO_RUNNER_OF_A_POOL = """
     INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at, pool)
     SELECT gen_random_uuid(), id, gen_random_uuid(), now(), now(), 'eu' FROM tenants;
     INSERT INTO runners (id, lease_until) VALUES (gen_random_uuid(), now() + interval '1 hour')"""
+# Two were swept once: the one is claimed, the other has stood in the broker since.
+SENT = f"""
+    SET session_replication_role = replica;
+    INSERT INTO runs (id, tenant_id, workflow_id, version_id, dispatch_id, claimed_by)
+    SELECT id, id, id, id, gen_random_uuid(), CASE n WHEN 1 THEN id END
+    FROM unnest(ARRAY['{new_id()}', '{new_id()}']::uuid[]) WITH ORDINALITY AS given (id, n);
+    INSERT INTO tenants (id, name) SELECT id, id FROM runs;
+    INSERT INTO dispatches (id, tenant_id, run_id, due_at, sent_at, waits_since)
+    SELECT dispatch_id, tenant_id, id, now(), now(), now() - CASE WHEN claimed_by IS NULL THEN interval '5 minutes' END
+    FROM runs"""
+A_RUNNER = "INSERT INTO runners (id, lease_until) VALUES (gen_random_uuid(), now() + interval '1 hour')"
 FOUND = {
     "partitions": ("WRONG", "nobody reports events.0, events.1"),
     "dispatches": ("WRONG", "due for 12"),
-    "runners": ("WRONG", "1 runs are due"),
+    "runners": ("WRONG", "1 runs wait"),
     "queue events.1": ("WRONG", "1 messages, 0 consumers"),
     "audit": ("WRONG", "1 records wait for 30"),
     "months of runs": ("WRONG", "no tables for this month"),
@@ -136,6 +148,8 @@ def test_a_deployment_that_is_well(site: Site) -> None:
             "partitions",
             "HEADRACE_PARTITIONS is 2",
         ),
+        (SENT, "runners", "2 runs wait"),
+        (f"{SENT}; {A_RUNNER}", "dispatches", "was sent and waits for 30"),
         (NO_RUNNER_OF_A_POOL, "pool eu", "2 runs wait"),
         (NO_RUNNER_OF_A_POOL, "queue jobs.eu", "missing"),
     ],

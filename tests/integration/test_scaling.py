@@ -93,6 +93,26 @@ async def test_the_oldest_is_the_one_that_waits_longest_for_a_runner(scene: Scen
     assert 300 <= (await scene.read()).oldest_seconds < 360
 
 
+async def test_what_is_sent_again_is_one_run_that_waits_as_long_as_before(scene: Scene) -> None:
+    tenant = await scene.world.tenant("one")
+    (job,) = await scene.queue(tenant, sent=1)
+    await scene.waits_for(job[1], timedelta(minutes=10))
+    for _ in range(2):
+        await scene.world.admin.execute("UPDATE dispatches SET sent_at = now() - interval '2 minutes'")
+        assert await scene.world.sweeper.sweep() == 1
+        await scene.world.admin.execute("UPDATE dispatches SET sent_at = now()")
+        await scene.bus.publish([Outgoing(JOBS, b"the job")])
+    found = await scene.read()
+    assert (found.ready, found.backlog, found.load) == (2, 1, 1)
+    assert 600 <= found.oldest_seconds < 660
+    # Claimed, and swept since its runner died: from now on it waits anew.
+    runner = new_id()
+    assert await scene.world.outcome(runner, job) == "GRANTED"
+    await scene.world.lease_is_over(runner)
+    assert await scene.world.sweeper.sweep() == 1
+    assert (await scene.read()).oldest_seconds < 60
+
+
 async def test_what_is_due_later_counts_nowhere(scene: Scene) -> None:
     tenant = await scene.world.tenant("one")
     (later,) = await scene.queue(tenant, unsent=1)

@@ -1,7 +1,7 @@
 """Which migrations this release knows, and which it can not do without."""
 
-SCHEMA = 57
+SCHEMA = 58
 """The number of the newest."""
 
-NEEDED = 57
+NEEDED = 58
 """The number of the newest expanding one: it has to have been applied."""

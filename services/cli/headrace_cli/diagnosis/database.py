@@ -13,7 +13,7 @@ from headrace.postgres.pool import Db, Pool, one_statement
 from headrace.postgres.queries import load
 from headrace.postgres.release import SCHEMA
 from headrace.postgres.schema import check_schema
-from headrace_control.scaling.tables import read_tables
+from headrace_control.scaling.tables import oldest_unclaimed, read_tables
 
 from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
 
@@ -133,10 +133,10 @@ async def _as_worker(db: Db, partitions: int) -> AsyncIterator[Finding]:
     tables = by_pool.whole
     if tables.runners:
         yield ok("runners", f"{tables.runners} with a lease, room for {tables.capacity} runs")
-    elif tables.due:
-        yield wrong("runners", f"none has a lease, and {tables.due} runs are due", "start one; see its log")
+    elif waiting := tables.due + tables.in_flight:
+        yield wrong("runners", f"none has a lease, and {waiting} runs wait", "start one; see its log")
     else:
-        yield note("runners", "none has a lease, and nothing is due")
+        yield note("runners", "none has a lease, and nothing waits")
     for pool, own in by_pool.pools.items():
         waiting = own.due + own.in_flight
         if waiting and not own.runners and (tables.runners or pool != DEFAULT_POOL):
@@ -144,9 +144,13 @@ async def _as_worker(db: Db, partitions: int) -> AsyncIterator[Finding]:
             if pool != DEFAULT_POOL:
                 mend += f", or headrace pools drain {pool} --into another"
             yield wrong(f"pool {pool}", f"it has no runner with a lease, and {waiting} runs wait", mend)
+    unclaimed = max((await oldest_unclaimed(db)).values(), default=0.0)
     if tables.oldest_takable > LATE:
         detail = f"the oldest run is due for {tables.oldest_takable:.0f} s"
         yield wrong("dispatches", detail, "add runners; see whether a control plane logs `relay waits`")
+    elif unclaimed > LATE:
+        detail = f"the oldest run was sent and waits for {unclaimed:.0f} s"
+        yield wrong("dispatches", detail, "add runners; see whether one logs `consumer is away`")
     elif full := tables.due - tables.takable:
         detail = f"{tables.due} due, of which {full} wait until their tenants' limits leave room"
         yield note("dispatches", detail, "raise max_runs_in_flight of those tenants, or let them wait")

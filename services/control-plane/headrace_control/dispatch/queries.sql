@@ -104,7 +104,7 @@ SELECT (SELECT min(due_at) FROM dispatches WHERE sent_at IS NULL AND due_at > he
 -- The run's row is locked first, like everywhere else; SKIP LOCKED, for a locked row is being advanced. It goes to the
 -- run's pool, whichever it was sent to.
 WITH idle AS (
-    SELECT d.id, r.pool
+    SELECT d.id, r.pool, r.claimed_by
     FROM dispatches d
     JOIN runs r ON r.id = d.run_id
     LEFT JOIN runners holder ON holder.id = r.claimed_by
@@ -121,7 +121,9 @@ WITH idle AS (
     LIMIT 1000
     FOR UPDATE OF r, d SKIP LOCKED
 )
-UPDATE dispatches d SET sent_at = NULL, due_at = headrace_now(), pool = idle.pool
+UPDATE dispatches d
+SET sent_at = NULL, due_at = headrace_now(), pool = idle.pool,
+    waits_since = CASE WHEN idle.claimed_by IS NULL THEN coalesce(d.waits_since, d.due_at) END
 FROM idle WHERE d.id = idle.id
 RETURNING d.id
 

@@ -75,10 +75,10 @@ UNION ALL
  LIMIT $1)
 
 -- name: oldest_unclaimed
--- For how long, in each pool, the oldest run waits of those that were sent and that no runner has claimed. One probe of
--- the run's row for each that is in flight, however the planner sees the size of that table.
+-- For how long, in each pool, the oldest run waits of those that were sent and that no runner has claimed; one that was
+-- swept since waits as long as before. One probe of the run's row for each that is in flight, however the planner sees the size of that table.
 SELECT coalesce(d.pool, 'default') AS pool,
-       max(extract(epoch FROM headrace_now() - d.due_at))::float8 AS oldest
+       max(extract(epoch FROM headrace_now() - coalesce(d.waits_since, d.due_at)))::float8 AS oldest
 FROM dispatches d
 WHERE d.sent_at IS NOT NULL
   AND (SELECT r.claimed_by IS NULL FROM runs r WHERE r.id = d.run_id AND r.dispatch_id = d.id)

@@ -78,7 +78,8 @@ class Signals:
 def _figures(tables: PoolTables, ready: int, unclaimed: float) -> PoolFigures:
     # The broker's protocol tells what is ready, not what was taken: that is what was sent and is not there.
     unacked = max(tables.in_flight - ready, 0)
-    backlog = ready + tables.takable
+    # A job that was sent again stands there twice, and is taken once.
+    backlog = min(ready, tables.in_flight) + tables.takable
     return PoolFigures(
         backlog=backlog,
         load=backlog + unacked,
