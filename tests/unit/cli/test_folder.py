@@ -1,5 +1,6 @@
 """The data folder of `headrace dev`: what it refuses before anything is written or started."""
 
+import socket
 import stat
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 import yaml
 from headrace.errors import Conflict, InvalidInput
 from headrace_cli.dev.folder import DataFolder
+from headrace_cli.main import app
+from typer.testing import CliRunner
 
 
 def test_a_lost_master_key_is_not_replaced_beside_sealed_data(tmp_path: Path) -> None:
@@ -17,6 +20,13 @@ def test_a_lost_master_key_is_not_replaced_beside_sealed_data(tmp_path: Path) ->
     with pytest.raises(Conflict, match="is gone"), folder.opened():
         pass
     assert not folder.master_key.exists()
+
+
+def test_started_twice_in_a_folder_it_says_so_and_not_that_a_port_is_taken(tmp_path: Path) -> None:
+    with DataFolder(tmp_path).opened(), socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = CliRunner().invoke(app, ["dev", "--data", str(tmp_path), "--port", port])
+    assert (done.exit_code, "runs on" in done.stderr) == (2, True), done.stderr
 
 
 def test_secrets_are_their_owner_s_alone_and_made_once(tmp_path: Path) -> None:

@@ -78,9 +78,10 @@ async def deployed(
 
     `allow` opens private places to calls, see `DataFolder.allow`. Postgres ends last; nothing is left running.
     """
-    for port in (shape.port, shape.internal_port):
-        _check_free(port)
     with folder.opened():
+        # After the folder: started twice in one, another port is no mend.
+        for port in (shape.port, shape.internal_port):
+            _check_free(port)
         folder.allow(allow)
         folder.check()
         async with contextlib.AsyncExitStack() as stack:

@@ -36,6 +36,11 @@ class DataFolder:
         """Make the folder and hold it. `Conflict` when another process does, `InvalidInput` when it is no folder
         that this user may write."""
         try:
+            str(self.path).encode()  # Postgres is told of its place in a URL
+        except UnicodeEncodeError:
+            message = "the folder's name is not UTF-8"
+            raise InvalidInput([Problem("--data", message, "rename it, or pass another --data")]) from None
+        try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             held = (self.path / "lock").open("w")
         except OSError as error:
