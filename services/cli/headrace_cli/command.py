@@ -16,6 +16,7 @@ from headrace.errors import (
     HeadraceError,
     InvalidInput,
     NotFound,
+    Problem,
     ProviderRefused,
     RateLimited,
     Unauthenticated,
@@ -30,6 +31,16 @@ from headrace_cli.profile import Choice, resolve
 OK, FAILED, INVALID, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _NO_READER = 141  # 128 + SIGPIPE
+# Arguments were looked at before; names of folders and values of the environment may still be any bytes.
+_NOT_UTF_8 = InvalidInput(
+    [
+        Problem(
+            "input",
+            "the name of a folder, or a value of the environment, is not UTF-8",
+            "rename it, or write it in UTF-8",
+        )
+    ]
+)
 
 
 class ExpectationFailed(HeadraceError):
@@ -108,16 +119,15 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
                 asyncio.run(_await(function(Session(output, Choice(**flags)), **given)))
                 sys.stdout.flush()
             except HeadraceError as error:
-                output.error(error)
-                raise typer.Exit(exit_code(error)) from None
+                raise typer.Exit(_told(output, error)) from None
+            except UnicodeEncodeError:
+                raise typer.Exit(_told(output, _NOT_UTF_8)) from None
             except BrokenPipeError:
-                # Whoever read our output has seen enough; nor is there anyone for what is still buffered.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                # Whoever read our output has seen enough.
+                _forget_output()
                 raise typer.Exit(_NO_READER) from None
             except OSError as error:
-                refusal = _refused(error)
-                output.error(refusal)
-                raise typer.Exit(exit_code(refusal)) from None
+                raise typer.Exit(_told(output, _refused(error))) from None
             except (KeyboardInterrupt, asyncio.CancelledError):
                 raise typer.Exit(_INTERRUPTED) from None
 
@@ -129,6 +139,22 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
         return function
 
     return declare
+
+
+def _told(output: Output, error: HeadraceError) -> int:
+    """Say what is wrong. The exit code is the error's, also where standard output takes no more: a full disk, or nobody
+    who reads it."""
+    try:
+        output.error(error)
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
+    return exit_code(error)
+
+
+def _forget_output() -> None:
+    """There is nobody for what is still buffered, and the end of the process would try again to write it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused(error: OSError) -> HeadraceError:

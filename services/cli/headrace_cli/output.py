@@ -58,7 +58,7 @@ class Output:
     def result(self, value: Any) -> None:
         """The command's outcome, for machines only."""
         if self.machine:
-            sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+            sys.stdout.write(_json(value) + "\n")
 
     def line(self, value: Any) -> None:
         """One of many outcomes, as a line of JSON, for machines only."""
@@ -90,8 +90,6 @@ class Output:
         """Say what is wrong and how to mend it, to people and, as JSON, to machines."""
         problems = error.problems if isinstance(error, InvalidInput) else ()
         listed = [{"path": p.path, "message": p.message, "mend": p.mend} for p in problems]
-        told = {"code": error.code, "message": error.message, "problems": listed}
-        self.result({"error": told, **self.beside_error})
         lines = [] if problems else [f"[red]{error.code}[/] {safe(error.message)}"]
         for problem in problems:
             lines.append(f"[red]{safe(problem.path or 'input')}[/]: {safe(problem.message)}")
@@ -99,6 +97,17 @@ class Output:
                 lines.append(f"    [dim]mend:[/] {safe(problem.mend)}")
         for line in lines:
             self.errors.print(line, highlight=False, soft_wrap=True)
+        # Last: a full disk may refuse this, and the words are all there is then.
+        told = {"code": error.code, "message": error.message, "problems": listed}
+        self.result({"error": told, **self.beside_error})
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONEncodeError:
+        # The name of a file may be any bytes. Those that are not UTF-8 are escaped.
+        return json.dumps(value, indent=2)
 
 
 def table(*columns: str) -> Table:

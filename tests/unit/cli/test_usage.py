@@ -1,6 +1,7 @@
 """What the command line gets wrong ends with a sentence, its mend and the documented exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -73,3 +74,82 @@ def test_a_reader_that_leaves_ends_the_command_quietly(machine: list[str]) -> No
     with process.stderr as errors:
         said = "" if machine else errors.read()  # with --json it holds the words for people
     assert (process.wait(60), said) == (141, "")
+
+
+@pytest.mark.parametrize("machine", [[], ["--json"]])
+@pytest.mark.parametrize(("arguments", "code"), [("templates list", 4), ("templates show none", 2)])
+def test_a_full_disk_is_told_and_keeps_no_exit_code_back(
+    arguments: str, code: int, machine: list[str]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*HEADRACE, *arguments.split(), *machine], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count(b"\n") <= 2, "no traceback"
+
+
+@pytest.mark.parametrize("machine", ["", "--json"])
+def test_an_error_that_nobody_reads_keeps_its_exit_code(machine: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [*HEADRACE, "templates", "show", "none", *machine.split()],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, b"no template" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("machine", ["", "--json"])
+def test_without_standard_streams_the_work_is_done(machine: str) -> None:
+    words = f"exec {' '.join(HEADRACE)} templates list {machine} <&- >&-"
+    done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
+@pytest.mark.parametrize("machine", [[], ["--json"]])
+def test_bytes_that_are_no_text_are_refused(machine: list[str]) -> None:
+    done = subprocess.run(
+        [*HEADRACE, "run", "get", b"\xff", *machine], capture_output=True, check=False, env=os.environ
+    )
+    assert (done.returncode, b"argument 3 is not UTF-8" in done.stderr) == (2, True)
+    if machine:
+        assert json.loads(done.stdout)["error"]["code"] == "INVALID_INPUT"
+
+
+def test_a_folder_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)
+    done = subprocess.run([*HEADRACE, "dev"], cwd=folder, capture_output=True, check=False)
+    assert (done.returncode, b"is not UTF-8" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("machine", [[], ["--json"]])
+def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path, machine: list[str]) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml"))).write_text("kind: None")
+    done = subprocess.run(
+        [*HEADRACE, "apply", "-f", str(tmp_path), "--dry-run", "--api-key", "x", *machine],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"udcff.yaml" in done.stderr) == (2, True)
+    if machine:
+        assert json.loads(done.stdout)["error"]["problems"][0]["path"].endswith("\udcff.yaml.kind")
+
+
+@pytest.mark.parametrize("machine", [[], ["--json"]])
+def test_what_a_terminal_has_no_letters_for_is_escaped(tmp_path: Path, machine: list[str]) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("workflow: a\nsteps: [{key: a, type: transform, input: \u2713}]\nr\u00e4sult: 1")
+    done = subprocess.run(
+        [*HEADRACE, "workflows", "draw", str(file), *machine],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, b"r\\xe4sult" in done.stderr) == (2, True)
+    if machine:
+        assert json.loads(done.stdout)["error"]["problems"][0]["path"] == "['r\u00e4sult']"
