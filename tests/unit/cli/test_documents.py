@@ -42,6 +42,22 @@ def test_a_folder_is_read_in_the_order_to_apply(tmp_path: Path) -> None:
     ]
 
 
+def test_what_begins_with_a_dot_is_left_out_unless_it_is_named(tmp_path: Path) -> None:
+    """So `-f .` takes no file of the deployment's that `headrace dev` keeps there."""
+    hidden = tmp_path / ".headrace"
+    hidden.mkdir()
+    put(hidden, egress="allow: [127.0.0.1]")
+    put(tmp_path, **{"app": "kind: App\nname: shop\nbaseUrl: http://x", ".draft": "kind: None"})
+    assert [one.name for one in read([tmp_path], NAMES)] == ["shop"]
+    assert [problem.path for problem in problems(hidden)] == [f"{hidden / 'egress.yaml'}.kind"]
+
+
+def test_a_variable_that_is_no_text_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    put(tmp_path, secret="kind: Secret\nname: pin\nvalue: ${PIN}")
+    (told,) = problems(tmp_path, environment={"PIN": "\udcff"})
+    assert (told.message, told.mend) == ("PIN is not UTF-8", "write it in UTF-8")
+
+
 def test_several_documents_in_a_file_and_none_that_is_empty(tmp_path: Path) -> None:
     put(tmp_path, all=f"---\n{APP}---\n---\n{CONNECTION}")
     assert [d.name for d in read([tmp_path / "all.yaml"], NAMES)] == ["shop", "shop-main"]

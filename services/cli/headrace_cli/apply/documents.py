@@ -127,7 +127,8 @@ class _Reader:
     def read(self, path: Path) -> None:
         if path.is_dir():
             for file in sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml")):
-                self._file(file)
+                if not any(part.startswith(".") for part in file.relative_to(path).parts):
+                    self._file(file)
         elif path.suffix not in _SUFFIXES:
             self._problem(
                 str(path), "not a YAML or JSON file", "name a .yaml, .yml or .json file, or a folder"
@@ -211,6 +212,10 @@ class _Reader:
         if value is None:
             self._problem(place, f"the environment has no {name}", f"export {name}=...")
             return ""
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self._problem(place, f"{name} is not UTF-8", "write it in UTF-8")
         return value
 
     def _content(self, file: Path, place: str) -> str:
