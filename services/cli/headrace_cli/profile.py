@@ -57,7 +57,7 @@ def locate(choice: Choice, environment: Mapping[str, str], *, new: bool = False)
     `InvalidInput`."""
     file = profile_file(choice, environment, new=new)
     name = choice.profile or environment.get("HEADRACE_PROFILE")
-    stored = read_profile(file, name, new=new) if file.is_file() else None
+    stored = read_profile(file, name, new=new) if _is_there(file) else None
     url = (choice.url or environment.get("HEADRACE_URL") or _home(stored or {})).rstrip("/")
     if not _is_http(url):
         raise _problem("url", "not an http or https URL", "write it as http://host:port")
@@ -88,16 +88,32 @@ def resolve(choice: Choice, environment: Mapping[str, str]) -> Profile:
 def profile_file(choice: Choice, environment: Mapping[str, str], *, new: bool = False) -> Path:
     """The profile file to use; the person's own when there is none. One that was asked for must be there, unless it
     may be `new`."""
-    asked = choice.profile_file or (
-        Path(environment["HEADRACE_PROFILE_FILE"]) if "HEADRACE_PROFILE_FILE" in environment else None
-    )
+    named = environment.get("HEADRACE_PROFILE_FILE")
+    asked = choice.profile_file or (Path(named) if named else None)
     if asked:
-        if not asked.is_file() and not new:
-            raise _problem("profileFile", "there is no such file", "check --profile-file")
+        if not _is_there(asked) and not new:
+            mend = "check --profile-file" if choice.profile_file else "check HEADRACE_PROFILE_FILE"
+            raise _problem("profileFile", "there is no such file", mend)
         return asked
-    configuration = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    own = configuration / "headrace" / "profiles.toml"
-    return LOCAL_FILE if LOCAL_FILE.is_file() else own
+    if _is_there(LOCAL_FILE):
+        return LOCAL_FILE
+    try:
+        configuration = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:  # a user without a home, as in many containers
+        if new:
+            raise _problem(
+                "profileFile", "there is no home folder to keep it in", "pass --profile-file"
+            ) from None
+        return LOCAL_FILE
+    return configuration / "headrace" / "profiles.toml"
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is a file, as far as we may see: in a folder that is closed to us lies none of ours."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False
 
 
 def write(file: Path, name: str, profile: Profile) -> None:

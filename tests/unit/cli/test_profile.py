@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from headrace.errors import InvalidInput
-from headrace_cli.profile import DEFAULT_URL, Choice, Profile, resolve, write
+from headrace_cli.profile import DEFAULT_URL, Choice, Profile, locate, resolve, write
 
 
 @pytest.fixture
@@ -42,6 +42,37 @@ def test_a_profile_is_named_by_flag_or_environment(file: Path) -> None:
 def test_the_file_of_a_deployment_in_this_folder_is_found_first(file: Path) -> None:
     write(Path(".headrace/profiles.toml"), "default", Profile("http://here:4", "local"))
     assert resolve(Choice(), environment(file)) == Profile("http://here:4", "local")
+
+
+def test_without_a_home_folder_there_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: type[Path]) -> Path:
+        raise RuntimeError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    assert resolve(Choice(api_key="key"), {}) == Profile(DEFAULT_URL, "key")
+    with pytest.raises(InvalidInput, match="no home folder"):
+        locate(Choice(), {}, new=True)
+
+
+def test_a_home_folder_that_is_closed_to_us_holds_no_file_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert resolve(Choice(api_key="key"), {}) == Profile(DEFAULT_URL, "key")
+
+
+def test_a_name_that_is_empty_names_no_file(file: Path) -> None:
+    assert resolve(Choice(), environment(file, HEADRACE_PROFILE_FILE="")) == Profile(
+        "http://file:1", "from-file"
+    )
+    with pytest.raises(InvalidInput) as told:
+        resolve(Choice(), environment(file, HEADRACE_PROFILE_FILE="none"))
+    assert told.value.problems[0].mend == "check HEADRACE_PROFILE_FILE"
 
 
 def test_what_is_written_is_for_the_owner_alone(tmp_path: Path) -> None:
