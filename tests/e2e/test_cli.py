@@ -3,10 +3,11 @@
 import json
 import shutil
 import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -150,7 +151,7 @@ def test_a_run_that_is_watched_without_a_terminal_tells_its_id_and_its_result(ap
 def test_a_run_that_fails_exits_1_and_is_found_in_the_logs(applied: Site) -> None:
     done = start(applied, 1008, "--watch")
     assert done.code == 1
-    run = json.loads(done.out[: done.out.index("\n}\n") + 3])
+    run = done.json
     assert run["error"]["code"] == "HTTP_422"
     assert "HTTP_422" in done.err
     deadline = time.monotonic() + 20
@@ -208,6 +209,30 @@ def test_watching_goes_on_where_websockets_do_not_pass(applied: Site) -> None:
         )
         server.shutdown()
     assert (done.code, done.json["status"]) == (0, "SUCCESS"), done.err
+
+
+def test_a_run_that_was_started_is_named_when_the_line_breaks(applied: Site) -> None:
+    class Once(BaseHTTPRequestHandler):
+        answers: ClassVar = iter([HTTPStatus.OK])
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name: self.headers[name] for name in ("authorization", "content-type")}
+            self.send_response(next(self.answers, HTTPStatus.SERVICE_UNAVAILABLE))
+            self.end_headers()
+            self.wfile.write(httpx.post(f"{applied.url}/graphql", content=body, headers=headers).content)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Once) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        reached = {"HEADRACE_URL": f"http://127.0.0.1:{server.server_address[1]}"}
+        given = ("--input", '{"orderId": "1011"}', "--watch", "--json")
+        done = applied("run", "start", "thank-customer", *given, **reached, HEADRACE_API_KEY=applied.api_key)
+        server.shutdown()
+    assert (done.code, done.json["error"]["code"]) == (4, "UNAVAILABLE")
+    assert applied("run", "get", done.json["run"], "--json").json["workflow"]["name"] == "thank-customer"
 
 
 def test_logs_are_followed(applied: Site) -> None:

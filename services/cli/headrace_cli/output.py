@@ -52,17 +52,20 @@ class Output:
         self.machine = machine
         self.beside_error: dict[str, Any] = {}
         """What stands beside `error`, for machines, should the command fail."""
+        self._has_told = False
         self.people = _console(stderr=machine)
         self.errors = _console(stderr=True)
 
     def result(self, value: Any) -> None:
         """The command's outcome, for machines only."""
         if self.machine:
+            self._has_told = True
             sys.stdout.write(_json(value) + "\n")
 
     def line(self, value: Any) -> None:
         """One of many outcomes, as a line of JSON, for machines only."""
         if self.machine:
+            self._has_told = True
             sys.stdout.write(orjson.dumps(value).decode() + "\n")
             sys.stdout.flush()
 
@@ -87,7 +90,11 @@ class Output:
             self.say(f"[dim]more: --after {page_info['endCursor']}[/]")
 
     def error(self, error: HeadraceError) -> None:
-        """Say what is wrong and how to mend it, to people and, as JSON, to machines."""
+        """Say what is wrong and how to mend it, to people and, as JSON, to machines.
+
+        These get it only where no outcome was printed: standard output holds one JSON document, and an outcome says by
+        itself what is wrong with it.
+        """
         problems = error.problems if isinstance(error, InvalidInput) else ()
         listed = [{"path": p.path, "message": p.message, "mend": p.mend} for p in problems]
         lines = [] if problems else [f"[red]{error.code}[/] {safe(error.message)}"]
@@ -98,8 +105,9 @@ class Output:
         for line in lines:
             self.errors.print(line, highlight=False, soft_wrap=True)
         # Last: a full disk may refuse this, and the words are all there is then.
-        told = {"code": error.code, "message": error.message, "problems": listed}
-        self.result({"error": told, **self.beside_error})
+        if not self._has_told:
+            told = {"code": error.code, "message": error.message, "problems": listed}
+            self.result({"error": told, **self.beside_error})
 
 
 def _json(value: Any) -> str:

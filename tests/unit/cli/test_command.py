@@ -1,5 +1,6 @@
 """Declaring a command: shared flags, exit codes for every error of the tree, no traceback."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -64,6 +65,9 @@ async def fails(session: Session, how: str) -> None:
     """Fail."""
     if how == "conflict":
         raise errors.Conflict("it is [there] already")
+    if how == "late":
+        session.output.result({"status": "FAILED"})
+        raise ExpectationFailed("the run ended FAILED")
     session.output.result({"how": how})
 
 
@@ -86,6 +90,12 @@ def test_with_json_the_outcome_stands_alone_on_standard_output(declared: typer.T
     done = CliRunner().invoke(declared, ["fails", "well", "--json"])
     assert (done.exit_code, done.stdout) == (0, '{\n  "how": "well"\n}\n')
     assert CliRunner().invoke(declared, ["fails", "well"]).stdout == ""
+
+
+def test_an_outcome_that_is_a_failure_is_one_document(declared: typer.Typer) -> None:
+    done = CliRunner().invoke(declared, ["fails", "late", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)) == (1, {"status": "FAILED"})
+    assert "the run ended FAILED" in done.stderr
 
 
 @pytest.mark.parametrize("machine", [False, True])

@@ -88,6 +88,7 @@ async def start(
     async with session.client() as client:
         started = (await client.execute(_START, variables))["startRun"]
         if follow:
+            session.output.beside_error = {"run": started["id"]}
             await _watched(client, started["id"], session)
         else:
             session.output.result(started)
