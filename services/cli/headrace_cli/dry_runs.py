@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from headrace.errors import InvalidInput, Problem
-from headrace.workflow.text import read_document_text
 
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
+from headrace_cli.document_file import read_document, read_text
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, safe, table
 
@@ -67,10 +66,10 @@ async def dry_run(
         "workflow": workflow,
         "version": version,
         "draft": draft,
-        "document": None if file is None else file.read_text(encoding="utf-8"),
+        "document": None if file is None else read_text(file),
         "input": None if input_ is None else read_json(input_, "--input"),
         "patch": None if patch is None else read_json(patch, "--patch"),
-        "responses": None if responses is None else _read(responses),
+        "responses": None if responses is None else read_document(responses),
         "run": run,
     }
     async with session.client() as client:
@@ -93,13 +92,6 @@ async def _walked(client: Client, how: dict[str, Any]) -> dict[str, Any]:
         if found["status"] in ("DONE", "FAILED"):
             return found
         await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _read(file: Path) -> Any:
-    try:
-        return read_document_text(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise InvalidInput([Problem("--responses", "not UTF-8", "write YAML or JSON")]) from None
 
 
 def _show(session: Session, report: dict[str, Any]) -> None:

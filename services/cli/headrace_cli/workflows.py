@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from headrace.errors import InvalidInput, NotFound, Problem
+from headrace.errors import NotFound
 from headrace.workflow.drawing import draw
 from headrace.workflow.parse import parse_document
-from headrace.workflow.text import read_document_text
 
 from headrace_cli.classes import class_line
 from headrace_cli.command import ExpectationFailed, Session, command
+from headrace_cli.document_file import read_document, read_text
 from headrace_cli.output import cells, safe, table
 
 _VERSION = """{ number status publishedAt digest note
@@ -73,7 +73,7 @@ async def show(
 
 async def check(session: Session, file: Document) -> None:
     """Ask the server whether a document can be published, and of which class it would be."""
-    text = file.read_text(encoding="utf-8")
+    text = read_text(file)
     async with session.client() as client:
         said = (await client.execute(_CHECK, {"document": text}))["validateWorkflow"]
     output = session.output
@@ -97,20 +97,10 @@ async def check(session: Session, file: Document) -> None:
 
 async def drawn(session: Session, file: Document) -> None:
     """Draw a document as a Mermaid flowchart, which GitHub and many editors show as a picture."""
-    picture = draw(parse_document(read_text(file)))
+    picture = draw(parse_document(read_document(file)))
     session.output.result({"mermaid": picture})
     if not session.output.machine:
         typer.echo(picture, nl=False)
-
-
-def read_text(file: Path) -> Any:
-    """The data of a document in a file. Raises `InvalidInput`, for a file that is no text too."""
-    try:
-        return read_document_text(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            [Problem(str(file), "this is no text in UTF-8", "Name a YAML or JSON file.")]
-        ) from None
 
 
 def _reasons(classed: dict[str, Any]) -> Any:

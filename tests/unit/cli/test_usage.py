@@ -140,6 +140,24 @@ def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path, machine: list[str
         assert json.loads(done.stdout)["error"]["problems"][0]["path"].endswith("\udcff.yaml.kind")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["workflows check", "workflows draw", "dry-run --file", "dry-run --responses", "rollouts publish"],
+)
+@pytest.mark.parametrize("content", [None, b"workflow: \xe4"])
+def test_a_document_that_can_not_be_read_is_wrong_input(
+    tmp_path: Path, words: str, content: bytes | None
+) -> None:
+    file = tmp_path / "a.yaml"
+    if content:
+        file.write_bytes(content)
+    done = CliRunner().invoke(
+        app, [*words.split(), str(file)], env={"COLUMNS": "300", "HEADRACE_API_KEY": "x"}
+    )
+    assert done.exit_code == 2, done.output
+    assert ("UTF-8" in done.stderr) is bool(content)
+
+
 @pytest.mark.parametrize("machine", [[], ["--json"]])
 def test_what_a_terminal_has_no_letters_for_is_escaped(tmp_path: Path, machine: list[str]) -> None:
     file = tmp_path / "a.yaml"
