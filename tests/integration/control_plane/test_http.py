@@ -127,3 +127,36 @@ async def test_a_query_with_a_text_in_it_is_not_remembered() -> None:
         known.keep(query, parse(query))
     assert known.find('{ app(key: "not-to-be-kept") { id } }') is None
     assert known.find("{ apps { items { id } } }") is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'[{"query": "{ me { role } }"}]', "operations come one by one"),
+        (b'{"query": "\\ud800"}', "surrogate"),
+        (b'{"query": "{ me { role } }"', "unexpected end"),
+    ],
+)
+async def test_a_body_that_can_not_be_read_is_told_why(
+    http: httpx.AsyncClient, admin: Client, body: bytes, words: str
+) -> None:
+    headers = {"authorization": f"Bearer {admin.key}", "content-type": "application/json"}
+    (error,) = (await http.post("/graphql", content=body, headers=headers)).json()["errors"]
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize("name", [None, "second", "third"])
+async def test_of_several_operations_one_is_named(
+    http: httpx.AsyncClient, admin: Client, name: str | None
+) -> None:
+    first, second = [f'{word} {{ deleteApp(name: "shop") {{ __typename }} }}' for word in ("first", "second")]
+    asked = {"query": f"mutation {first} mutation {second}", "operationName": name}
+    headers = {"authorization": f"Bearer {admin.key}"}
+    # What was asked before is remembered, and refused as before.
+    for _ in range(2):
+        body = (await http.post("/graphql", json=asked, headers=headers)).json()
+        if name == "second":
+            assert body == {"data": {"deleteApp": {"__typename": "NotFound"}}}
+        else:
+            assert body.get("data") is None
+            assert body["errors"][0]["extensions"]["code"] == "BAD_QUERY"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -125,6 +126,14 @@ async def test_the_limits_and_the_shape_of_errors_hold_on_a_socket(address: str,
         message = await ask(ws, "{ nonsense }")
         assert message["payload"][0]["extensions"]["code"] == "BAD_QUERY"
         assert message["payload"][0]["extensions"]["correlationId"]
+        for wrong in (
+            {"query": "query one { __typename }", "operationName": "other"},
+            {"query": "query one { __typename } query two { __typename }"},
+            {"query": ""},
+        ):
+            await ws.send(json.dumps({"id": "w", "type": "subscribe", "payload": wrong}))
+            message = json.loads(await ws.recv())
+            assert message["payload"][0]["extensions"]["code"] == "BAD_QUERY", wrong
 
 
 async def test_a_revoked_key_starts_nothing_on_an_open_socket(address: str, admin: Client) -> None:

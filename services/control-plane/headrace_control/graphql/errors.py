@@ -1,14 +1,24 @@
 """What stands in an answer's `errors`: a message that quotes no data, a stable `code`, a correlation id."""
 
 import re
+from collections.abc import Mapping
 
 from graphql import GraphQLError
 from headrace.errors import HeadraceError, InvalidInput, LimitExceeded, RateLimited
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from headrace_control.correlation import correlation_id
 from headrace_control.unexpected import report_unexpected
 
 BAD_QUERY = "BAD_QUERY"
+
+# What is asked for is no operation to run; Strawberry's own words quote what was sent.
+NO_OPERATION: Mapping[type[Exception], str] = {
+    MissingQueryError: "no query was sent",
+    CannotGetOperationTypeError: "the query holds no operation of this name",
+    InvalidOperationTypeError: "subscriptions come by a websocket",
+}
 
 # Names in a query are quoted, and may be as long as the query.
 MOST_CHARACTERS = 500
@@ -35,6 +45,8 @@ def stable_error(error: GraphQLError) -> GraphQLError:
         case RecursionError():
             words = "the query is nested too deeply"
             return _shaped(error, words, LimitExceeded.code, correlation_id())
+        case MissingQueryError() | CannotGetOperationTypeError() | InvalidOperationTypeError():
+            return _shaped(error, NO_OPERATION[type(cause)], BAD_QUERY, correlation_id())
         case _:
             words = "something went wrong on our side"
             return _shaped(error, words, HeadraceError.code, report_unexpected(cause))

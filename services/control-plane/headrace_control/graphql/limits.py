@@ -3,7 +3,14 @@
 import re
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, NoSchemaIntrospectionCustomRule, TokenKind
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    TokenKind,
+)
 from graphql.validation import MaxIntrospectionDepthRule
 from headrace.errors import LimitExceeded
 from strawberry.types import ExecutionContext
@@ -71,11 +78,20 @@ class OperationLimits:
             check_json(variables)
             if self._known is None or not self._known.counted:
                 self._check_document(variables)
+            self._check_choice()
         except TooCostly as error:
             return GraphQLError(str(error), extensions={"code": LimitExceeded.code})
         except GraphQLError as error:
             return GraphQLError(error.message, extensions={"code": BAD_QUERY})
         return None
+
+    def _check_choice(self) -> None:
+        """Of several operations one has to be named (GraphQL, GetOperation); Strawberry would take the first one."""
+        context = self._context
+        named = context._provided_operation_name  # noqa: SLF001 - its public property answers the first one's, too
+        definitions = () if context.graphql_document is None else context.graphql_document.definitions
+        if named is None and sum(isinstance(one, OperationDefinitionNode) for one in definitions) > 1:
+            raise GraphQLError("the query holds several operations: name one by `operationName`")
 
     def _check_document(self, variables: dict[str, Any]) -> None:
         context = self._context

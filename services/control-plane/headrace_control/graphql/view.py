@@ -20,9 +20,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
+from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLRequestData, process_result
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -36,7 +35,7 @@ from headrace_control.body_budget import BodyBudget
 from headrace_control.body_limit import BODY_SECONDS, address_of
 from headrace_control.graphql.carried import Carried
 from headrace_control.graphql.context import Context
-from headrace_control.graphql.errors import BAD_QUERY
+from headrace_control.graphql.errors import BAD_QUERY, NO_OPERATION
 from headrace_control.graphql.persisted import PersistedQueries
 from headrace_control.graphql.schema import Schema
 from headrace_control.graphql.sockets import Socket, SocketContext, SocketHandler, SocketRules
@@ -162,7 +161,11 @@ class GraphQLView(GraphQL[Context, None]):
 
     def _asked(self, body: bytes) -> GraphQLRequestData:
         """The operation that a body asks for."""
-        asked: dict[str, Any] = self.parse_json(body)
+        try:
+            asked = self.decode_json(body)
+        except JSONDecodeError as error:
+            # orjson names the kind of fault, and quotes nothing.
+            raise HTTPException(400, f"the body is no JSON object: {error.msg}") from None
         for name, kind in _PARTS.items():
             if not isinstance(asked.get(name), (kind, type(None))):
                 raise HTTPException(400, f"`{name}` is not of the type that it has in GraphQL over HTTP")
@@ -184,12 +187,8 @@ class GraphQLView(GraphQL[Context, None]):
                 operation_name=asked.operation_name,
                 allowed_operation_types=_BY_POST,
             )
-        except CannotGetOperationTypeError:
-            raise HTTPException(400, "the query holds no operation of this name") from None
-        except InvalidOperationTypeError:
-            raise HTTPException(400, "subscriptions come by a websocket") from None
-        except MissingQueryError:
-            raise HTTPException(400, "no query was sent") from None
+        except tuple(NO_OPERATION) as error:
+            raise HTTPException(400, NO_OPERATION[type(error)]) from None
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Of a websocket; what comes by POST has gone another way."""
@@ -215,13 +214,13 @@ class GraphQLView(GraphQL[Context, None]):
         context.recheck = recheck
         return UNSET
 
-    def decode_json(self, data: str | bytes) -> object:
+    def decode_json(self, data: str | bytes) -> dict[str, Any]:
         """NaN, lone surrogates and endless nesting are refused; bodies were bounded on their way in."""
         if len(data) > MAX_BODY:
             raise JSONDecodeError("too long", "", 0)
         value = read_exact(data.encode() if isinstance(data, str) else data)
         if not isinstance(value, dict):
-            raise JSONDecodeError("not an object", "", 0)
+            raise JSONDecodeError("operations come one by one, each as an object", "", 0)
         return value
 
     def encode_json(self, data: object) -> str | bytes:
