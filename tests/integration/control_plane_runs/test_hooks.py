@@ -159,6 +159,11 @@ async def test_what_is_wrong_with_a_hook_is_said_and_old_messages_go(
         assert (await mutate(acme, "createHook", wrong))["code"] == failure, given
     await publish(acme, orders())
     await hook(acme, planes.target.url, "RUN_FAILED")
+    taken = {"name": "ops", "url": "https://example.com", "events": ["RUN_FAILED"]}
+    refused = await mutate(acme, "createHook", taken)
+    assert (refused["code"], refused["message"]) == ("CONFLICT", "a hook of this name is already there")
+    # An empty address is given, and is none; what is not given stays.
+    assert (await mutate(acme, "updateHook", {"name": "ops", "url": ""}))["problems"][0]["path"] == "url"
     await ended(acme, fleet, FAILED)
     await planes.turn()
     await admin.execute("UPDATE hook_messages SET ended_at = now() - interval '31 days'")

@@ -242,7 +242,7 @@ async def test_it_is_checked_when_it_is_made(planes: Planes) -> None:
     with pytest.raises(NotFound):
         await planes.schedule(version=7)
     await planes.schedule()
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="a schedule of this name is already there"):
         await planes.schedule()
     narrow = replace(planes.caller, scope=frozenset({Permission.START_RUNS, Permission.DESIGN}))
     with pytest.raises(Forbidden):

@@ -327,6 +327,9 @@ async def test_what_is_wrong_with_a_webhook_is_said_when_it_is_made(sender: Send
     ):
         given = {"name": "made", "workflow": "orders", **terms}
         assert (await mutate(acme, "createWebhook", {"input": given}))["code"] == failure, terms
+    taken = {"name": "paid", "workflow": "orders"}
+    refused = await mutate(acme, "createWebhook", {"input": taken})
+    assert refused["message"] == "a webhook of this name is already there"
     changed = {"name": "paid", "input": {"version": 7}}
     assert (await mutate(acme, "updateWebhook", changed))["code"] == "NOT_FOUND"
     assert (await mutate(acme, "deleteWebhook", {"name": "paid"}))["__typename"] == "Deleted"

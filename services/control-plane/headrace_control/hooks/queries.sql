@@ -21,6 +21,8 @@ SELECT count(*) FROM hooks WHERE tenant_id = $1
 
 -- name: insert
 INSERT INTO hooks (tenant_id, id, name, url, events) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, name) DO NOTHING
+RETURNING id
 
 -- name: change
 UPDATE hooks SET url = $3, events = $4, updated_at = headrace_now() WHERE tenant_id = $1 AND id = $2

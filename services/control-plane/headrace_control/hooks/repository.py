@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from headrace.errors import Conflict
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
@@ -37,7 +38,8 @@ async def insert(
     db: Db, tenant_id: UUID, hook_id: UUID, name: str, url: str, events: Sequence[HookEvent]
 ) -> None:
     """Raises `Conflict` when the name is taken."""
-    await db.execute(_sql.insert, tenant_id, hook_id, name, url, [*events])
+    if await db.fetchval(_sql.insert, tenant_id, hook_id, name, url, [*events]) is None:
+        raise Conflict("a hook of this name is already there")
 
 
 async def change(db: Db, tenant_id: UUID, hook_id: UUID, url: str, events: Sequence[HookEvent]) -> None:

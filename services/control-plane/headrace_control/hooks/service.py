@@ -56,7 +56,8 @@ class HookService:
         caller.require(Permission.MANAGE_HOOKS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             before = await _found(db, caller.tenant_id, name, lock=True)
-            url, events = url or before.url, before.events if events is None else sorted({*events})
+            url = before.url if url is None else url
+            events = before.events if events is None else sorted({*events})
             if problems := hook_problems(url, events):
                 raise InvalidInput(problems)
             await repository.change(db, caller.tenant_id, before.id, url, events)

@@ -53,6 +53,8 @@ INSERT INTO schedules (tenant_id, id, name, workflow_id, version, cron, time_zon
                        acts_for, next_at)
 SELECT $1, $2, $3, w.id, $5, $6, $7, $8, $9, $10, $11, $12, $13
 FROM workflows w WHERE w.tenant_id = $1 AND w.name = $4
+ON CONFLICT (tenant_id, name) DO NOTHING
+RETURNING id
 
 -- name: change
 -- What Headrace paused it for may be mended by this; a person takes the pause back.

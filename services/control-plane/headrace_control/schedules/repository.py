@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
@@ -60,9 +61,9 @@ async def insert(
     db: Db, tenant_id: UUID, name: str, terms: Terms, acts_for: UUID, next_at: datetime | None
 ) -> None:
     """Raises `Conflict` when the name is taken."""
-    await db.execute(
-        _sql.insert, tenant_id, new_id(), name, terms.workflow, *_terms(terms), acts_for, next_at
-    )
+    columns = (tenant_id, new_id(), name, terms.workflow, *_terms(terms), acts_for, next_at)
+    if await db.fetchval(_sql.insert, *columns) is None:
+        raise Conflict("a schedule of this name is already there")
 
 
 async def change(

@@ -55,6 +55,8 @@ INSERT INTO webhooks (tenant_id, id, name, workflow_id, version, input, schema, 
                       result_seconds, acts_for)
 SELECT $1, $2, $3, w.id, $5, $6, $7, $8, $9, $10, $11
 FROM workflows w WHERE w.tenant_id = $1 AND w.name = $4
+ON CONFLICT (tenant_id, name) DO NOTHING
+RETURNING id
 
 -- name: change
 UPDATE webhooks h

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
@@ -54,7 +55,9 @@ async def count(db: Db, tenant_id: UUID) -> int:
 
 async def insert(db: Db, tenant_id: UUID, webhook_id: UUID, name: str, terms: Terms, acts_for: UUID) -> None:
     """Raises `Conflict` when the name is taken."""
-    await db.execute(_sql.insert, tenant_id, webhook_id, name, terms.workflow, *_terms(terms), acts_for)
+    columns = (tenant_id, webhook_id, name, terms.workflow, *_terms(terms), acts_for)
+    if await db.fetchval(_sql.insert, *columns) is None:
+        raise Conflict("a webhook of this name is already there")
 
 
 async def change(db: Db, tenant_id: UUID, webhook_id: UUID, terms: Terms, acts_for: UUID) -> None:
