@@ -26,6 +26,8 @@ query($first: Int!, $after: String) {
 }
 """
 ACTIONS = "{ actions { items { name app { name baseUrl } latest { revision } } } }"
+_WAITING = """SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()"""
 REVISIONS = """
 query($first: Int!, $after: String) {
   actionRevisions(app: "shop", name: "get-order", first: $first, after: $after) {
@@ -222,3 +224,18 @@ async def test_a_page_of_actions_looks_their_apps_up_together(admin: Client, com
         ("a", "get-order", 1),
         ("b", "get-order", 1),
     ]
+
+
+async def test_an_action_of_an_app_that_is_being_deleted_is_not_saved(admin: Client, owner: Pool) -> None:
+    await create_app(admin)
+    async with owner.acquire() as other:
+        deleting = other.transaction()
+        await deleting.start()
+        await other.execute("SELECT id FROM apps FOR UPDATE")
+        await other.execute("DELETE FROM apps")
+        saving = asyncio.create_task(save_action(admin, ACTION))
+        async with asyncio.timeout(30):
+            while not await owner.fetchval(_WAITING):
+                await asyncio.sleep(0.01)  # nothing tells of a lock
+        await deleting.commit()
+    assert (await saving)["code"] == "NOT_FOUND"

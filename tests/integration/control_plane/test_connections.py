@@ -1,5 +1,6 @@
 """Connections and secrets: what goes in never comes out, and a test call tells its outcome alone."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -247,3 +248,10 @@ async def test_what_is_known_of_a_connections_target_is_shown_and_goes_with_it(
     assert (await admin(shown))["connection"]["breaker"] == "HALF_OPEN"
     assert (await admin(DELETE_CONNECTION, name="shop-main"))["deleteConnection"]["name"] == "shop-main"
     assert await owner.fetchval("SELECT count(*) FROM throttles") == 0
+
+
+async def test_a_secret_that_is_set_by_many_at_once_is_set_by_each(admin: Client) -> None:
+    answers = await asyncio.gather(
+        *(admin(SET_SECRET, name="pin", value=f"{CANARY}-{number}") for number in range(8))
+    )
+    assert {answer["setSecret"].get("name") for answer in answers} == {"pin"}, answers

@@ -40,7 +40,7 @@ class ActionService:
         parsed = _check(app, name, definition)
         data = dump_action(parsed)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            found = await repository.find_app(db, caller.tenant_id, app)
+            found = await repository.keep_app(db, caller.tenant_id, app)
             if found is None:
                 raise NotFound("app")
             created = await repository.save_revision(

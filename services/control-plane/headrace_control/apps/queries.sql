@@ -6,6 +6,11 @@ RETURNING id, name, title, base_url, auth, retry, limits, created_at, updated_at
 -- name: app_named
 SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps WHERE tenant_id = $1 AND name = $2
 
+-- name: keep_app
+SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps
+WHERE tenant_id = $1 AND name = $2
+FOR KEY SHARE
+
 -- name: lock_app
 SELECT id, name, title, base_url, auth, retry, limits, created_at, updated_at FROM apps
 WHERE tenant_id = $1 AND name = $2

@@ -38,6 +38,12 @@ async def find_app(db: Db, tenant_id: UUID, name: str) -> App | None:
     return _app(row) if row else None
 
 
+async def keep_app(db: Db, tenant_id: UUID, name: str) -> App | None:
+    """As `find_app`, and nobody deletes it until the transaction ends."""
+    row = await db.fetchrow(_sql.keep_app, tenant_id, name)
+    return _app(row) if row else None
+
+
 async def lock_app(db: Db, tenant_id: UUID, name: str) -> App | None:
     """As `find_app`, and nobody else changes it until the transaction ends."""
     row = await db.fetchrow(_sql.lock_app, tenant_id, name)

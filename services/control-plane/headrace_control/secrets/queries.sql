@@ -1,3 +1,7 @@
+-- name: hold_name
+-- A row lock holds nobody who sets a secret for the first time.
+SELECT pg_advisory_xact_lock(hashtextextended('secret ' || $1::uuid || ' ' || $2::text, 0))
+
 -- name: reserve_secret
 -- The id is needed to seal the value, which is bound to it; so the row's id is settled first.
 SELECT id FROM secrets WHERE tenant_id = $1 AND name = $2 FOR UPDATE

@@ -15,13 +15,14 @@ _sql = load("headrace_control.secrets")
 
 
 async def lock_secret(db: Db, tenant_id: UUID, name: str) -> UUID | None:
-    """The secret's id, and nobody else changes it until the transaction ends; None when there is none."""
+    """The secret's id, and nobody else sets it until the transaction ends; None when there is none."""
+    await db.execute(_sql.hold_name, tenant_id, name)
     found: UUID | None = await db.fetchval(_sql.reserve_secret, tenant_id, name)
     return found
 
 
 async def put_secret(db: Db, tenant_id: UUID, name: str, sealed: Sealed) -> Secret:
-    """Raises `Conflict` when the name was taken by another at the same moment."""
+    """Of a name that `lock_secret` holds."""
     row: Any = await db.fetchrow(
         _sql.put_secret, tenant_id, sealed.place.owner_id, name, sealed.key_id, sealed.sealed
     )
