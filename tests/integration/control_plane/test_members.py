@@ -111,6 +111,8 @@ async def test_sessions_are_ended_by_their_member_or_an_admin(owner: Pool, admin
     assert (await admin(query))["revokeSessions"] == {"code": "FORBIDDEN"}
     assert (await admin(query, id=member))["revokeSessions"] == {"count": 1}
     assert (await kim.post(ME)).status_code == 401
+    # An empty id names nobody, and not oneself.
+    assert (await lee(query, id=""))["revokeSessions"] == {"code": "NOT_FOUND"}
     assert (await lee(query))["revokeSessions"] == {"count": 1}
     assert (await lee.post(ME)).status_code == 401
     assert (await admin(query, id=other))["revokeSessions"] == {"count": 0}

@@ -25,8 +25,8 @@ REPLAY_ALL = (
 )
 SHOWN = "query($id: ID!) { replay(id: $id) { status total replayed refused refusal } }"
 DISCARD = (
-    """mutation($ids: [ID!], $group: DeadLetterGroupInput, $reason: String!) {
-      discardDeadLetters(ids: $ids, group: $group, reason: $reason) { __typename
+    """mutation($ids: [ID!], $group: DeadLetterGroupInput, $workflow: String, $reason: String!) {
+      discardDeadLetters(ids: $ids, group: $group, workflow: $workflow, reason: $reason) { __typename
         ... on DiscardedDeadLetters { count } """
     + FAILURE
     + "} }"

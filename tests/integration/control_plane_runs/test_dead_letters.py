@@ -90,7 +90,11 @@ async def test_a_discard_says_why(acme: Client, fleet: Fleet) -> None:
         await given_up(acme, fleet, code)
     one = (await letters(acme))[2]
     assert (await acme(DISCARD, ids=[one["id"]], reason=" "))["__typename"] == "InvalidInput"
-    assert (await acme(DISCARD, ids=[one["id"]], reason="by hand"))["count"] == 1
+    assert (await acme(DISCARD, ids=["no id"], reason="by hand"))["__typename"] == "NotFound"
+    # Ids are not narrowed by a workflow, so it is not passed over.
+    both = await acme(DISCARD, ids=[one["id"]], workflow="other", reason="by hand")
+    assert both["problems"][0]["path"] == "workflow"
+    assert (await acme(DISCARD, ids=["no id", one["id"]], reason="by hand"))["count"] == 1
     assert (await acme(DISCARD, ids=[one["id"]], reason="by hand"))["__typename"] == "NotFound"
     group = {"source": "STEP", "action": "shop/refund", "code": "HTTP_404"}
     assert (await acme(DISCARD, group=group, reason="closed orders"))["count"] == 2

@@ -158,6 +158,8 @@ async def test_each_run_is_answered_by_itself(acme: Client, stranger: Client, fl
     assert {one["path"] for one in preview["problems"]} == {"steps.fetch", "steps.wait"}
     assert not preview["fits"]
     assert [one["__typename"] for one in await move(stranger, waiting)] == ["NotFound"]
+    assert [one["__typename"] for one in await move(acme, "no id", queued)] == ["NotFound", "Run"]
+    assert await acme(_MOVES, r="no id") is None
     assert await stranger(_MOVES, r=waiting) is None
     assert [one["__typename"] for one in await move(acme, waiting, version=9)] == ["NotFound"]
     version = (await publish(acme, MENDED))["version"]

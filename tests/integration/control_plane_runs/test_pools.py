@@ -183,7 +183,9 @@ async def test_what_waits_in_a_pool_is_moved_to_another(
     await admin.execute("UPDATE runs SET status = 'CANCELED', finished_at = now() WHERE id = $1", UUID(ended))
     assert (await platform(_DRAIN, name="eu", into="default", tenant="platform"))["runs"] == 0
     assert (await platform(_DRAIN, name="eu", into="nowhere"))["problems"][0]["path"] == "into"
-    assert (await platform(_DRAIN, name="default", into="eu"))["problems"][0]["path"] == "pool"
+    assert (await platform(_DRAIN, name="default", into="eu"))["problems"][0]["path"] == "name"
+    # A mistyped name is not told that nothing is left in it.
+    assert (await platform(_DRAIN, name="eus", into="us"))["__typename"] == "NotFound"
     assert (await platform(_DRAIN, name="eu", into="us", tenant="acme"))["runs"] == 3
     assert [await placed(admin, run) for run in (waits, sent, held)] == [("us", "us")] * 3
     assert await placed(admin, ended) == ("eu", None)

@@ -11,7 +11,7 @@ from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import read_id
+from headrace_control.graphql.scalars import read_any_id, read_id
 from headrace_control.pages import DEFAULT_PAGE
 
 strawberry.enum(model.BackfillStatus, description="STOPPED: by a person, or, with an `error`, by Headrace.")
@@ -60,7 +60,7 @@ class BackfillQuery:
     @query
     async def backfill(self, info: Info, id: strawberry.ID) -> BackfillType | None:  # noqa: A002
         """How far a backfill is; null when there is none of this id."""
-        found = await info.context.services.backfills.find(info.context.caller, read_id(id, "backfill"))
+        found = await info.context.services.backfills.find(info.context.caller, read_any_id(id))
         return BackfillType.of(found) if found else None
 
     @query

@@ -12,7 +12,7 @@ from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.failures import Failed
 from headrace_control.graphql.fields import field, mutation, query
 from headrace_control.graphql.pages import Page, page
-from headrace_control.graphql.scalars import JSON, json_text, read_id
+from headrace_control.graphql.scalars import JSON, json_text, read_any_id, read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.runs.graphql_types import RunType
 
@@ -217,7 +217,7 @@ class DeadLetterMutation:
     ) -> DiscardDeadLettersPayload:
         """Close open dead letters for good, by their ids (at most 200) or all of a group, and say why."""
         service, caller = info.context.services.dead_letters, info.context.caller
-        wanted = None if ids is None else [read_id(one, "dead letter") for one in ids]
+        wanted = None if ids is None else [read_any_id(one) for one in ids]
         named = group.wanted() if group else None
         count = await service.discard(caller, wanted, named, workflow, reason)
         return DiscardedDeadLetters(count=count)

@@ -97,6 +97,8 @@ class DeadLetterService:
                     db, caller.tenant_id, group, named, reason, MOST_DISCARDED
                 )
             elif ids is not None and group is None:
+                if workflow is not None:
+                    raise InvalidInput([Problem("workflow", "it narrows a group", "Leave it out with ids.")])
                 if len(ids) > MAX_PAGE:
                     raise LimitExceeded(f"at most {MAX_PAGE} dead letters are discarded by their ids at once")
                 gone = await repository.discard(db, caller.tenant_id, ids, reason)

@@ -147,5 +147,8 @@ class MemberMutation:
     @mutation
     async def revoke_sessions(self, info: Info, member: strawberry.ID | None = None) -> RevokeSessionsPayload:
         """End all sessions of a member; without one, the caller's own."""
-        service, member_id = info.context.services.members, read_id(member, "member") if member else None
+        service, member_id = (
+            info.context.services.members,
+            None if member is None else read_id(member, "member"),
+        )
         return EndedSessions(count=await service.revoke_sessions(info.context.caller, member_id))

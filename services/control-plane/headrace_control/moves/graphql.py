@@ -11,7 +11,7 @@ from headrace_control.graphql.actors import ActorType
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.failures import Failed, ProblemType, failure_of
 from headrace_control.graphql.fields import field, mutation, query
-from headrace_control.graphql.scalars import read_id
+from headrace_control.graphql.scalars import read_any_id, read_id
 from headrace_control.moves import model
 from headrace_control.runs.graphql_types import RunType
 from headrace_control.runs.model import Run
@@ -124,7 +124,7 @@ class MoveQuery:
     @query
     async def run_moves(self, info: Info, run: strawberry.ID) -> list[RunMoveType] | None:
         """How a run was moved, oldest first; null when there is no such run."""
-        found = await info.context.services.moves.moves(info.context.caller, read_id(run, "run"))
+        found = await info.context.services.moves.moves(info.context.caller, read_any_id(run))
         return None if found is None else [RunMoveType.of(one) for one in found]
 
 
@@ -138,7 +138,7 @@ class MoveMutation:
         itself. A run that a runner holds is a Conflict: pause it, and move it when it is PAUSED. What was done stays
         done; a run that does not fit is InvalidInput, as `movePreview` tells beforehand."""
         service = info.context.services.moves
-        wanted = [read_id(one, "run") for one in ids]
+        wanted = [read_any_id(one) for one in ids]
         answers = await service.move(info.context.caller, wanted, version, note)
         return MovedRuns(items=[_answer(one) for one in answers])
 

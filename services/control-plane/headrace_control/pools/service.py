@@ -133,10 +133,12 @@ class PoolService:
         and workflows elsewhere first. Idempotent. Raises `NotFound`, `InvalidInput`."""
         caller.require(Permission.MANAGE_TENANTS)
         async with transaction(self._worker) as db:
-            names = await repository.known(db, [into])
+            names = await repository.known(db, [pool, into])
         if pool == DEFAULT_POOL or into == pool:
             mend = "Name another one than the default pool, and another to put its runs into."
-            raise InvalidInput([Problem("pool", "this pool is not drained", mend)])
+            raise InvalidInput([Problem("name", "this pool is not drained", mend)])
+        if pool not in names:
+            raise NotFound("runner pool")
         if into not in names:
             raise InvalidInput([_unknown("into")])
         tenant_id: UUID | None = None
