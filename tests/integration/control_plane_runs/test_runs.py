@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from headrace.ids import new_id
 
 from tests.integration.control_plane_runs.acting import (
     Client,
@@ -260,6 +261,30 @@ async def test_another_tenants_runs_are_not_there(acme: Client, stranger: Client
     assert await ids(stranger) == []
     assert await ids(stranger, workflow="orders") == []
     assert UUID(run)
+
+
+async def test_one_thing_that_is_not_there_takes_nothing_with_it(acme: Client) -> None:
+    await publish(acme, orders())
+    run = await started(acme)
+    nobody = f'"{new_id()}"'
+    for field in (
+        f"run(id: {nobody}) {{ id }}",
+        f"runRevisions(id: {nobody}) {{ items {{ note }} }}",
+        f"runAt(id: {nobody}) {{ status }}",
+        f"rerunPreview(run: {nobody}) {{ more }}",
+        f"movePreview(run: {nobody}, version: 1) {{ fits }}",
+        f"dryRun(id: {nobody}) {{ id }}",
+        f"deadLetter(id: {nobody}) {{ input }}",
+        f"replay(id: {nobody}) {{ id }}",
+        f"diffVersions(a: {nobody}, b: {nobody}) {{ truncated }}",
+        'workflow(name: "none") { id }',
+        'workflowVersion(workflow: "none", number: 1) { id }',
+        'effectivePolicy(app: "none", action: "none") { reason }',
+    ):
+        body = await acme.post(f'{{ gone: {field} there: run(id: "{run}") {{ id }} }}')
+        assert body["data"] == {"gone": None, "there": {"id": run}}, field
+        (error,) = body["errors"]
+        assert (error["path"], error["extensions"]["code"]) == (["gone"], "NOT_FOUND"), field
 
 
 async def test_everyone_may_read(acme: Client) -> None:

@@ -155,7 +155,7 @@ class DeadLetterQuery:
         return page(found, DeadLetterType.of)
 
     @query
-    async def dead_letter(self, info: Info, id: strawberry.ID) -> DeadLetterDetail:  # noqa: A002
+    async def dead_letter(self, info: Info, id: strawberry.ID) -> DeadLetterDetail | None:  # noqa: A002
         """One dead letter, with the step's input and attempts."""
         service, letter_id = info.context.services.dead_letters, read_id(id, "dead letter")
         letter = await service.get(info.context.caller, letter_id)

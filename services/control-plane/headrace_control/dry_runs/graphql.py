@@ -179,7 +179,7 @@ StartDryRunPayload = Annotated[DryRunType | Failed, strawberry.union("StartDryRu
 @strawberry.type
 class DryRunQuery:
     @query
-    async def dry_run(self, info: Info, id: strawberry.ID) -> DryRunType:  # noqa: A002
+    async def dry_run(self, info: Info, id: strawberry.ID) -> DryRunType | None:  # noqa: A002
         """One dry run, with its report when it is done."""
         found = await info.context.services.dry_runs.get(info.context.caller, read_id(id, "dry run"))
         return DryRunType.of(found)

@@ -78,7 +78,7 @@ ResumeReplayPayload = Annotated[ReplayType | Failed, strawberry.union("ResumeRep
 @strawberry.type
 class ReplayQuery:
     @query
-    async def replay(self, info: Info, id: strawberry.ID) -> ReplayType:  # noqa: A002
+    async def replay(self, info: Info, id: strawberry.ID) -> ReplayType | None:  # noqa: A002
         """One replay of a group, and how far it is."""
         found = await info.context.services.replays.get(info.context.caller, read_id(id, "replay"))
         return ReplayType.of(found)

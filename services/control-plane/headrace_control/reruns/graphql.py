@@ -81,7 +81,7 @@ class RerunQuery:
     @query
     async def rerun_preview(
         self, info: Info, run: strawberry.ID, how: RerunInput | None = None
-    ) -> RerunPreview:
+    ) -> RerunPreview | None:
         """What a re-run would take over, and what it would do again, step by step. Nothing is started."""
         wish = (how or RerunInput()).wish()
         found = await info.context.services.reruns.preview(info.context.caller, read_id(run, "run"), wish)

@@ -184,7 +184,7 @@ class RevisionQuery:
         id: strawberry.ID,  # noqa: A002
         first: int = DEFAULT_PAGE,
         after: str | None = None,
-    ) -> Page[RunRevisionType]:
+    ) -> Page[RunRevisionType] | None:
         """What happened to a run, oldest first, beginning with its start."""
         context = info.context
         found = await context.services.revisions.revisions(context.caller, read_id(id, "run"), first, after)
@@ -196,7 +196,7 @@ class RevisionQuery:
         info: Info,
         id: strawberry.ID,  # noqa: A002
         at: RunMoment | None = None,
-    ) -> PastRunType:
+    ) -> PastRunType | None:
         """A run and its steps as they were after the events up to a moment."""
         context = info.context
         wanted = at.wanted() if at else model.At()

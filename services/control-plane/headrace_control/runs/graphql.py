@@ -41,7 +41,9 @@ class RunStartInput:
 @strawberry.input(name="RunFilter", description="Which runs; what is not given does not narrow.")
 class RunFilterInput:
     workflow: str | None = strawberry.field(default=None, description="Its name.")
-    status: list[RunStatus] | None = strawberry.field(default=None, description="Any of these.")
+    status: list[RunStatus] | None = strawberry.field(
+        default=None, description="Any of these; of any status when the list is empty."
+    )
     created_after: datetime | None = strawberry.field(default=None, description="Then or later.")
     created_before: datetime | None = strawberry.field(default=None, description="Before then.")
 
@@ -74,7 +76,7 @@ StartRunsPayload = Annotated[StartedRuns | Failed, strawberry.union("StartRunsPa
 @strawberry.type
 class RunQuery:
     @query
-    async def run(self, info: Info, id: strawberry.ID) -> RunType:  # noqa: A002
+    async def run(self, info: Info, id: strawberry.ID) -> RunType | None:  # noqa: A002
         """One run."""
         return RunType.of(await info.context.services.runs.get(info.context.caller, read_id(id, "run")))
 
