@@ -75,6 +75,13 @@ async def test_every_problem_of_a_connection_comes_at_once_and_unquoted(
     assert CANARY not in response.text
 
 
+@pytest.mark.parametrize("config", [[], {"username": "a"}])
+async def test_a_config_that_has_no_keys_is_to_be_left_out(admin: Client, config: Any) -> None:
+    await create_app(admin)
+    (problem,) = (await create_connection(admin, config=config))["problems"]
+    assert problem["mend"] == "Leave it out."
+
+
 async def test_connections_are_the_tenants_own(admin: Client, stranger: Client) -> None:
     await create_app(admin)
     await create_connection(admin)

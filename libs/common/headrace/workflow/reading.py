@@ -42,15 +42,15 @@ class Reading:
     def fields(self, value: Json, path: str, known: Sequence[str]) -> "Fields | None":
         """`value` as an object whose names are among `known`; None, with a problem, when it is none."""
         if not isinstance(value, dict):
-            self.add(path, f"an object is needed, not {kind_of(value)}", f"Write {', '.join(known)} in it.")
+            mend = f"Write {', '.join(known)} in it." if known else "Leave it out."
+            self.add(path, f"an object is needed, not {kind_of(value)}", mend)
             return None
         for name in value:
             if self.full:
                 break
             if name not in known:
-                self.add(
-                    at_name(path, name), "this key is not known", self.closest(name, known), "UNKNOWN_KEY"
-                )
+                mend = self.closest(name, known) if known else "Leave it out."
+                self.add(at_name(path, name), "this key is not known", mend, "UNKNOWN_KEY")
         return Fields(self, path, value)
 
 

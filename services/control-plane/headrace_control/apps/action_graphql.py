@@ -33,7 +33,9 @@ class ActionRevisionType:
     digest: str = strawberry.field(description="SHA-256 of the definition's canonical JSON.")
     definition: JSON = strawberry.field(resolver=_definition)
     created_at: datetime
-    created_by: strawberry.ID | None = strawberry.field(description="The API key that saved it.")
+    created_by: strawberry.ID | None = strawberry.field(
+        description="Who saved it: the id of a member or of an API key."
+    )
 
     @classmethod
     def of(cls, revision: model.Revision) -> "ActionRevisionType":

@@ -69,7 +69,9 @@ class WorkflowVersionType:
     digest: str | None = strawberry.field(description="SHA-256 of what runners get; none for a draft.")
     note: str
     created_at: datetime
-    created_by: strawberry.ID | None = strawberry.field(description="The API key that wrote it.")
+    created_by: strawberry.ID | None = strawberry.field(
+        description="Who wrote it: the id of a member or of an API key."
+    )
     published_at: datetime | None
 
     @classmethod
