@@ -18,6 +18,7 @@ from headrace_runner.metrics import RunMeter
 from headrace_runner.reporting import RunReport
 from headrace_runner.retry import retries_of
 from headrace_runner.run_secrets import RunSecrets
+from headrace_runner.stored import as_stored
 
 # A step's output, and all outputs of a run together: what a checkpoint, a claim's answer and a message can carry.
 MAX_OUTPUT_BYTES = 1024 * 1024
@@ -56,9 +57,9 @@ class RunHistory:
         )
 
     def emit(self, kind: EventKind, step: str | None, data: JsonObject) -> None:
-        """Write an event and fold it. What is written and what is folded are the same, redacted, data: a
-        resumed run sees exactly what this one saw. But for sensitive values of an output: they are written sealed,
-        and opened when the run is resumed."""
+        """Write an event and fold it. What is written and what is folded are the same data, redacted and as the
+        database gives it back: a resumed run sees exactly what this one saw. But for sensitive values of an output:
+        they are written sealed, and opened when the run is resumed."""
         clean = self._clean(data)
         before = self.state
         if step is not None and data.get("status") == StepStatus.FAILED:
@@ -109,7 +110,7 @@ class RunHistory:
                 # Part by part: where the message is hidden as a whole, the code still says what happened.
                 clean[name] = {part: self._secrets.shown(words) for part, words in value.items()}
             elif name == "output":
-                clean[name] = self._secrets.redactor.value(value)
+                clean[name] = as_stored(self._secrets.redactor.value(value))
             elif name in _TENANTS_WORDS:
                 clean[name] = self._secrets.shown(value)
             elif name == "wait" and isinstance(value, dict):

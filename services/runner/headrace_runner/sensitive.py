@@ -88,7 +88,7 @@ class Sensitive:
 
     def _found_in(self, output: Json) -> Container[str]:
         """The texts in `output` that hold what is sensitive. An output is asked about several times, one call after
-        the other (is there room for it, may it be cached, what is written), and searched once."""
+        the other (is there room for it, may it be cached), and searched once for them; and once as it is written."""
         if self._last is None or self._last[0] is not output or self._last[1] is not self._redactor:
             self._last = None
             self._last = output, self._redactor, self._redactor.replacements(texts_of(output))

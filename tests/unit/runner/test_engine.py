@@ -5,6 +5,7 @@ import gc
 import weakref
 from datetime import timedelta
 
+from headrace.json_types import Json
 from headrace.workflow.document import Edge, ForEach, OnError, Step
 from headrace.workflow.parse import parse_document
 from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, Succeeded
@@ -164,6 +165,26 @@ async def test_outputs_that_are_too_large_fail_their_step_alone() -> None:
         async with advanced(services, handlers, document, {"x": "y" * 200_000}) as run:
             told = await run.to_its_end()
     assert told[-1] == ("finished", None, {"status": "SUCCESS", "result": "OUTPUT_TOO_LARGE"})
+
+
+async def test_a_step_sees_an_output_as_whoever_takes_the_run_over_will() -> None:
+    """Which item of a loop is the third is asked of the list once more then."""
+    made: Json = {"usd": 1e16, "jpyx": {"bb": -0.0, "a": 1.5}, "é": 2, "b": [{"zz": 1, "y": 1e300}]}
+    names, text = "{{ steps.a.output | keys }}", "{{ steps.a.output | tojson }}"
+    steps: list[Json] = [
+        {"key": "a", "type": "made"},
+        {"key": "b", "type": "transform", "input": {"names": names, "text": text}},
+    ]
+    document = parse_document({"workflow": "w", "steps": steps, "result": "{{ steps.b.output }}"})
+    async with step_services() as services:
+        handlers = {"made": Scripted(giving(Succeeded(made))), "transform": TransformStep(services)}
+        async with advanced(services, handlers, document, {}) as run:
+            told = await run.to_its_end()
+    stored = '{"b":[{"y":1e+300,"zz":1}],"é":2,"usd":10000000000000000,"jpyx":{"a":1.5,"bb":0.0}}'
+    assert told[-1][2] == {
+        "status": "SUCCESS",
+        "result": {"names": ["b", "é", "usd", "jpyx"], "text": stored},
+    }
 
 
 async def test_retries_do_not_outlast_the_time_for_which_a_run_is_held() -> None:
