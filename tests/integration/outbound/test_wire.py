@@ -177,6 +177,20 @@ async def test_a_status_that_is_a_failure_says_more_than_what_was_cut_off(
     assert (failure.code, failure.status, failure.notes) == ("HTTP_404", 404, ("CONNECTION_LOST",))
 
 
+async def test_so_it_does_when_its_body_takes_too_long(client: OutboundClient) -> None:
+    """What is not there is not asked for again, and who asks to be left alone is."""
+
+    async def drip(exchange: Exchange) -> None:
+        await exchange.write(b"HTTP/1.1 429 Slow\r\nRetry-After: 30\r\nContent-Length: 10\r\n\r\nabc")
+        await exchange.forever()
+
+    async with JournalServer(drip) as server:
+        failure = await failing(client, OutboundCall("GET", server.url, timeout=0.3))
+    assert (failure.code, failure.status, failure.notes) == ("HTTP_429", 429, ("TIMEOUT",))
+    assert failure.retry_after == 30
+    assert failure.response == {"status": 429, "headers": {}, "body": None}
+
+
 async def test_a_long_header_is_taken(client: OutboundClient) -> None:
     async with JournalServer(answering(200, b"", {"X-Long": "x" * 20_000})) as server:
         result = await succeeding(client, OutboundCall("GET", server.url))

@@ -47,7 +47,8 @@ _DEFAULT_HEADERS = {
 class _Progress:
     """What is known of a call so far; read when it is cut off.
 
-    `status` is the last answer's; `unanswered`, that a request which may do something is under way.
+    `status` is the last answer's; `unanswered`, that a request which may do something is under way; `refusal`, the
+    answer that is being read, if its status is a failure.
     """
 
     started: float
@@ -57,6 +58,7 @@ class _Progress:
     sent: bool = False
     status: int | None = None
     unanswered: bool = False
+    refusal: Reply | None = None
     refreshed: bool = False
     redirected: bool = False
 
@@ -103,6 +105,8 @@ class OutboundClient:
                 with self._pools.use(tenant_id) as transport:
                     return await self._follow(call, transport, progress, refresh)
         except TimeoutError:
+            if progress.refusal is not None:
+                return self._refused(progress.refusal, progress, {}, Answer(None, (CallCode.TIMEOUT,)))
             return progress.failure(CallCode.TIMEOUT, "the call took longer than its time limit")
         except TransportFailure as failure:
             message = failure.message
@@ -185,18 +189,22 @@ class OutboundClient:
         self, reply: Reply, call: OutboundCall, progress: _Progress
     ) -> CallResult | CallFailure:
         status = reply.status
+        if not 200 <= status < 300:
+            progress.refusal = reply
         try:
             headers = headers_of(reply)
             answer = await read_answer(reply, call.response_limit)
         except (CallRefused, TransportFailure) as error:
-            if 200 <= status < 300:
+            if progress.refusal is None:
                 raise
             # The status says more than what is wrong with the answer.
             headers, answer = {}, Answer(None, (error.reason,))
         finally:
             reply.close()
+        if progress.refusal is not None:
+            return self._refused(reply, progress, headers, answer)
         headers, body = _redacted(progress.redactor, headers, answer.body)
-        result = CallResult(
+        return CallResult(
             status=status,
             headers=headers,
             body=body,
@@ -205,12 +213,13 @@ class OutboundClient:
             duration=time.monotonic() - progress.started,
             credential=progress.credential,
         )
-        if 200 <= status < 300:
-            return result
+
+    def _refused(self, reply: Reply, progress: _Progress, headers: JsonObject, answer: Answer) -> CallFailure:
+        headers, body = _redacted(progress.redactor, headers, answer.body)
         return replace(
-            progress.failure(f"HTTP_{status}", f"the target answered {status}"),
+            progress.failure(f"HTTP_{reply.status}", f"the target answered {reply.status}"),
             retry_after=self._retry_after(reply),
-            response=result.output,
+            response={"status": reply.status, "headers": headers, "body": body},
             notes=answer.notes,
         )
 
