@@ -3,7 +3,7 @@
 from random import Random
 
 from headrace.outbound.call import CallFailure
-from headrace.outbound.failures import CallCode
+from headrace.outbound.failures import NOT_ANSWERED_BEHIND, CallCode
 from headrace.workflow.definition import PinnedAction
 from headrace.workflow.document import Document, ErrorClass, RetryPolicy, RetryStrategy, Step
 from headrace.workflow.keys import read_key
@@ -18,8 +18,6 @@ _CLASS_OF = {
     "CREDENTIAL_UNREADABLE": ErrorClass.TOKEN,
     "TOKEN_REFUSED": ErrorClass.TOKEN,
 }
-# A gateway's word that it had no answer: the call may have been carried out behind it.
-_NOT_ANSWERED_BEHIND = frozenset({502, 504})
 MAX_RETRY_AFTER_MS = 3_600_000
 
 
@@ -71,7 +69,7 @@ def worth_it(policy: RetryPolicy, failure: CallFailure, *, repeatable: bool) -> 
         return False
     if repeatable or failure.status is None:
         return True
-    return failure.code.startswith("HTTP_") and failure.status not in _NOT_ANSWERED_BEHIND
+    return failure.code.startswith("HTTP_") and failure.status not in NOT_ANSWERED_BEHIND
 
 
 def next_delay(

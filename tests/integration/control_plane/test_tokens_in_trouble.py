@@ -60,6 +60,7 @@ TROUBLES: list[tuple[dict[str, Any], str, bool]] = [
     ({"status": 500}, "HTTP_500", False),
     ({"status": 503}, "HTTP_503", False),
     ({"status": 504}, "HTTP_504", True),
+    ({"status": 524}, "HTTP_524", True),
     ({"garbage": b"{}"}, "BAD_RESPONSE", True),
     ({"garbage": b"\xff\x00<html>"}, "BAD_RESPONSE", True),
     ({"hang_up": True}, "CONNECTION_LOST", True),

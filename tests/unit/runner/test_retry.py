@@ -65,6 +65,12 @@ def delay(failure: CallFailure, *, repeatable: bool = True, policy: RetryPolicy 
         (http(502), True, True),
         (http(502), False, False),
         (http(504), False, False),
+        (http(520), False, False),
+        (http(522), False, False),
+        (http(524), True, True),
+        (http(524), False, False),
+        (http(599), False, False),
+        (http(521), False, True),
         (http(302), True, False),
     ],
 )

@@ -15,6 +15,7 @@ from urllib.parse import quote_plus, urlencode
 from headrace.json_types import Json
 from headrace.outbound.call import CallFailure, OutboundCall
 from headrace.outbound.client import OutboundClient
+from headrace.outbound.failures import NOT_ANSWERED_BEHIND
 
 _TOKEN_LIMIT = 64 * 1024
 _RESERVED = frozenset(
@@ -115,7 +116,8 @@ _REJECTIONS = frozenset(
 _REJECTED = frozenset({"EGRESS_DENIED", "INVALID_URL", *(f"HTTP_{n}" for n in (400, 401, 403, 404, 405))})
 # What a gateway says when it lost the answer of the server behind it, and what we say when we lost the gateway's.
 _LOST = frozenset(
-    {"TIMEOUT", "CONNECTION_LOST", "BAD_RESPONSE", "RESPONSE_TOO_LARGE", "HTTP_502", "HTTP_504"}
+    {"TIMEOUT", "CONNECTION_LOST", "BAD_RESPONSE", "RESPONSE_TOO_LARGE"}
+    | {f"HTTP_{status}" for status in NOT_ANSWERED_BEHIND}
 )
 
 
