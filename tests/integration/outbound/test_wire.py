@@ -191,6 +191,34 @@ async def test_so_it_does_when_its_body_takes_too_long(client: OutboundClient) -
     assert failure.response == {"status": 429, "headers": {}, "body": None}
 
 
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("2.0", 2),
+        ("0.65", 0.65),
+        ("000000000120", 120),
+        ("9" * 400, 86_400),
+        ("Sun, 06 Nov 1994 08:49:47 GMT", 10),
+        ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("-1", None),
+        ("1e3", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+async def test_what_the_target_asks_to_be_left_alone_for(
+    client: OutboundClient, asked: str, seconds: float | None
+) -> None:
+    head = {"Retry-After": asked, "Date": "Sun, 06 Nov 1994 08:49:37 GMT"}
+    async with JournalServer(answering(429, b"", head)) as server:
+        failure = await failing(client, OutboundCall("GET", server.url))
+    assert failure.retry_after == seconds
+
+
 async def test_a_long_header_is_taken(client: OutboundClient) -> None:
     async with JournalServer(answering(200, b"", {"X-Long": "x" * 20_000})) as server:
         result = await succeeding(client, OutboundCall("GET", server.url))

@@ -5,6 +5,7 @@ refresh of an OAuth2 token that was answered with 401.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ Refresh: TypeAlias = Callable[[Credential], Awaitable[Credential | None]]
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1
 MAX_RETRY_AFTER = 24 * 3600.0
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 # What frames a body: heads, and the sizes of chunks, which may take as much again as the body itself.
 _OVERHEAD = 128 * 1024
 _NOT_THEIRS = OWN_HEADERS - {"accept-encoding"}
@@ -224,10 +226,11 @@ class OutboundClient:
         )
 
     def _retry_after(self, reply: Reply) -> float | None:
-        """Seconds from `Retry-After` (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if absent."""
+        """Seconds from `Retry-After` (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if absent. Some APIs write a
+        fraction behind a point, which is taken too."""
         text = reply.header("retry-after").strip()
-        if text.isascii() and text.isdigit():
-            return min(float(text[:9]), MAX_RETRY_AFTER)
+        if _SECONDS.fullmatch(text):
+            return min(float(text), MAX_RETRY_AFTER)
         until = _date(text)
         if until is None:
             return None
