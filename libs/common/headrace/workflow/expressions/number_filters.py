@@ -1,8 +1,8 @@
 """Filters on numbers, and to them."""
 
-import math
 import re
 from contextlib import suppress
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from headrace.json_types import Json
 from headrace.workflow.expressions.arithmetic import bounded, number
@@ -15,6 +15,7 @@ from headrace.workflow.values import kind_of
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LONGEST = 64
+_EXACT = Context(prec=400)  # digits: more than the largest double has, with those behind its point
 
 
 def abs_of(_budget: Budget, value: Json) -> Json:
@@ -27,9 +28,13 @@ def round_of(_budget: Budget, value: Json, precision: Json = 0, method: Json = "
         return round(number(value), digits) if digits else round(number(value))
     if method not in ("ceil", "floor"):
         raise ExpressionError("`method` is common, ceil or floor")
-    scale = 10**digits
-    turned = (math.ceil if method == "ceil" else math.floor)(bounded(number(value) * scale))
-    return turned / scale if digits else bounded(turned)
+    exact = number(value)
+    if isinstance(exact, int):
+        return exact
+    # By the digits that one reads: 1.1 is a little more than that in binary, and 0.29 a little less.
+    rounding = ROUND_CEILING if method == "ceil" else ROUND_FLOOR
+    turned = Decimal(repr(exact)).quantize(Decimal(1).scaleb(-digits), rounding, _EXACT)
+    return float(turned) if digits else bounded(int(turned))
 
 
 def to_int(_budget: Budget, value: Json, default: "Json | NotGiven" = NotGiven.NOT_GIVEN) -> Json:
