@@ -156,6 +156,7 @@ def _value(data: bytes, content_type: str) -> Answer:
 
 
 def _sniff(data: bytes) -> Answer:
+    data = data.removeprefix(codecs.BOM_UTF8)
     if data.lstrip()[:1] in (b"{", b"["):
         try:
             return Answer(read_json(data))
