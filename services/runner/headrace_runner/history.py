@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import orjson
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.asking import Answers, Conditions
 from headrace.workflow.conditions import Evaluate, no_expressions
@@ -18,7 +17,7 @@ from headrace_runner.metrics import RunMeter
 from headrace_runner.reporting import RunReport
 from headrace_runner.retry import retries_of
 from headrace_runner.run_secrets import RunSecrets
-from headrace_runner.stored import as_stored
+from headrace_runner.stored import as_stored, stored_size
 
 # A step's output, and all outputs of a run together: what a checkpoint, a claim's answer and a message can carry.
 MAX_OUTPUT_BYTES = 1024 * 1024
@@ -53,7 +52,7 @@ class RunHistory:
         self.evaluate: Evaluate = no_expressions
         self._retries: int | None = None
         self._output_bytes = sum(
-            len(orjson.dumps(row.output)) for row in state.steps.values() if row.output is not None
+            stored_size(row.output) for row in state.steps.values() if row.output is not None
         )
 
     def emit(self, kind: EventKind, step: str | None, data: JsonObject) -> None:
@@ -141,7 +140,7 @@ class RunHistory:
     def keep(self, output: Json) -> bool:
         """Whether there is room for a step's output beside those that the run has already."""
         try:
-            size = len(orjson.dumps(self._secrets.sensitive.sealed("", output)))
+            size = stored_size(self._secrets.sensitive.sealed("", output))
         except TypeError:
             return False
         if size > MAX_OUTPUT_BYTES or self._output_bytes + size > MAX_RUN_OUTPUT_BYTES:

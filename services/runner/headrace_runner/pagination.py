@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 
-import orjson
 from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonObject
 from headrace.outbound.call import CallResult, OutboundCall
@@ -15,6 +14,7 @@ from headrace.workflow.state import Failure
 
 from headrace_runner.history import MAX_OUTPUT_BYTES
 from headrace_runner.scalars import Unwritable, scalar_text
+from headrace_runner.stored import stored_size
 
 MAX_ITEMS = 100_000
 
@@ -77,7 +77,7 @@ class Pages:
         return following
 
     def _keep(self, found: list[Json]) -> None:
-        self._bytes += len(orjson.dumps(found))
+        self._bytes += stored_size(found)
         if self._bytes > MAX_OUTPUT_BYTES or len(self._found) + len(found) > MAX_ITEMS:
             most = f"{MAX_OUTPUT_BYTES} bytes and {MAX_ITEMS} items"
             message = f"the pages together hold more than a step's output may, {most}"

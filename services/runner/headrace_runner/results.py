@@ -7,7 +7,6 @@ of the tenant's. Whoever reads the slot's name learns nothing of the call.
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
 import structlog
 from headrace.errors import HeadraceError
 from headrace.json_types import Json, JsonObject
@@ -15,6 +14,7 @@ from headrace.workflow.document import Cache
 from headrace.workflow.json_rules import digest_of
 
 from headrace_runner.run_pass import RunPass
+from headrace_runner.stored import stored_size
 
 _log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Slot:
     def told(self, output: Json, sealed: Json) -> JsonObject:
         """What the event of the result says for it to be kept; nothing for what is not. What is sealed, and so only for
         its own run, is not."""
-        if sealed != output or len(orjson.dumps(output)) > MAX_OUTPUT_BYTES:
+        if sealed != output or stored_size(output) > MAX_OUTPUT_BYTES:
             return {}
         return {"cache": {"slot": self.name, "action": self.sought.action, "ttlMs": self.sought.cache.ttl_ms}}
 

@@ -187,6 +187,17 @@ async def test_a_step_sees_an_output_as_whoever_takes_the_run_over_will() -> Non
     }
 
 
+async def test_an_output_is_as_large_as_it_is_read_back() -> None:
+    """A checkpoint of such numbers, 6 bytes each as the API sends them, would take the memory of whoever reads it."""
+    steps: list[Json] = [{"key": "a", "type": "made", "onError": "continue"}]
+    written: Json = {"workflow": "w", "steps": steps, "result": "{{ steps.a.error.code }}"}
+    async with step_services() as services:
+        handlers = {"made": Scripted(giving(Succeeded([1e308] * 4_000)))}
+        async with advanced(services, handlers, parse_document(written), {}) as run:
+            told = await run.to_its_end()
+    assert told[-1][2] == {"status": "SUCCESS", "result": "OUTPUT_TOO_LARGE"}
+
+
 async def test_retries_do_not_outlast_the_time_for_which_a_run_is_held() -> None:
     async def fails_late() -> Outcome:
         run.engine._claimed_at -= timedelta(minutes=2)

@@ -225,6 +225,13 @@ def test_values_are_rendered_deep_and_errors_name_the_place() -> None:
     assert fails({"a": [1, {"b c": "{{ input.what }}"}]}).path == "at.a[1]['b c']"
 
 
+def test_numbers_count_as_they_are_written_out() -> None:
+    few, many = [1e308] * 3_000, [1e308] * 4_000
+    assert Templates().render("{{ input }}", Scope(few, {}, {}, {})) == few
+    with pytest.raises(ExpressionError, match="characters at most"):
+        Templates().render("{{ input }}", Scope(many, {}, {}, {}))
+
+
 def test_names_of_objects_are_not_templates() -> None:
     assert render({"{{ input.n }}": 1}) == {"{{ input.n }}": 1}
 

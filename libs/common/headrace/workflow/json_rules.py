@@ -88,6 +88,12 @@ def digest_of(value: Json) -> str:
     return sha256(canonical(value).encode()).hexdigest()
 
 
+def written_length(number: float) -> int:
+    """Characters of a number as Postgres writes it in JSON: with all its digits, 309 of them for 1e308."""
+    text = repr(number)
+    return len(format(Decimal(text), "f")) if "e" in text else len(text)
+
+
 def _plain_numbers(value: Json) -> Json:
     match value:
         case float() if value.is_integer():

@@ -10,6 +10,7 @@ from headrace.workflow.expressions.limits import (
     ExpressionError,
     check_text_length,
 )
+from headrace.workflow.json_rules import written_length
 
 
 def as_text(budget: Budget, value: Json) -> str:
@@ -47,7 +48,8 @@ def as_json(budget: Budget, value: Json) -> str:
 
 
 def measure(budget: Budget, value: Json) -> int:
-    """About how many characters `value` has as JSON. Raises when it is too large, too deep or not JSON."""
+    """About how many characters `value` has as JSON, numbers written out. Raises when it is too large, too deep or not
+    JSON."""
     total = 0
     level: list[Json] = [value]
     for _ in range(MAX_VALUE_DEPTH):
@@ -66,7 +68,7 @@ def measure(budget: Budget, value: Json) -> int:
                 case float():
                     if part != part or part in (float("inf"), float("-inf")):
                         raise ExpressionError("a number is not finite")
-                    total += 8
+                    total += 8 if part == 0 or 1e-4 <= abs(part) < 1e16 else written_length(part)
                 case list():
                     total += len(part) + 2
                     below.extend(part)
