@@ -122,6 +122,12 @@ def test_depth_and_number_are_bounded() -> None:
         deep = [deep]
     assert "levels" in problems({"workflow": "w", "steps": deep})[0].message
     assert "200000 values" in problems({"workflow": "w", "steps": [[0] * 300_000]})[0].message
+    # Read back, each of these takes 309 bytes.
+    assert "200000 values" in problems({"workflow": "w", "steps": [[1e308] * 25_000]})[0].message
+    assert (
+        "200000 values"
+        not in problems({"workflow": "w", "steps": [[1.2345678901234567e-5] * 150_000]})[0].message
+    )
     many = {"workflow": "w", "steps": [{"key": f"s{n}", "action": "x/y"} for n in range(1001)]}
     assert [problem.code for problem in problems(many)] == ["TOO_MANY"]
 

@@ -13,6 +13,7 @@ MAX_DEPTH = 64
 MAX_VALUES = 200_000
 MAX_INTEGER = 2**63 - 1
 MAX_PROBLEMS = 100
+_OF_A_VALUE = 32  # characters of a number as it is stored that count as one value more
 
 
 def check_json(value: object, path: str = "") -> list[Problem]:
@@ -42,6 +43,7 @@ def check_json(value: object, path: str = "") -> list[Problem]:
                         problems.append(
                             _problem(place, "NaN and Infinity are not JSON", "Write null, or text.")
                         )
+                    seen += written_length(part) // _OF_A_VALUE
                 case list():
                     below.extend((at_index(place, index), one) for index, one in enumerate(part))
                 case dict():
