@@ -30,8 +30,8 @@ def encode_body(kind: BodyType, body: Json) -> tuple[ContentType | None, bytes]:
     """The body's bytes and type; no type when there is no body. None is no body. Raises `Unwritable`.
 
     FORM and MULTIPART take an object; a list repeats its name and null is left out. A multipart file is an
-    object `{filename, contentType, base64 | text}`, of which only the content is required. The same body
-    gives the same bytes each time, multipart boundaries included.
+    object `{filename, contentType, base64 | text}`, of which only the content is required; files come last. The same
+    body gives the same bytes each time, multipart boundaries included.
     """
     if body is None:
         return None, b""
@@ -71,7 +71,10 @@ def _form(body: Json) -> bytes:
 
 def _multipart(body: Json) -> tuple[ContentType, bytes]:
     """RFC 7578, with names escaped as browsers do (WHATWG HTML, multipart form data)."""
-    parts = [_part(name, value, place) for name, value, place in _fields(body)]
+    # Some targets (S3's uploads, stream readers) take no notice of fields behind a file; and the order in which a
+    # document has them is not kept.
+    fields = sorted(_fields(body), key=lambda field: isinstance(field[1], dict))
+    parts = [_part(name, value, place) for name, value, place in fields]
     boundary = f"headrace-{hashlib.sha256(b''.join(parts)).hexdigest()[:40]}"
     mark = f"--{boundary}\r\n".encode()
     data = b"".join(mark + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()

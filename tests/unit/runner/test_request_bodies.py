@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,15 @@ def test_multipart() -> None:
     assert b'name="na%22me%0D%0A"\r\n' in call.body
     assert 'name="doc"; filename="ü%22%0D%0A.txt"\r\nContent-Type: text/plain\r\n'.encode() in call.body
     assert b'name="raw"; filename="file"\r\nContent-Type: application/octet-stream\r\n' in call.body
+
+
+def test_files_are_the_last_parts() -> None:
+    body: Json = {"key": "k", "file": {"text": "x"}, "policy": "p", "more": [{"text": "y"}, "z"], "zz": 1}
+    sent = build(replace(ACTION, body_type=BodyType.MULTIPART), body=body).body.decode()
+    assert re.findall(r'; name="(\w+)"(; filename)?', sent) == [
+        *(("key", ""), ("policy", ""), ("more", ""), ("zz", "")),
+        *(("file", "; filename"), ("more", "; filename")),
+    ]
 
 
 @pytest.mark.parametrize(
