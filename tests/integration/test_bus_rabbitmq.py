@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import subprocess
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,8 @@ from types import ModuleType
 import aio_pika
 import pytest
 import servers
-import structlog
 from headrace.bus.open import open_bus
-from headrace.bus.port import JOBS, Bus, Delivery, Outgoing, events_queue
+from headrace.bus.port import DEAD, JOBS, LOGS, Bus, Delivery, Outgoing, Reject, events_queue
 from headrace.bus.rabbitmq.topology import without_limit
 from headrace.errors import BusUnavailable
 
@@ -124,7 +124,22 @@ async def test_queues_that_stand_with_other_arguments_are_used(
     await bus.close()
 
 
-async def test_a_consumer_comes_back_when_its_queue_was_removed_and_made_again(
+async def remove(connection: aio_pika.abc.AbstractConnection, queue: str) -> None:
+    """What an operator does by mistake."""
+    async with connection.channel() as channel:
+        await channel.queue_delete(queue)
+
+
+async def seen(connection: aio_pika.abc.AbstractConnection, queue: str) -> tuple[int, int]:
+    """Messages and consumers of a queue that the bus is not asked about; none while it is not there."""
+    with contextlib.suppress(aio_pika.exceptions.ChannelNotFoundEntity):
+        async with connection.channel() as channel:
+            found = (await channel.declare_queue(queue, passive=True)).declaration_result
+            return found.message_count or 0, found.consumer_count or 0
+    return 0, 0
+
+
+async def test_a_queue_that_is_removed_under_its_consumer_is_made_anew(
     rabbitmq_url: str, rabbitmq_namespace: str
 ) -> None:
     arrived: asyncio.Queue[bytes] = asyncio.Queue()
@@ -134,16 +149,53 @@ async def test_a_consumer_comes_back_when_its_queue_was_removed_and_made_again(
 
     bus = await open_bus(rabbitmq_url, partitions=2, namespace=rabbitmq_namespace)
     await bus.consume(JOBS, handle, 5)
-    with structlog.testing.capture_logs() as noticed:
-        async with await aio_pika.connect(rabbitmq_url) as connection:
-            channel = await connection.channel()
-            await channel.queue_delete(f"{rabbitmq_namespace}jobs")
-        while not noticed:
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        await remove(connection, f"{rabbitmq_namespace}jobs")
+        while await seen(connection, f"{rabbitmq_namespace}jobs") != (0, 1):
             await asyncio.sleep(0.02)
-    other = await open_bus(rabbitmq_url, partitions=2, namespace=rabbitmq_namespace)
-    await other.publish([Outgoing(JOBS, b"x")])
+    await bus.publish([Outgoing(JOBS, b"x")])
     assert await arrived.get() == b"x"
-    await other.close()
+    await bus.close()
+
+
+async def test_who_meets_a_removed_queue_has_it_made_anew_and_tries_again(
+    rabbitmq_url: str, rabbitmq_namespace: str
+) -> None:
+    async def ignore(_: Delivery) -> None:
+        pass
+
+    bus = await open_bus(rabbitmq_url, partitions=2, namespace=rabbitmq_namespace)
+    again: dict[str, Callable[[], Awaitable[object]]] = {
+        EVENTS: lambda: bus.publish([Outgoing(EVENTS, b"x")]),
+        JOBS: lambda: bus.depth(JOBS),
+        DEAD: bus.ping,
+        LOGS: lambda: bus.consume(LOGS, ignore, 1),
+    }
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        for queue, met in again.items():
+            await remove(connection, rabbitmq_namespace + queue)
+            with pytest.raises(BusUnavailable, match="removed"):
+                await met()
+            await met()
+    assert (await bus.depth(EVENTS)).ready == 1
+    await bus.close()
+
+
+async def test_a_rejected_message_makes_the_queue_of_dead_letters_anew(
+    rabbitmq_url: str, rabbitmq_namespace: str
+) -> None:
+    async def refuse(_: Delivery) -> None:
+        raise Reject("not wanted")
+
+    bus = await open_bus(rabbitmq_url, partitions=2, namespace=rabbitmq_namespace, retry_pause=0.01)
+    await bus.consume(JOBS, refuse, 5)
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        await remove(connection, f"{rabbitmq_namespace}dead")
+        await bus.publish([Outgoing(JOBS, b"x")])
+        while await seen(connection, f"{rabbitmq_namespace}dead") != (1, 0):
+            await asyncio.sleep(0.02)
+    [letter] = await bus.dead_letters()
+    assert (letter.reason, letter.body) == ("not wanted", b"x")
     await bus.close()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Self
+from typing import NoReturn, Self
 
 import aio_pika
 from aio_pika.exceptions import PublishError
@@ -46,6 +46,7 @@ class RabbitmqBus:
       only: the sweeper makes their dispatch due again.
     - A delivery that is held for longer than the broker's `consumer_timeout` (30 minutes by default) is taken
       back, with the channel.
+    - A queue of ours that was removed is made anew by whoever misses it, and that call raises `BusUnavailable`.
     """
 
     def __init__(self, url: str, names: Names, *, name: str, retry_pause: float) -> None:
@@ -110,7 +111,8 @@ class RabbitmqBus:
         failure: BaseException | None = None
         for message, result in zip(messages, results, strict=True):
             if isinstance(result, PublishError):
-                raise NotFound(f"queue {message.queue}") from result
+                self._confirmed_at = asyncio.get_running_loop().time()
+                await self._missing(message.queue, result)
             if isinstance(result, BaseException):
                 failure = failure or result
             else:
@@ -131,17 +133,28 @@ class RabbitmqBus:
         """Keep a rejected message with its reason; AMQP's own reject has no place for one."""
         async with deadline(ASK_SECONDS):
             channel = await self._publish_channel.get()
-            await channel.default_exchange.publish(
-                dead_to_amqp(delivery, reason), self._names.outside(DEAD), mandatory=True
-            )
+            try:
+                await channel.default_exchange.publish(
+                    dead_to_amqp(delivery, reason), self._names.outside(DEAD), mandatory=True
+                )
+            except PublishError as error:
+                await self._missing(DEAD, error)
+
+    async def _missing(self, queue: str, error: Exception) -> NoReturn:
+        """A queue of ours that somebody has removed is made anew, and `BusUnavailable` says to try again: nobody else
+        would make it before the next connection. Any other is `NotFound`."""
+        if not self._topology.has(queue):
+            raise NotFound(f"queue {queue}") from error
+        await self._consuming.make()
+        raise BusUnavailable(f"the queue {queue} was removed, and is made anew") from error
 
     async def add_pool(self, pool: str) -> None:
         self._topology.add_pool(pool)
-        async with deadline(ASK_SECONDS):
-            await self._consuming.make(self._topology.declare)
+        await self._consuming.make()
 
     async def consume(self, queue: str, handler: Handler, limit: int) -> Consumption:
         return await self._started(
+            queue,
             WorkConsumption(
                 self._consuming,
                 self._names.outside(queue),
@@ -150,13 +163,14 @@ class RabbitmqBus:
                 self._bury,
                 limit=limit,
                 retry_pause=self._retry_pause,
-            )
+            ),
         )
 
     async def consume_batches(
         self, queue: str, handler: BatchHandler, most: int, linger: float = 0.0
     ) -> Consumption:
         return await self._started(
+            queue,
             PartitionConsumption(
                 self._consuming,
                 self._names.outside(queue),
@@ -165,11 +179,14 @@ class RabbitmqBus:
                 most=most,
                 linger=linger,
                 retry_pause=self._retry_pause,
-            )
+            ),
         )
 
-    async def _started(self, consumption: Subscription) -> Subscription:
-        await consumption.start(self._consumptions.discard)
+    async def _started(self, queue: str, consumption: Subscription) -> Subscription:
+        try:
+            await consumption.start(self._consumptions.discard)
+        except NotFound as error:
+            await self._missing(queue, error)
         self._consumptions.add(consumption)
         return consumption
 
@@ -179,7 +196,7 @@ class RabbitmqBus:
                 channel = await self._ask_channel.get()
                 answer = await channel.declare_queue(self._names.outside(queue), passive=True)
         except NotFound as error:
-            raise NotFound(f"queue {queue}") from error
+            await self._missing(queue, error)
         return Depth(
             answer.declaration_result.message_count or 0, answer.declaration_result.consumer_count or 0
         )
@@ -199,9 +216,12 @@ class RabbitmqBus:
                 await close_channel(channel, self._consuming)
 
     async def ping(self) -> None:
-        async with deadline(ASK_SECONDS):
-            channel = await self._publish_channel.get()
-            await channel.declare_queue(self._names.outside(DEAD), passive=True)
+        try:
+            async with deadline(ASK_SECONDS):
+                channel = await self._publish_channel.get()
+                await channel.declare_queue(self._names.outside(DEAD), passive=True)
+        except NotFound as error:
+            await self._missing(DEAD, error)
 
     async def close(self) -> None:
         await asyncio.gather(*(each.close() for each in tuple(self._consumptions)))

@@ -70,11 +70,10 @@ class Link:
             await channel.initialize()
             return channel
 
-    async def make(self, what: Callable[[AbstractConnection], Awaitable[None]]) -> None:
+    async def make(self) -> None:
         """Do on the open connection what `on_open` does on a new one. Raises `BusUnavailable`."""
-        connection = await self._connected()
-        with translated():
-            await what(connection)
+        async with deadline(ASK_SECONDS):
+            await self._on_open(await self._connected())
 
     def drop(self) -> None:
         """Give the connection up without waiting for the broker; the next user opens another."""

@@ -13,6 +13,7 @@ from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside
 from headrace.bus.rabbitmq.acks import Acknowledgements
 from headrace.bus.rabbitmq.link import ASK_SECONDS, Link, close_channel, deadline, translated
+from headrace.errors import BusUnavailable, NotFound
 
 _log = structlog.get_logger(__name__)
 
@@ -81,6 +82,9 @@ class Subscription(ABC):
                         # What was taken from it is in nobody's hands now, and must come again.
                         feed.lose()
                     _log.warning("consumer is away", queue=self._name, error=type(error).__name__)
+                    if isinstance(error, NotFound):  # somebody has removed the queue
+                        with contextlib.suppress(BusUnavailable):
+                            await self._link.make()
                     await self._pause(pause_after(failures, _RESUBSCRIBE_PAUSE))
                 if feed is not None and feed.lost:
                     await self._leave(feed)

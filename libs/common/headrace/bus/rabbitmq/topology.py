@@ -29,6 +29,10 @@ class Topology:
         """Make its queue on every connection from now on."""
         self._names = self._names.with_pool(pool)
 
+    def has(self, queue: str) -> bool:
+        """Whether it is one of those that are made."""
+        return queue in self._names.queues()
+
     async def declare(self, connection: AbstractConnection) -> None:
         """Make what is missing. A queue that stands with other arguments is left as it is, with a warning.
 
