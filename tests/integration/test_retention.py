@@ -280,6 +280,17 @@ async def test_who_reads_a_month_for_long_has_it_left_for_another_time(world: Wo
     assert await drop_months(later, MONTH)
 
 
+async def test_months_to_come_are_made_in_passing(world: World, later: Pool) -> None:
+    """A dump reads all tables for hours: nobody may wait for it who would have all others wait."""
+    async with world.admin.transaction():
+        await world.admin.fetch("SELECT FROM runs")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await later.execute("SELECT headrace_ensure_partitions(3)")
+    before = await months(world)
+    await later.execute("SELECT headrace_ensure_partitions(3)")
+    assert await months(world) > before
+
+
 async def test_nobody_but_the_worker_drops_months(world: World, database: str) -> None:
     async with await open_pool(database, API) as api:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -1,7 +1,7 @@
 """Which migrations this release knows, and which it can not do without."""
 
-SCHEMA = 58
+SCHEMA = 59
 """The number of the newest."""
 
-NEEDED = 58
+NEEDED = 59
 """The number of the newest expanding one: it has to have been applied."""
