@@ -5,6 +5,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from itertools import zip_longest
 from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -167,7 +168,8 @@ class Reporting:
             flush, self._flush = self._flush, None
             self._has_events.clear()
             self._awaited.clear()
-            await self._publish(self._event_messages(events))
+            for messages in self._event_messages(events):
+                await self._publish(messages)
             if flush is not None:
                 flush.set()
             await asyncio.sleep(pause_after(len({event.run_id for event in events}), GATHER_SECONDS))
@@ -183,20 +185,26 @@ class Reporting:
                 self._has_logs.clear()
             await self._publish([Outgoing(LOGS, encode_logs(records))])
 
-    def _event_messages(self, events: list[_Written]) -> list[Outgoing]:
-        """One message per partition, more where they grow large; each run's events stay in their order."""
+    def _event_messages(self, events: list[_Written]) -> Iterator[list[Outgoing]]:
+        """One message per partition, more where they grow large; each run's events stay in their order.
+
+        Those of one partition go one after another: of two at once the second may arrive alone, and the first would
+        come behind the fence that it raised.
+        """
         by_partition: dict[int, list[_Written]] = defaultdict(list)
         for event in events:
             by_partition[partition_of(event.run_id, self._partitions)].append(event)
-        return [
-            Outgoing(
+        turns = zip_longest(*(self._messages_to(each, written) for each, written in by_partition.items()))
+        for turn in turns:
+            yield [message for message in turn if message is not None]
+
+    def _messages_to(self, partition: int, written: list[_Written]) -> Iterator[Outgoing]:
+        for part in _parts(written, lambda event: len(event.body)):
+            yield Outgoing(
                 events_queue(partition),
                 encode_events(self._runner_id, [event.body for event in part], self._traces_of(part)),
                 (LINGERS,) if all(event.lingers for event in part) else (),
             )
-            for partition, written in by_partition.items()
-            for part in _parts(written, lambda event: len(event.body))
-        ]
 
     def _traces_of(self, events: list[_Written]) -> Mapping[UUID, TraceContext]:
         runs = {event.run_id for event in events} if self._traces else set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -85,14 +86,48 @@ async def test_events_of_many_runs_travel_together_each_in_its_order() -> None:
     async with asyncio.timeout(20):
         await asyncio.gather(*(report.confirmed() for report in reports))
     flushing.cancel()
-    (messages,) = bus.given
-    batches = [EventBatch.decode(message.body).events for message in messages]
+    batches = [EventBatch.decode(message.body).events for (message,) in bus.given]
     assert all(len(batch) <= module.ENTRIES_PER_MESSAGE for batch in batches)
     of_run: dict[object, list[int]] = {}
     for batch in batches:
         for event in batch:
             of_run.setdefault(event.run_id, []).append(event.seq)
     assert list(of_run.values()) == [list(range(1, 21))] * 30
+
+
+class Partial(Unsteady):
+    """Keeps of each batch, at first, all but its first message, as the port allows, and the whole of it when it comes
+    again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived: list[Outgoing] = []
+
+    async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
+        self.given.append(list(messages))
+        if self.given.count(self.given[-1]) == 1:
+            self.arrived += messages[1:]
+            raise BusUnavailable("the first was not confirmed")
+        self.arrived += messages
+
+
+async def test_no_event_arrives_ahead_of_one_of_its_run_that_was_not_confirmed() -> None:
+    bus = Partial()
+    reporting = Reporting(bus, new_id(), partitions=2)  # type: ignore[arg-type]
+    reports = [reporting.open(new_id(), new_id(), epoch=1) for _ in range(8)]
+    for _ in range(module.ENTRIES_PER_MESSAGE // 2):
+        for report in reports:
+            report.emit(EventKind.STARTED, NOW, "a")
+    flushing = asyncio.create_task(reporting.run())
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(report.confirmed() for report in reports))
+    flushing.cancel()
+    fences: dict[object, int] = defaultdict(int)
+    for message in bus.arrived:
+        for event in EventBatch.decode(message.body).events:
+            assert event.seq <= fences[event.run_id] + 1
+            fences[event.run_id] = max(fences[event.run_id], event.seq)
+    assert list(fences.values()) == [module.ENTRIES_PER_MESSAGE // 2] * 8
 
 
 async def test_log_records_give_way_when_the_bus_is_away_and_are_counted(
