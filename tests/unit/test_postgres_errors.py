@@ -9,6 +9,7 @@ from headrace.postgres.pool import translated
 LOST = [
     asyncpg.AdminShutdownError("terminating connection"),
     asyncpg.ConnectionDoesNotExistError("connection was closed"),
+    asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
     asyncpg.InterfaceError("connection is closed"),
     # What asyncpg says when the server ends a session in the moment in which a query begins.
     asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),

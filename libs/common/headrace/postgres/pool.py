@@ -111,7 +111,11 @@ async def one_statement(pool: Pool) -> AsyncIterator[Db]:
     """A session for a single statement, which is a transaction by itself: one round trip in place of three."""
     with translated():
         async with pool.acquire() as connection:
-            yield connection
+            try:
+                yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                connection.terminate()  # the server was demoted: another session is opened, where the name leads by now
+                raise
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +126,9 @@ async def _transaction(pool: Pool, begin: str) -> AsyncIterator[Db]:
                 await connection.execute(begin)
                 yield connection
                 await commit(connection)
+            except asyncpg.ReadOnlySQLTransactionError:
+                connection.terminate()  # as above
+                raise
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
@@ -158,6 +165,7 @@ def translated() -> Any:
         asyncpg.CannotConnectNowError,
         asyncpg.AdminShutdownError,
         asyncpg.TooManyConnectionsError,
+        asyncpg.ReadOnlySQLTransactionError,
         asyncpg.InterfaceError,
         # A query that begins as the server's last word comes in: asyncpg tells of itself, not of the end.
         asyncpg.InternalClientError,
