@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +18,7 @@ from headrace.bus.postgres import work
 from headrace.bus.postgres.statements import SQL, session
 from headrace.errors import BusUnavailable
 from headrace.postgres.pool import Pool
+from proxy import dialler, proxied, through
 
 EVENTS = events_queue(0)
 
@@ -156,6 +157,29 @@ async def test_every_session_may_be_terminated(place: Place, database: str) -> N
     publisher = await place.open()
     await publisher.publish([Outgoing(JOBS, b"job"), Outgoing(EVENTS, b"event")])
     assert {await sink.bodies.get(), await sink.bodies.get()} == {b"job", b"event"}
+
+
+async def test_what_a_lost_machine_consumed_goes_to_another(place: Place, database: str) -> None:
+    """A partition's lock ends with its session. Postgres asks after the machine at its end, not after hours."""
+    begun: list[bytes] = []
+
+    async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await dialler(database)()
+
+        def noted(data: bytes, write: Callable[[bytes], None] = writer.write) -> None:
+            begun.append(data)
+            write(data)
+
+        setattr(writer, "write", noted)  # noqa: B010
+        return reader, writer
+
+    async with proxied(dial) as proxy:
+        bus = await open_bus(through(database, proxy.port), partitions=1, namespace=place.namespace)
+        await bus.consume_batches(EVENTS, Sink().many, 1)
+        while not (consuming := [data for data in begun if b":partition\0" in data]):
+            await asyncio.sleep(0.02)  # nothing tells of a session
+        await bus.close()
+    assert all(b"tcp_keepalives_idle\0" in data for data in consuming)
 
 
 async def test_a_notification_that_is_lost_costs_time_only(place: Place, database: str) -> None:

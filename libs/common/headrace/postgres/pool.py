@@ -26,7 +26,7 @@ PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_se
 # lost, or stands still, in the midst of one keeps its locks until Postgres ends the session.
 STALLED_SECONDS = 30
 # When Postgres gives up the sessions of a machine that does not answer any more: after a minute, not after hours.
-_LOST = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+LOST_AFTER = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
 
 
 class Session(asyncpg.Connection):
@@ -54,7 +54,12 @@ async def open_pool(
     The role is part of the session's start, so no reset can shed it. A transaction that stays idle for `stalled`
     seconds is rolled back, and its session ended. Raises `DatabaseUnavailable`.
     """
-    settings = {"application_name": session_name(role or "owner"), "timezone": "UTC", "jit": "off", **_LOST}
+    settings = {
+        "application_name": session_name(role or "owner"),
+        "timezone": "UTC",
+        "jit": "off",
+        **LOST_AFTER,
+    }
     if role:
         settings["role"] = role
     if stalled is not None:

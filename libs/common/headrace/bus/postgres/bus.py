@@ -23,7 +23,7 @@ from headrace.bus.postgres.statements import CHANNEL, SQL, session, to_headers, 
 from headrace.bus.postgres.work import WorkConsumption
 from headrace.errors import BusUnavailable, DatabaseUnavailable, NotFound
 from headrace.postgres.listen import Listener
-from headrace.postgres.pool import BUS, Pool, open_pool
+from headrace.postgres.pool import BUS, LOST_AFTER, Pool, open_pool
 
 # Losing an acknowledgement in a crash of the server costs a second delivery, which is allowed anyway.
 _RELAXED = "off"
@@ -164,6 +164,7 @@ class PostgresBus:
             "application_name": f"{self._name}:partition",
             "jit": "off",
             "synchronous_commit": _RELAXED,
+            **LOST_AFTER,  # its lock is given up with it
         }
         return await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
 
