@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pytest
 from designer import Designer, step
 from fleet import Fleet, heartbeat_heard
 from target import Target
@@ -40,6 +42,7 @@ _PAUSE = "mutation ($run: ID!) { pauseRun(id: $run) { ok: __typename ... on Run 
 _RESUME = "mutation ($run: ID!) { resumeRun(id: $run) { ok: __typename ... on Run { status } ...Failed } }"
 _EVENTS = """query ($id: ID!) {
   run(id: $id) { events { items { data } } } logs(filter: {run: $id}) { items { message context } } }"""
+_WAITS = "query ($id: ID!) { run(id: $id) { waits(first: 1) { items { dueAt } } } }"
 _SETTLE = """mutation ($run: ID!, $outcome: Settlement!, $output: JSON) {
   settleStep(runId: $run, step: "pay", outcome: $outcome, output: $output) {
     ok: __typename ... on SentMessage { seq } ...Failed } }"""
@@ -191,3 +194,53 @@ async def test_a_lost_answer_is_settled_by_a_person(fleet: Fleet, target: Target
         await designer.verified(run_id)
     assert results == ["first", "second"]
     assert len(target.of("/pay")) == 3
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        {"type": "approval", "approval": {"title": "Ship?", "deadlineMs": 5000, "default": "fail"}},
+        {"type": "signal", "signal": {"name": "ship", "deadlineMs": 5000}},
+    ],
+    ids=["approval", "signal"],
+)
+async def test_what_was_said_in_time_counts_whenever_it_is_heard_of(
+    fleet: Fleet, target: Target, waits: dict[str, Any]
+) -> None:
+    """The run is held, for it calls something meanwhile: its holder hears of messages by its renewals alone."""
+    await fleet.control_plane()
+    await fleet.reporter()
+    runner = await fleet.runner()
+    designer = Designer(fleet)
+    await designer.app("shop", target.url)
+    await designer.action("shop", "ask", "POST", "/ask", idempotency={"mode": "KEY"})
+    await designer.publish(
+        {
+            "workflow": "people",
+            "steps": [
+                {"key": "begin", "type": "transform", "input": 1},
+                {"key": "ask", "action": "shop/ask", "input": {}},
+                {"key": "ship", **waits},
+            ],
+            "edges": [{"from": "begin", "to": "ask"}, {"from": "begin", "to": "ship"}],
+        }
+    )
+    target.hold("/ask")
+    run_id = await designer.start("people")
+    await target.called("/ask")
+    while not (waiting := (await designer.do(_WAITS, id=run_id))["run"]["waits"]["items"]):
+        await asyncio.sleep(0.05)  # asked from outside, as a user without a subscription would
+    runner.stall()
+    if waits["type"] == "approval":
+        await designer.decide(run_id, "ship", "APPROVE")
+    else:
+        await designer.signal(run_id, "ship")
+    due = datetime.fromisoformat(waiting[0]["dueAt"])
+    await asyncio.sleep((due - datetime.now(UTC)).total_seconds() + 0.1)
+    runner.go_on()
+    async with asyncio.timeout(30):
+        while step(await designer.run(run_id), "ship")["status"] == "WAITING":
+            await asyncio.sleep(0.1)
+    target.release("/ask")
+    run = await designer.ended(run_id)
+    assert (run["status"], step(run, "ship")["status"]) == ("SUCCESS", "SUCCESS")

@@ -177,8 +177,11 @@ async def test_a_heartbeat_brings_large_messages_a_few_at_a_time(world: World) -
     for _ in range(5):
         await say(world, tenant, run, "x" * 1024 * 1024)
     came: list[list[int]] = []
+    cut_off: list[list[str]] = []
     while len(came) < 3:
         seen = came[-1][-1] if came else 0
         news = await world.beat(holder, run, inbox_seen={run: seen})
         came.append([message["seq"] for message in news["inbox"][str(run)]])
+        cut_off.append(news["cut_off"])
     assert came == [[1, 2], [3, 4], [5]]
+    assert cut_off == [[str(run)], [str(run)], []]

@@ -90,6 +90,8 @@ def read_claimed_run(
         inbox=inbox,
         # Rows may be newer than the count that was read before them: they are not news any more.
         inbox_seen=max([given["inbox_seq"], *(message.seq for message in inbox)]),
+        # A control plane of the release before does not say.
+        heard=datetime.fromisoformat(given["heard"]) if given.get("heard") else None,
     )
     return ClaimedRun(
         tenant_id=tenant_id,

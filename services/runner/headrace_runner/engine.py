@@ -30,6 +30,7 @@ from headrace.workflow.conditions import no_expressions
 from headrace.workflow.decide import decide
 from headrace.workflow.keys import RowKey, read_key
 from headrace.workflow.state import EventKind, Failure, ParkReason, StepStatus
+from headrace.workflow.waiting import to_be_heard
 
 from headrace_runner.claimed_run import ClaimedRun
 from headrace_runner.credentials import RunCredentials
@@ -94,7 +95,7 @@ class Engine:
             run.quotas.loop_items,
         )
         held.despite_cancel = run.state.undoing is not None
-        held.begin_at(run.state.inbox_seen)
+        held.begin_at(run.state.inbox_seen, run.state.heard)
         held.pause_requested = run.state.pause
 
     async def advance(self) -> None:
@@ -131,6 +132,8 @@ class Engine:
         if held.inbox:
             new, held.inbox = tuple(held.inbox), []
             state = state._replace(inbox=(*state.inbox, *new), inbox_seen=new[-1].seq)
+        if held.heard != state.heard:
+            state = state._replace(heard=held.heard)
         self.history.state = state
 
     async def _turn(self) -> None:
@@ -261,8 +264,13 @@ class Engine:
 
     async def _wait(self, now: datetime, deadline: datetime | None) -> None:
         """Until a step ends, there is news, or the next time that matters."""
-        waiting = (self.history.state.step(key) for key in self.history.frontier.open)
-        times = [s.retry_at for s in waiting if s.status is StepStatus.WAITING and s.retry_at]
+        state = self.history.state
+        rows = [state.step(key) for key in self.history.frontier.open]
+        waiting = [row for row in rows if row.status is StepStatus.WAITING]
+        times = [row.retry_at for row in waiting if row.retry_at]
+        # A wait for a message is over when all that was said in time is known: a renewal tells.
+        unheard = [row.retry_at for row in waiting if row.retry_at and to_be_heard(row, state)]
+        self.held.await_heard(min((at for at in unheard if at <= now), default=None))
         times += [deadline] if deadline else []
         times += [self._claimed_at + self.parts.time_slice]
         # A time that is past has been acted upon; steps that are still under way wake us by themselves.

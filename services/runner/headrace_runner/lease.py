@@ -37,6 +37,8 @@ class HeldRun:
         self.despite_cancel = False  # what a cancel undoes is called for all that
         self.inbox: list[Message] = []
         self.inbox_seen = 0
+        self.heard: datetime | None = None
+        self._awaited: datetime | None = None
         self._listener: Callable[[], None] | None = None
 
     def on_news(self, listener: Callable[[], None]) -> None:
@@ -62,14 +64,28 @@ class HeldRun:
             self.inbox_seen = new[-1].seq
             self._notify()
 
-    def begin_at(self, inbox_seen: int) -> None:
-        """The checkpoint was read, which holds the unused messages up to `inbox_seen`.
+    def tell_heard(self, until: datetime) -> None:
+        """All messages until then were told of."""
+        if self.heard is None or until > self.heard:
+            self.heard = until
+            if self._awaited is not None and until >= self._awaited:
+                self._notify()
+
+    def await_heard(self, until: datetime | None) -> None:
+        """Tell the listener once all messages until then were told of; None: nobody waits for that."""
+        self._awaited = until
+
+    def begin_at(self, inbox_seen: int, heard: datetime | None) -> None:
+        """The checkpoint was read, which holds the unused messages up to `inbox_seen`, and all that were said until
+        `heard`.
 
         rule inbox_behind_the_barrier: a renewal before that may have told of some of them that the last holder had
         used up, by events that were not applied yet.
         """
         self.inbox = [message for message in self.inbox if message.seq > inbox_seen]
         self.inbox_seen = max(inbox_seen, self.inbox_seen)
+        if heard is not None:
+            self.tell_heard(heard)
 
     def may_go_on(self) -> bool:
         """Whether calls may start, as far as is known: not after a cancel, unless it is being carried out."""
@@ -196,6 +212,11 @@ class Lease:
         for run_id, messages in answer["inbox"].items():
             if held := named.get(UUID(run_id)):
                 held.tell_messages(read_messages(messages))
+        if heard := answer.get("heard"):  # a control plane of the release before does not say
+            cut_off = {UUID(run_id) for run_id in answer["cut_off"]}
+            for run_id, held in named.items():
+                if run_id not in cut_off:
+                    held.tell_heard(datetime.fromisoformat(heard))
         self._clock.set(datetime.fromisoformat(answer["now"]))
         self._until = max(self._until, now + answer["lease_seconds"])
         self._every = min(RENEW_SECONDS, answer["lease_seconds"] / 3)

@@ -89,6 +89,20 @@ def test_of_two_waits_for_one_name_each_needs_a_signal_of_its_own() -> None:
     assert {command.inbox for command in both if isinstance(command, Resolve)} == {(1,), (2,)}
 
 
+def test_a_wait_is_not_over_before_all_is_known_that_was_said_in_time() -> None:
+    graph = Graph.of(Document("w", (Step("a", StepType.SIGNAL, signal=Signal("go", deadline_ms=1000)),)))
+    due = NOW - timedelta(seconds=1)
+    row = StepState(StepStatus.WAITING, wait={"kind": WaitKind.SIGNAL, "name": "go"}, retry_at=due)
+    state = RunState(RunStatus.RUNNING, HashTrieMap({"a": row}), heard=due - timedelta(seconds=1))
+    assert list(decide(graph, state, NOW)) == [Park(ParkReason.SIGNAL, due)]
+    late = Failure("SIGNAL_TIMEOUT", "no signal came in time")
+    for heard in (due, None):
+        heard_all = state._replace(heard=heard)
+        assert list(decide(graph, heard_all, NOW)) == [Resolve("a", StepStatus.FAILED, None, late)]
+    said = state._replace(inbox=(Message(1, MessageKind.SIGNAL, None, "go", {"payload": 1}),))
+    assert list(decide(graph, said, NOW)) == [Resolve("a", StepStatus.SUCCESS, 1, None, (1,))]
+
+
 def test_a_signal_for_one_step_ends_the_wait_of_no_other() -> None:
     steps = tuple(Step(key, StepType.SIGNAL, signal=Signal("go")) for key in ("a", "b"))
     graph = Graph.of(Document("w", (Step("z"), *steps), (Edge("z", "a"), Edge("z", "b"))))

@@ -204,7 +204,7 @@ class RunState(NamedTuple):
 
     `steps` is keyed by row key, and persistent: a changed copy shares all but the change. `cancel`, `pause` and
     `inbox` (messages that no event has used up yet) are what its holder was told, not what events say;
-    `inbox_seen` is the highest `seq` that it was told of.
+    `inbox_seen` is the highest `seq` that it was told of. What was said until `heard` is among them; None: everything.
     """
 
     status: RunStatus = RunStatus.QUEUED
@@ -216,6 +216,7 @@ class RunState(NamedTuple):
     undoing: Undoing | None = None
     inbox: tuple[Message, ...] = ()
     inbox_seen: int = 0
+    heard: datetime | None = None
 
     def step(self, key: str) -> StepState:
         return self.steps.get(key, _NOT_BEGUN)

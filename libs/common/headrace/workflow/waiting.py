@@ -66,6 +66,8 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
     wait = row.wait or _NO_WAIT
     kind = WaitKind(str(wait["kind"]))
     due = row.retry_at is not None and row.retry_at <= now
+    # What was said in time ends the wait, whenever its holder hears of it.
+    in_vain = due and not to_be_heard(row, state)
     match kind:
         case WaitKind.RETRY | WaitKind.REPEAT | WaitKind.BLOCKED:
             if due or row.retry_at is None:
@@ -77,19 +79,19 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
             if message := _signal(state, key, str(wait.get("name")), waits.taken):
                 waits.taken.add(message.seq)
                 return Resolve(key, StepStatus.SUCCESS, message.data.get("payload"), None, (message.seq,))
-            if due:
+            if in_vain:
                 return _not_signaled(key, wait)
         case WaitKind.APPROVAL:
             if message := _message(state, MessageKind.DECISION, key):
                 return _decided(key, message.data, message.seq)
-            if due:
+            if in_vain:
                 return _not_decided(key, wait, now)
-            if reminder := _reminder(key, wait, now, waits):
+            if not due and (reminder := _reminder(key, wait, now, waits)):
                 return reminder
         case WaitKind.GATE:
             if message := _of_call(state, key, wait.get("digest")):
                 return _allowed(key, message)
-            if due:
+            if in_vain:
                 late = Failure("APPROVAL_TIMEOUT", "nobody approved the call in time")
                 return Resolve(key, StepStatus.FAILED, None, late)
         case WaitKind.CHILD:
@@ -99,6 +101,11 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
             assert_never(kind)
     waits.add(_REASON[kind], row.retry_at)
     return None
+
+
+def to_be_heard(row: StepState, state: RunState) -> bool:
+    """Whether something may have been said before the time of the row that its holder was not told of yet."""
+    return row.retry_at is not None and state.heard is not None and state.heard < row.retry_at
 
 
 def settlement(key: str, state: RunState) -> Settle | None:

@@ -10,6 +10,7 @@ from headrace.postgres.queries import load
 
 from headrace_control.internal_api.barrier import Barrier
 from headrace_control.internal_api.handover import Handover
+from headrace_control.internal_api.inbox import UNDER_WAY
 from headrace_control.internal_api.models import CheckpointsBody
 from headrace_control.internal_api.sessions import KnownRunner
 from headrace_control.internal_api.setting_aside import is_poison, set_aside
@@ -48,6 +49,8 @@ class Checkpoints:
                 verdicts[run_id] = _verdict(rows.get(run_id), wanted[run_id], runner)
         passed = [rows[i] for i, verdict in verdicts.items() if verdict == "PASSED"]
         given, versions = await self._handover.of(await self._handover.fitting(passed), body.have)
+        for run_id, what in given.items():
+            what["heard"] = rows[run_id]["now"] - UNDER_WAY
         verdicts |= {row["id"]: "NOT_YET" for row in passed if row["id"] not in given}
         return {
             "runs": [{"run_id": i, "outcome": v, **given.get(i, {})} for i, v in verdicts.items()],

@@ -97,6 +97,8 @@ class Claims:
                 answer[row["id"]]["outcome"] = Outcome.TAKEOVER
         for run_id, what in given.items():
             answer[run_id] |= what
+            # Read under the lock that a message is written under: there is none that came before and is not there.
+            answer[run_id]["heard"] = answered[0]["now"]
         return {
             "now": answered[0]["now"],
             "lease_seconds": self._lease.total_seconds(),

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,9 @@ _sql = load("headrace_control.internal_api")
 # the runner its lease. The next heartbeat brings more.
 MOST_MESSAGES = 200
 MOST_BYTES = 2 * 1024 * 1024
+# How long a message may take, at most, from the moment in which it was found to come in time to where it can be read
+# without the lock of its run's row.
+UNDER_WAY = timedelta(seconds=2)
 
 
 async def unused(db: Db, seen: Mapping[UUID, int], *, bounded: bool) -> Mapping[UUID, list[dict[str, Any]]]:

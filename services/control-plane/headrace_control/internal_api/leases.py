@@ -1,6 +1,6 @@
 """Leases: one renewal per runner process, naming the runs that it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
 from headrace_control.internal_api.credentials import RunCredentials
-from headrace_control.internal_api.inbox import unused
+from headrace_control.internal_api.inbox import UNDER_WAY, unused
 from headrace_control.internal_api.models import HeartbeatBody, TokenBody
 from headrace_control.internal_api.sessions import KnownRunner
 from headrace_control.throttle.service import not_closed
@@ -28,8 +28,8 @@ class Leases:
 
     async def heartbeat(self, runner: KnownRunner, body: HeartbeatBody) -> dict[str, Any]:
         """Renew; tells which of the named runs were asked to cancel or to pause, which are another's by now, and
-        what was said to those that are still the runner's. And which connections the fleet leaves alone, and
-        whether dry runs wait."""
+        what was said to those that are still the runner's: all that came before `heard`, but to those that are cut
+        off. And which connections the fleet leaves alone, and whether dry runs wait."""
         runner_id, pool = runner.id, stored(runner.pool)
         seen = [body.inbox_seen.get(run_id, 0) for run_id in body.held]
         async with transaction(self._pool) as db:
@@ -49,6 +49,8 @@ class Leases:
             "canceled": [row["id"] for row in own if row["cancel_requested"]],
             "paused": [row["id"] for row in own if row["pause_requested"]],
             "inbox": {str(run_id): found for run_id, found in messages.items()},
+            "heard": now - UNDER_WAY,
+            "cut_off": [row["id"] for row in own if row["inbox_seq"] > _told(row, messages)],
             "breakers": breakers,
             "dry_runs": dry_runs,
             "lost": [row["id"] for row in news if row["claimed_by"] != runner_id],
@@ -79,3 +81,9 @@ class Leases:
         if body.connection_id not in current:
             raise NotFound("connection")
         return dict(await self._credentials.refresh(row["tenant_id"], body.connection_id, body.seen_version))
+
+
+def _told(row: Any, messages: Mapping[UUID, Sequence[Mapping[str, Any]]]) -> int:
+    """Up to which message of its run the runner knows all with this answer."""
+    found = messages.get(row["id"])
+    return int(found[-1]["seq"] if found else row["seen"])

@@ -171,7 +171,8 @@ ORDER BY run_id, seq
 -- name: held_news
 -- What a runner has to know of the runs that it names: a cancel, a pause, messages above those that it has seen ($3),
 -- or that the claim is no longer its own: of one that is gone with its tenant it is nobody's.
-SELECT held.id, r.cancel_requested, r.pause_requested, r.claimed_by, r.inbox_seq > held.seen AS has_messages, held.seen
+SELECT held.id, r.cancel_requested, r.pause_requested, r.claimed_by, r.inbox_seq, r.inbox_seq > held.seen AS has_messages,
+       held.seen
 FROM unnest($1::uuid[], $3::int[]) AS held (id, seen)
 LEFT JOIN runs r ON r.id = held.id
 WHERE r.cancel_requested OR r.pause_requested OR r.inbox_seq > held.seen OR r.claimed_by IS DISTINCT FROM $2

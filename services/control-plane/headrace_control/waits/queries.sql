@@ -49,9 +49,12 @@ FROM together LEFT JOIN found ON together.size <= $3
 ORDER BY found.n, found.number
 
 -- name: wait
+-- Of a locked run. `now` is after the lock, which may have been waited for: whoever claimed the run meanwhile decides by
+-- what was there then.
 SELECT w.run_id, w.step, w.kind, w.data, w.status, w.opened_at, w.due_at, w.closed_at, w.decision,
        coalesce(starter.owner, r.created_by) AS started_by,
-       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by, headrace_now() AS now
+       coalesce(publisher.owner, v.published_by, v.created_by) AS published_by,
+       headrace_now() + (clock_timestamp() - now()) AS now
 FROM waits w
 JOIN runs r ON r.tenant_id = w.tenant_id AND r.id = w.run_id
 LEFT JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id
