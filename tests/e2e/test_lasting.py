@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from designer import Designer
 from fleet import Fleet
-from target import Target
+from target import Call, Target
 
 KEYED = {"mode": "KEY"}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -74,6 +75,37 @@ async def test_what_was_done_is_undone_in_reverse(world: World) -> None:
     statuses = {s["key"]: s["status"] for s in run["steps"]}
     assert statuses["book"] == statuses["pay"] == "COMPENSATED"
     assert statuses["nap"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("answers", [[504], [None, 503]], ids=["by a gateway", "before the last"])
+async def test_a_call_that_may_have_been_made_is_asked_again_before_the_undoing(
+    world: World, answers: list[int | None]
+) -> None:
+    """A gateway that had no answer does not tell whether the call was made; nor does an answer to a later one."""
+    designer, target = world.designer, world.target
+    once_more = {"strategy": "FIXED", "maxAttempts": 4, "initialDelayMs": 100, "maxDelayMs": 100}
+    await designer.publish({"workflow": "maybe", "steps": [undone("pay", retry=once_more)]})
+    left = list(answers)
+
+    async def answer(call: Call) -> web.StreamResponse:
+        status = left.pop(0) if left else 200
+        if status is None:
+            assert call.request is not None
+            assert call.request.transport is not None
+            call.request.transport.abort()
+        # Longer than a runner waits for it: the run parks.
+        return web.json_response(
+            {}, status=status or 200, headers={} if status == 200 else {"retry-after": "6"}
+        )
+
+    target.answers["/pay"] = answer
+    run_id = await designer.start("maybe")
+    await designer.ended(run_id, wanted={"WAITING"})
+    await designer.cancel(run_id)
+    run = await designer.ended(run_id)
+    await designer.verified(run_id)
+    assert run["status"] == "CANCELED"
+    assert [call.path for call in target.calls] == ["/pay"] * (len(answers) + 1) + ["/unpay"]
 
 
 async def test_an_error_edge_carries_the_error_as_data(world: World) -> None:

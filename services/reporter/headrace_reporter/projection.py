@@ -107,6 +107,8 @@ def _attempted(run: RunRow, event: Event) -> None:
     step.error, step.in_flight = data.get("error"), False
     number = data.get("round")
     step.wait = {"kind": WaitKind.REPEAT if number else WaitKind.RETRY} if retry_at else None
+    if step.wait is not None and data.get("unanswered") is True:
+        step.wait["unanswered"] = True
     _attempt(run, event, step)
     if type(number) is int:
         step.round, step.round_from = number, step.attempts

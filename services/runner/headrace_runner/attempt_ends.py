@@ -7,6 +7,7 @@ from headrace.messages import LogLevel
 from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.keys import Part, RowKey
 from headrace.workflow.state import EventKind, Failure, StepStatus
+from headrace.workflow.undo import not_answered, unanswered
 
 from headrace_runner.advancing import Advancing
 from headrace_runner.failures import OUTPUT_TOO_LARGE
@@ -15,10 +16,15 @@ from headrace_runner.steps.protocol import Failed, InDoubt, NotCalled, Outcome, 
 
 
 class AttemptEnds:
-    """Of one execution of the row `key`. `slot` is where its result may be kept for others, once that is known."""
+    """Of one execution of the row `key`. `slot` is where its result may be kept for others, once that is known.
+    `unanswered`: of an attempt, not the last one alone, nobody knows whether it was carried out."""
 
     def __init__(self, run: Advancing, context: StepContext, key: str) -> None:
         self._run, self._context, self._key = run, context, key
+        row = run.history.state.step(key)
+        # Of one that is gone on with between two attempts the last alone is known.
+        between = row.status is StepStatus.RUNNING and row.attempts - row.round_from > 1
+        self.unanswered = between or unanswered(row)
         self.slot: Slot | None = None
 
     def fail(self, failure: Failure) -> None:
@@ -91,6 +97,7 @@ class AttemptEnds:
                     code=failure.code,
                 )
             case Failed(failure):
+                self.unanswered |= not_answered(failure)
                 made = number - self._run.history.state.step(self._key).round_from
                 delay = outcome.next_delay(made)
                 self._context.log(
@@ -117,6 +124,7 @@ class AttemptEnds:
             failure = Failure("REPEAT_EXHAUSTED", f"`until` was not true after {rounds} rounds")
             self._complete(StepStatus.FAILED, attempt, None, failure)
             return None
+        self.unanswered = False
         data: JsonObject = {"attempt": {**attempt, "outcome": "SUCCESS"}, "round": rounds}
         return self._later(repeat.every_ms / 1000, data)
 
@@ -130,6 +138,8 @@ class AttemptEnds:
             self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
             return delay
         data["retryAt"] = (parts.clock.now() + timedelta(seconds=delay)).isoformat()
+        if self.unanswered:
+            data["unanswered"] = True
         self._run.history.emit(EventKind.ATTEMPTED, self._key, data)
         return None
 

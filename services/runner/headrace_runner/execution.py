@@ -9,7 +9,6 @@ from headrace.messages import LogLevel
 from headrace.redaction import truncate
 from headrace.workflow.document import StepType
 from headrace.workflow.state import EventKind, Failure, StepStatus, WaitKind
-from headrace.workflow.undo import unanswered
 
 from headrace_runner.advancing import Advancing
 from headrace_runner.attempt_ends import AttemptEnds
@@ -152,8 +151,8 @@ class StepExecution:
         self._run.history.emit(EventKind.WAITING, self._key, {"wait": self._told_on(wait)})
 
     def _told_on(self, wait: JsonObject) -> JsonObject:
-        """With the word that nobody answered the attempt before, if so: rule turn_after_answers asks for it."""
-        return {**wait, "unanswered": True} if unanswered(self._run.history.state.step(self._key)) else wait
+        """With the word that nobody answered an attempt before, if so: rule turn_after_answers asks for it."""
+        return {**wait, "unanswered": True} if self._ends.unanswered else wait
 
     async def _announce(self, prepared: Prepared) -> bool:
         """Say that an attempt begins, and wait for what has to be confirmed before it; False: the claim is lost, or the

@@ -117,16 +117,23 @@ def _check_undone(world: World, state: RunState) -> None:
 
 
 def _check_answered(world: World, key: str) -> None:
-    """The last call of a step that can be undone was answered, however its next attempt was put off."""
-    about = [event for event in world.partition if event.step == key]
-    blocked = [e.kind is EventKind.WAITING and e.data["wait"]["kind"] in ("BLOCKED", "GATE") for e in about]
-    last = next(
-        (event for event, put_off in reversed(list(zip(about, blocked, strict=True))) if not put_off), None
-    )
-    if last is not None:
-        lost = last.kind is EventKind.ATTEMPTED and last.data.get("error") == LOST
-        assert last.kind is not EventKind.STARTED, f"{key} may have been done and is not undone"
-        assert not lost, f"{key} may have been done and is not undone"
+    """All calls of a step that can be undone were answered, or else the last word on it is its end, however its next
+    attempt was put off."""
+    begun = may_be_done = False
+    for event in world.partition:
+        if event.step != key:
+            continue
+        if event.kind is EventKind.STARTED:
+            may_be_done |= begun  # its runner died in the attempt before
+            begun = True
+        elif event.kind is EventKind.ATTEMPTED:
+            lost = event.data.get("error") == LOST
+            may_be_done, begun = "round" not in event.data and (may_be_done or lost), False
+        elif event.kind in (EventKind.COMPLETED, EventKind.SETTLED):
+            may_be_done = begun = False
+        elif event.kind is EventKind.WAITING:
+            may_be_done, begun = may_be_done or begun, False
+    assert not any((may_be_done, begun)), f"{key} may have been done and is not undone"
 
 
 def _check_stable(world: World, state: RunState) -> None:

@@ -83,6 +83,7 @@ class Holder:
         self.world, self.graph, self.state = world, world.graph, state
         self.frontier = Frontier(world.graph, state)
         self.running: dict[str, bool] = {}
+        self._unanswered: set[str] = set()
         self.draining = self.left = self._late = False
         self._despite_cancel = state.undoing is not None
 
@@ -175,6 +176,10 @@ class Holder:
         if step.for_each is not None and key.index is None and key.part is None:
             self._expand(row, step)
             return False
+        before = self.state.step(row)
+        between = before.status is StepStatus.RUNNING and before.attempts - before.round_from > 1
+        if between or unanswered(before):
+            self._unanswered.add(row)
         if self.world.answer(True, True, False):
             self._begin(row)
         else:  # its input is being made
@@ -223,7 +228,7 @@ class Holder:
         return None
 
     def _told_on(self, row: str, wait: dict[str, Any]) -> dict[str, Any]:
-        return {**wait, "unanswered": True} if unanswered(self.state.step(row)) else wait
+        return {**wait, "unanswered": True} if row in self._unanswered else wait
 
     def _wait_of(self, key: RowKey, step: Step) -> dict[str, Any] | None:
         match step.type:
@@ -295,6 +300,8 @@ class Holder:
                 self._next_round(row, step.repeat.every_ms / 1000, step.repeat.max)
             case "AGAIN" | "LATER":
                 data = {"attempt": self._attempt(row, "FAILED"), "error": self.world.answer(ERROR, LOST)}
+                if data["error"] == LOST:
+                    self._unanswered.add(row)
                 seconds = 1 if outcome == "AGAIN" else self.world.answer(10, 50)
                 if self._later(row, seconds, data) and not self._stopping():
                     self._announce(row, step, {})
@@ -308,6 +315,7 @@ class Holder:
 
     def _next_round(self, row: str, seconds: float, most: int) -> None:
         rounds = self.state.step(row).round + 1
+        self._unanswered.discard(row)
         attempt = self._attempt(row, "SUCCESS")
         if rounds >= most:
             data = {"status": "FAILED", "attempt": attempt, "error": ERROR}
@@ -321,6 +329,8 @@ class Holder:
         here = seconds <= _SHORT and not self._stopping()
         if not here:
             data["retryAt"] = (self.world.now + timedelta(seconds=seconds)).isoformat()
+            if row in self._unanswered:
+                data["unanswered"] = True
         self.emit(EventKind.ATTEMPTED, row, data)
         return here
 

@@ -143,6 +143,8 @@ class World:
         table = self.table
         helps = ["settle"] * bool(table.doubts())
         helps += ["child"] * bool(table.open_children())
+        if table.status is RunStatus.COMPENSATING:
+            return helps  # undoing asks nobody else
         helps += ["decide"] * bool(table.open_waits(WaitKind.APPROVAL, WaitKind.GATE))
         return helps + ["signal"] * bool(table.open_waits(WaitKind.SIGNAL))
 

@@ -125,12 +125,15 @@ def _fold_step(step: StepState, change: Change) -> StepState:
             waiting = StepStatus.WAITING if retry_at else StepStatus.RUNNING
             status = step.status if step.status is waiting else move_step(step.status, waiting)
             number = data.get("round")
+            until_then: JsonObject = {"kind": WaitKind.REPEAT if number else WaitKind.RETRY}
+            if data.get("unanswered"):
+                until_then["unanswered"] = True
             return step._replace(
                 status=status,
                 attempts=step.attempts + 1,
                 error=Failure.from_json(data.get("error")),
                 retry_at=_time(retry_at),
-                wait={"kind": WaitKind.REPEAT if number else WaitKind.RETRY} if retry_at else None,
+                wait=until_then if retry_at else None,
                 in_flight=False,
                 round=number if isinstance(number, int) else step.round,
                 round_from=step.attempts + 1 if number else step.round_from,

@@ -22,8 +22,9 @@ from headrace.workflow.waiting import Waits, over, settlement
 _SHOWN = 10
 # How many calls are asked about side by side.
 MOST_PROBES = 20
-# Failures of a call that may have been carried out (see `headrace.outbound.failures`).
-_NOT_ANSWERED = frozenset({"TIMEOUT", "CONNECTION_LOST"})
+# Failures of a call that may have been carried out (see `headrace.outbound.failures`): nobody answered, or a gateway
+# that had no answer itself.
+_NOT_ANSWERED = frozenset({"TIMEOUT", "CONNECTION_LOST", "HTTP_502", "HTTP_504"})
 
 
 def undo(
@@ -63,14 +64,19 @@ def undo(
 
 
 def waits_to_ask(row: StepState) -> bool:
-    """Whether the row waits for another attempt at a call that may have been carried out: nobody answered the last."""
+    """Whether the row waits for another attempt at a call that may have been carried out."""
     return row.status is StepStatus.WAITING and unanswered(row)
+
+
+def not_answered(error: Failure | None) -> bool:
+    """Whether a call that failed so may have been carried out, with nobody to tell."""
+    return error is not None and error.code in _NOT_ANSWERED
 
 
 def unanswered(row: StepState) -> bool:
     """Whether a call of the row was begun, and nobody answered it. Whoever puts the next attempt off says so in
-    its wait, where nothing else tells of the attempt before."""
-    lost = row.error is not None and row.error.code in _NOT_ANSWERED
+    its wait, where nothing else tells of the attempts before."""
+    lost = not_answered(row.error)
     wait = row.wait or {}
     match row.status:
         case StepStatus.RUNNING:
@@ -78,7 +84,7 @@ def unanswered(row: StepState) -> bool:
         case StepStatus.WAITING if wait.get("kind") in (WaitKind.BLOCKED, WaitKind.GATE):
             return wait.get("unanswered") is True
         case StepStatus.WAITING:
-            return lost and wait.get("kind") == WaitKind.RETRY
+            return wait.get("kind") == WaitKind.RETRY and (lost or wait.get("unanswered") is True)
         case _:
             return False
 
