@@ -116,6 +116,15 @@ async def test_a_late_heartbeat_does_not_unname_younger_claims(world: World) -> 
     assert await world.outcome(new_id(), job) == "REFUSED"
 
 
+async def test_a_late_heartbeat_does_not_bring_a_lapsed_claim_back(world: World) -> None:
+    job = await world.queued(await world.tenant("one"))
+    holder = new_id()
+    await world.claim(holder, job, call=2)
+    await world.beat(holder, settled=2)
+    await world.beat(holder, settled=1)  # was held up on its way: the answer of call 2 was still to come
+    assert await world.outcome(new_id(), job) == "TAKEOVER"
+
+
 async def test_a_take_over_gets_the_checkpoint_behind_the_barrier(world: World) -> None:
     tenant = await world.tenant("one")
     job = run, _ = await world.queued(tenant)
@@ -145,6 +154,8 @@ async def test_a_take_over_gets_the_checkpoint_behind_the_barrier(world: World) 
     assert (await barrier(first, 1, 0))["outcome"] == "CLOSED"
     # A later epoch's fence lets an earlier waiter through to the verdict as well.
     assert (await barrier(first, 2, 0))["outcome"] == "CLOSED"
+    # Nor does the holder get it by an epoch of before: what still waits by that one is another claim's.
+    assert (await barrier(second, 1, 0))["outcome"] == "CLOSED"
 
 
 async def test_twenty_runners_at_once_get_one_claim(world: World) -> None:

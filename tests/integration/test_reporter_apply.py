@@ -54,6 +54,31 @@ async def test_duplicates_in_any_order_after_the_end_change_nothing(world: World
     assert await world.snapshot() == before
 
 
+async def test_events_behind_the_end_change_no_more_than_the_fence(world: World) -> None:
+    run = await world.claimed_run()
+    await world.applier.apply(world.history(run))
+    before = await world.snapshot()
+    behind = [
+        world.event(run, 1, 6, "started", "c"),
+        world.event(run, 1, 7, "parked", reason="TIMER"),
+        world.event(run, 1, 8, "canceled"),
+    ]
+    await world.applier.apply(behind)
+    after = await world.snapshot()
+    assert await world.status(run) == "SUCCESS"
+    assert after | {"runs": before["runs"]} == before
+
+
+@pytest.mark.parametrize("kind", ["parked", "finished", "canceled"])
+async def test_what_ends_a_claim_that_is_not_open_is_set_aside(world: World, kind: str) -> None:
+    run = await world.claimed_run()
+    await world.applier.apply([world.event(run, 1, 1, "parked", reason="TIMER")])
+    await world.applier.apply([world.event(run, 1, 2, kind, reason="RETRY", status="SUCCESS")])
+    row = await world.admin.fetchrow("SELECT status, wait_reason FROM runs WHERE id = $1", run)
+    assert tuple(row) == ("WAITING", "DEAD_LETTER")
+    assert await world.admin.fetchval("SELECT code FROM dead_letters WHERE run_id = $1", run) == "NOT_APPLIED"
+
+
 async def test_events_of_a_stale_epoch_change_nothing(world: World) -> None:
     run = await world.claimed_run(epoch=2)
     await world.applier.apply([world.event(run, 2, 1, "claimed")])

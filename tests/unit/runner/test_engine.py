@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from headrace.json_types import Json
 from headrace.workflow.document import Edge, ForEach, OnError, Step
@@ -62,6 +62,8 @@ async def test_a_drain_while_a_retry_waits_hands_the_run_back() -> None:
     parked = events[-1][2]
     assert isinstance(parked, dict)
     assert parked["reason"] == "HANDED_BACK"
+    # rule hand_back_is_due_at_once: without a time nothing would bring it back
+    assert datetime.fromisoformat(str(parked["resumeAt"])) <= datetime.now(UTC)
     assert handler.made == 1
 
 
