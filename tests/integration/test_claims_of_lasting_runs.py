@@ -86,6 +86,21 @@ async def test_a_checkpoint_hands_over_all_that_a_claim_does(world: World) -> No
     }
 
 
+async def test_a_claim_and_a_checkpoint_tell_of_a_cancel(world: World) -> None:
+    """rule claim_tells_cancel: who knows of it begins nothing; a heartbeat may come after the first call."""
+    job = run, _ = await world.queued(await world.tenant("one"))
+    await set_run(world, run, cancel_requested=True)
+    (granted,) = (await world.claim(new_id(), job))["claims"]
+    assert (granted["outcome"], granted["cancel"]) == ("GRANTED", True)
+    second = new_id()
+    await world.admin.execute("DELETE FROM runners")
+    assert await world.outcome(second, job) == "TAKEOVER"
+    await set_run(world, run, fence_epoch=2)
+    body = {"runs": [{"run_id": str(run), "epoch": 2}], "wait": 0}
+    passed = (await world.post("checkpoints", second, **body))["runs"][0]
+    assert (passed["outcome"], passed["cancel"]) == ("PASSED", True)
+
+
 async def test_a_run_that_is_being_undone_is_claimed_and_stays_so(world: World) -> None:
     tenant = await world.tenant("one")
     parked, held = await world.queued(tenant), await world.queued(tenant)

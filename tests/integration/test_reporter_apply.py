@@ -79,6 +79,19 @@ async def test_what_ends_a_claim_that_is_not_open_is_set_aside(world: World, kin
     assert await world.admin.fetchval("SELECT code FROM dead_letters WHERE run_id = $1", run) == "NOT_APPLIED"
 
 
+async def test_an_event_uses_up_the_messages_that_it_names(world: World) -> None:
+    run = await world.claimed_run()
+    await world.admin.execute(
+        """INSERT INTO inbox (tenant_id, run_id, seq, kind, name, data)
+           SELECT $1, $2, seq, 'SIGNAL', 'paid', '{}' FROM generate_series(1, 3) seq""",
+        world.tenant,
+        run,
+    )
+    await world.applier.apply([world.event(run, 1, 1, "completed", "a", status="SUCCESS", inbox=[1, 3])])
+    left = await world.admin.fetch("SELECT seq FROM inbox WHERE NOT used")
+    assert [row["seq"] for row in left] == [2]
+
+
 async def test_events_of_a_stale_epoch_change_nothing(world: World) -> None:
     run = await world.claimed_run(epoch=2)
     await world.applier.apply([world.event(run, 2, 1, "claimed")])
