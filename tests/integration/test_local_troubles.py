@@ -69,10 +69,10 @@ async def test_a_port_that_is_taken_is_said_and_not_taken_for_the_servers(name: 
 
 
 @each_server
-async def test_a_server_leaves_when_the_command_is_killed(name: str) -> None:
+async def test_a_server_leaves_when_the_command_is_killed(name: str, tmp_path: Path) -> None:
     required(name)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, LOCAL, "serve", name, stdout=asyncio.subprocess.PIPE
+        sys.executable, LOCAL, "serve", name, "--data", tmp_path / "data", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     address = (await process.stdout.readline()).decode()

@@ -3,9 +3,10 @@
 from random import Random
 
 from headrace.outbound.call import CallFailure
-from headrace.outbound.failures import NOT_ANSWERED_BEHIND, CallCode
+from headrace.outbound.failures import CallCode
 from headrace.workflow.definition import PinnedAction
 from headrace.workflow.document import Document, ErrorClass, RetryPolicy, RetryStrategy, Step
+from headrace.workflow.idempotency import NOT_ANSWERED_BEHIND
 from headrace.workflow.keys import read_key
 from headrace.workflow.state import StepState, StepStatus
 

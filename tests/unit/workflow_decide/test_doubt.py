@@ -101,13 +101,14 @@ def test_a_word_about_an_earlier_doubt_settles_no_later_one() -> None:
     assert settle.inbox == (1, 2)
 
 
-def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoing() -> None:
+@pytest.mark.parametrize("code", ["TIMEOUT", "CONNECTION_LOST", "HTTP_502", "HTTP_524"])
+def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoing(code: str) -> None:
     """Its retry is put off, and the run is canceled meanwhile: what it may have done is found out, then undone."""
     step = Step("a", "action", action="s/do", compensate=Compensation("s/undo"))
     graph = Graph.of(Document("w", (step,)))
     later = NOW + timedelta(minutes=5)
     lost = StepState(
-        StepStatus.WAITING, 1, error=Failure("TIMEOUT", "late"), retry_at=later, wait={"kind": WaitKind.RETRY}
+        StepStatus.WAITING, 1, error=Failure(code, "late"), retry_at=later, wait={"kind": WaitKind.RETRY}
     )
     state = RunState(RunStatus.RUNNING, HashTrieMap({"a": lost}), cancel=True)
     (turn,) = decide(graph, state, NOW)

@@ -6,10 +6,6 @@ import httpx
 
 from headrace.errors import HeadraceError, Unavailable
 
-# A gateway's word that it had no answer: the call may have been carried out behind it. RFC 9110 has the first two,
-# content delivery networks (Cloudflare) the next three, and some proxies the others.
-NOT_ANSWERED_BEHIND = frozenset({502, 504, 520, 522, 524, 598, 599})
-
 
 class CallCode(StrEnum):
     """Stable codes of failed calls. An answer outside 2xx is `HTTP_<status>` instead."""

@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlencode
 from headrace.json_types import Json
 from headrace.outbound.call import CallFailure, OutboundCall
 from headrace.outbound.client import OutboundClient
-from headrace.outbound.failures import NOT_ANSWERED_BEHIND
+from headrace.workflow.idempotency import NOT_ANSWERED_BEHIND
 
 _TOKEN_LIMIT = 64 * 1024
 _RESERVED = frozenset(

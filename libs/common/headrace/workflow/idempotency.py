@@ -1,10 +1,13 @@
-"""May a call of an action be made twice, and does it leave anything behind?"""
+"""May a call of an action be made twice, does it leave anything behind, and who does not know whether it was made?"""
 
 from headrace.workflow.definition import ActionDefinition, IdempotencyMode
 
 # RFC 9110, 9.2.1 and 9.2.2.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _IDEMPOTENT = _SAFE | {"PUT", "DELETE"}
+# A gateway's word that it had no answer: the call may have been carried out behind it. RFC 9110 has the first two,
+# content delivery networks (Cloudflare) the next three, and some proxies the others.
+NOT_ANSWERED_BEHIND = frozenset({502, 504, 520, 522, 524, 598, 599})
 
 
 def may_repeat(action: ActionDefinition) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from headrace.workflow.commands import Cancel, Command, Finish, Park, Start
 from headrace.workflow.doubt import settle
 from headrace.workflow.frontier import Frontier
+from headrace.workflow.idempotency import NOT_ANSWERED_BEHIND
 from headrace.workflow.keys import probe_key, read_key, undo_key
 from headrace.workflow.state import (
     Failure,
@@ -24,7 +25,9 @@ _SHOWN = 10
 MOST_PROBES = 20
 # Failures of a call that may have been carried out (see `headrace.outbound.failures`): nobody answered, or a gateway
 # that had no answer itself.
-_NOT_ANSWERED = frozenset({"TIMEOUT", "CONNECTION_LOST", "HTTP_502", "HTTP_504"})
+_NOT_ANSWERED = frozenset(
+    {"TIMEOUT", "CONNECTION_LOST"} | {f"HTTP_{status}" for status in NOT_ANSWERED_BEHIND}
+)
 
 
 def undo(
