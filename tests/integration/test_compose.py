@@ -41,6 +41,26 @@ def test_runners_share_no_network_with_a_store() -> None:
     assert not networks["runner"] & (networks["postgres"] | networks["mongodb"])
 
 
+def test_a_secret_that_can_not_be_read_starts_nothing(tmp_path: Path) -> None:
+    secret, script, refused = tmp_path / "HEADRACE_KEY", tmp_path / "with-secrets", tmp_path / "cat"
+    secret.write_text("a key")
+    script.write_text(
+        (FOLDER / "with-secrets").read_text(encoding="utf-8").replace("/run/secrets", str(tmp_path))
+    )
+
+    def begun() -> tuple[int, str]:
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        command = ["sh", script, "sh", "-c", "echo $HEADRACE_KEY"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert begun() == (0, "a key\n")
+    # As for a user who may not read it; whoever runs this test may be root.
+    refused.write_text("#!/bin/sh\nexit 1\n")
+    refused.chmod(0o700)
+    assert begun() == (1, "")
+
+
 def test_postgres_is_not_healthy_while_it_is_initialised(tmp_path: Path) -> None:
     """The image then runs a server on its socket alone, and another one after it. Who came to the first would be
     refused by the second, and migrations are tried once."""

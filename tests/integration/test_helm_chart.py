@@ -140,6 +140,13 @@ def test_what_selects_pods_selects_some(name: str) -> None:
 
 
 @each_set
+def test_a_node_is_drained_while_nothing_is_ready(name: str) -> None:
+    for each in helm_chart.objects(name):
+        if each["kind"] == "PodDisruptionBudget":
+            assert each["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+@each_set
 def test_a_service_leads_to_a_port_that_is_there(name: str) -> None:
     ports = {
         port["name"]
