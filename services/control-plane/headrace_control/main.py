@@ -9,6 +9,7 @@ import asyncpg
 import uvicorn
 from headrace.errors import HeadraceError
 from headrace.health import Check
+from headrace.postgres.pool import PARTING_SECONDS, Pool, give_up_after
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.telemetry.metrics import count_from
 
@@ -59,7 +60,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         work = [*background(settings, held, composed, signals, sweeper), *servers.upkeep]
         await held.listener.start()
         try:
-            await _work_until(stopping, work, servers.all, settings.drain_seconds)
+            await _work_until(stopping, work, servers.all, settings.drain_seconds, held.pools)
         finally:
             for tally in composed.tallies:
                 with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
@@ -77,7 +78,11 @@ def _checks(held: Resources) -> dict[str, Check]:
 
 
 async def _work_until(
-    stopping: asyncio.Event, work: Sequence[Work], servers: Sequence[uvicorn.Server], drain_seconds: float
+    stopping: asyncio.Event,
+    work: Sequence[Work],
+    servers: Sequence[uvicorn.Server],
+    drain_seconds: float,
+    pools: Sequence[Pool],
 ) -> None:
     """Until `stopping` is set, or one of them fails; requests under way are answered before the work behind them
     ends."""
@@ -86,6 +91,7 @@ async def _work_until(
     try:
         await until(stopping, *workers, *serving)
     finally:
+        give_up_after(drain_seconds + PARTING_SECONDS, *pools)
         for server in servers:
             server.should_exit = True
         await asyncio.wait(serving, timeout=drain_seconds + 2)

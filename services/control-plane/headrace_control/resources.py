@@ -1,6 +1,6 @@
 """What a control plane's process holds open from its start to its end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,6 +40,10 @@ class Resources:
     listener: Listener
     registry: CollectorRegistry
     traces: Traces | None
+
+    @property
+    def pools(self) -> Sequence[Pool]:
+        return self.api_pool, self.worker_pool, self.audit_pool
 
 
 @asynccontextmanager

@@ -11,7 +11,15 @@ from headrace.errors import HeadraceError
 from headrace.health import HealthServer
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
-from headrace.postgres.pool import STALLED_SECONDS, WORKER, Pool, one_statement, open_pool
+from headrace.postgres.pool import (
+    PARTING_SECONDS,
+    STALLED_SECONDS,
+    WORKER,
+    Pool,
+    give_up_after,
+    one_statement,
+    open_pool,
+)
 from headrace.postgres.schema import check_schema
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.refusals.audit import Refusals
@@ -88,6 +96,7 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
     try:
         await until(stopping, applying, appending, *workers)
     finally:
+        give_up_after(settings.drain_seconds + PARTING_SECONDS, pool)
         for worker in workers:
             worker.cancel()
         await asyncio.gather(partitions.close(settings.drain_seconds), logs.close(settings.drain_seconds))

@@ -1,5 +1,6 @@
 """Connection pools that act as one role, and the translation of Postgres's errors."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,8 @@ PLAN_ONCE = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_se
 # For `open_pool`'s `stalled`: so long a service may leave a transaction idle that others wait for. A machine that is
 # lost, or stands still, in the midst of one keeps its locks until Postgres ends the session.
 STALLED_SECONDS = 30
+# For `give_up_after`: how long, behind its drain, a process waits for Postgres before it leaves.
+PARTING_SECONDS = 5.0
 # When Postgres gives up the sessions of a machine that does not answer any more: after a minute, not after hours.
 LOST_AFTER = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
 
@@ -94,6 +97,14 @@ def _encode(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def give_up_after(seconds: float, *pools: Pool) -> None:
+    """For the end of a process: what still waits for Postgres then fails, so that one that does not answer, and does
+    not refuse either, keeps nobody from leaving. What is given up is done again elsewhere."""
+    loop = asyncio.get_running_loop()
+    for pool in pools:
+        loop.call_later(seconds, pool.terminate)
+
+
 def transaction(pool: Pool, first: str = "") -> AbstractAsyncContextManager[Db]:
     """One transaction on one session; `first`, a statement without parameters, goes in the round trip that begins it.
     Connection trouble is `DatabaseUnavailable`."""
@@ -136,8 +147,17 @@ async def _transaction(pool: Pool, begin: str) -> AsyncIterator[Db]:
                 raise
             except BaseException:
                 if not connection.is_closed():
-                    await connection.execute("ROLLBACK")
+                    await _roll_back(connection)
                 raise
+
+
+async def _roll_back(db: Db) -> None:
+    """What went wrong is told, and not what goes wrong here: a cancellation above all, or its task would go on."""
+    try:
+        await db.execute("ROLLBACK")
+    except Exception:
+        with contextlib.suppress(asyncpg.InterfaceError):  # it has left the pool already
+            db.terminate()
 
 
 async def commit(db: Db) -> None:
