@@ -109,6 +109,8 @@ def test_short_values_and_numbers_are_known_as_whole_values() -> None:
     shown = known.hidden({"pin": PIN, "text": "7391", "float": 7391.0, "cvv": "12", "vip": True, "ok": True})
     assert shown == dict.fromkeys(("pin", "text", "float", "cvv", "vip"), "[***]") | {"ok": True}
     assert known.hidden({"n": 12345, "t": "room 12"}) == {"n": 12345, "t": "room 12"}
+    # As an API may send it, and as it is kept.
+    assert sensitive(("number", 9.007199254740993e17)).hidden({"n": 900719925474099300}) == {"n": "[***]"}
 
 
 def test_more_values_than_are_searched_for_are_still_sealed_whole() -> None:

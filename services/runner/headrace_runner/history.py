@@ -109,7 +109,10 @@ class RunHistory:
                 # Part by part: where the message is hidden as a whole, the code still says what happened.
                 clean[name] = {part: self._secrets.shown(words) for part, words in value.items()}
             elif name == "output":
-                clean[name] = as_stored(self._secrets.redactor.value(value))
+                # Searched in the spelling that is kept; what is hidden in names changes their order.
+                stored = as_stored(value)
+                shown = self._secrets.redactor.value(stored)
+                clean[name] = stored if shown is stored else as_stored(shown)
             elif name in _TENANTS_WORDS:
                 clean[name] = self._secrets.shown(value)
             elif name == "wait" and isinstance(value, dict):

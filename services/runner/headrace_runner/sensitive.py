@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeAlias
 from uuid import UUID
 
@@ -196,7 +197,8 @@ class _Opening:
 
 
 def _known(value: Json) -> _Known:
-    """Texts and numbers alike: a number that is rendered into a text is the same secret."""
+    """Texts and numbers alike: a number that is rendered into a text is the same secret, and so is one that is kept as
+    the whole number of its digits."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)
+        value = int(Decimal(repr(value)))
     return ("value", str(value))

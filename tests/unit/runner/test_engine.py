@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from headrace.json_types import Json
 from headrace.workflow.document import Edge, ForEach, OnError, Step
 from headrace.workflow.parse import parse_document
-from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, Succeeded
+from headrace.workflow.state import Failure
+from headrace_runner.steps.protocol import Failed, InDoubt, Outcome, Prepared, StepContext, Succeeded
 from headrace_runner.steps.transform import TransformStep
 from structlog.testing import capture_logs
 
@@ -187,6 +188,22 @@ async def test_a_step_sees_an_output_as_whoever_takes_the_run_over_will() -> Non
         "status": "SUCCESS",
         "result": {"names": ["b", "é", "usd", "jpyx"], "text": stored},
     }
+
+
+async def test_a_secret_is_found_in_the_number_that_is_kept() -> None:
+    class Telling(Scripted):
+        def prepare(self, context: StepContext) -> Prepared | Failure:
+            context.secrets.learn(["1234567890123456800"])
+            return super().prepare(context)
+
+    handler = Telling(giving(Succeeded({"usd": 1, "n": 1.2345678901234568e18, "1234567890123456800": 2})))
+    async with run_of(Step("a", "x"), x=handler) as run:
+        events = await run.to_its_end()
+    completed = events[1][2]
+    assert isinstance(completed, dict)
+    output = completed["output"]
+    assert isinstance(output, dict)
+    assert list(output.items()) == [("n", "[***]"), ("usd", 1), ("[***]", 2)]
 
 
 async def test_an_output_is_as_large_as_it_is_read_back() -> None:
