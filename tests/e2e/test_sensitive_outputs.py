@@ -20,7 +20,9 @@ SETTINGS = {
     "HEADRACE_LEASE_SECONDS": "5",
 }
 MARKED = {"type": "object", "properties": {"card": {"x-sensitive": True}, "pin": {"x-sensitive": True}}}
+SENT = "canary-in-a-header"  # marked there, too, under a name in other letters
 TAKEN = {"type": "object", "properties": {"made": {"type": "string", "x-sensitive": True}}}
+HEADERS = {"type": "object", "properties": {"X-Sent": {"type": "string", "x-sensitive": True}}}
 BODY = "{{ steps.fetch.output.body }}"
 DOCUMENT = {
     "workflow": "pay",
@@ -44,6 +46,7 @@ DOCUMENT = {
                 "token": "{{ input.token }}",
                 "made": "{{ 'can' ~ 'ary-made-here' }}",
             },
+            "headers": {"x-sent": "{{ 'can' ~ 'ary-in-a-header' }}"},
         },
     ],
     "result": {
@@ -91,6 +94,7 @@ async def test_a_sensitive_value_reaches_later_steps_and_nobody_else(
         assert ended["status"] == "SUCCESS", ended
         for call in target.of("/pay"):
             assert call.query == {"line": f"paid with {CARD}", "pin": PIN, "token": TOKEN, "made": MADE}
+            assert call.headers["x-sent"] == SENT
         assert len(target.of("/pay")) >= 2
 
         shown = await designer.do(_EVERYTHING, id=run)
@@ -126,13 +130,13 @@ async def design(designer: Designer, target: Target) -> None:
     target.on("/refused", 422, {"card": "canary-of-a-refusal", "why": "plain"})
 
     async def echo(call: Call) -> Any:
-        return web.json_response({"ok": True, "echo": call.query})
+        return web.json_response({"ok": True, "echo": call.query, "sent": call.headers["x-sent"]})
 
     target.answers["/pay"] = echo
     await designer.app("bank", target.url)
     await designer.action("bank", "card", "GET", "/card", outputSchema=MARKED)
     await designer.action("bank", "refused", "GET", "/refused", outputSchema=MARKED)
-    await designer.action("bank", "pay", "GET", "/pay", querySchema=TAKEN)
+    await designer.action("bank", "pay", "GET", "/pay", querySchema=TAKEN, headersSchema=HEADERS)
     await designer.publish(DOCUMENT)
 
 

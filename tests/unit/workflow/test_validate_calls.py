@@ -101,6 +101,13 @@ CASES: list[tuple[str, Change, str, str, str]] = [
         "steps[2].input.amount",
         "body",
     ),
+    (
+        "header in other letters",
+        step(0, headers={"x-trace": 3}),
+        "SCHEMA_MISMATCH",
+        "steps[0].headers.X-Trace",
+        "a text",
+    ),
     ("header of ours", step(2, headers={"Host": "x"}), "BAD_HEADER", "steps[2].headers.Host", "out"),
     (
         "compensation without its parameter",

@@ -58,6 +58,17 @@ def declared(schema: Mapping[str, Json] | None) -> Mapping[str, Json]:
     return properties if isinstance(properties, dict) else {}
 
 
+def headers_as_declared(schema: Mapping[str, Json], *layers: Mapping[str, Json]) -> JsonObject:
+    """Headers, later ones in place of those of the same name, as a schema looks at them: their names do not heed case,
+    and are spelled as the schema does it."""
+    required = schema.get("required")
+    names = [*declared(schema), *(required if isinstance(required, list) else [])]
+    spelled = {str(name).lower(): str(name) for name in names}
+    return {
+        spelled.setdefault(name.lower(), name): value for layer in layers for name, value in layer.items()
+    }
+
+
 def assign_input(
     action: ActionDefinition,
     *,

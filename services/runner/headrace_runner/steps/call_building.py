@@ -8,7 +8,7 @@ from headrace.errors import HeadraceError
 from headrace.json_types import Json
 from headrace.outbound.call import OutboundCall
 from headrace.records import record
-from headrace.workflow.assign import RequestParts, assign_input, values_of
+from headrace.workflow.assign import RequestParts, assign_input, headers_as_declared, values_of
 from headrace.workflow.definition import ActionDefinition, PinnedAction
 from headrace.workflow.document import RetryPolicy
 from headrace.workflow.expressions.limits import Budget, ExpressionError
@@ -120,10 +120,11 @@ class CallBuilding:
     ) -> Failure | None:
         """The first part of the input that does not fit the action's schema; no call is made then. What the schemas
         mark as sensitive is taken in."""
+        headers = headers_as_declared(action.headers_schema or {}, template, parts.headers)
         schemas = (
             ("path", action.path_schema, parts.path),
             ("query", action.query_schema, parts.query),
-            ("headers", action.headers_schema, {**template, **parts.headers}),
+            ("headers", action.headers_schema, headers),
             ("body", action.body_schema, parts.body),
         )
         for name, schema, value in schemas:

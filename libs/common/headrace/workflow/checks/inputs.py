@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headrace.errors import InvalidInput
 from headrace.json_types import Json, JsonObject
 from headrace.workflow.actions import endpoint_parameters, header_problem, may_override
-from headrace.workflow.assign import Part, declared, part_of, takes_body
+from headrace.workflow.assign import Part, declared, headers_as_declared, part_of, takes_body
 from headrace.workflow.checks.subject import Subject
 from headrace.workflow.definition import ActionDefinition
 from headrace.workflow.document import Step
@@ -80,6 +80,8 @@ def _check_call(
         if part is Part.BODY and written is None and not parts[part] and "required" not in schema:
             continue
         value = parts[part] if written is None else written
+        if part is Part.HEADERS and isinstance(value, dict):
+            value = headers_as_declared(schema, value)
         at = f"{place}.input" if written is None else f"{place}.{part}"
         _Fit(reading, schemas, schema, tuple(every), "action", Local(loop=loop)).check(value, schema, at)
     if isinstance(given := whole[Part.PATH], dict):
