@@ -81,7 +81,7 @@ async def search(
 
 def record_line(record: Any) -> str:
     """A record as a line of Rich's markup."""
-    at = datetime.fromisoformat(record["at"]).strftime("%H:%M:%S.%f")[:-3]
+    at = datetime.fromisoformat(record["at"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
     place = safe(f"{record['step'] or '-'}" + (f"#{record['attempt']}" if record["attempt"] else ""))
     style = _STYLE[record["level"]]
     context = " ".join(f"{key}={value}" for key, value in record["context"].items())

@@ -58,3 +58,16 @@ def test_every_command_makes_data_safe_by_the_one_function() -> None:
     folder = Path(headrace_cli.__file__).parent
     others = [file.name for file in folder.rglob("*.py") if "rich.markup import" in file.read_text()]
     assert others == ["output.py"]
+
+
+def test_a_log_line_says_the_day_and_its_zone() -> None:
+    record = {
+        "at": "2026-05-04T01:30:00+02:00",
+        "step": None,
+        "attempt": None,
+        "level": "INFO",
+        "runId": "0198c0de",
+        "message": "run finished",
+        "context": {},
+    }
+    assert record_line(record).startswith("[dim]2026-05-03 23:30:00.000Z[/]")
