@@ -102,7 +102,7 @@ async def letters(
             "deadLetters"
         ]
     session.output.result(found)
-    shown = table("dead letter", "workflow", "run", "step", "group", "message")
+    shown = table("dead letter", "workflow", "run", "step", "group", "message", ids="dead letter")
     for letter in found["items"]:
         run = letter["run"]["id"] if letter["run"] else ""
         message = letter["closedReason"] or letter["error"]["message"]
@@ -166,7 +166,7 @@ async def replays(session: Session, first: First = 20) -> None:
     async with session.client() as client:
         found = (await client.execute(_REPLAYS, {"first": first}))["replays"]["items"]
     session.output.result(found)
-    shown = table("replay", "status", "group", "replayed", "refused", "of", "last refusal")
+    shown = table("replay", "status", "group", "replayed", "refused", "of", "last refusal", ids="replay")
     for one in found:
         refusal = one["refusal"]["message"] if one["refusal"] else ""
         counts = (one["replayed"], one["refused"], one["total"])

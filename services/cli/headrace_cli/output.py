@@ -16,6 +16,8 @@ from rich.text import Text
 
 # A terminal's own width is used; a pipe or a file has none, and 80 columns would fold every table.
 _WIDTH_OF_A_FILE = 140
+_ID_WIDTH = 36  # of a UUID
+_WIDTH_WITH_IDS = 100
 
 STATUS_STYLE = {
     "SUCCESS": "green",
@@ -76,7 +78,11 @@ class Output:
     def show(self, table: Table) -> None:
         """A table for people; left out for machines."""
         if not self.machine:
-            self.people.print(table)
+            # Beside an id the others would be narrowed to nothing: a terminal wraps what is wider than itself.
+            if self.people.width < _WIDTH_WITH_IDS and any(column.no_wrap for column in table.columns):
+                wide = self.people.options.update(width=_WIDTH_WITH_IDS)
+                table.width = self.people.measure(table, options=wide).maximum
+            self.people.print(table, crop=False)
 
     def value(self, value: Any) -> None:
         """JSON for people, in colours; only what a terminal would obey is escaped."""
@@ -118,11 +124,15 @@ def _json(value: Any) -> str:
         return json.dumps(value, indent=2)
 
 
-def table(*columns: str) -> Table:
-    """An empty table in the command's one style."""
+def table(*columns: str, ids: str = "") -> Table:
+    """An empty table in the command's one style. Where it is too wide its cells are folded, but for the column `ids`:
+    an id is there to be copied."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        if column == ids:
+            made.add_column(column, min_width=_ID_WIDTH, no_wrap=True)
+        else:
+            made.add_column(column, overflow="fold")
     return made
 
 

@@ -89,7 +89,7 @@ async def firings(
     if found["schedule"] is None:
         raise NotFound("schedule")
     session.output.result(found["scheduleFirings"])
-    shown = table("firing", "came of it", "run", "why")
+    shown = table("firing", "came of it", "run", "why", ids="run")
     for one in found["scheduleFirings"]["items"]:
         span = one["at"] if one["lastAt"] is None else f"{one['at']} to {one['lastAt']}"
         run = f"{one['run']['id']} {one['run']['status']}" if one["run"] else ""

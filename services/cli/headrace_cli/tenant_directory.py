@@ -84,7 +84,7 @@ async def listed(
     async with session.client() as client:
         found = (await client.execute(_LIST, {"first": first, "after": after}))["tenants"]
     session.output.result(found)
-    shown = table("tenant", "id", "runs in flight, at most", "made")
+    shown = table("tenant", "id", "runs in flight, at most", "made", ids="id")
     for one in found["items"]:
         name = f"{one['name']} (platform)" if one["platform"] else one["name"]
         shown.add_row(*cells(name, one["id"], one["maxRunsInFlight"], one["createdAt"]))

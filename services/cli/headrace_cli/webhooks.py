@@ -86,7 +86,7 @@ async def deliveries(
     if found["webhook"] is None:
         raise NotFound("webhook")
     session.output.result(found["webhookDeliveries"])
-    shown = table("at", "message", "run", "refused")
+    shown = table("at", "message", "run", "refused", ids="run")
     for one in found["webhookDeliveries"]["items"]:
         run = f"{one['run']['id']} {one['run']['status']}" if one["run"] else ""
         refused = f"{one['times']} x {one['error']['message']}" if one["error"] else ""

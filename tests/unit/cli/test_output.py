@@ -60,6 +60,19 @@ def test_every_command_makes_data_safe_by_the_one_function() -> None:
     assert others == ["output.py"]
 
 
+@pytest.mark.parametrize("width", [20, 60, 80])
+def test_ids_are_never_folded_and_nothing_is_cut_off(width: int) -> None:
+    written, id_ = io.StringIO(), "01a20943-db7b-7015-a148-463efe6b8e0b"
+    output = Output(machine=False)
+    output.people = printed._Console(file=written, width=width)
+    rows = table("run", "workflow", "status", "error", ids="run")
+    rows.add_row(*cells(id_, "refund-order-of-a-shop", "SUCCESS", "a long sentence of what was wrong"))
+    output.show(rows)
+    lines = written.getvalue().splitlines()
+    assert any(id_ in line for line in lines)
+    assert all(any(word in line for line in lines) for word in ("workflow", "status", "error", "wrong"))
+
+
 def test_a_log_line_says_the_day_and_its_zone() -> None:
     record = {
         "at": "2026-05-04T01:30:00+02:00",

@@ -133,7 +133,7 @@ async def list_runs(
     async with session.client() as client:
         found = (await client.execute(_LIST, {"filter": wanted, "first": first, "after": after}))["runs"]
     session.output.result(found)
-    shown = table("run", "workflow", "status", "steps", "attempts", "took", "error")
+    shown = table("run", "workflow", "status", "steps", "attempts", "took", "error", ids="run")
     for run in map(RunView.of, found["items"]):
         took = None if run.seconds is None else f"{run.seconds:.2f} s"
         steps = f"{run.done}/{len(run.steps)}"

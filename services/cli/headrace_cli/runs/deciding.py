@@ -99,7 +99,9 @@ async def approvals(
     async with session.client() as client:
         found = (await client.execute(_APPROVALS, variables))["approvals"]
     session.output.result(found)
-    shown = table("run", "workflow", "step", "title", "opened (UTC)", "due (UTC)", "yours", "decision")
+    shown = table(
+        "run", "workflow", "step", "title", "opened (UTC)", "due (UTC)", "yours", "decision", ids="run"
+    )
     for one in found["items"]:
         run, decision = one["run"] or {"id": None, "workflow": {"name": None}}, one["decision"]
         told = decision and f"{decision['decision']} by {decision['by']}"
