@@ -18,6 +18,7 @@ from headrace.bus.postgres import work
 from headrace.bus.postgres.statements import SQL, session
 from headrace.errors import BusUnavailable
 from headrace.postgres.pool import Pool
+from headrace.postgres.release import SCHEMA
 from proxy import dialler, proxied, through
 
 EVENTS = events_queue(0)
@@ -118,6 +119,20 @@ async def test_the_sessions_of_the_bus_act_as_its_role(place: Place, database: s
     await connection.close()
 
 
+async def test_the_sessions_of_the_bus_say_which_schema_they_know(place: Place, database: str) -> None:
+    """Else no contract could be applied as long as a reporter is connected."""
+    bus = await place.open()
+    await bus.consume_batches(EVENTS, Sink().many, 5)
+    admin = await asyncpg.connect(database)
+    names = """SELECT DISTINCT application_name FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name LIKE 'headrace%'"""
+    assert {row["application_name"] for row in await admin.fetch(names)} == {
+        f"headrace:headrace_bus/{SCHEMA}",
+        f"headrace:partition/{SCHEMA}",
+    }
+    await admin.close()
+
+
 async def test_a_silent_consumer_loses_its_messages_and_works_on_when_it_is_back(place: Place) -> None:
     started, go_on, sink = asyncio.Event(), asyncio.Event(), Sink()
 
@@ -176,7 +191,7 @@ async def test_what_a_lost_machine_consumed_goes_to_another(place: Place, databa
     async with proxied(dial) as proxy:
         bus = await open_bus(through(database, proxy.port), partitions=1, namespace=place.namespace)
         await bus.consume_batches(EVENTS, Sink().many, 1)
-        while not (consuming := [data for data in begun if b":partition\0" in data]):
+        while not (consuming := [data for data in begun if b":partition/" in data]):
             await asyncio.sleep(0.02)  # nothing tells of a session
         await bus.close()
     assert all(b"tcp_keepalives_idle\0" in data for data in consuming)

@@ -69,6 +69,14 @@ DROP_OLD = """
 """
 
 
+DROP_INDEX = """
+    -- phase: contract
+    -- needs: 0002
+    -- transaction: none
+    DROP INDEX CONCURRENTLY IF EXISTS notes_pkey_again;
+"""
+
+
 async def test_a_contract_waits_until_it_is_asked_for(
     empty: str, release: Release, db: asyncpg.Connection
 ) -> None:
@@ -88,13 +96,14 @@ async def test_where_there_is_nothing_yet_everything_is_applied(empty: str, rele
     assert len(await migrate(empty, release.package)) == 3
 
 
+@pytest.mark.parametrize("contract", [DROP_OLD, DROP_INDEX])
 @pytest.mark.parametrize("knows", ["headrace:headrace_worker", "headrace:headrace_api/1"])
 async def test_a_contract_is_refused_while_somebody_needs_what_it_takes(
-    empty: str, release: Release, knows: str
+    empty: str, release: Release, knows: str, contract: str
 ) -> None:
     await migrate(empty, release.package)
     release.add("0002_new", "-- phase: expand\nALTER TABLE notes ADD COLUMN new text;")
-    release.add("0003_without_old", DROP_OLD)
+    release.add("0003_without_old", contract)
     older = await asyncpg.connect(empty, server_settings={"application_name": knows})
     with pytest.raises(Conflict, match=r"0003_without_old.*1 of headrace:headrace_"):
         await migrate(empty, release.package, Phase.CONTRACT)

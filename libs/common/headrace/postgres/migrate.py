@@ -127,6 +127,7 @@ async def _apply_one(db: asyncpg.Connection, script: Migration) -> None:
 
         await _patiently(script.name, once)
 
+    await _refuse_while_needed(db, script)
     await build(db, script.name, script.text, statement)
     await _note(db, script)
 

@@ -24,6 +24,7 @@ from headrace.bus.postgres.work import WorkConsumption
 from headrace.errors import BusUnavailable, DatabaseUnavailable, NotFound
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import BUS, LOST_AFTER, Pool, open_pool
+from headrace.postgres.release import SCHEMA
 
 # Losing an acknowledgement in a crash of the server costs a second delivery, which is allowed anyway.
 _RELAXED = "off"
@@ -161,7 +162,8 @@ class PostgresBus:
     async def _connect(self) -> asyncpg.Connection:
         settings = {
             "role": BUS,
-            "application_name": f"{self._name}:partition",
+            # Like `session_name`: a contract is refused while somebody who says no schema is connected.
+            "application_name": f"{self._name}:partition/{SCHEMA}",
             "jit": "off",
             "synchronous_commit": _RELAXED,
             **LOST_AFTER,  # its lock is given up with it
