@@ -102,9 +102,9 @@ class AcceptedRuns:
 
 
 class SentJobs:
-    """The jobs of a relay's cycle, those of traced runs with the span of their sending."""
+    """The jobs of a relay's cycle for one queue, those of traced runs with the span of their sending."""
 
-    def __init__(self, traces: Traces, jobs: Sequence[Job], stored: Mapping[UUID, str]) -> None:
+    def __init__(self, traces: Traces, queue: str, jobs: Sequence[Job], stored: Mapping[UUID, str]) -> None:
         self.jobs: list[Job] = []
         self.spans: list[Span] = []
         for job in jobs:
@@ -114,7 +114,7 @@ class SentJobs:
                 continue
             attributes = of_run(job.tenant_id, job.run_id)
             attributes["headrace.dispatch.id"] = str(job.dispatch_id)
-            attributes["messaging.destination.name"] = "jobs"
+            attributes["messaging.destination.name"] = queue
             span = traces.begin("send job", Kind.PRODUCER, parent, attributes)
             self.spans.append(span)
             self.jobs.append(Job(job.tenant_id, job.run_id, job.dispatch_id, span.context))

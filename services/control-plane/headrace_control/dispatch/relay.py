@@ -154,7 +154,8 @@ class Relay:
         spans: Sequence[Span] = ()
         if self._traces is not None:
             stored = await db.fetch(_sql.traced, [job.run_id for job in jobs])
-            sent = SentJobs(self._traces, jobs, {row["id"]: row["traceparent"] for row in stored})
+            traced = {row["id"]: row["traceparent"] for row in stored}
+            sent = SentJobs(self._traces, queue, jobs, traced)
             jobs, spans = sent.jobs, sent.spans
         with ended(spans):
             await self._bus.publish([Outgoing(queue, job.encode()) for job in jobs])
