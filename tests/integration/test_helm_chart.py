@@ -110,7 +110,7 @@ def test_an_outage_elsewhere_restarts_nothing_and_takes_no_control_plane_away(na
             for probe in ("startup", "liveness", "readiness")
         }
         readiness = "/health" if component == "control-plane" else "/ready"
-        assert paths == {"startup": "/ready", "liveness": "/health", "readiness": readiness}
+        assert paths == {"startup": "/health", "liveness": "/health", "readiness": readiness}
         ports = {port["name"] for port in container["ports"]}
         assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in paths} <= ports
 

@@ -126,11 +126,11 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* dict "port" p "readiness" path. A container counts as started once it reaches what it needs, so that an upgrade that
-     does not goes no further. */}}
+{{/* dict "port" p "readiness" path. No probe restarts a container because something else is away, not at its start either:
+     it answers on /health once it has reached the database and the broker, and ends by itself where it does not. */}}
 {{- define "headrace.healthProbes" -}}
 startupProbe:
-  httpGet: {path: /ready, port: {{ .port }}}
+  httpGet: {path: /health, port: {{ .port }}}
   periodSeconds: 2
   timeoutSeconds: 5
   failureThreshold: 150
