@@ -9,6 +9,7 @@ from fixtures_claims import World
 from headrace.ids import new_id
 from headrace.messages import Event
 from headrace.workflow.state import EventKind
+from structlog.testing import capture_logs
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -47,7 +48,12 @@ async def test_a_run_that_is_set_aside_while_it_is_undone_stays_so(world: World)
     tenant = await world.tenant("one")
     run = await claimed(world, tenant)
     await told(world, tenant, run, ("compensating", None, {"outcome": "CANCELED", "error": None}))
-    await told(world, tenant, run, ("completed", "a.undo", {"status": "NONSENSE"}))
+    with capture_logs() as lines:
+        await told(world, tenant, run, ("completed", "a.undo", {"status": "NONSENSE"}))
+    (line,) = [line for line in lines if line["event"] == "run set aside"]
+    assert (line["run_id"], line["error"]) == (str(run), "ValueError")
+    assert line["at"]  # where it could not be applied, for whoever looks into it
+    assert "NONSENSE" not in str(lines)
     row = await world.admin.fetchrow("SELECT status, wait_reason FROM runs")
     assert tuple(row) == ("COMPENSATING", "DEAD_LETTER")
 

@@ -19,6 +19,7 @@ from headrace.postgres.listen import DISPATCH_CHANNEL, RUNS_CHANNEL
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refused
+from headrace.unforeseen import described
 from headrace.workflow.fold import IllegalMove
 from headrace.workflow.state import RunStatus
 from prometheus_client import CollectorRegistry
@@ -75,7 +76,8 @@ class Applier:
             await self._apply(events)
         except _BAD_EVENT as error:
             reason = f"events can not be applied ({type(error).__name__})"
-            _log.error("run set aside", run_id=str(events[0].run_id), reason=reason)
+            of = {"run_id": str(events[0].run_id), "tenant_id": str(events[0].tenant_id)}
+            _log.error("run set aside", **of, reason=reason, **described(error))
             async with transaction(self._pool) as db:
                 await _set_aside(db, events, reason)
 
