@@ -17,6 +17,8 @@ async def main(stopping: asyncio.Event) -> None:
     await asyncio.wait({task})
     del task
     gc.collect()
+    asyncio.get_running_loop().call_soon(int, "a tenant's secret")
+    await asyncio.sleep(0)
     logging.getLogger("library").warning('quoted\\n{"event": "forged"}')
     try:
         await unasked()
@@ -43,9 +45,10 @@ def lines(ends: str) -> list[dict[str, Any]]:
 
 
 def test_lines_of_libraries_and_the_last_one_are_ours() -> None:
-    unhandled, quoted, broke, last = lines('raise ValueError("a tenant\'s secret")')
+    unhandled, callback, quoted, broke, last = lines('raise ValueError("a tenant\'s secret")')
     assert {line["service"] for line in (unhandled, quoted, broke, last)} == {"runner"}
     assert (unhandled["level"], unhandled["error"]) == ("error", "ValueError")
+    assert (callback["error"], callback["what"]) == ("ValueError", "exception in a callback")
     assert unhandled["at"][-1].endswith(" unasked")
     assert (quoted["logger"], quoted["event"]) == ("library", 'quoted\n{"event": "forged"}')
     assert (broke["event"], broke["error"], broke["at"][-1].split()[-1]) == ("broke", "ValueError", "unasked")

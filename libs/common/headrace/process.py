@@ -154,10 +154,11 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, collect_a
 
 
 def _tell_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What a task or a callback raised and nobody asked for; asyncio's own words quote the exception."""
+    """What a task or a callback raised and nobody asked for; asyncio's own words quote the exception, and arguments."""
     error = context.get("exception")
     told = {} if error is None else described(error)
-    _log.error("unhandled in the event loop", **told, what=str(context["message"])[:200])
+    what = "exception in a callback" if "handle" in context else str(context["message"])
+    _log.error("unhandled in the event loop", **told, what=what)
 
 
 def _allow_open_files() -> None:
