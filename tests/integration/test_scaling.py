@@ -113,6 +113,15 @@ async def test_what_is_sent_again_is_one_run_that_waits_as_long_as_before(scene:
     assert (await scene.read()).oldest_seconds < 60
 
 
+async def test_a_job_in_the_hands_of_a_runner_that_can_not_claim_waits(scene: Scene) -> None:
+    tenant = await scene.world.tenant("one")
+    (taken,) = await scene.queue(tenant, sent=1)
+    await scene.waits_for(taken[1], timedelta(minutes=2))
+    found = await scene.read()
+    assert (found.ready, found.backlog, found.load) == (0, 0, 1)
+    assert 120 <= found.oldest_seconds < 180
+
+
 async def test_what_is_due_later_counts_nowhere(scene: Scene) -> None:
     tenant = await scene.world.tenant("one")
     (later,) = await scene.queue(tenant, unsent=1)

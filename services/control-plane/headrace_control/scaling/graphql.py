@@ -52,7 +52,7 @@ class ScalingType:
     ready: int = strawberry.field(description="Jobs ready in the broker.")
     unacked: int = strawberry.field(description="Jobs in runners' hands.")
     due: int = strawberry.field(description="Dispatches that are due and not sent.")
-    oldest_seconds: float = strawberry.field(description="Age of the oldest dispatch of the backlog.")
+    oldest_seconds: float = strawberry.field(description="For how long the oldest waits to be claimed.")
     runs_in_flight: int = strawberry.field(description="Dispatches sent, and neither parked nor ended.")
     runners: int = strawberry.field(description="Runners with a live lease.")
     capacity: int = strawberry.field(description="Runs that they can hold.")

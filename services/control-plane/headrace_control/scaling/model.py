@@ -31,9 +31,10 @@ class PoolFigures:
 
     `backlog` is what a further runner could take: jobs `ready` in the broker, each counted once, and of those `due` in
     the table as many as their tenants' limits of runs in flight leave room for. `unacked` are jobs in runners' hands,
-    and `load` is both: what the fleet's size is measured by. `oldest_seconds` is the age of the oldest dispatch of the
-    backlog. `runs_in_flight` are dispatches sent, and neither parked nor ended. `runners` have a live lease; together
-    they can hold `capacity` runs, and `held` they named in their last renewals.
+    and `load` is both: what the fleet's size is measured by. `oldest_seconds` is for how long the oldest dispatch waits
+    of the backlog, or of what was taken and not claimed. `runs_in_flight` are dispatches sent, and neither parked nor
+    ended. `runners` have a live lease; together they can hold `capacity` runs, and `held` they named in their last
+    renewals.
     """
 
     backlog: int

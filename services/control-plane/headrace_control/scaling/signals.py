@@ -42,7 +42,7 @@ class Signals:
         async with transaction(self._pool, BY_QUEUE) as db:
             tables = await read_tables(db)
             jobs = {pool: await self._ready(jobs_queue(pool), depths) for pool in tables.pools}
-            waiting = await oldest_unclaimed(db) if any(jobs.values()) else {}
+            waiting = await oldest_unclaimed(db) if tables.whole.in_flight else {}
         pools = {
             pool: _figures(own, jobs[pool], waiting.get(pool, 0.0)) for pool, own in tables.pools.items()
         }
@@ -86,7 +86,8 @@ def _figures(tables: PoolTables, ready: int, unclaimed: float) -> PoolFigures:
         ready=ready,
         unacked=unacked,
         due=tables.due,
-        oldest_seconds=max(unclaimed if ready else 0.0, tables.oldest_takable),
+        # Also of what is not ready: a runner that can not claim keeps the jobs that it took.
+        oldest_seconds=max(unclaimed, tables.oldest_takable),
         runs_in_flight=tables.in_flight,
         runners=tables.runners,
         capacity=tables.capacity,
