@@ -1,5 +1,6 @@
 """Re-runs over the real schema: what they take over, what they do again, and what stands in their way."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -217,6 +218,22 @@ async def test_a_call_in_doubt_is_made_again_only_when_somebody_says_so(acme: Cl
     assert (refused["__typename"], "fetch" in refused["message"]) == ("Conflict", True)
     again = await acme(RERUN, run=run, how={"repeatInDoubt": True})
     assert again["__typename"] == "Run"
+
+
+async def test_one_rerun_goes_on_from_a_run_that_failed_at_its_first_step(acme: Client, fleet: Fleet) -> None:
+    await publish(acme, orders(steps=[call("a"), call("b")], result=None))
+    run = await started(acme)
+    await fleet.claim(run)
+    await fleet.apply(run, failed("a"), end())
+    answers = await asyncio.gather(*(acme(RERUN, run=run) for _ in range(4)))
+    assert sorted(one["__typename"] for one in answers) == ["Conflict"] * 3 + ["Run"]
+    (first,) = [one["id"] for one in answers if one["__typename"] == "Run"]
+    assert (await acme(RERUN, run=run, how={"whole": True}))["__typename"] == "Run"
+    await fleet.claim(first)
+    await fleet.apply(first, failed("a"), end())
+    refused = await acme(RERUN, run=run)
+    assert (refused["__typename"], first in refused["message"]) == ("Conflict", True)
+    assert (await acme(RERUN, run=first))["__typename"] == "Run"
 
 
 async def test_a_key_begins_one_rerun(acme: Client, fleet: Fleet) -> None:

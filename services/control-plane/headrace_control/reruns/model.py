@@ -79,10 +79,6 @@ class Plan:
         return [self.origin.id, *(run for child in self.children.values() for run in child.runs)]
 
     @property
-    def takes(self) -> bool:
-        return bool(self.takeover.take) or any(child.takes for child in self.children.values())
-
-    @property
     def in_doubt(self) -> list[str]:
         own = list(self.takeover.in_doubt)
         return [*own, *(f"{key}/{row}" for key, child in self.children.items() for row in child.in_doubt)]

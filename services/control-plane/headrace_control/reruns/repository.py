@@ -98,10 +98,10 @@ async def knows_key(db: Db, tenant_id: UUID, key: str) -> bool:
     return bool(await db.fetchval(_sql.knows_key, tenant_id, key))
 
 
-async def attach(db: Db, tenant_id: UUID, run_id: UUID, plan: Plan) -> None:
+async def attach(db: Db, tenant_id: UUID, run_id: UUID, plan: Plan, *, whole: bool) -> None:
     """Make the run, which this transaction has inserted, the re-run of the plan's origin."""
-    # One that takes nothing over shares nothing with the runs before it.
-    lineage = plan.origin.root if plan.takes else None
+    # A whole one shares nothing with the runs before it. Any other goes on from them, be it that nothing was done yet.
+    lineage = None if whole else plan.origin.root
     await db.execute(_sql.link, tenant_id, run_id, plan.origin.id, lineage, plan.as_json())
     take: Sequence[str] = plan.takeover.take
     if take:

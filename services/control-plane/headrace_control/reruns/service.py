@@ -68,7 +68,7 @@ class RerunService:
             raise Conflict("the idempotency key has just expired: start again")
         if not started.begun:
             return answer
-        await repository.attach(db, tenant_id, answer.id, plan)
+        await repository.attach(db, tenant_id, answer.id, plan, whole=wish.whole)
         await repository.close_letters(db, tenant_id, plan.runs, answer.id)
         return (await runs.runs_by_id(db, tenant_id, [answer.id]))[answer.id]
 
@@ -105,7 +105,7 @@ async def _check(db: Db, tenant_id: UUID, plan: Plan, wish: RerunWish) -> None:
         raise Conflict(
             f"nobody knows whether these calls were made: {calls}; say that they are to be made again"
         )
-    if plan.takes and (found := await repository.in_the_way(db, tenant_id, plan.origin)):
+    if not wish.whole and (found := await repository.in_the_way(db, tenant_id, plan.origin)):
         other, unfinished = found
         then = "it has not ended" if unfinished else "re-run that one"
         raise Conflict(f"run {other} goes on from what this run did: {then}")
