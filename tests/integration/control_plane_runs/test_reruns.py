@@ -178,6 +178,8 @@ async def test_an_edit_is_merged_and_checked(acme: Client, fleet: Fleet) -> None
     run = await three_steps(acme, fleet)
     bad = await acme(RERUN, run=run, how={"patch": {"order": None}})
     assert (bad["__typename"], bad["problems"][0]["path"]) == ("InvalidInput", "input.order")
+    refused = await acme.error(PREVIEW, run=run, how={"patch": [1]})
+    assert refused["extensions"]["problems"][0]["path"] == "patch"
     good = await acme(RERUN, run=run, how={"patch": {"amount": 5}})
     assert good["input"] == {"order": "17", "amount": 5}
 

@@ -186,6 +186,8 @@ async def test_versions_stay_as_they_are_while_a_rollout_is_open(acme: Client) -
     refused += [await deprecate(acme, one["id"]) for one in shown["versions"]["items"][1:]]
     assert [one.get("code") for one in refused] == ["CONFLICT"] * 5
     # The same again, with or without terms, is the candidate as it is.
+    wrong = await acme(PUBLISH, d=orders(env={}), r={"percent": -1})
+    assert wrong["problems"][0]["path"] == "percent"
     for terms in (None, {"percent": 90}):
         same = await acme(PUBLISH, d=orders(env={}), r=terms)
         assert (same["created"], same["version"]["number"], same["rollout"]["percent"]) == (False, 2, 12.34)

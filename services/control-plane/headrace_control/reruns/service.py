@@ -77,18 +77,16 @@ class RerunService:
         if is_sealed(given):
             keys = await self._keys.within(db, tenant_id, [origin.id])
             given = opened(tenant_id, origin.id, keys[origin.id], given)
-        if patch is None:
-            return given
-        if not isinstance(patch, dict):
-            mend = "Write the names and values that are to change; null takes a name away."
-            raise InvalidInput([Problem("patch", "an object is needed", mend)])
-        return merged(given, patch)
+        return given if patch is None else merged(given, patch)
 
 
 async def _plan(db: Db, tenant_id: UUID, run_id: UUID, wish: RerunWish) -> Plan:
     if wish.whole and wish.steps:
         mend = "Ask for the whole run, or name steps."
         raise InvalidInput([Problem("steps", "a whole run has no steps to begin with", mend)])
+    if wish.patch is not None and not isinstance(wish.patch, dict):
+        mend = "Write the names and values that are to change; null takes a name away."
+        raise InvalidInput([Problem("patch", "an object is needed", mend)])
     planner = Planner(db, tenant_id)
     origin = await planner.origin(run_id)
     if origin.parent_run_id is not None:

@@ -18,6 +18,7 @@ from headrace_control.pages import Cursor
 from headrace_control.rollouts.beginning import begin, refuse_while_open
 from headrace_control.rollouts.model import Rollout, Terms
 from headrace_control.rollouts.repository import open_of
+from headrace_control.rollouts.terms import check_terms
 from headrace_control.workflows import repository
 from headrace_control.workflows.gates import Notice, refused_places
 from headrace_control.workflows.model import (
@@ -270,6 +271,7 @@ def _require(caller: Caller, rollout: Terms | None) -> None:
     caller.require(Permission.DESIGN)
     if rollout is not None:
         caller.require(Permission.MANAGE_ROLLOUTS)
+        check_terms(rollout)  # also where there turns out to be nothing to publish
 
 
 def _of_candidate(rollout: Rollout | None, version: WorkflowVersion) -> Rollout | None:
