@@ -193,6 +193,27 @@ async def test_versions_published_at_once_are_numbered_without_gaps(acme: Client
     assert len({draft["version"]["id"] for draft in drafts}) == 1
 
 
+@pytest.mark.parametrize("table", ["connections", "secrets"])
+async def test_what_is_being_deleted_is_not_published_with(
+    acme: Client, admin: asyncpg.Connection, table: str
+) -> None:
+    await acme('mutation { setSecret(name: "pin", value: "a long value") { __typename } }')
+    document = orders(env={"PIN": {"secret": "pin"}})
+    deleting = admin.transaction()
+    await deleting.start()
+    await admin.execute(f"DELETE FROM {table}")
+    publishing = asyncio.create_task(publish(acme, document))
+    async with asyncio.timeout(30):
+        waits = (
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
+        )
+        while not await admin.fetchval(waits):
+            assert not publishing.done(), await publishing
+            await asyncio.sleep(0.01)  # nothing tells of a lock
+    await deleting.commit()
+    assert (await publishing)["__typename"] == "Conflict"
+
+
 async def test_versions_come_in_pages(acme: Client) -> None:
     for n in range(5):
         await publish(acme, orders(timeoutMs=n + 1))

@@ -99,8 +99,9 @@ JOIN apps a ON a.tenant_id = c.tenant_id AND a.id = c.app_id
 WHERE c.tenant_id = $1 AND c.id = $2
 
 -- name: lock_credential
--- One refresh at a time: who asks at the same moment waits here, and then reads the newer version.
-SELECT id FROM connections WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+-- One refresh at a time: who asks at the same moment waits here, and then reads the newer version. Who publishes a version
+-- that names it does not wait.
+SELECT id FROM connections WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE
 
 -- name: token_granted
 -- $3: seconds, or NULL when the endpoint did not say. Counted from now, not from when the transaction began: it

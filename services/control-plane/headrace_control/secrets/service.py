@@ -50,6 +50,7 @@ class SecretService:
         """Raises `NotFound`, and `Conflict` while a published version uses it."""
         caller.require(Permission.MANAGE_CONNECTIONS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
+            await repository.lock_secret(db, caller.tenant_id, name)
             secret = await repository.find_secret(db, caller.tenant_id, name)
             if secret is None:
                 raise NotFound("secret")

@@ -192,3 +192,10 @@ WHERE w.tenant_id = $1 AND EXISTS (
     WHERE v.tenant_id = $1 AND v.workflow_id = w.id AND v.status = 'PUBLISHED')
 ORDER BY w.name
 LIMIT $2
+
+-- name: keep_connections
+-- As a reference locks: who deletes one waits, and finds the version that names it then.
+SELECT id FROM connections WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR KEY SHARE
+
+-- name: keep_secrets
+SELECT name FROM secrets WHERE tenant_id = $1 AND name = ANY($2::text[]) ORDER BY name FOR KEY SHARE

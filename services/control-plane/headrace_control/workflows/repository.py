@@ -188,6 +188,19 @@ async def insert_published(
     return _version(row)
 
 
+async def keep_used(db: Db, tenant_id: UUID, resolved: Mapping[str, Any]) -> bool:
+    """Nobody deletes the connections and secrets that a resolved document names until the transaction ends; False when
+    one is gone already."""
+    connections = sorted({UUID(one) for one in resolved["connections"].values()})
+    env = resolved["document"].get("env") or {}
+    secrets = sorted({value["secret"] for value in env.values() if isinstance(value, dict)})
+    kept = [
+        *await db.fetch(_sql.keep_connections, tenant_id, connections),
+        *await db.fetch(_sql.keep_secrets, tenant_id, secrets),
+    ]
+    return len(kept) == len(connections) + len(secrets)
+
+
 async def deprecate(db: Db, tenant_id: UUID, version_id: UUID) -> WorkflowVersion | None:
     """None when the version is not published."""
     row = await db.fetchrow(_sql.deprecate, tenant_id, version_id)

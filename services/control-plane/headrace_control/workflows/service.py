@@ -209,7 +209,10 @@ class WorkflowService:
         terms: Terms | None,
         waiver: str | None,
     ) -> Published:
-        """Recorded; and with terms its rollout is begun in the same transaction: it never takes more than its share."""
+        """Recorded; and with terms its rollout is begun in the same transaction: it never takes more than its share.
+        Raises `Conflict` where what it uses was deleted since it was looked up."""
+        if not await repository.keep_used(db, caller.tenant_id, ready.resolved):
+            raise Conflict("a connection or a secret that it names has just been deleted")
         detail: JsonObject = {"workflow": ready.workflow, "number": version.number, "digest": ready.digest}
         detail |= audited(ready.classification, waiver)
         # The whole of it: pinned revisions, children and connections too.
