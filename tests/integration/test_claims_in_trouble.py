@@ -34,8 +34,12 @@ async def test_what_follows_a_lost_event_stays_behind_the_fence(world: World) ->
     assert (await world.beat(holder, run))["lost"] == [str(run)]
     # Its holder has not heard yet, and parks: a resumed run would do step a again.
     now = (await world.admin.fetchval("SELECT now()")).isoformat()
-    parked = await event(world, tenant, run, 2, "parked", reason="HANDED_BACK", resumeAt=now)
+    done = await event(world, tenant, run, 2, "completed", "b", status="SUCCESS")
+    parked = await event(world, tenant, run, 3, "parked", reason="HANDED_BACK", resumeAt=now)
+    await world.applier.apply([done])
     await world.applier.apply([parked])
+    assert await world.admin.fetchval("SELECT count(*) FROM step_runs") == 0
+    assert await world.admin.fetchval("SELECT count(*) FROM dead_letters") == 1
     row = await world.admin.fetchrow("SELECT status, wait_reason, dispatch_id FROM runs WHERE id = $1", run)
     assert tuple(row) == ("WAITING", "DEAD_LETTER", dispatch)
     assert await world.outcome(new_id(), (run, dispatch)) == "REFUSED"

@@ -4,8 +4,12 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from fixtures_claims import World
+from fixtures_claims import PlainCallbacks, World
 from headrace.ids import new_id
+from headrace.postgres.queries import load
+from headrace_control.internal_api.handover import Handover
+
+_sql = load("headrace_control.internal_api")
 
 UNDOING = {"outcome": "FAILED", "error": {"code": "STEP_FAILED", "message": "step a failed"}}
 
@@ -51,6 +55,18 @@ async def test_a_claim_hands_over_the_messages_that_are_not_used_up(world: World
     assert (spoken["inbox_seq"], spoken["inbox"]) == (3, [signal(2, [1, 2]), signal(3, None, "b")])
     assert (quiet["inbox_seq"], quiet["inbox"]) == (0, [])
     assert (quiet["pause"], quiet["compensating"], quiet["depth"], quiet["undoes"]) == (False, None, 0, None)
+
+
+async def test_a_message_that_comes_after_the_row_was_read_is_left_to_a_heartbeat(world: World) -> None:
+    """rule seen_no_newer_than_rows: told of it here, its holder would not ask for what came between, or park for it."""
+    tenant = await world.tenant("one")
+    run, _ = await world.queued(tenant)
+    await say(world, tenant, run, 1)
+    row = await world.pool.fetchrow(_sql.holders, [run])
+    await say(world, tenant, run, 2)
+    given, _ = await Handover(world.pool, world.credentials, PlainCallbacks()).of([row], [])
+    assert given[run]["inbox_seq"] == 1
+    assert [message["seq"] for message in given[run]["inbox"]] == [1]
 
 
 async def test_a_checkpoint_hands_over_all_that_a_claim_does(world: World) -> None:

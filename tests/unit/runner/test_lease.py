@@ -1,9 +1,12 @@
 """The lease, by this machine's own clock, and what its renewals tell."""
 
+import asyncio
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from headrace.errors import Unavailable
 from headrace.ids import new_id
 from headrace_runner.clock import Clock
@@ -42,6 +45,40 @@ async def test_a_new_claim_of_the_same_run_ends_the_old_one() -> None:
     await lease.renew()  # names the run: it is ours, in its newer epoch
     assert not await lease.may_call(old)
     assert await lease.may_call(new)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_no_call_begins_while_the_lease_is_not_live(lost: bool) -> None:
+    """rule call_needs_lease: after a stall the renewal tells first whose the run is by now."""
+    run_id = new_id()
+    lease = Lease(ControlPlane([run_id] if lost else []), Clock(), 1)  # type: ignore[arg-type]
+    held = lease.hold(run_id)
+    asked = asyncio.create_task(lease.may_call(held))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not asked.done()
+    await lease.renew()
+    assert await asked is not lost
+
+
+async def test_the_lease_is_counted_from_when_its_renewal_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rule call_needs_lease: it never says `live` for longer than the database does, however long the answer took."""
+    now = [100.0]
+    monkeypatch.setattr("headrace_runner.lease.time", SimpleNamespace(monotonic=lambda: now[0]))
+    control_plane = ControlPlane()
+    answer = control_plane.heartbeat
+
+    async def slowly(*given: Any, **more: Any) -> dict[str, Any]:
+        now[0] += 9
+        return await answer(*given, **more)
+
+    control_plane.heartbeat = slowly  # type: ignore[method-assign]
+    lease = Lease(control_plane, Clock(), 1)  # type: ignore[arg-type]
+    await lease.renew()
+    now[0] = 109.9
+    assert lease.live()
+    now[0] = 110.1
+    assert not lease.live()
 
 
 async def test_a_claim_call_does_not_revive_a_lease_that_has_run_out() -> None:
