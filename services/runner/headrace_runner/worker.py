@@ -47,7 +47,6 @@ class Worker:
         self._reporting, self._parts, self._isolation = reporting, parts, isolation
         self._refused = refused
         self._engines: set[Engine] = set()
-        self.runs_advanced = 0
 
     async def handle(self, delivery: Delivery) -> None:
         """One job. Returning acknowledges it: the run ended, parked, was refused, or is another's by now."""
@@ -67,7 +66,6 @@ class Worker:
                 await self._advance(claim)
         finally:
             self._lease.leave(claim.held)
-        self.runs_advanced += 1
 
     def drain(self) -> None:
         """Hand back at the next step boundary what is in hand."""

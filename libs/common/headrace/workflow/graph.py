@@ -75,11 +75,6 @@ class Graph:
         step = self.steps[key]
         return step.compensate is not None or step.child is not None
 
-    def ancestors(self, key: str) -> tuple[str, ...]:
-        """Every step upstream of `key`, in topological order."""
-        bits = self._ancestors[key]
-        return tuple(name for position, name in enumerate(self.order) if bits >> position & 1)
-
     @property
     def roots(self) -> tuple[str, ...]:
         """The steps that need no other."""

@@ -36,7 +36,7 @@ def runs_per_second(
 
 class _Site:
     def __init__(self, cpu_ms: Mapping[str, float], calls: int, delay: float, site: Site) -> None:
-        self._cores, self._delay = site.cores, delay
+        self._cores = site.cores
         self._workers = {
             name: site.processes.get(name, 1) if name in ONE_CORE else site.cores for name in cpu_ms
         }
