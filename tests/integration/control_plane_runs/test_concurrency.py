@@ -199,30 +199,31 @@ async def settled_or_waiting(admin: asyncpg.Connection, task: "asyncio.Future[An
             await asyncio.sleep(0.01)  # nothing tells of a lock that is waited for
 
 
+@pytest.mark.parametrize("allowed", [1, 2])
 async def test_an_end_beside_a_start_admits_what_the_start_adds(
-    acme: Client, fleet: Fleet, database: str
+    acme: Client, fleet: Fleet, database: str, allowed: int
 ) -> None:
     """The start holds its slot and is not committed: an end that did not wait would admit nobody, and nor would it."""
-    await limit(acme, limit=1, onLimit="queue")
-    first = await started(acme)
+    await limit(acme, limit=allowed, onLimit="queue")
+    first, *others = [await started(acme) for _ in range(allowed)]
     await fleet.claim(first)
     starting = await asyncpg.connect(database)
     async with starting.transaction():
-        (turn,) = await starting.fetch("SELECT * FROM concurrency_turns")
+        turn = (await starting.fetch("SELECT * FROM concurrency_turns"))[0]
         slot = Slot(turn["tenant_id"], turn["workflow_id"], turn["key"])
         await lock_slots(starting, [slot])
-        second, dispatch = new_id(), new_id()
+        added, dispatch = new_id(), new_id()
         await starting.execute(
             """INSERT INTO runs (id, tenant_id, workflow_id, version_id, dispatch_id, limited)
-               SELECT $1, tenant_id, workflow_id, version_id, $2, true FROM runs""",
-            second,
+               SELECT $1, tenant_id, workflow_id, version_id, $2, true FROM runs LIMIT 1""",
+            added,
             dispatch,
         )
-        assert await enter(starting, [Turn(slot, second, dispatch, 1)]) == []
+        assert await enter(starting, [Turn(slot, added, dispatch, allowed)]) == []
         ending = asyncio.ensure_future(fleet.finish(first))
         await settled_or_waiting(starting, ending)
     await ending
-    assert await due(fleet) == [str(second)]
+    assert await due(fleet) == [*others, str(added)]
     await starting.close()
 
 
