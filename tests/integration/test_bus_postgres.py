@@ -197,6 +197,39 @@ async def test_what_a_lost_machine_consumed_goes_to_another(place: Place, databa
     assert all(b"tcp_keepalives_idle\0" in data for data in consuming)
 
 
+async def test_a_bus_closes_whose_server_falls_silent_as_it_looks_for_the_dead(
+    place: Place, database: str
+) -> None:
+    silent = asyncio.Event()
+
+    async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await dialler(database)()
+
+        def noted(data: bytes, write: Callable[[bytes], None] = writer.write) -> None:
+            if SQL.lock_lapsed_consumers.encode()[:60] in data:
+                proxy.stall()
+                silent.set()
+            write(data)
+
+        setattr(writer, "write", noted)  # noqa: B010
+        return reader, writer
+
+    async with proxied(dial) as proxy:
+        bus = await open_bus(
+            through(database, proxy.port), partitions=1, namespace=place.namespace, lease=LEASE
+        )
+        await bus.consume_batches(EVENTS, Sink().many, 1)
+        await silent.wait()
+        closing = asyncio.create_task(bus._presence.close())
+        for _ in range(3):
+            await asyncio.sleep(0)  # it asks for the rollback
+        proxy.cut()
+        async with asyncio.timeout(30):
+            await closing
+        await proxy.stop()
+        await bus.close()
+
+
 async def test_a_notification_that_is_lost_costs_time_only(place: Place, database: str) -> None:
     bus, sink = await place.open(), Sink()
     await bus.consume(JOBS, sink.one, 5)

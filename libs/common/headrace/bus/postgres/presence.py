@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -44,7 +45,7 @@ class Presence:
         """Give back what it holds. If Postgres is away, the lease does it later."""
         self._present.pop(consumer, None)
         with contextlib.suppress(BusUnavailable):
-            async with session(self._pool) as db, db.transaction():
+            async with self._transaction() as db:
                 await db.fetch(SQL.lock_consumers, [consumer])
                 await self._release(db, [consumer])
 
@@ -74,10 +75,19 @@ class Presence:
                     await db.execute(SQL.announce_consumer, consumer, present[consumer], self._lease)
 
     async def _release_lapsed(self) -> None:
-        async with session(self._pool) as db, db.transaction():
+        async with self._transaction() as db:
             if lapsed := [row["id"] for row in await db.fetch(SQL.lock_lapsed_consumers)]:
                 _log.warning("consumers died; their messages are free again", count=len(lapsed))
                 await self._release(db, lapsed)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Db]:
+        """Not rolled back: the session of one that fails is thrown away, and what went wrong is told; a cancellation
+        above all, which the trouble with a rollback would take the place of."""
+        async with session(self._pool) as db:
+            await db.execute("BEGIN")
+            yield db
+            await db.execute("COMMIT")
 
     async def _release(self, db: Db, consumers: list[UUID]) -> None:
         # Statements of their own, after the lock: each sees what was taken until then.
