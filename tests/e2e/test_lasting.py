@@ -108,6 +108,22 @@ async def test_a_call_that_may_have_been_made_is_asked_again_before_the_undoing(
     assert [call.path for call in target.calls] == ["/pay"] * (len(answers) + 1) + ["/unpay"]
 
 
+async def test_a_call_that_was_refused_is_not_made_again_after_a_cancel(world: World) -> None:
+    designer, target = world.designer, world.target
+    # Longer than from one renewal to the next, by which its runner hears of the cancel.
+    once_more = {"strategy": "FIXED", "maxAttempts": 4, "initialDelayMs": 4500, "maxDelayMs": 4500}
+    await designer.publish({"workflow": "refused", "steps": [undone("pay", retry=once_more)]})
+    target.on("/pay", status=503)
+    run_id = await designer.start("refused")
+    await target.called("/pay")
+    await designer.cancel(run_id)
+    target.on("/pay")
+    run = await designer.ended(run_id)
+    await designer.verified(run_id)
+    assert run["status"] == "CANCELED"
+    assert [call.path for call in target.calls] == ["/pay"]
+
+
 async def test_an_error_edge_carries_the_error_as_data(world: World) -> None:
     designer, target = world.designer, world.target
     target.on("/pay", 422)

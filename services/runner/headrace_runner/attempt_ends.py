@@ -7,7 +7,7 @@ from headrace.messages import LogLevel
 from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.keys import Part, RowKey
 from headrace.workflow.state import EventKind, Failure, StepStatus
-from headrace.workflow.undo import not_answered, unanswered
+from headrace.workflow.undo import may_be_done, not_answered
 
 from headrace_runner.advancing import Advancing
 from headrace_runner.failures import OUTPUT_TOO_LARGE
@@ -21,10 +21,7 @@ class AttemptEnds:
 
     def __init__(self, run: Advancing, context: StepContext, key: str) -> None:
         self._run, self._context, self._key = run, context, key
-        row = run.history.state.step(key)
-        # Of one that is gone on with between two attempts the last alone is known.
-        between = row.status is StepStatus.RUNNING and row.attempts - row.round_from > 1
-        self.unanswered = between or unanswered(row)
+        self.unanswered = may_be_done(run.history.state.step(key))
         self.slot: Slot | None = None
 
     def fail(self, failure: Failure) -> None:

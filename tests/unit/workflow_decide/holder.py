@@ -38,7 +38,7 @@ from headrace.workflow.state import (
     StepStatus,
     WaitKind,
 )
-from headrace.workflow.undo import unanswered
+from headrace.workflow.undo import may_be_done, unanswered
 from headrace_runner.loops import collected
 from headrace_runner.rows import step_of
 
@@ -176,9 +176,7 @@ class Holder:
         if step.for_each is not None and key.index is None and key.part is None:
             self._expand(row, step)
             return False
-        before = self.state.step(row)
-        between = before.status is StepStatus.RUNNING and before.attempts - before.round_from > 1
-        if between or unanswered(before):
+        if may_be_done(self.state.step(row)):
             self._unanswered.add(row)
         if self.world.answer(True, True, False):
             self._begin(row)

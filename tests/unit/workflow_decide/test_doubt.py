@@ -128,3 +128,10 @@ def test_an_undoable_call_that_was_not_answered_is_asked_again_before_the_undoin
     answered = lost._replace(error=Failure("HTTP_503", "busy"))
     plain = state._replace(steps=HashTrieMap({"a": answered}))
     assert [type(c).__name__ for c in decide(graph, plain, NOW)] == ["Cancel"]
+    earlier = answered._replace(wait={"kind": WaitKind.RETRY, "unanswered": True})
+    assert list(decide(graph, state._replace(steps=HashTrieMap({"a": earlier})), NOW)) == [turn]
+    # Between two attempts that its runner waits for: of the second one the first is not known any more.
+    for attempts, wanted in ((1, "Cancel"), (2, "Start")):
+        between = StepState(StepStatus.RUNNING, attempts, error=Failure("HTTP_503", "busy"))
+        held = state._replace(steps=HashTrieMap({"a": between}))
+        assert [type(c).__name__ for c in decide(graph, held, NOW)] == [wanted]

@@ -37,7 +37,7 @@ from headrace.workflow.state import (
     Undoing,
     WaitKind,
 )
-from headrace.workflow.undo import undo, waits_to_ask
+from headrace.workflow.undo import may_be_done, undo
 from headrace.workflow.waiting import Waits, over
 
 # How many rows of one run are executed side by side by its runner.
@@ -144,8 +144,8 @@ def _undoable_open(frontier: Frontier, state: RunState, key: str) -> bool:
     name, row = read_key(key), state.step(key)
     if name.part is not None or row.items is not None or not frontier.graph.undoable(name.step):
         return False
-    unanswered = row.status in (StepStatus.RUNNING, StepStatus.UNKNOWN) or waits_to_ask(row)
-    return unanswered or (row.wait or {}).get("kind") == WaitKind.CHILD
+    in_doubt = row.status is StepStatus.UNKNOWN or may_be_done(row)
+    return in_doubt or (row.wait or {}).get("kind") == WaitKind.CHILD
 
 
 def _unanswered(frontier: Frontier, state: RunState, running: Collection[str]) -> list[Command]:

@@ -66,6 +66,13 @@ def undo(
     return (Cancel(error),) if undoing.outcome is RunStatus.CANCELED else (Finish(error),)
 
 
+def may_be_done(row: StepState) -> bool:
+    """Whether a call of a row that is under way may have been carried out, with nobody to tell. Of one that stands
+    between two attempts the last alone is known."""
+    between = row.status is StepStatus.RUNNING and row.attempts - row.round_from > 1
+    return between or unanswered(row)
+
+
 def waits_to_ask(row: StepState) -> bool:
     """Whether the row waits for another attempt at a call that may have been carried out."""
     return row.status is StepStatus.WAITING and unanswered(row)
@@ -103,7 +110,7 @@ def _ask_again(frontier: Frontier, state: RunState, now: datetime) -> Sequence[C
             continue
         # Nobody's approval is waited for: what may have been done is to be known.
         gated = waits_to_ask(row) and (row.wait or {}).get("kind") == WaitKind.GATE
-        if row.status is StepStatus.RUNNING or gated:
+        if gated or (row.status is StepStatus.RUNNING and may_be_done(row)):
             commands.append(Start(key))
         elif waits_to_ask(row) and (again := over(key, row, state, now, waits)):
             commands.append(again)
