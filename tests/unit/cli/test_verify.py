@@ -158,6 +158,22 @@ async def test_a_run_that_goes_on_has_no_whole_history() -> None:
         await verify(Api({"r": Run([], {}, status="WAITING")}), "r")
 
 
+async def test_what_a_rerun_took_over_may_be_undone_with_the_rerun() -> None:
+    """A child went on as a re-run of its own, and that one was undone as a whole when its parent failed."""
+    good: list[Any] = [("finished", None, {"status": "SUCCESS"})]
+    runs = {
+        "parent": Run([], {}, status="CANCELED"),
+        "child": Run([*done("a"), *good], {"a": row("COMPENSATED", 1)}, parent="parent", step="kid"),
+        "again": Run([], {}, status="FAILED", origin="parent"),
+        "child-again": Run(
+            good, {"a": row("COMPENSATED", taken="child")}, parent="again", step="kid", origin="child"
+        ),
+        "undoing": Run([*done("a.undo"), *good], {}, parent="again", step="kid.undo", undoes="child-again"),
+    }
+    assert list((await verify(Api(runs), "child")).differences) == []
+    assert list((await verify(Api(runs), "child-again")).differences) == []
+
+
 def family() -> dict[str, Run]:
     """A run whose child's child was undone as a whole by runs of their own, in turn."""
     failed = {"code": "STOP", "message": "enough"}

@@ -120,8 +120,9 @@ async def _undone_later(api: Asks, run: ShownRun) -> set[str]:
         # What they have taken over from this one, or were begun to undo.
         for rerun in [await shown_run(api, i) for i in await reruns_of(api, later.pop())]:
             later.append(rerun.id)
-            undone = undone_by(await events_of(api, rerun.id))
-            rows |= {key for key in undone if _whose(rerun, key) == run.id}
+            for by in (rerun.id, *await _undoing(api, rerun)):
+                undone = undone_by(await events_of(api, by))
+                rows |= {key for key in undone if _whose(rerun, key) == run.id}
     return rows
 
 
