@@ -176,18 +176,24 @@ def test_the_same_key_is_the_same_run(applied: Site) -> None:
 
 def test_input_comes_from_a_file_too(applied: Site, tmp_path: Path) -> None:
     file = tmp_path / "input.json"
-    file.write_text('{"orderId": "1001"}')
+    file.write_text('\ufeff{"orderId": "1001"}', encoding="utf-8")  # with an editor's byte order mark
     done = applied("run", "start", "thank-customer", "--input", f"@{file}", "--watch", "--json")
     assert done.json["status"] == "SUCCESS", done.err
 
 
-def test_watching_goes_on_where_websockets_do_not_pass(applied: Site) -> None:
+def test_watching_goes_on_where_websockets_do_not_pass_and_while_a_control_plane_is_away(
+    applied: Site,
+) -> None:
+    asked: list[int] = []
+
     class Forwarder(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name: self.headers[name] for name in ("authorization", "content-type")}
             answer = httpx.post(f"{applied.url}/graphql", content=body, headers=headers)
-            self.send_response(answer.status_code)
+            asked.append(len(asked))
+            away = 2 <= asked[-1] < 5  # after the start, and one look at the run
+            self.send_response(HTTPStatus.SERVICE_UNAVAILABLE if away else answer.status_code)
             self.end_headers()
             self.wfile.write(answer.content)
 
@@ -209,6 +215,7 @@ def test_watching_goes_on_where_websockets_do_not_pass(applied: Site) -> None:
         )
         server.shutdown()
     assert (done.code, done.json["status"]) == (0, "SUCCESS"), done.err
+    assert len(asked) > 5
 
 
 def test_a_run_that_was_started_is_named_when_the_line_breaks(applied: Site) -> None:

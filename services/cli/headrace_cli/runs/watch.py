@@ -1,6 +1,7 @@
 """Follows one run to its end: by subscription, and by asking now and then where that does not work."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from headrace_cli.runs.view import RUN_FIELDS, RunView, seconds
 _WATCH = "subscription Watch($id: ID!) { runChanged(id: $id) { ...RunFields result } }" + RUN_FIELDS
 _GET = "query Run($id: ID!) { run(id: $id) { ...RunFields result } }" + RUN_FIELDS
 _POLL_SECONDS = 0.5
+# So long a control plane may be away, to be started anew, without ending a watch that has begun.
+_AWAY_SECONDS = 60.0
 _WAITS = {
     "RETRY": "for a step's next attempt",
     "TIMER": "for a time",
@@ -43,8 +46,16 @@ async def changes(client: Client, run_id: str) -> AsyncIterator[dict[str, Any]]:
     except Unavailable:
         # Proxies that do not pass websockets on are common; the run goes on without us watching.
         pass
+    heard = time.monotonic()
     while latest.get("status") not in ENDED_RUN:
-        fresh = await get(client, run_id)
+        try:
+            fresh = await get(client, run_id)
+        except Unavailable:
+            if not latest or time.monotonic() - heard > _AWAY_SECONDS:
+                raise
+            fresh = latest
+        else:
+            heard = time.monotonic()
         if fresh != latest:
             latest = fresh
             yield latest
