@@ -26,7 +26,10 @@ async def test_a_run_is_shown_as_it_was(acme: Client, fleet: Fleet) -> None:
         ),
         (
             "1.5",
-            "The run waits: a step's next attempt is due later, until 2030-01-01T00:00:00Z at the latest.",
+            (
+                "The run waits: a step's next attempt is due later. "
+                "It is looked at again at 2030-01-01T00:00:00Z at the latest."
+            ),
         ),
         ("2.1", "Step refund failed (HTTP_503: busy)."),
         ("2.2", "The run ended: FAILED (X: no)."),

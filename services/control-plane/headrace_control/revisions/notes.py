@@ -72,7 +72,13 @@ def note(event: StoredEvent) -> str:
         case EventKind.COMPENSATING:
             return f"The run turned to undoing what it did, to end {data['outcome']}{_why(data)}."
         case EventKind.PARKED:
-            return f"The run waits: {_PARKED[ParkReason(str(data['reason']))]}{_until(data.get('resumeAt'))}."
+            # A reminder, too, is a reason to look: the time says nothing of the wait itself.
+            again = (
+                f" It is looked at again at {_time(at)} at the latest."
+                if (at := data.get("resumeAt"))
+                else ""
+            )
+            return f"The run waits: {_PARKED[ParkReason(str(data['reason']))]}.{again}"
         case EventKind.FINISHED:
             return f"The run ended: {data['status']}{_why(data)}."
         case EventKind.CANCELED:
