@@ -1,5 +1,6 @@
-"""A listening socket for a server within a test."""
+"""Sockets of this machine: one for a server within a test, and whether a server listens."""
 
+import asyncio
 import socket
 
 
@@ -10,3 +11,13 @@ def loopback() -> socket.socket:
     listener.bind(("127.0.0.1", 0))
     listener.listen(100)
     return listener
+
+
+async def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

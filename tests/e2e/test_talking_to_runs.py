@@ -236,11 +236,13 @@ async def test_what_was_said_in_time_counts_whenever_it_is_heard_of(
     else:
         await designer.signal(run_id, "ship")
     due = datetime.fromisoformat(waiting[0]["dueAt"])
-    await asyncio.sleep((due - datetime.now(UTC)).total_seconds() + 0.1)
+    await asyncio.sleep(
+        (due - datetime.now(UTC)).total_seconds() + 0.1
+    )  # a moment in time, which nobody tells of
     runner.go_on()
     async with asyncio.timeout(30):
         while step(await designer.run(run_id), "ship")["status"] == "WAITING":
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # asked from outside, as above
     target.release("/ask")
     run = await designer.ended(run_id)
     assert (run["status"], step(run, "ship")["status"]) == ("SUCCESS", "SUCCESS")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit, urlunsplit
@@ -19,7 +19,6 @@ from headrace.bus.postgres.statements import SQL, session
 from headrace.errors import BusUnavailable
 from headrace.postgres.pool import Pool
 from headrace.postgres.release import SCHEMA
-from proxy import dialler, proxied, through
 
 EVENTS = events_queue(0)
 
@@ -172,62 +171,6 @@ async def test_every_session_may_be_terminated(place: Place, database: str) -> N
     publisher = await place.open()
     await publisher.publish([Outgoing(JOBS, b"job"), Outgoing(EVENTS, b"event")])
     assert {await sink.bodies.get(), await sink.bodies.get()} == {b"job", b"event"}
-
-
-async def test_what_a_lost_machine_consumed_goes_to_another(place: Place, database: str) -> None:
-    """A partition's lock ends with its session. Postgres asks after the machine at its end, not after hours."""
-    begun: list[bytes] = []
-
-    async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await dialler(database)()
-
-        def noted(data: bytes, write: Callable[[bytes], None] = writer.write) -> None:
-            begun.append(data)
-            write(data)
-
-        setattr(writer, "write", noted)  # noqa: B010
-        return reader, writer
-
-    async with proxied(dial) as proxy:
-        bus = await open_bus(through(database, proxy.port), partitions=1, namespace=place.namespace)
-        await bus.consume_batches(EVENTS, Sink().many, 1)
-        while not (consuming := [data for data in begun if b":partition/" in data]):
-            await asyncio.sleep(0.02)  # nothing tells of a session
-        await bus.close()
-    assert all(b"tcp_keepalives_idle\0" in data for data in consuming)
-
-
-async def test_a_bus_closes_whose_server_falls_silent_as_it_looks_for_the_dead(
-    place: Place, database: str
-) -> None:
-    silent = asyncio.Event()
-
-    async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await dialler(database)()
-
-        def noted(data: bytes, write: Callable[[bytes], None] = writer.write) -> None:
-            if SQL.lock_lapsed_consumers.encode()[:60] in data:
-                proxy.stall()
-                silent.set()
-            write(data)
-
-        setattr(writer, "write", noted)  # noqa: B010
-        return reader, writer
-
-    async with proxied(dial) as proxy:
-        bus = await open_bus(
-            through(database, proxy.port), partitions=1, namespace=place.namespace, lease=LEASE
-        )
-        await bus.consume_batches(EVENTS, Sink().many, 1)
-        await silent.wait()
-        closing = asyncio.create_task(bus._presence.close())
-        for _ in range(3):
-            await asyncio.sleep(0)  # it asks for the rollback
-        proxy.cut()
-        async with asyncio.timeout(30):
-            await closing
-        await proxy.stop()
-        await bus.close()
 
 
 async def test_a_notification_that_is_lost_costs_time_only(place: Place, database: str) -> None:

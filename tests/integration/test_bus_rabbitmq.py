@@ -152,7 +152,7 @@ async def test_a_queue_that_is_removed_under_its_consumer_is_made_anew(
     async with await aio_pika.connect(rabbitmq_url) as connection:
         await remove(connection, f"{rabbitmq_namespace}jobs")
         while await seen(connection, f"{rabbitmq_namespace}jobs") != (0, 1):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the broker tells nobody
     await bus.publish([Outgoing(JOBS, b"x")])
     assert await arrived.get() == b"x"
     await bus.close()
@@ -193,7 +193,7 @@ async def test_a_rejected_message_makes_the_queue_of_dead_letters_anew(
         await remove(connection, f"{rabbitmq_namespace}dead")
         await bus.publish([Outgoing(JOBS, b"x")])
         while await seen(connection, f"{rabbitmq_namespace}dead") != (1, 0):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the broker tells nobody
     [letter] = await bus.dead_letters()
     assert (letter.reason, letter.body) == ("not wanted", b"x")
     await bus.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from loopback import listens
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -31,14 +32,8 @@ async def line(process: asyncio.subprocess.Process) -> str:
     return (await process.stdout.readline()).decode().strip()
 
 
-async def listens(url: str) -> bool:
-    port = int(url.rpartition(":")[2].partition("/")[0])
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])
 
 
 async def test_run_gives_the_command_an_address_and_ends_with_its_status() -> None:
@@ -48,7 +43,7 @@ async def test_run_gives_the_command_an_address_and_ends_with_its_status() -> No
     url = await line(process)
     assert url.startswith("amqp://")
     assert await process.wait() == 7
-    assert not await listens(url)
+    assert not await listens(port_of(url))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -63,7 +58,7 @@ async def test_a_signal_ends_the_command_and_the_server(number: signal.Signals) 
         f"{SAY_ADDRESS}; import time; time.sleep(600)",
     )
     url = await line(process)
-    assert await listens(url)
+    assert await listens(port_of(url))
     process.send_signal(number)
     assert await process.wait() == 128 + number
-    assert not await listens(url)
+    assert not await listens(port_of(url))

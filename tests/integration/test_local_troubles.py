@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from loopback import listens
 
 LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
 each_server = pytest.mark.parametrize("name", ["rabbitmq", "mongodb"])
@@ -82,15 +83,6 @@ async def test_a_server_leaves_when_the_command_is_killed(name: str, tmp_path: P
     async with asyncio.timeout(60):
         while await listens(port):
             await asyncio.sleep(0.05)  # nothing tells
-
-
-async def listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def test_a_command_that_is_not_there_is_named() -> None:

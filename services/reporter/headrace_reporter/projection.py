@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headrace.ids import new_id
 from headrace.messages import Event
-from headrace.workflow.fold import IllegalMove
+from headrace.workflow.fold import IllegalMove, until_next
 from headrace.workflow.grammar import MAX_CACHE_MS
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
@@ -106,9 +106,7 @@ def _attempted(run: RunRow, event: Event) -> None:
     step.retry_at = _time(retry_at) if retry_at else None
     step.error, step.in_flight = data.get("error"), False
     number = data.get("round")
-    step.wait = {"kind": WaitKind.REPEAT if number else WaitKind.RETRY} if retry_at else None
-    if step.wait is not None and data.get("unanswered") is True:
-        step.wait["unanswered"] = True
+    step.wait = until_next(data)
     _attempt(run, event, step)
     if type(number) is int:
         step.round, step.round_from = number, step.attempts

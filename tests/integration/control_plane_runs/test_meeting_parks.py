@@ -18,7 +18,7 @@ async def said_while_it_parks(fleet: Fleet, run: str, said: Awaitable[Any]) -> A
         saying = asyncio.ensure_future(said)
         while not await fleet.admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             assert not saying.done(), "it did not wait for the run's row"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # nothing tells of a lock that is waited for
     return await saying
 
 

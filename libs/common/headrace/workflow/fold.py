@@ -103,6 +103,14 @@ def _unused(inbox: tuple[Message, ...], data: JsonObject) -> tuple[Message, ...]
     return tuple(message for message in inbox if message.seq not in used)
 
 
+def until_next(data: JsonObject) -> JsonObject | None:
+    """What a row waits for behind an attempt, by the attempt's event: for the next one, if that was put off."""
+    if not data.get("retryAt"):
+        return None
+    wait: JsonObject = {"kind": WaitKind.REPEAT if data.get("round") else WaitKind.RETRY}
+    return {**wait, "unanswered": True} if data.get("unanswered") is True else wait
+
+
 def _fold_step(step: StepState, change: Change) -> StepState:
     data = change.data
     match change.kind:
@@ -125,15 +133,12 @@ def _fold_step(step: StepState, change: Change) -> StepState:
             waiting = StepStatus.WAITING if retry_at else StepStatus.RUNNING
             status = step.status if step.status is waiting else move_step(step.status, waiting)
             number = data.get("round")
-            until_then: JsonObject = {"kind": WaitKind.REPEAT if number else WaitKind.RETRY}
-            if data.get("unanswered"):
-                until_then["unanswered"] = True
             return step._replace(
                 status=status,
                 attempts=step.attempts + 1,
                 error=Failure.from_json(data.get("error")),
                 retry_at=_time(retry_at),
-                wait=until_then if retry_at else None,
+                wait=until_next(data),
                 in_flight=False,
                 round=number if isinstance(number, int) else step.round,
                 round_from=step.attempts + 1 if number else step.round_from,

@@ -81,9 +81,7 @@ class WorkflowReading:
         return {key: one for key, one in found.items() if names is None or one.name in names}
 
     async def versions_by_id(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, WorkflowVersion]:
-        names = caller.require_of_workflows(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
+        async with texts.reading(self._pool, caller, ids) as (db, seen):
             return await repository.versions_by_id(db, caller.tenant_id, seen)
 
     async def newest_of_status(
@@ -95,9 +93,7 @@ class WorkflowReading:
 
     async def classes(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Classified]:
         """Of versions that are no drafts."""
-        names = caller.require_of_workflows(Permission.READ)
-        async with tenant_transaction(self._pool, caller.tenant_id) as db:
-            seen = ids if names is None else await repository.of_workflows(db, caller.tenant_id, ids, names)
+        async with texts.reading(self._pool, caller, ids) as (db, seen):
             return await read_classes(db, caller.tenant_id, seen)
 
     async def document_texts(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, DocumentTexts]:

@@ -120,11 +120,12 @@ class CallBuilding:
     ) -> Failure | None:
         """The first part of the input that does not fit the action's schema; no call is made then. What the schemas
         mark as sensitive is taken in."""
-        headers = headers_as_declared(action.headers_schema or {}, template, parts.headers)
+        declared = action.headers_schema
+        headers = None if declared is None else headers_as_declared(declared, template, parts.headers)
         schemas = (
             ("path", action.path_schema, parts.path),
             ("query", action.query_schema, parts.query),
-            ("headers", action.headers_schema, headers),
+            ("headers", declared, headers),
             ("body", action.body_schema, parts.body),
         )
         for name, schema, value in schemas:
