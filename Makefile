@@ -1,6 +1,7 @@
 PY := .venv/bin/python
-# What .venv is made with.
+# What .venv is made with, and the newest Python 3 that all pinned packages have wheels for.
 PYTHON ?= python3
+NEWEST := 14
 BIN := .venv/bin
 PACKAGES := libs/common services/control-plane services/runner services/reporter services/cli
 SOURCES := libs services tests docs/demo deploy
@@ -22,6 +23,8 @@ install: .venv/.installed
 .venv/.installed: constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	@echo "== installing Headrace into .venv"
 	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -c 'import sys; sys.exit(sys.version_info[1] > $(NEWEST))' || echo "== some pinned packages are not made for this" \
+	  "Python yet; if the installation fails: rm -r .venv && make install PYTHON=python3.$(NEWEST)"
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
 	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -c constraints.txt \
 	  $(foreach p,$(PACKAGES),-e $(p)) -r requirements-dev.txt
