@@ -15,7 +15,7 @@ from headrace.refusals import tally
 from headrace.refusals.audit import Refusal
 from headrace.workflow.state import EventKind
 from headrace_reporter.consumer import EventConsumer, LogConsumer
-from headrace_reporter.strangers import MOST_BYTES
+from headrace_reporter.dead_letters import MOST_BYTES
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -44,7 +44,7 @@ class Job:
 
     @staticmethod
     def decode(body: bytes) -> "Job":
-        return _job(_load(body))
+        return _job(load_body(body))
 
 
 @record
@@ -95,7 +95,11 @@ class EventBatch:
 
     @staticmethod
     def decode(body: bytes) -> "EventBatch":
-        return _event_batch(_load(body))
+        return EventBatch.from_json(load_body(body))
+
+    @staticmethod
+    def from_json(value: Any) -> "EventBatch":
+        return _event_batch(value)
 
 
 class LogLevel(StrEnum):
@@ -146,6 +150,13 @@ class LogRecord:
             }
         )
 
+    @staticmethod
+    def from_json(value: Any) -> "LogRecord":
+        try:
+            return _log_record(value, {})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _malformed("log record", error) from None
+
 
 @record
 class LogBatch:
@@ -156,7 +167,7 @@ class LogBatch:
 
     @staticmethod
     def decode(body: bytes) -> "LogBatch":
-        return _log_batch(_load(body))
+        return _log_batch(load_body(body))
 
 
 def encode_events(
@@ -185,7 +196,8 @@ def _dump(value: Mapping[str, Any]) -> bytes:
     return orjson.dumps(value, default=str)
 
 
-def _load(body: bytes) -> Any:
+def load_body(body: bytes) -> Any:
+    """The JSON object of a message of our version, its fields not looked at. Raises `MalformedMessage`."""
     if len(body) > MAX_MESSAGE_BYTES:  # nobody of ours could publish it
         raise MalformedMessage(f"the message is larger than {MAX_MESSAGE_BYTES} bytes")
     try:

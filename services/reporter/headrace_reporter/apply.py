@@ -1,7 +1,7 @@
 """Events to Postgres: a batch in one transaction, fenced and idempotent.
 
 A batch that fails is applied run by run; the run that can not be applied is set aside with its events, so
-that nothing beside it is lost and nothing behind it waits.
+that nothing beside it is lost and nothing behind it waits. So is a run of which an event can not even be read.
 """
 
 from collections import defaultdict
@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 from headrace.errors import Conflict
 from headrace.ids import new_id
+from headrace.json_types import JsonObject
 from headrace.messages import Event
 from headrace.postgres.listen import DISPATCH_CHANNEL, RUNS_CHANNEL
 from headrace.postgres.pool import Db, Pool, transaction
@@ -21,15 +22,16 @@ from headrace.postgres.queries import load
 from headrace.refusals.audit import Refused
 from headrace.unforeseen import described
 from headrace.workflow.fold import IllegalMove
-from headrace.workflow.state import RunStatus
+from headrace.workflow.state import ENDED_RUN, RunStatus
 from prometheus_client import CollectorRegistry
 
 from headrace_reporter.changes import RunRow
-from headrace_reporter.dead_letters import kept
+from headrace_reporter.dead_letters import kept, kept_json
 from headrace_reporter.lasting import stopping
 from headrace_reporter.metrics import ReporterMetrics
 from headrace_reporter.projection import apply_event
 from headrace_reporter.rows import notify, write
+from headrace_reporter.salvage import Broken, Unread
 from headrace_reporter.strangers import keep_strangers
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +53,9 @@ _BAD_EVENT = (
     asyncpg.ProgramLimitExceededError,
 )
 
+# Where the fence stands of a run that was set aside: above all that its epoch can write.
+LAST_SEQ = 2**31 - 1
+
 
 class Applier:
     """Applies events; safe to be given the same ones again, stale ones, or both."""
@@ -71,6 +76,32 @@ class Applier:
             for one_run in _by_run(events).values():
                 await self._apply_or_set_aside(one_run)
 
+    async def set_aside(self, broken: Sequence[Broken]) -> Sequence[Any]:
+        """Set the runs aside of which an event can not be read, with all of their events from there on; one that would
+        change nothing if it could be read changes nothing. Returns those that nobody was granted, as JSON."""
+        if not broken:
+            return ()
+        ids = [of.run_id for of in broken]
+        nobodys: list[Any] = []
+        async with transaction(self._pool) as db:
+            rows = {row["id"]: row for row in await db.fetch(_sql.lock_runs, ids, min(ids), max(ids))}
+            found = await db.fetch(_sql.tenants_gone, [of.tenant_id for of in broken])
+            gone = {row["tenant_id"] for row in found}
+            for of in broken:
+                row = rows.get(of.run_id)
+                news = False
+                for one in of.unread:
+                    if row is not None and _granted(of, one, row):
+                        news |= _is_news(one, row)
+                    elif of.tenant_id not in gone:
+                        nobodys.append(one.value)
+                if news:
+                    reason = f"an event can not be read ({of.reason})"
+                    tenant, run = str(of.tenant_id), str(of.run_id)
+                    _log.error("run set aside", run_id=run, tenant_id=tenant, reason=reason)
+                    await _set_aside(db, of.run_id, reason, kept_json(of.values))
+        return nobodys
+
     async def _apply_or_set_aside(self, events: Sequence[Event]) -> None:
         try:
             await self._apply(events)
@@ -79,7 +110,7 @@ class Applier:
             of = {"run_id": str(events[0].run_id), "tenant_id": str(events[0].tenant_id)}
             _log.error("run set aside", **of, reason=reason, **described(error))
             async with transaction(self._pool) as db:
-                await _set_aside(db, events, reason)
+                await _set_aside(db, events[0].run_id, reason, kept(events))
 
     async def _apply(self, events: Sequence[Event]) -> None:
         by_run = _by_run(events)
@@ -111,13 +142,25 @@ def _apply_all(run: RunRow, events: Sequence[Event], now: datetime) -> bool:
     return sum(apply_event(run, event, now) for event in events) > 0
 
 
-async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
+def _granted(of: Broken, event: Unread, row: Any) -> bool:
+    """As of one that can be read: it is the run's own tenant's, and of an epoch that a claim of the run had."""
+    epoch = event.place[0] if event.place else 1
+    return bool(of.tenant_id == row["tenant_id"] and epoch <= row["epoch"])
+
+
+def _is_news(event: Unread, row: Any) -> bool:
+    """Whether it is above the fence. One that does not say its place is taken for the last word of the last claim: the
+    run that was set aside for it is not set aside again when it is delivered again."""
+    place = event.place or (row["epoch"], LAST_SEQ)
+    return row["status"] not in ENDED_RUN and place > (row["fence_epoch"], row["fence_seq"])
+
+
+async def _set_aside(db: Db, run_id: UUID, reason: str, body: JsonObject) -> None:
     """Keep the events with a dead letter, and end the run's claim.
 
     What its holder writes from now on would build on what was not applied, so the fence goes above everything
     that this epoch can write; the holder hears with its next renewal that the claim is not its own any more.
     """
-    run_id = events[0].run_id
     row = await db.fetchrow(_sql.lock_runs, [run_id], run_id, run_id)
     before = await db.fetchval(_sql.was_set_aside, run_id)
     await db.execute(
@@ -127,7 +170,7 @@ async def _set_aside(db: Db, events: Sequence[Event], reason: str) -> None:
         run_id,
         "reporter",
         reason,
-        kept(events),
+        body,
     )
     if row is None:
         return

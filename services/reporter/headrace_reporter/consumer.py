@@ -1,14 +1,14 @@
 """From the bus to the two stores. The two flows are separate: one store's outage does not hold back the other."""
 
 import asyncio
-import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
 from headrace.bus.port import Delivery, Reject
 from headrace.errors import LogStoreUnavailable, MalformedMessage
 from headrace.ids import new_id
+from headrace.json_types import JsonObject
 from headrace.messages import Event, EventBatch, LogBatch, LogRecord
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
@@ -17,9 +17,11 @@ from headrace.telemetry.context import TraceContext
 from headrace.telemetry.traces import Traces, ended
 from prometheus_client import CollectorRegistry
 
+from headrace_reporter.dead_letters import beginning, cut, kept_json
 from headrace_reporter.grouping import Applies
 from headrace_reporter.log_grouping import Appends
 from headrace_reporter.metrics import ReporterMetrics
+from headrace_reporter.salvage import salvage_events, salvage_records
 from headrace_reporter.spans import apply_spans, log_spans
 
 _log = structlog.get_logger(__name__)
@@ -41,14 +43,39 @@ class EventConsumer:
                 events.extend(batch.events)
                 parents.update(batch.traces)
             except MalformedMessage as error:
-                await self._bury(delivery, error)
+                events = await self._salvage(delivery, error, events, parents)
+        await self._apply(events, parents)
+
+    async def _apply(self, events: Sequence[Event], parents: Mapping[UUID, TraceContext]) -> None:
         with ended(apply_spans(self._traces, parents, events) if self._traces and parents else ()):
             await self._applier.apply(events)
 
-    async def _bury(self, delivery: Delivery, error: MalformedMessage) -> None:
+    async def _salvage(
+        self,
+        delivery: Delivery,
+        error: MalformedMessage,
+        ahead: Sequence[Event],
+        parents: dict[UUID, TraceContext],
+    ) -> list[Event]:
+        """Apply what is `ahead` of a message that can not be read as a whole; then set aside the runs of which an event
+        can not be read. What is left to apply, behind it: of a run that was set aside, the fence drops it."""
+        try:
+            found = salvage_events(delivery.body)
+        except MalformedMessage:
+            await self._bury(delivery, error, beginning(delivery.body))
+            return list(ahead)
+        parents.update(found.traces)
+        await self._apply([*ahead, *found.before], parents)
+        nobodys = [*found.nobodys, *await self._applier.set_aside(found.broken)]
+        if nobodys:
+            await self._bury(delivery, error, cut(kept_json(nobodys)), runner_id=str(found.runner_id))
+        return list(found.after)
+
+    async def _bury(
+        self, delivery: Delivery, error: MalformedMessage, body: JsonObject, **known: str
+    ) -> None:
         """A partition knows no dead letters of its own: what can not be read is kept in the table."""
-        _log.error("malformed message", queue=delivery.queue, reason=error.message)
-        body = {"base64": base64.b64encode(delivery.body[:65_536]).decode(), "bytes": len(delivery.body)}
+        _log.error("malformed message", queue=delivery.queue, reason=error.message, **known)
         async with transaction(self._pool) as db:
             await db.execute(_sql.add_dead_letter, new_id(), None, None, delivery.queue, error.message, body)
         self._refused(unreadable(delivery, error))
@@ -73,13 +100,18 @@ class LogConsumer:
 
     async def handle(self, delivery: Delivery) -> None:
         try:
-            batch = LogBatch.decode(delivery.body)
+            records = LogBatch.decode(delivery.body).records
         except MalformedMessage as error:
+            if readable := salvage_records(delivery.body):
+                await self._store_all(readable)
             self._refused(unreadable(delivery, error))
             raise Reject(error.message) from None
-        with ended(log_spans(self._traces, batch.records) if self._traces else ()):
-            await self._append(batch.records)
-        self._metrics.stored(batch.records)
+        await self._store_all(records)
+
+    async def _store_all(self, records: Sequence[LogRecord]) -> None:
+        with ended(log_spans(self._traces, records) if self._traces else ()):
+            await self._append(records)
+        self._metrics.stored(records)
 
     async def _append(self, records: Sequence[LogRecord]) -> None:
         pause = 0.5

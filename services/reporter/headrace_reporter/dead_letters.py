@@ -19,6 +19,8 @@ _sql = load("headrace_reporter")
 
 # Levels of JSON that a dead letter keeps of an event that is nested too deeply to be written.
 _KEPT_DEPTH = 200
+# Of a dead letter that is nobody's; of what is larger its beginning is kept.
+MOST_BYTES = 65_536
 
 
 async def write_dead_letters(db: Db, runs: Sequence[RunRow]) -> None:
@@ -54,7 +56,12 @@ def _source(key: str) -> str:
 def kept(events: Sequence[Event]) -> JsonObject:
     """Events as a dead letter holds them, in base64 where jsonb would refuse them for the very reason why they
     could not be applied, and cut where they are nested too deeply to be written at all."""
-    whole = {"events": [e.as_json() for e in events]}
+    return kept_json([e.as_json() for e in events])
+
+
+def kept_json(values: Sequence[Any]) -> JsonObject:
+    """The same, of events as JSON, whatever that is."""
+    whole = {"events": values}
     try:
         text = orjson.dumps(whole, default=str)
     except orjson.JSONEncodeError:  # JSON can be read that is nested deeper than it can be written
@@ -63,6 +70,18 @@ def kept(events: Sequence[Event]) -> JsonObject:
         return {"base64": base64.b64encode(text).decode(), "bytes": len(text)}
     kept: JsonObject = orjson.loads(text)
     return kept
+
+
+def cut(body: JsonObject) -> JsonObject:
+    """`body`, or of one that is larger than `MOST_BYTES` its beginning, in base64."""
+    text = orjson.dumps(body)
+    if len(text) <= MOST_BYTES:
+        return body
+    return beginning(text)
+
+
+def beginning(content: bytes) -> JsonObject:
+    return {"base64": base64.b64encode(content[:MOST_BYTES]).decode(), "bytes": len(content)}
 
 
 def _shallow(value: Any, depth: int) -> Any:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from headrace.errors import DatabaseUnavailable
 from headrace.gathering import pause_after
 from headrace.messages import Event
+
+from headrace_reporter.salvage import Broken
 
 # Events of one transaction at most, unless one partition hands over more by itself.
 MOST_EVENTS = 2_000
@@ -20,6 +22,8 @@ Waiting: TypeAlias = "tuple[Sequence[Event], asyncio.Future[None]]"
 
 class Applies(Protocol):
     async def apply(self, events: Sequence[Event]) -> None: ...
+
+    async def set_aside(self, broken: Sequence[Broken]) -> Sequence[Any]: ...
 
 
 class GroupedApplier:
@@ -37,6 +41,10 @@ class GroupedApplier:
         self._waiting.append((events, done))
         self._arrived.set()
         await done
+
+    async def set_aside(self, broken: Sequence[Broken]) -> Sequence[Any]:
+        """As the applier does, at once: no other partition has events of these runs."""
+        return await self._applier.set_aside(broken)
 
     async def run(self) -> None:
         """Apply until cancelled; what is under way then is handed over again, elsewhere."""

@@ -6,28 +6,23 @@ there is such a run. What is at or below the fence is none of them: whatever is 
 tenant that is deleted nothing is kept that comes late.
 """
 
-import base64
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-import orjson
 import structlog
 from headrace.ids import new_id
-from headrace.json_types import JsonObject
 from headrace.messages import Event
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.refusals.audit import Refusal
 
 from headrace_reporter.changes import RunRow
-from headrace_reporter.dead_letters import kept
+from headrace_reporter.dead_letters import cut, kept
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
 
 NO_RUN, FOREIGN, NEVER_GRANTED = "NO_SUCH_RUN", "FOREIGN_TENANT", "NEVER_GRANTED"
-# Of the dead letter of one batch; of what is larger its beginning is kept.
-MOST_BYTES = 65_536
 
 
 async def keep_strangers(
@@ -49,7 +44,7 @@ async def keep_strangers(
         causes = ", ".join(sorted({refusal.code for refusal in refusals}))
         _log.warning("events that nobody was granted", events=len(events), causes=causes)
         reason = f"events that nobody was granted ({causes})"
-        await db.execute(_sql.add_dead_letter, new_id(), None, None, "reporter", reason, _cut(kept(events)))
+        await db.execute(_sql.add_dead_letter, new_id(), None, None, "reporter", reason, cut(kept(events)))
     return refusals
 
 
@@ -72,10 +67,3 @@ def _cause(event: Event, run: RunRow) -> str:
 
 def _refusal(run_id: UUID, code: str, tenant_id: UUID | None) -> Refusal:
     return Refusal("event.apply", f"run/{run_id}", code, tenant_id=tenant_id, actor_name="reporter")
-
-
-def _cut(body: JsonObject) -> JsonObject:
-    text = orjson.dumps(body)
-    if len(text) <= MOST_BYTES:
-        return body
-    return {"base64": base64.b64encode(text[:MOST_BYTES]).decode(), "bytes": len(text)}
