@@ -60,3 +60,29 @@ async def test_a_frozen_reporter_holds_nobody_up(scene: Scene, fault: Fault) -> 
         await scenario.settle()
         frozen.go_on()
         assert await frozen.stop() == 0
+
+
+@pytest.mark.parametrize("scene", ["embedded"], indirect=True)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(Name.REPORTER, HANDLE, BEFORE, 1, What.STOP), id="with events in hand"),
+        pytest.param(Fault(Name.REPORTER, HANDLE, AFTER, 1, What.STOP), id="before the ack"),
+    ],
+)
+async def test_a_frozen_reporter_gives_its_partitions_up(scene: Scene, fault: Fault) -> None:
+    """Its sessions stay with it, and one of them has the lock of a partition."""
+    async with scene.scenario(f"reporter frozen {fault.when}") as scenario:
+        scenario.arm(fault)
+        scenario.begin(count=4, wanted=Wanted(calls=ONCE))
+        await scenario.struck(fault)
+        frozen = scene.services.pop(Name.REPORTER)
+        await scene.begin(Name.REPORTER)
+        scenario.begin(count=4, wanted=Wanted(calls=ONCE))
+        before = await scenario.arrived()
+        frozen.go_on()
+        scenario.begin(count=4, wanted=Wanted(calls=ONCE))
+        await scenario.settle()
+        assert await frozen.stop() == 0
+        after = await scenario.accounts()
+        assert {run: after[run] for run in before} == before

@@ -156,6 +156,56 @@ async def test_a_silent_consumer_loses_its_messages_and_works_on_when_it_is_back
     assert await sink.bodies.get() == b"second"
 
 
+async def test_a_silent_consumer_of_a_partition_loses_it_and_can_remove_nothing(place: Place) -> None:
+    """Its session would live on: a process that stands still has a machine that answers for it."""
+    started, go_on, taken, checked = (asyncio.Event() for _ in range(4))
+    handled, inbox = [], Inbox()
+
+    async def hang(batch: Sequence[Delivery]) -> None:
+        started.set()
+        await go_on.wait()
+        handled.extend(delivery.body for delivery in batch)
+
+    async def take(batch: Sequence[Delivery]) -> None:
+        taken.set()
+        await checked.wait()
+        await inbox.many(batch)
+
+    silent, bus = await place.open(through_proxy=True), await place.open()
+    consumption = await silent.consume_batches(EVENTS, hang, 1)
+    await bus.publish([Outgoing(EVENTS, b"first"), Outgoing(EVENTS, b"second")])
+    await started.wait()
+    place.proxy.stall()
+    await bus.consume_batches(EVENTS, take, 5)
+    await taken.wait()
+    place.proxy.flow()
+    go_on.set()
+    await consumption.close(5)
+    assert handled == [b"first"]
+    assert (await bus.depth(EVENTS)).ready == 2
+    checked.set()
+    assert await inbox.batched_bodies(2) == [b"first", b"second"]
+
+
+async def test_a_handler_may_take_longer_than_the_lease_of_its_partition(place: Place) -> None:
+    bus, began, inbox = await place.open(), asyncio.Event(), Inbox()
+
+    async def slow(batch: Sequence[Delivery]) -> None:
+        began.set()
+        await asyncio.sleep(1.5 * LEASE)
+        await inbox.many(batch)
+
+    await bus.consume_batches(EVENTS, slow, 5)
+    await bus.publish([Outgoing(EVENTS, b"first")])
+    await began.wait()
+    standing_by, others = await place.open(), Inbox()
+    await standing_by.consume_batches(EVENTS, others.many, 5)
+    assert await inbox.batched_bodies(1) == [b"first"]
+    while (await bus.depth(EVENTS)).ready:
+        await asyncio.sleep(0.02)  # nothing tells of what is removed
+    assert others.batches.empty()
+
+
 async def test_every_session_may_be_terminated(place: Place, database: str) -> None:
     bus, sink = await place.open(), Sink()
     await bus.consume(JOBS, sink.one, 5)

@@ -55,6 +55,7 @@ class PostgresBus:
         self._consuming = consuming
         self._name = name
         self._retry_pause = retry_pause
+        self._lease = lease
         self._presence = Presence(consuming, names.outside(DEAD), lease)
         self._listener = Listener(dsn)
         self._listener.subscribe(CHANNEL, self._heard)
@@ -145,6 +146,7 @@ class PostgresBus:
                 most=most,
                 linger=linger,
                 retry_pause=self._retry_pause,
+                lease=self._lease,
                 when_closed=self._consumptions.discard,
             )
         )
@@ -166,7 +168,10 @@ class PostgresBus:
             "application_name": f"{self._name}:partition/{SCHEMA}",
             "jit": "off",
             "synchronous_commit": _RELAXED,
-            **LOST_AFTER,  # its lock is given up with it
+            # Its lock is given up with it: that of a machine that is lost, and that of a process that stands still,
+            # whose machine answers for it.
+            **LOST_AFTER,
+            "idle_session_timeout": f"{self._lease * 1000:.0f}ms",
         }
         return await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
 

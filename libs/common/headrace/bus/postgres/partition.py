@@ -13,6 +13,7 @@ from headrace.bus.handling import canceled_from_outside, handle_batch
 from headrace.bus.port import LINGERS, BatchHandler, Delivery
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import ASK_SECONDS, POLL_SECONDS, SQL, to_delivery, translated
+from headrace.errors import BusUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +27,8 @@ _STANDBY_SECONDS = 1.0
 class PartitionConsumption:
     """Has a session of its own, whose lock makes it the active consumer.
 
-    It reads and acknowledges on that same session, so whoever has lost the lock can do neither. Messages of
+    It reads and acknowledges on that same session, so whoever has lost the lock can do neither. Postgres ends the
+    session of one that gives no sign of life for `lease` seconds, because its process stands still. Messages of
     one publisher come in its order; those of publishers who did not wait for each other, in either.
     """
 
@@ -41,6 +43,7 @@ class PartitionConsumption:
         most: int,
         linger: float,
         retry_pause: float,
+        lease: float,
         when_closed: Callable[["PartitionConsumption"], None],
     ) -> None:
         self._connect = connect
@@ -51,6 +54,8 @@ class PartitionConsumption:
         self._most = most
         self._linger = linger
         self._retry_pause = retry_pause
+        self._beat = lease / 4
+        self._using = asyncio.Lock()
         self._when_closed = when_closed
         self._news = asyncio.Event()
         self._closing = asyncio.Event()
@@ -82,9 +87,11 @@ class PartitionConsumption:
         failures = 0
         while not self._closing.is_set():
             connection: asyncpg.Connection | None = None
+            beating: asyncio.Task[None] | None = None
             try:
                 with translated():
                     connection = await self._connect()
+                beating = asyncio.create_task(self._keep(connection))
                 await self._stand_by(connection)
                 failures = 0
                 await self._consume(connection)
@@ -95,12 +102,33 @@ class PartitionConsumption:
                 _log.warning("consumer is away", queue=self.name, error=type(error).__name__)
                 await self._pause(pause_after(failures, _FIRST_RETRY))
             finally:
+                if beating is not None:
+                    beating.cancel()
+                    await asyncio.gather(beating, return_exceptions=True)
                 if connection is not None:
                     await _close_quietly(connection)
 
+    async def _keep(self, connection: asyncpg.Connection) -> None:
+        """Signs of life, however long a handler takes. Without an answer the session is given up."""
+        try:
+            while True:
+                await asyncio.sleep(self._beat)
+                async with self._asking():
+                    await connection.fetchval(SQL.alive)
+        except BusUnavailable:
+            connection.terminate()
+            self._news.set()
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """The session takes one question at a time, and each has a deadline."""
+        with translated():
+            async with self._using, asyncio.timeout(ASK_SECONDS):
+                yield
+
     async def _stand_by(self, connection: asyncpg.Connection) -> None:
         while not self._closing.is_set():
-            async with _deadline():
+            async with self._asking():
                 if await connection.fetchval(SQL.lock_partition, self.name):
                     return
             await self._pause(_STANDBY_SECONDS)
@@ -120,7 +148,7 @@ class PartitionConsumption:
             )
             if not handled:
                 return
-            async with _deadline():
+            async with self._asking():
                 await connection.execute(SQL.acknowledge_partition, self.name, [place for place, _ in batch])
 
     async def _batch(self, connection: asyncpg.Connection) -> Sequence[tuple[int, Delivery]]:
@@ -128,7 +156,7 @@ class PartitionConsumption:
         until = asyncio.get_running_loop().time() + self._linger
         while True:
             self._news.clear()
-            async with _deadline():
+            async with self._asking():
                 rows = await connection.fetch(SQL.read_partition, self.name, self._most)
             batch = [(row["id"], to_delivery(row, self._queue)) for row in rows]
             gathering = 0 < len(batch) < self._most and all(
@@ -153,13 +181,6 @@ class PartitionConsumption:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
-
-
-@contextlib.asynccontextmanager
-async def _deadline() -> AsyncIterator[None]:
-    with translated():
-        async with asyncio.timeout(ASK_SECONDS):
-            yield
 
 
 async def _close_quietly(connection: asyncpg.Connection) -> None:

@@ -112,6 +112,9 @@ WHERE m.queue = $1 AND m.id = given.id AND m.consumer_id = $2;
 -- A session's lock: it ends with the session, however that ends.
 SELECT pg_try_advisory_lock(hashtextextended($1, 0));
 
+-- name: alive
+SELECT 1;
+
 -- name: read_partition
 SELECT id, body, headers FROM bus_messages
 WHERE queue = $1
