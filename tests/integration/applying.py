@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 from headrace.ids import new_id
 from headrace.messages import Event
-from headrace.postgres.pool import WORKER, open_pool
+from headrace.postgres.pool import WORKER, Pool, open_pool
 from headrace.refusals.audit import Refusals
 from headrace.workflow.state import EventKind
 from headrace_reporter.apply import Applier
@@ -27,8 +27,9 @@ ATTEMPT = {
 class World:
     """One tenant with a published version, and its runs."""
 
-    def __init__(self, admin: asyncpg.Connection, applier: Applier) -> None:
-        self.admin, self.applier = admin, applier
+    def __init__(self, admin: asyncpg.Connection, pool: Pool) -> None:
+        self.admin, self.pool = admin, pool
+        self.applier = Applier(pool, Refusals(pool).note)
         self.tenant, self.workflow, self.version = new_id(), new_id(), new_id()
 
     async def prepare(self) -> None:
@@ -98,7 +99,7 @@ class World:
 async def applying(database: str) -> AsyncIterator[World]:
     admin = await asyncpg.connect(database)
     pool = await open_pool(database, WORKER)
-    world = World(admin, Applier(pool, Refusals(pool).note))
+    world = World(admin, pool)
     await world.prepare()
     yield world
     await pool.close()

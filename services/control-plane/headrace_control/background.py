@@ -8,6 +8,7 @@ from headrace.outbound.client import OutboundClient
 from headrace_control.audit.pruning import Pruning
 from headrace_control.audit.sealer import Sealer
 from headrace_control.compose import Composed
+from headrace_control.dead_letters.gauges import WaitingForPeople
 from headrace_control.dispatch.pool_relay import PoolRelay
 from headrace_control.dispatch.relay import Relay
 from headrace_control.dispatch.sweeper import Sweeper
@@ -54,4 +55,5 @@ def background(
         work.append(Pruning(audit, settings.audit_retention).run())
     if settings.operator_port is not None:
         work.append(ScalingGauges(signals, held.registry).run())
+        work.append(WaitingForPeople(worker, held.registry).run())
     return work

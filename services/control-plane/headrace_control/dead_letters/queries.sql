@@ -148,3 +148,42 @@ WITH chosen AS (
 )
 UPDATE dead_letters d SET status = 'REPLAYED', closed_at = headrace_now(), replayed_by = $4
 FROM chosen WHERE d.tenant_id = $1 AND d.id = chosen.id
+
+-- name: runs_for_a_person
+-- Over all tenants, at most $1 of each reason counted, in runs_for_a_person alone; its predicate is said again, for a
+-- reason that is looked up proves nothing to the planner. How long a run waits is counted from its last claim: it parked,
+-- or was set aside, a time slice later at most.
+SELECT reason AS of,
+       (SELECT count(*) FROM (
+           SELECT FROM runs
+           WHERE wait_reason = reason AND wait_reason IN ('IN_DOUBT', 'DEAD_LETTER') LIMIT $1
+       ) counted) AS rows,
+       coalesce(extract(epoch FROM headrace_now() - (
+           SELECT claimed_at FROM runs
+           WHERE wait_reason = reason AND wait_reason IN ('IN_DOUBT', 'DEAD_LETTER')
+           ORDER BY claimed_at LIMIT 1
+       )), 0)::float8 AS oldest_seconds
+FROM unnest(ARRAY['IN_DOUBT', 'DEAD_LETTER']) AS reason
+
+-- name: all_open
+-- Over all tenants, at most $1 of each source counted, in dead_letters_open alone; `nobody` are those of no tenant,
+-- whatever their source, in dead_letters_newest, whose order the planner does not see without the tenants that there
+-- are not.
+SELECT source AS of,
+       (SELECT count(*) FROM (
+           SELECT FROM dead_letters d
+           WHERE d.source = known.source AND d.status = 'OPEN' AND d.tenant_id IS NOT NULL LIMIT $1
+       ) counted) AS rows,
+       coalesce(extract(epoch FROM headrace_now() - (
+           SELECT d.created_at FROM dead_letters d
+           WHERE d.source = known.source AND d.status = 'OPEN' AND d.tenant_id IS NOT NULL
+           ORDER BY d.created_at LIMIT 1
+       )), 0)::float8 AS oldest_seconds
+FROM unnest(ARRAY['step', 'compensation', 'in_doubt', 'claim', 'reporter']) AS known (source)
+UNION ALL
+SELECT 'nobody', (SELECT count(*) FROM (
+           SELECT FROM dead_letters WHERE tenant_id IS NULL AND status = 'OPEN' LIMIT $1
+       ) counted),
+       coalesce(extract(epoch FROM headrace_now() - (
+           SELECT created_at FROM dead_letters WHERE tenant_id IS NULL AND status = 'OPEN' ORDER BY tenant_id DESC, id LIMIT 1
+       )), 0)::float8
