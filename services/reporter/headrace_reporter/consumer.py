@@ -31,10 +31,20 @@ _sql = load("headrace_reporter")
 class EventConsumer:
     """Handles batches of one partition. An exception (Postgres is away) has the bus hand them over again."""
 
-    def __init__(self, pool: Pool, applier: Applies, refused: Refused, traces: Traces | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        applier: Applies,
+        refused: Refused,
+        traces: Traces | None = None,
+        metrics: ReporterMetrics | None = None,
+    ) -> None:
         self._pool, self._applier, self._refused, self._traces = pool, applier, refused, traces
+        self._metrics = metrics or ReporterMetrics(CollectorRegistry())
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        queue = deliveries[0].queue
+        self._metrics.took(queue)
         events: list[Event] = []
         parents: dict[UUID, TraceContext] = {}
         for delivery in deliveries:
@@ -44,11 +54,13 @@ class EventConsumer:
                 parents.update(batch.traces)
             except MalformedMessage as error:
                 events = await self._salvage(delivery, error, events, parents)
-        await self._apply(events, parents)
+        await self._apply(queue, events, parents)
+        self._metrics.done(queue)
 
-    async def _apply(self, events: Sequence[Event], parents: Mapping[UUID, TraceContext]) -> None:
+    async def _apply(self, queue: str, events: Sequence[Event], parents: Mapping[UUID, TraceContext]) -> None:
         with ended(apply_spans(self._traces, parents, events) if self._traces and parents else ()):
             await self._applier.apply(events)
+        self._metrics.went_on(queue, len(events))
 
     async def _salvage(
         self,
@@ -65,7 +77,7 @@ class EventConsumer:
             await self._bury(delivery, error, beginning(delivery.body))
             return list(ahead)
         parents.update(found.traces)
-        await self._apply([*ahead, *found.before], parents)
+        await self._apply(delivery.queue, [*ahead, *found.before], parents)
         nobodys = [*found.nobodys, *await self._applier.set_aside(found.broken)]
         if nobodys:
             await self._bury(delivery, error, cut(kept_json(nobodys)), runner_id=str(found.runner_id))

@@ -16,6 +16,8 @@ from headrace.errors import Unavailable
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
+from headrace_reporter.metrics import ReporterMetrics
+
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
 
@@ -31,8 +33,16 @@ LINGER_SECONDS = 0.05
 class Partitions:
     """Keeps as many partitions subscribed as this reporter's fair share, until closed."""
 
-    def __init__(self, pool: Pool, bus: Bus, handler: BatchHandler, reporter_id: UUID, count: int) -> None:
-        self._pool, self._bus, self._handler = pool, bus, handler
+    def __init__(
+        self,
+        pool: Pool,
+        bus: Bus,
+        handler: BatchHandler,
+        reporter_id: UUID,
+        count: int,
+        metrics: ReporterMetrics,
+    ) -> None:
+        self._pool, self._bus, self._handler, self._metrics = pool, bus, handler, metrics
         self._id, self._count = reporter_id, count
         self._mine: dict[int, Consumption] = {}
 
@@ -66,11 +76,16 @@ class Partitions:
                 held |= {row["partition"] for row in taken}
         excess = sorted(held)[share:]
         for partition in [p for p in self._mine if p not in held or p in excess]:
-            await self._mine.pop(partition).close(grace=5.0)
+            try:
+                await self._mine.pop(partition).close(grace=5.0)
+            finally:
+                self._metrics.left(events_queue(partition))
         if excess:
             async with transaction(self._pool) as db:
                 await db.execute(_sql.give_up_partitions, self._id, excess)
         for partition in sorted(held - set(excess) - self._mine.keys()):
+            queue = events_queue(partition)
+            self._metrics.subscribing(queue)
             self._mine[partition] = await self._bus.consume_batches(
-                events_queue(partition), self._handler, BATCH, LINGER_SECONDS
+                queue, self._handler, BATCH, LINGER_SECONDS
             )
