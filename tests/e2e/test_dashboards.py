@@ -1,7 +1,10 @@
-"""A real Prometheus scrapes a real fleet at work: each panel's query returns data, each alert's query is executed."""
+"""A real Prometheus scrapes a real fleet at work: each panel's query returns data, each alert's query is executed; and
+what the fleet shows is what the docs list."""
 
 import asyncio
+import contextlib
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +19,8 @@ from designer import Designer
 from fleet import Fleet
 from target import Target
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "observability"
 ALERTS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
 PANELS = [
     (panel["title"], target["expr"])
@@ -67,6 +71,36 @@ async def test_every_panel_shows_data_of_a_real_run(fleet: Fleet, target: Target
         with prometheus(instances) as url:
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as asked:
                 await _shown(fleet, target, asked)
+
+
+@pytest.mark.parametrize("backends", ["embedded"], indirect=True)
+async def test_the_metrics_that_are_shown_are_those_that_are_listed(fleet: Fleet) -> None:
+    async with Collector() as collector:
+        traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        await fleet.control_plane(**traced)
+        runner, reporter = await fleet.runner(**traced), await fleet.reporter(**traced)
+        listed, shown = _listed(), set[str]()
+        with contextlib.suppress(TimeoutError):
+            async with httpx.AsyncClient(trust_env=False) as asked, asyncio.timeout(30):
+                while not listed <= shown:  # figures that are read every few seconds come last
+                    for url in (fleet.operators, runner.health, reporter.health):
+                        text = (await asked.get(f"{url}/metrics")).text
+                        shown |= set(re.findall(r"^# TYPE (headrace_\w+(?<!_created)) ", text, re.MULTILINE))
+                    await asyncio.sleep(0.5)
+        assert shown == listed
+
+
+def _listed() -> set[str]:
+    """The metrics of the table in docs/operations.md; `..._x` has the beginning of the one before it."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = page.partition("\n## Health and metrics\n")[2].partition("\n## ")[0]
+    found = set[str]()
+    for row in re.findall(r"^\| (`headrace_[^|]+) \|", page, re.MULTILINE):
+        first = ""
+        for name in re.findall(r"`([\w.]+)(?:\{[\w,]+\})?`", row):
+            first = first or name
+            found.add(name.replace("...", first.rpartition("_")[0]))
+    return found
 
 
 async def _shown(fleet: Fleet, target: Target, asked: httpx.AsyncClient) -> None:

@@ -7,10 +7,13 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge
 
 Check = Callable[[], Awaitable[None]]
 
 CHECK_SECONDS = 3.0
+# How often a process asks itself, for its metric.
+WATCH_SECONDS = 10.0
 # How long a connection may last, its request and answer included; each brings one request.
 CONNECTION_SECONDS = 30.0
 
@@ -61,10 +64,9 @@ class HealthServer:
         return web.json_response({"status": "ok"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        names = list(self._checks)
-        states = await asyncio.gather(*(check_state(self._checks[name]) for name in names))
-        ready = all(state == "ok" for state in states)
-        body = {"status": "ready" if ready else "not ready", "checks": dict(zip(names, states, strict=True))}
+        states = await check_states(self._checks)
+        ready = all(state == "ok" for state in states.values())
+        body = {"status": "ready" if ready else "not ready", "checks": states}
         return web.json_response(body, status=200 if ready else 503)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
@@ -127,8 +129,25 @@ async def _dress(_: web.Request, answer: web.StreamResponse) -> None:
     answer.headers.update(_HEADERS)
 
 
-async def check_state(check: Check) -> str:
-    """`ok`, or how a dependency fails; never longer than `CHECK_SECONDS`."""
+async def watch_readiness(checks: Mapping[str, Check], registry: CollectorRegistry) -> None:
+    """Show what /ready would say, asked anew every few seconds, as `headrace_ready`, by dependency. Works until
+    cancelled."""
+    ready = Gauge(
+        "headrace_ready", "1: this dependency answers; 0: it does not.", ["dependency"], registry=registry
+    )
+    while True:
+        for name, state in (await check_states(checks)).items():
+            ready.labels(dependency=name).set(state == "ok")
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+async def check_states(checks: Mapping[str, Check]) -> Mapping[str, str]:
+    """By name `ok`, or how the dependency fails; all are asked at once, for `CHECK_SECONDS` at most."""
+    states = await asyncio.gather(*(_state(check) for check in checks.values()))
+    return dict(zip(checks, states, strict=True))
+
+
+async def _state(check: Check) -> str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()

@@ -1,11 +1,10 @@
 """Is the process alive, and can it do its work: /health and /ready."""
 
-import asyncio
 from collections.abc import Mapping
 
 import orjson
 from fastapi import APIRouter
-from headrace.health import Check, check_state
+from headrace.health import Check, check_states
 from starlette.responses import Response
 
 
@@ -20,10 +19,9 @@ def health_routes(checks: Mapping[str, Check]) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Response:
-        names = list(checks)
-        states = await asyncio.gather(*(check_state(checks[name]) for name in names))
-        well = all(state == "ok" for state in states)
-        body = {"status": "ready" if well else "not ready", "checks": dict(zip(names, states, strict=True))}
+        states = await check_states(checks)
+        well = all(state == "ok" for state in states.values())
+        body = {"status": "ready" if well else "not ready", "checks": states}
         return _json(body, 200 if well else 503)
 
     return router

@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import uvicorn
 from headrace.errors import HeadraceError
-from headrace.health import Check
+from headrace.health import Check, watch_readiness
 from headrace.postgres.pool import PARTING_SECONDS, Pool, give_up_after
 from headrace.process import configure_logging, opening, read_settings, run, until
 from headrace.telemetry.metrics import count_from
@@ -49,8 +49,9 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             "outcome",
             lambda: refreshes.counts,
         )
+        checks = _checks(held)
         sweeper = Sweeper(held.worker_pool, timedelta(seconds=settings.unclaimed_after_seconds))
-        public = create_app(composed.services, composed.authenticator, _checks(held), policy, held.traces)
+        public = create_app(composed.services, composed.authenticator, checks, policy, held.traces)
         internal = compose_internal(settings, held, composed, sweeper.hurry)
         operators = (
             create_operator_app(signals, held.registry) if settings.operator_port is not None else None
@@ -58,6 +59,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
         with opening("internal_tls_certificate_file"):
             servers = http_servers(settings, public, internal, operators)
         work = [*background(settings, held, composed, signals, sweeper), *servers.upkeep]
+        if operators is not None:
+            work.append(watch_readiness(checks, held.registry))
         await held.listener.start()
         try:
             await _work_until(stopping, work, servers.all, settings.drain_seconds, held.pools)

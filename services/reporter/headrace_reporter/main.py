@@ -8,7 +8,7 @@ import structlog
 from headrace.bus.open import open_bus
 from headrace.bus.port import LOGS
 from headrace.errors import HeadraceError
-from headrace.health import HealthServer
+from headrace.health import HealthServer, watch_readiness
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
 from headrace.postgres.pool import (
@@ -92,6 +92,8 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         await health.start()
     applying, appending = asyncio.create_task(applier.run()), asyncio.create_task(appends.run())
     workers = [asyncio.create_task(work) for work in (partitions.run(), refusals.run())]
+    if settings.health_port is not None:
+        workers.append(asyncio.create_task(watch_readiness(checks, registry)))
     _log.info("reporting")
     try:
         await until(stopping, applying, appending, *workers)

@@ -10,7 +10,7 @@ import structlog
 from headrace.bus.open import open_bus
 from headrace.bus.port import Bus, Delivery, jobs_queue
 from headrace.errors import HeadraceError, Unavailable
-from headrace.health import Check, HealthServer
+from headrace.health import Check, HealthServer, watch_readiness
 from headrace.ids import new_id
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy_file import load_policy
@@ -133,7 +133,10 @@ async def serve(
     ]
     if tls is not None:
         tasks.append(asyncio.create_task(settings.tls_files.keep_renewed(tls)))
-    health = await _start_health(settings, bus.ping, lease, reporting, registry)
+    checks = _checks(bus, lease)
+    health = await _start_health(settings, checks, lease, reporting, registry)
+    if settings.health_port is not None:
+        tasks.append(asyncio.create_task(watch_readiness(checks, registry)))
     # A runner that ends because something in it broke does not give its lease up: that tells against its runs.
     in_order = False
     try:
@@ -202,9 +205,19 @@ async def _serve_one(
     work.cancel()
 
 
+def _checks(bus: Bus, lease: Lease) -> Mapping[str, Check]:
+    """What /ready asks, by name."""
+
+    async def lease_is_live() -> None:
+        if not lease.live():
+            raise Unavailable("the lease is not live")
+
+    return {"bus": bus.ping, "control_plane": lease_is_live}
+
+
 async def _start_health(
     settings: RunnerSettings,
-    bus_answers: Check,
+    checks: Mapping[str, Check],
     lease: Lease,
     reporting: Reporting,
     registry: CollectorRegistry,
@@ -219,11 +232,6 @@ async def _start_health(
         lambda: reporting.logs_dropped
     )
 
-    async def lease_is_live() -> None:
-        if not lease.live():
-            raise Unavailable("the lease is not live")
-
-    checks = {"bus": bus_answers, "control_plane": lease_is_live}
     health = HealthServer(
         settings.health_host, settings.health_port or 0, checks, lambda: generate_latest(registry)
     )
