@@ -15,6 +15,8 @@ class ReporterMetrics:
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        # By how much Postgres's clock, which runners' follow, was ahead of this machine's when it was last seen.
+        self._ahead = timedelta()
         # By queue, since when the batch in hand has been there, however often it was handed over again.
         self._taken_at: dict[str, float] = {}
         self._apply_lag = Histogram(
@@ -66,13 +68,15 @@ class ReporterMetrics:
 
     def applied(self, events: Sequence[Event], now: datetime, ended: Sequence[RunStatus]) -> None:
         """A batch was committed; `now` is Postgres's, which runners' clocks follow."""
+        self._ahead = now - datetime.now(UTC)
         self._apply_lag.observe(_seconds(now - min(event.at for event in events)))
         for status in ended:
             self._ended.labels(status=status).inc()
 
     def stored(self, records: Sequence[LogRecord]) -> None:
         if records:
-            self._log_lag.observe(_seconds(datetime.now(UTC) - min(record.at for record in records)))
+            now = datetime.now(UTC) + self._ahead
+            self._log_lag.observe(_seconds(now - min(record.at for record in records)))
             self._records.inc(len(records))
 
     def _waits(self, queue: str) -> float:
