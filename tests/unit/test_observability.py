@@ -74,6 +74,33 @@ def test_prometheus_takes_its_configuration_and_the_rules() -> None:
     assert f"{len(ALERTS)} rules found" in promtool("check", "config", "prometheus.yaml")
 
 
+def test_prometheus_finds_the_charts_pods_by_their_ports_and_components(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guides" / "deploy-kubernetes.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(scrape_configs:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    scraped = yaml.safe_load(block)
+    del scraped["scrape_configs"][0]["kubernetes_sd_configs"]  # which Debian's Prometheus is built without
+    (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(scraped))
+    promtool("check", "config", str(tmp_path / "prometheus.yaml"))
+    rules = scraped["scrape_configs"][0]["relabel_configs"]
+    by_source = {rule["source_labels"][0].rpartition("_pod_")[2]: rule for rule in rules}
+    templates = ROOT / "deploy" / "helm" / "headrace" / "templates"
+    shown = {
+        "control-plane": ("control-plane.yaml", "operators"),
+        "reporter": ("reporter.yaml", "health"),
+        "runner-eu": ("_runner.tpl", "health"),
+    }
+    for component, (file, port) in shown.items():
+        assert f"{{name: {port}, containerPort: " in (templates / file).read_text()
+        assert re.fullmatch(by_source["container_port_name"]["regex"], port)
+        job = by_source["label_app_kubernetes_io_component"]
+        found = re.fullmatch(job["regex"], component)
+        assert found
+        assert job["replacement"].replace("$1", found[1]) in {
+            one["job_name"]
+            for one in yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["scrape_configs"]
+        }
+
+
 def test_each_alert_fires_for_what_it_is_there_for_and_none_when_all_is_well() -> None:
     tested = yaml.safe_load((FOLDER / "alerts_test.yaml").read_text())["tests"]
     *fired, well = tested
