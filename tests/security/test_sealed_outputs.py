@@ -21,6 +21,7 @@ from headrace.sealed_outputs import (
     seal_input,
     seal_value,
 )
+from headrace.workflow.expressions import Scope, Templates
 from headrace.workflow.sensitive import MAX_REPLACED, Marks, leaves_of
 from headrace_runner.sensitive import MOST_SEARCHED, Sensitive, opened
 from hypothesis import given
@@ -111,6 +112,14 @@ def test_short_values_and_numbers_are_known_as_whole_values() -> None:
     assert known.hidden({"n": 12345, "t": "room 12"}) == {"n": 12345, "t": "room 12"}
     # As an API may send it, and as it is kept.
     assert sensitive(("number", 9.007199254740993e17)).hidden({"n": 900719925474099300}) == {"n": "[***]"}
+
+
+def test_a_number_is_found_within_texts_as_they_have_it() -> None:
+    account = 12345678901.0
+    text = Templates().render("to account {{ input }}", Scope(input=account))
+    known = sensitive(("account", account))
+    assert known.hidden({"title": text, "url": "/accounts/12345678901"}) == {"title": "[***]", "url": "[***]"}
+    assert known.sealed("later", {"title": text}) != {"title": text}
 
 
 def test_more_values_than_are_searched_for_are_still_sealed_whole() -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+from headrace.json_numbers import number_text
 from headrace.json_types import Json
 
 _LARGEST = 10**4_000  # far above what JSON readers keep; beyond it Python itself refuses to write the digits
@@ -17,16 +18,16 @@ class Unwritable(Exception):
 
 
 def scalar_text(value: Json, place: str) -> str | None:
-    """Text as it is, numbers as JSON writes them, `true` and `false`; None for null. Raises `Unwritable`."""
+    """Text as it is, numbers by `number_text`, `true` and `false`; None for null. Raises `Unwritable`."""
     match value:
         case None:
             return None
         case bool():
             return "true" if value else "false"
         case int() if abs(value) < _LARGEST:
-            return str(value)
+            return number_text(value)
         case float() if math.isfinite(value):
-            return repr(value)
+            return number_text(value)
         case str():
             return value
         case list():

@@ -2,10 +2,10 @@
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TypeAlias
 from uuid import UUID
 
+from headrace.json_numbers import number_text
 from headrace.json_types import Json
 from headrace.redaction import MARKER, MIN_LENGTH, Redactor, texts_of
 from headrace.sealed_outputs import OutputPlace, OutputUnreadable, marker_of, open_value, seal_value
@@ -50,7 +50,7 @@ class Sensitive:
                 self._fields.add((name, value))
             elif value != "":
                 self._values.add(_known(value))
-                if len(text := str(value)) >= MIN_LENGTH and len(self._searched) < MOST_SEARCHED:
+                if len(text := _text(value)) >= MIN_LENGTH and len(self._searched) < MOST_SEARCHED:
                     more.add(text)
                     self._searched.add(text)
         if more:
@@ -199,6 +199,9 @@ class _Opening:
 def _known(value: Json) -> _Known:
     """Texts and numbers alike: a number that is rendered into a text is the same secret, and so is one that is kept as
     the whole number of its digits."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(Decimal(repr(value)))
-    return ("value", str(value))
+    return ("value", _text(value))
+
+
+def _text(value: Json) -> str:
+    """As requests and expressions write it."""
+    return number_text(value) if isinstance(value, float) else str(value)

@@ -91,6 +91,7 @@ def test_a_cursor_is_written_into_the_query() -> None:
     assert third is not None
     assert third.url == f"{URL}&after=17"
     assert refused(taken, page(cursor="17")) == "PAGINATION_LOOP"
+    assert refused(taken, page(cursor=17.0)) == "PAGINATION_LOOP"
 
 
 @pytest.mark.parametrize("end", [{"cursor": None}, {"cursor": ""}, {"cursor": False}, {}])

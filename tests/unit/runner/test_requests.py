@@ -1,16 +1,18 @@
 """Calls are built from actions and rendered values, or refused with the place that is wrong."""
 
 from dataclasses import replace
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
 import pytest
 from headrace.json_types import Json
 from headrace.outbound.call import OutboundCall
 from headrace.outbound.target import parse_target
 from headrace.workflow.assign import RequestParts
-from headrace.workflow.definition import ActionDefinition, Idempotency, IdempotencyMode
+from headrace.workflow.definition import ActionDefinition, BodyType, Idempotency, IdempotencyMode
+from headrace.workflow.expressions import Scope, Templates
 from headrace.workflow.state import Failure
 from headrace_runner.requests import build_request
+from headrace_runner.stored import as_stored
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,13 +126,32 @@ def test_query() -> None:
             "empty": "",
             "no": [],
             "yes": False,
-            "n": 1.0,
             "big": 10**30,
         }
     )
     assert urlsplit(call.url).query == (
-        "a%20b=%C3%BC%26%3D%2B%20%2F%3F%23&list=1&list=two&list=true&empty=&yes=false&n=1.0&big=1" + "0" * 30
+        "a%20b=%C3%BC%26%3D%2B%20%2F%3F%23&list=1&list=two&list=true&empty=&yes=false&big=1" + "0" * 30
     )
+
+
+NUMBERS = [5.0, 10 / 2, -0.0, 0.5, 2.0**53, 1e16, 1e20, 1e21, 0.00001, 2**63, True, False]
+AS_TEXT = (
+    "5,5,0,0.5,9007199254740992,10000000000000000,100000000000000000000,1e+21,1e-05,"
+    "9223372036854775808,true,false"
+)
+
+
+def test_a_number_reads_alike_wherever_it_becomes_text() -> None:
+    """Also as in an expression's text, and as a runner has it that takes the run over."""
+    for value, text in zip(NUMBERS, AS_TEXT.split(","), strict=True):
+        for number in (value, as_stored(value)):
+            call = build(item("/a/{n}"), path={"n": number}, query={"n": [number]}, headers={"X-N": number})
+            assert unquote(call.url).endswith(f"/a/{text}?n={text}")
+            assert ("X-N", text) in call.headers
+            for kind, sent in ((BodyType.TEXT, text), (BodyType.FORM, f"n={quote_plus(text)}")):
+                body = number if kind is BodyType.TEXT else {"n": number}
+                assert build(replace(ACTION, body_type=kind), body=body).body.decode() == sent
+            assert Templates().render("{{ input }}{{ '' }}", Scope(number, {}, {}, {})) == text
 
 
 # Small enough for the longest URL that is sent.

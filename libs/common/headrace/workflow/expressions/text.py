@@ -1,7 +1,9 @@
 """How a value reads inside a text, and how large it is."""
 
 import json
+import re
 
+from headrace.json_numbers import number_text, plain_number
 from headrace.json_types import Json
 from headrace.workflow.expressions.limits import (
     MAX_OUTPUT,
@@ -12,9 +14,12 @@ from headrace.workflow.expressions.limits import (
 )
 from headrace.workflow.json_rules import written_length
 
+# A number that `number_text` writes otherwise than JSON writers do; or a text that has the like.
+_PERHAPS_POINTED = re.compile(r"\.0(?![0-9])|[0-9]e\+")
+
 
 def as_text(budget: Budget, value: Json) -> str:
-    """A value as text: numbers and booleans as JSON spells them, lists and objects as compact JSON.
+    """A value as text: numbers by `number_text`, booleans as in JSON, lists and objects as compact JSON.
 
     A null has no text; that is an error, so that no half-empty address or sentence is ever sent.
     """
@@ -29,22 +34,42 @@ def as_text(budget: Budget, value: Json) -> str:
             return "true" if value else "false"
         case int():
             check_integer(value)
-            return str(value)
+            return number_text(value)
         case float():
-            return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+            return number_text(value)
         case _:
             return as_json(budget, value)
 
 
 def as_json(budget: Budget, value: Json) -> str:
-    """Compact JSON, characters as they are."""
+    """Compact JSON, characters as they are, numbers as in any other text."""
     measure(budget, value)
-    try:
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise ExpressionError("the value is not JSON") from error
+    text = written(value)
+    if _PERHAPS_POINTED.search(text):
+        budget.spend(len(text) // 16)
+        text = written(_plain(value))
     check_text_length(len(text))
     return text
+
+
+def written(value: Json) -> str:
+    """Compact JSON of what was measured."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ExpressionError("the value is not JSON") from error
+
+
+def _plain(value: Json) -> Json:
+    match value:
+        case float():
+            return plain_number(value)
+        case list():
+            return [_plain(part) for part in value]
+        case dict():
+            return {name: _plain(part) for name, part in value.items()}
+        case _:
+            return value
 
 
 def measure(budget: Budget, value: Json) -> int:
