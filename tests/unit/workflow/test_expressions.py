@@ -152,6 +152,17 @@ def test_values(text: str, expected: Json) -> None:
         ("{{ '  x ' | trim }}", "x"),
         ("{{ input.names | unique }}", ["bo", "al"]),
         ("{{ [1, 1.5, true, 1] | unique }}", [1, 1.5, True]),
+        # what `==` says is equal is one, and nothing else is
+        (
+            "{{ [1, 1.0, '1', true, 'true', -0.0, 0, none, false] | unique }}",
+            [1, "1", True, "true", 0, None, False],
+        ),
+        (
+            "{{ [[1], [1.0], [true], {'a': 1, 'b': 2}, {'b': 2.0, 'a': 1}] | unique }}",
+            [[1], [True], {"a": 1, "b": 2}],
+        ),
+        ("{{ [1152921504606846976, 2 ** 60 * 1.0, 1152921504606847000] | unique | length }}", 2),
+        ("{{ [{'n': 1}, {'n': 1.0}] | unique(attribute='n') | length }}", 1),
         ("{{ 'a b/ü' | urlencode }}", "a%20b%2F%C3%BC"),
         ("{{ {'q': 'a b', 'n': 1} | urlencode }}", "q=a%20b&n=1"),
     ],

@@ -71,6 +71,19 @@ def same(left: Json, right: Json, work: Work | None = None) -> bool:
     return True
 
 
+def like(value: Json) -> Json:
+    """A value that is `same`, and written alike for all that are: names in order, whole numbers without a point."""
+    match value:
+        case float() if value.is_integer() and -(2**63) <= value < 2**64:
+            return int(value)
+        case list():
+            return [like(part) for part in value]
+        case dict():
+            return {name: like(value[name]) for name in sorted(value)}
+        case _:
+            return value
+
+
 def order(left: Json, right: Json) -> int | None:
     """-1, 0 or 1 for two numbers or two texts (by code point); None when they have no order."""
     if is_number(left) and is_number(right):

@@ -11,8 +11,8 @@ from headrace.workflow.expressions.limits import (
 )
 from headrace.workflow.expressions.operands import check_ordered, elements_of, field_of, members_of, text_of
 from headrace.workflow.expressions.signature import NotGiven
-from headrace.workflow.expressions.text import as_json, as_text
-from headrace.workflow.values import kind_of, order
+from headrace.workflow.expressions.text import as_text, measure, written
+from headrace.workflow.values import kind_of, like, order
 
 
 def join_of(budget: Budget, value: Json, separator: Json = "", attribute: Json = None) -> Json:
@@ -95,11 +95,18 @@ def unique_of(budget: Budget, value: Json, attribute: Json = None) -> Json:
     kept: list[Json] = []
     for element in elements_of(budget, value):
         budget.spend(UNITS_PER_PAIR)
-        key = as_json(budget, element if attribute is None else field_of(element, attribute))
+        key = _alike(budget, element if attribute is None else field_of(element, attribute))
         if key not in seen:
             seen.add(key)
             kept.append(element)
     return kept
+
+
+def _alike(budget: Budget, value: Json) -> str:
+    """One text for all values that equal each other. No hash of lists and objects: whoever writes them could choose
+    many of one hash."""
+    budget.spend(measure(budget, value) // 32)
+    return written(like(value))
 
 
 def sum_of(budget: Budget, value: Json, attribute: Json = None) -> Json:
