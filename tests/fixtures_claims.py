@@ -27,6 +27,7 @@ from headrace_control.internal_api.leases import Leases
 from headrace_control.internal_api.results import CachedResults
 from headrace_control.internal_api.sessions import RunnerSessions
 from headrace_control.policy.approvals import Answer, CallWish
+from headrace_control.secrets.model import OpenedSecret
 from headrace_control.throttle.service import Throttles
 from headrace_reporter.apply import Applier
 
@@ -49,8 +50,8 @@ class NoCredentials:
     async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
         raise AssertionError
 
-    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
-        return {name: self.values[name] for name in names if name in self.values}
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, OpenedSecret]:
+        return {name: OpenedSecret(self.values[name], None) for name in names if name in self.values}
 
     async def output_keys(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, str]:
         return {run_id: base64.b64encode(run_id.bytes).decode() for run_id in run_ids}

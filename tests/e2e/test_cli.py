@@ -59,6 +59,19 @@ def test_secrets_are_written_once_and_again_only_when_asked(applied: Site) -> No
     assert set(verbs(applied(*files, "--dry-run")).values()) == {"unchanged"}
 
 
+def test_a_file_may_say_which_apps_a_secret_is_for(applied: Site, tmp_path: Path) -> None:
+    def found(apps: str) -> list[list[str]]:
+        text = f"kind: Secret\nname: for-some\nvalue: a long enough value\n{apps}"
+        (tmp_path / "secret.yaml").write_text(text)
+        done = applied("apply", "-f", str(tmp_path), "--yes", "--json")
+        return [[step["verb"], *step["differences"]] for step in done.json["steps"]]
+
+    assert found("") == [["create"]]
+    assert found("apps: [shop]") == [["change", "apps"]]
+    assert found("apps: [shop, shop]") == found("") == [["unchanged"]]
+    assert found("apps: [notifications, shop]") == [["change", "apps"]]
+
+
 def test_nothing_is_applied_unasked(applied: Site, tmp_path: Path) -> None:
     (tmp_path / "app.yaml").write_text(
         "kind: App\nname: unwanted\nbaseUrl: https://example.test\nauth: {kind: NONE}\n"

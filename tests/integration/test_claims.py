@@ -15,6 +15,7 @@ from headrace.messages import Event, Job
 from headrace.postgres.listen import Listener
 from headrace.workflow.state import EventKind
 from headrace_control.dispatch.relay import Relay
+from headrace_control.secrets.model import OpenedSecret
 
 
 async def test_a_batch_of_claims_gives_all_that_is_needed_and_documents_once(world: World) -> None:
@@ -35,10 +36,10 @@ class Together:
     def __init__(self, tenants: int) -> None:
         self._all_wait = asyncio.Barrier(tenants)
 
-    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, OpenedSecret]:
         async with asyncio.timeout(20):
             await self._all_wait.wait()
-        return {name: f"{name} of {tenant_id}" for name in names}
+        return {name: OpenedSecret(f"{name} of {tenant_id}", None) for name in names}
 
 
 async def test_what_several_tenants_runs_need_is_opened_side_by_side(

@@ -28,6 +28,8 @@ from headrace_control.vault.vault import Vault
 from headrace_control.vault.wrapping import KeyWrapping
 from moto.server import ThreadedMotoServer
 
+from tests.secret_values import secret_values
+
 REGION = "eu-central-1"
 CREDENTIALS = AwsCredentials("test-access-key", "test-secret-key")
 TENANT, DATA_KEY = new_id(), b"d" * KEY_BYTES
@@ -190,9 +192,9 @@ async def test_data_keys_move_from_a_file_to_the_kms_and_back_online(
             secrets = SecretService(pool, Vault(opened.provider))
             if stage == "file":
                 await secrets.put(platform, "mine", "canary")
-            assert await secrets.values(platform.tenant_id, ["mine"]) == {"mine": "canary"}
+            assert await secret_values(secrets, platform.tenant_id, ["mine"]) == {"mine": "canary"}
             assert (await KeyWrapping(pool, opened.provider).rewrap(platform)).remaining == 0
-            assert await secrets.values(platform.tenant_id, ["mine"]) == {"mine": "canary"}
+            assert await secret_values(secrets, platform.tenant_id, ["mine"]) == {"mine": "canary"}
             standing.append(await owner.fetchval("SELECT provider FROM data_keys"))
             await opened.aclose()
         assert standing == ["own", "kms", "kms", "own"]

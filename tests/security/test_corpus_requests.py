@@ -226,7 +226,10 @@ async def called(
     )
     context = StepContext(
         run=cast(
-            "ClaimedRun", SimpleNamespace(version=version, run_id="run-1", tenant_id="tenant", kept_keys={})
+            "ClaimedRun",
+            SimpleNamespace(
+                version=version, run_id="run-1", tenant_id="tenant", kept_keys={}, secret_apps={}
+            ),
         ),
         step=step,
         place="steps[0]",

@@ -22,6 +22,8 @@ from headrace_control.vault.vault import Vault
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.secret_values import secret_values
+
 KEY, OTHER_KEY = b"k" * KEY_BYTES, b"o" * KEY_BYTES
 KEY_ID = new_id()
 PLACE = Place(new_id(), "connection", new_id(), "apiKey")
@@ -122,12 +124,12 @@ async def test_a_value_copied_to_another_row_does_not_open(pool: Pool, owner: Po
     secrets = SecretService(pool, Vault(OwnKeys([KEY])))
     await secrets.put(admin, "mine", "canary-of-mine")
     await secrets.put(admin, "yours", "canary-of-yours")
-    assert await secrets.values(admin.tenant_id, ["mine", "yours", "none"]) == {
+    assert await secret_values(secrets, admin.tenant_id, ["mine", "yours", "none"]) == {
         "mine": "canary-of-mine",
         "yours": "canary-of-yours",
     }
     await owner.execute("UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE name = 'mine')")
-    assert await secrets.values(admin.tenant_id, ["mine", "yours"]) == {"mine": "canary-of-mine"}
+    assert await secret_values(secrets, admin.tenant_id, ["mine", "yours"]) == {"mine": "canary-of-mine"}
 
 
 async def test_no_value_stands_in_the_database(pool: Pool, owner: Pool, admin: Caller) -> None:
@@ -156,7 +158,9 @@ async def test_a_rotation_that_was_cut_off_goes_on_where_it_was(
     again = await rotation.rotate(admin)
     assert (again.resealed, again.remaining) == (3, 0)
     assert again.key_id != done.key_id
-    assert await secrets.values(admin.tenant_id, names) == {name: f"value of {name}" for name in names}
+    assert await secret_values(secrets, admin.tenant_id, names) == {
+        name: f"value of {name}" for name in names
+    }
 
 
 async def test_a_rotation_takes_more_than_one_batch(pool: Pool, owner: Pool, admin: Caller) -> None:
@@ -180,7 +184,7 @@ async def test_a_rotation_takes_more_than_one_batch(pool: Pool, owner: Pool, adm
 async def test_without_the_wrapping_key_nothing_opens(pool: Pool, admin: Caller) -> None:
     await SecretService(pool, Vault(OwnKeys([KEY]))).put(admin, "mine", "canary")
     lost = SecretService(pool, Vault(OwnKeys([OTHER_KEY])))
-    assert await lost.values(admin.tenant_id, ["mine"]) == {}
+    assert await secret_values(lost, admin.tenant_id, ["mine"]) == {}
     with pytest.raises(SecretUnreadable):
         await lost.put(admin, "new", "value")
 

@@ -22,6 +22,8 @@ from headrace_control.vault.shredding import KeyShredding
 from headrace_control.vault.vault import Vault
 from headrace_control.vault.wrapping import KeyWrapping
 
+from tests.secret_values import secret_values
+
 OLD, NEW = b"k" * KEY_BYTES, b"n" * KEY_BYTES
 NAMES = [f"secret-{number}" for number in range(7)]
 VALUES = {name: f"value of {name}" for name in NAMES}
@@ -90,11 +92,11 @@ async def test_a_rotation_that_was_cut_off_between_two_batches_is_taken_up(
     halfway = await rotation.progress(admin)
     assert (halfway.values, halfway.data_keys) == (len(NAMES), 2)
     assert 0 < halfway.remaining < len(NAMES)
-    assert await SecretService(pool, vault).values(admin.tenant_id, NAMES) == VALUES
+    assert await secret_values(SecretService(pool, vault), admin.tenant_id, NAMES) == VALUES
     done = await rotation.rotate(admin, resume=True)
     assert (done.resealed, done.remaining, done.deleted) == (halfway.remaining, 0, 1)
     assert await data_keys(owner, admin) == {done.key_id}
-    assert await SecretService(pool, vault).values(admin.tenant_id, NAMES) == VALUES
+    assert await secret_values(SecretService(pool, vault), admin.tenant_id, NAMES) == VALUES
 
 
 async def test_rotations_at_once_share_the_work_and_leave_one_key(
@@ -109,7 +111,7 @@ async def test_rotations_at_once_share_the_work_and_leave_one_key(
     async def read() -> int:
         reads = 0
         while not stop.is_set():
-            assert await secrets.values(admin.tenant_id, NAMES) == VALUES
+            assert await secret_values(secrets, admin.tenant_id, NAMES) == VALUES
             reads += 1
         return reads
 
@@ -144,7 +146,7 @@ async def test_what_was_read_opens_although_its_key_is_deleted_meanwhile(
 ) -> None:
     vault, slow = Vault(OwnKeys([OLD])), Waiting([OLD])
     await with_secrets(pool, admin, vault)
-    reading = asyncio.create_task(SecretService(pool, Vault(slow)).values(admin.tenant_id, NAMES))
+    reading = asyncio.create_task(secret_values(SecretService(pool, Vault(slow)), admin.tenant_id, NAMES))
     await slow.asked.wait()
     assert (await KeyRotation(pool, vault).rotate(admin)).deleted == 1
     slow.answer.set()
@@ -182,7 +184,7 @@ async def test_the_wrapping_key_is_replaced_for_every_tenant(
     assert (key.current, key.data_keys, key.tenants) == (True, 2, 2)
     for caller in (admin, other):
         alone = SecretService(pool, Vault(OwnKeys([NEW])))
-        assert await alone.values(caller.tenant_id, NAMES) == VALUES
+        assert await secret_values(alone, caller.tenant_id, NAMES) == VALUES
 
 
 async def test_a_data_key_of_an_unknown_wrapping_key_is_counted_and_left(
@@ -205,7 +207,7 @@ async def test_shredded_keys_are_gone_for_good_and_of_one_tenant_alone(
     done = await shredding.shred(platform, "acme", "acme")
     assert (done.data_keys, done.values) == (1, len(NAMES))
     assert await data_keys(owner, admin) == set()
-    assert await secrets.values(admin.tenant_id, NAMES) == {}
+    assert await secret_values(secrets, admin.tenant_id, NAMES) == {}
     with pytest.raises(KeysShredded):
         await secrets.put(admin, "new", "value")
     with pytest.raises(KeysShredded):
@@ -213,7 +215,7 @@ async def test_shredded_keys_are_gone_for_good_and_of_one_tenant_alone(
     assert await data_keys(owner, admin) == set()
     again = await shredding.shred(platform, "acme", "acme")
     assert (again.data_keys, again.values, again.at) == (0, 0, done.at)
-    assert await secrets.values(other.tenant_id, NAMES) == VALUES
+    assert await secret_values(secrets, other.tenant_id, NAMES) == VALUES
 
 
 async def test_a_value_written_while_the_keys_are_shredded_does_not_outlive_them(

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from headrace_control.connections.credentials import Credentials
+from headrace_control.secrets.model import OpenedSecret
 from headrace_control.secrets.service import SecretService
 from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 from headrace_control.vault.output_keys import OutputKeys
@@ -34,7 +35,7 @@ class OpenedForRuns:
     async def refresh(self, tenant_id: UUID, connection_id: UUID, seen_version: int) -> Mapping[str, Any]:
         return (await self._credentials.refresh(tenant_id, connection_id, seen_version)).as_json()
 
-    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, str]:
+    async def secrets(self, tenant_id: UUID, names: Sequence[str]) -> Mapping[str, OpenedSecret]:
         return await self._secrets.values(tenant_id, names)
 
     async def output_keys(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Mapping[UUID, str] | None:

@@ -50,6 +50,8 @@ class ClaimedRun:
     run_pass: RunPass
     connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+    # Where a secret of that name in `env` may be sent, if not anywhere: the base URLs of apps, by their names.
+    secret_apps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     callbacks: Mapping[str, str] = field(repr=False, default_factory=dict)
     depth: int = 0
     quotas: RunQuotas = RunQuotas()
@@ -110,6 +112,8 @@ def read_claimed_run(
         run_pass=run_pass,
         connections=given["connections"],
         secrets=given["secrets"],
+        # A control plane of the release before does not say.
+        secret_apps=given.get("secret_apps") or {},
         callbacks=given.get("callbacks") or {},
         depth=given["depth"],
         quotas=RunQuotas(**given["quotas"]),

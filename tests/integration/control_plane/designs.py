@@ -49,6 +49,11 @@ SET_SECRET = (
     "mutation($name: String!, $value: String!) { setSecret(name: $name, value: $value) {"
     f" ... on Secret {{ id name }} {FAILURE} }} }}"
 )
+SET_SECRET_FOR = (
+    "mutation($name: String!, $value: String!, $apps: [String!]) {"
+    " setSecret(name: $name, value: $value, apps: $apps) {"
+    f" ... on Secret {{ name apps }} {FAILURE} }} }}"
+)
 DELETE_SECRET = (
     f"mutation($name: String!) {{ deleteSecret(name: $name) {{ ... on Deleted {{ name }} {FAILURE} }} }}"
 )

@@ -13,6 +13,7 @@ from tests.integration.control_plane.designs import (
     ACTION,
     API_KEY,
     DELETE_APP,
+    SET_SECRET_FOR,
     UPDATE_APP,
     create_app,
     create_connection,
@@ -139,6 +140,28 @@ async def test_a_designer_can_not_move_where_secrets_are_sent(admin: Client) -> 
         assert (await designer(UPDATE_APP, name=name, input=change))["updateApp"]["code"] == "FORBIDDEN"
         assert "code" not in (await admin(UPDATE_APP, name=name, input=change))["updateApp"]
     assert (await designer(UPDATE_APP, name="shop", input={"title": "Shop"}))["updateApp"]["title"] == "Shop"
+
+
+async def test_an_app_that_secrets_name_stays_where_it_is(admin: Client) -> None:
+    """Whoever says which apps a secret may be sent to says where they are."""
+    await create_app(admin)
+    narrowed = await admin(SET_SECRET_FOR, name="token", value="a long value", apps=["shop", "gone", "shop"])
+    assert [(p["path"], p["code"]) for p in narrowed["setSecret"]["problems"]] == [("apps[1]", "UNKNOWN_APP")]
+    assert (await admin(SET_SECRET_FOR, name="token", value="v", apps=[]))["setSecret"][
+        "code"
+    ] == "INVALID_INPUT"
+    narrowed = await admin(SET_SECRET_FOR, name="token", value="a long value", apps=["shop"])
+    assert narrowed["setSecret"]["apps"] == ["shop"]
+    assert (await admin("{ secrets { items { name apps } } }"))["secrets"]["items"] == [
+        {"name": "token", "apps": ["shop"]}
+    ]
+    designer, moved = await admin.with_role(Role.DESIGNER), {"baseUrl": "https://elsewhere.example"}
+    assert (await designer(UPDATE_APP, name="shop", input=moved))["updateApp"]["code"] == "FORBIDDEN"
+    assert (await designer(DELETE_APP, name="shop"))["deleteApp"]["code"] == "CONFLICT"
+    assert (await designer(UPDATE_APP, name="shop", input={"title": "Shop"}))["updateApp"]["title"] == "Shop"
+    await admin(SET_SECRET_FOR, name="token", value="a long value", apps=None)
+    assert "code" not in (await designer(UPDATE_APP, name="shop", input=moved))["updateApp"]
+    assert (await designer(DELETE_APP, name="shop"))["deleteApp"]["name"] == "shop"
 
 
 async def test_an_app_has_a_retry_policy_for_its_actions(admin: Client) -> None:

@@ -110,6 +110,13 @@ async def test_a_record_says_who_did_what_to_what_and_from_where(acme: Client, s
     assert update["afterDigest"] != create["afterDigest"]
 
 
+async def test_a_record_says_which_apps_a_secret_is_for(acme: Client, sealer: Sealer) -> None:
+    await mutate(acme, "setSecret", {"name": "made", "value": "a long enough value", "apps": ["shop"]})
+    await mutate(acme, "setSecret", {"name": "made", "value": "a long enough value", "apps": None})
+    opened, narrowed = await records(acme, sealer, target="secret/made")
+    assert (narrowed["detail"], opened["detail"]) == ({"apps": ["shop"]}, {})
+
+
 async def test_starts_are_one_record_and_a_repeated_start_is_none(acme: Client, sealer: Sealer) -> None:
     await publish(acme, orders())
     first = await started(acme, key="once")

@@ -1,5 +1,6 @@
 """Publishing checks of edges, expressions and parameters: each fault has its place, its code and a mend."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,25 @@ def test_plug_in_types_are_known_by_the_catalogue() -> None:
     known = catalog()
     known = Catalog(known.actions, known.connections, known.secrets, known.step_types | {"acme.sftp"})
     assert problems(step(1, type="acme.sftp"), known) == []
+
+
+def test_a_secret_is_named_in_calls_of_its_apps_alone() -> None:
+    def change(data: Any) -> None:
+        value = {"X": ["{{ env.NOTIFY_TOKEN }}"]}
+        step(0, input=value, probe={"action": "shop/get-order", "input": value, "done": "{{ true }}"})(data)
+        data["steps"][0]["compensate"] = {"action": "payments/cancel-refund", "input": value}
+        data["steps"][0]["cache"] = {"ttlMs": 1000, "key": "{{ env.NOTIFY_TOKEN }}"}
+
+    def places(*apps: str) -> set[str]:
+        known = replace(catalog(), secret_apps={"notify-token": frozenset(apps)})
+        found = [problem for problem in problems(change, known) if problem.code == "SECRET_NOT_FOR_APP"]
+        assert all(problem.mend.startswith("Send it to") for problem in found)
+        return {problem.path for problem in found}
+
+    undo, own = {"steps[0].compensate.input.X[0]"}, {f"steps[0].{at}" for at in ("input.X[0]", "cache.key")}
+    assert places("shop", "payments") == set()
+    assert places("payments") == {*own, "steps[0].probe.input.X[0]"}
+    assert places("shop") == {*undo, "steps[2].headers.X-Token"}
 
 
 def test_five_hundred_steps_are_checked_without_recursion() -> None:

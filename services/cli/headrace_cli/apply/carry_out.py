@@ -33,8 +33,8 @@ mutation($name: String!, $secrets: JSON!) {
   done: rotateConnectionSecret(name: $name, secrets: $secrets) { ...Failures }
 }"""
 _PUT_VALUE = """
-mutation($name: String!, $value: String!) {
-  done: setSecret(name: $name, value: $value) { ...Failures }
+mutation($name: String!, $value: String!, $apps: [String!]) {
+  done: setSecret(name: $name, value: $value, apps: $apps) { ...Failures }
 }"""
 _SET_RULE = """
 mutation($app: String!, $action: String, $approvalClass: ApprovalClass!, $twoPerson: Boolean!, $approverRoles: [Role!],
@@ -114,7 +114,8 @@ def _mutations(step: Step, waiver: str | None) -> list[tuple[str, dict[str, Any]
         case Kind.CONNECTION:
             return [(_CREATE_CONNECTION, {"input": fields})] if new else _connection_changes(step)
         case Kind.SECRET:
-            return [(_PUT_VALUE, {"name": name, "value": fields.get("value")})]
+            # What the file does not say stays as it is: a variable that is not given is left out.
+            return [(_PUT_VALUE, {key: fields[key] for key in ("name", "value", "apps") if key in fields})]
         case Kind.WORKFLOW:
             return [(_PUBLISH, {"document": document_of(declared), "waiver": waiver})]
         case Kind.SCHEDULE:

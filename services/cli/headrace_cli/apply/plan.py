@@ -33,7 +33,7 @@ query Connection($name: String!) {
 }"""
 _SECRETS = """
 query Secrets($after: String) {
-  secrets(first: 200, after: $after) { items { name } pageInfo { hasNextPage endCursor } }
+  secrets(first: 200, after: $after) { items { name apps } pageInfo { hasNextPage endCursor } }
 }"""
 _RULES = """
 query Rules($after: String) {
@@ -113,7 +113,7 @@ class _Planner:
             case Kind.CONNECTION:
                 return await self._connection(declared)
             case Kind.SECRET:
-                return await self._secret(declared), ("value",) if self._rotate_secrets else ()
+                return await self._secret(declared)
             case Kind.WORKFLOW:
                 return await self._workflow(declared)
             case Kind.SCHEDULE:
@@ -178,14 +178,17 @@ class _Planner:
         secrets = [f"secrets.{name}" for name in secrets_to_write(declared, current, self._rotate_secrets)]
         return True, [*differences, *secrets]
 
-    async def _secret(self, declared: Declared) -> bool:
+    async def _secret(self, declared: Declared) -> tuple[bool, Sequence[str]]:
         after = None
         while True:
             page = (await self._client.execute(_SECRETS, {"after": after}))["secrets"]
-            if any(secret["name"] == declared.name for secret in page["items"]):
-                return True
+            for secret in page["items"]:
+                if secret["name"] == declared.name:
+                    moved = "apps" in declared.fields and _names(declared.fields["apps"]) != secret["apps"]
+                    rotated = ["value"] if self._rotate_secrets else []
+                    return True, [*(["apps"] if moved else []), *rotated]
             if not page["pageInfo"]["hasNextPage"]:
-                return False
+                return False, ()
             after = page["pageInfo"]["endCursor"]
 
     async def _workflow(self, declared: Declared) -> tuple[bool, Sequence[str]]:
@@ -232,6 +235,10 @@ def _followed(document: JsonObject) -> dict[str, str]:
     """The workflows that the document's steps run at their newest version, by the step's key."""
     children = children_used(parse_document(document))
     return {key: child.workflow for key, child in children.items() if child.version is None}
+
+
+def _names(apps: Json) -> Json:
+    return [*sorted({str(app) for app in apps})] if isinstance(apps, list) else apps
 
 
 def secrets_to_write(declared: Declared, current: Mapping[str, Any] | None, rotate: bool) -> JsonObject:

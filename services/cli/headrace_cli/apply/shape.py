@@ -40,7 +40,7 @@ KEYS: Mapping[Kind, Mapping[str, tuple[type, bool]]] = MappingProxyType(
             "secrets": (dict, False),
             "limits": (dict, False),
         },
-        Kind.SECRET: {"name": (str, True), "value": (str, True)},
+        Kind.SECRET: {"name": (str, True), "value": (str, True), "apps": (list, False)},
         Kind.POLICY_RULE: {
             "app": (str, True),
             "action": (str, False),

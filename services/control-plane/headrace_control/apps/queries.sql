@@ -33,7 +33,9 @@ RETURNING id, name, title, base_url, auth, retry, limits, created_at, updated_at
 
 -- name: app_uses
 SELECT EXISTS (SELECT 1 FROM connections c WHERE c.tenant_id = $1 AND c.app_id = $2) AS connections,
-       EXISTS (SELECT 1 FROM actions a WHERE a.tenant_id = $1 AND a.app_id = $2) AS actions
+       EXISTS (SELECT 1 FROM actions a WHERE a.tenant_id = $1 AND a.app_id = $2) AS actions,
+       EXISTS (SELECT 1 FROM secrets s JOIN apps p ON p.tenant_id = s.tenant_id AND p.name = ANY(s.apps)
+               WHERE p.tenant_id = $1 AND p.id = $2) AS secrets
 
 -- name: delete_app
 DELETE FROM apps WHERE tenant_id = $1 AND id = $2

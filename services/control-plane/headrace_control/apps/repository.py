@@ -21,10 +21,11 @@ _sql = load("headrace_control.apps")
 
 @dataclass(frozen=True, slots=True)
 class AppUses:
-    """Whether connections or actions belong to an app."""
+    """Whether connections or actions belong to an app, and whether there are secrets that may be sent to it by name."""
 
     connections: bool
     actions: bool
+    secrets: bool
 
 
 async def insert_app(db: Db, tenant_id: UUID, name: str, written: AppFields) -> App | None:

@@ -45,7 +45,7 @@ class AppService:
         """Change an app. Published versions keep the base URL and the retry policy that they pinned.
 
         While an app has connections, its kind of auth stays, and where their secrets are sent is moved only by
-        those who manage connections: else a designer could have them sent anywhere.
+        those who manage connections: else a designer could have them sent anywhere. So it is while a secret names it.
         """
         caller.require(Permission.DESIGN)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
@@ -57,9 +57,8 @@ class AppService:
             uses = await repository.app_uses(db, caller.tenant_id, app.id)
             if uses.connections and scheme.kind is not app.auth.kind:
                 raise Conflict("the app has connections, so its kind of auth can not change")
-            if uses.connections and _destinations(written.base_url, scheme) != _destinations(
-                app.base_url, app.auth
-            ):
+            moved = _destinations(written.base_url, scheme) != _destinations(app.base_url, app.auth)
+            if moved and (uses.connections or uses.secrets):
                 caller.require(Permission.MANAGE_CONNECTIONS)
             updated = await repository.update_app(db, caller.tenant_id, app.id, written)
             change = Act("app.update", f"app/{name}", _content(app), _content(updated))
@@ -76,6 +75,8 @@ class AppService:
             uses = await repository.app_uses(db, caller.tenant_id, app.id)
             if uses.actions or uses.connections:
                 raise Conflict("the app is in use: it has actions or connections")
+            if uses.secrets:
+                raise Conflict("the app is in use: secrets name it; set them for other apps first")
             await repository.delete_app(db, caller.tenant_id, app.id)
             await record(db, caller, Act("app.delete", f"app/{name}", before=_content(app)))
             return app

@@ -107,6 +107,7 @@ class Handover:
                 "steps": _rows(steps, row["id"], origins.get(row["id"])),
                 "connections": {},
                 "secrets": {},
+                "secret_apps": {},
                 "failure": None,
                 "output_keys": {},
             }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from headrace.postgres.pool import Pool
 
-from headrace_control.internal_api.credentials import RunCredentials
+from headrace_control.internal_api.credentials import GivenSecret, RunCredentials
 from headrace_control.internal_api.secret_uses import HandedOut, record_secret_uses
 from headrace_control.internal_api.side_by_side import by_tenant
 from headrace_control.internal_api.versions import PublishedVersion
@@ -21,19 +21,20 @@ class _Opened:
     """What opens of one tenant's credentials, and why not all, if so."""
 
     connections: Mapping[UUID, Mapping[str, Any]] = field(repr=False)
-    secrets: Mapping[str, str] = field(repr=False)
+    secrets: Mapping[str, GivenSecret] = field(repr=False)
     failure: Mapping[str, str] | None
 
     def of(self, version: PublishedVersion) -> dict[str, Any]:
         """The part of one version."""
+        secrets = {env: self.secrets[name] for env, name in version.secrets.items() if name in self.secrets}
         return {
             "failure": self.failure,
             "connections": {
                 str(i): self.connections[i] for i in version.connections if i in self.connections
             },
-            "secrets": {
-                env: self.secrets[name] for env, name in version.secrets.items() if name in self.secrets
-            },
+            "secrets": {env: secret.value for env, secret in secrets.items()},
+            # Read with the values: none goes with the apps of another.
+            "secret_apps": {env: secret.apps for env, secret in secrets.items() if secret.apps is not None},
         }
 
 

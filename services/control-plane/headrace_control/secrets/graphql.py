@@ -5,6 +5,7 @@ from typing import Annotated
 
 import strawberry
 
+from headrace_control.apps.model import Keep
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.deleted import Deleted
 from headrace_control.graphql.failures import Failed
@@ -18,6 +19,9 @@ from headrace_control.secrets import model
 class SecretType:
     id: strawberry.ID
     name: str
+    apps: list[str] | None = strawberry.field(
+        description="The apps that it may be sent to, by name; null: any."
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -26,6 +30,7 @@ class SecretType:
         return cls(
             id=strawberry.ID(str(secret.id)),
             name=secret.name,
+            apps=None if secret.apps is None else list(secret.apps),
             created_at=secret.created_at,
             updated_at=secret.updated_at,
         )
@@ -49,9 +54,13 @@ class SecretQuery:
 @strawberry.type
 class SecretMutation:
     @mutation
-    async def set_secret(self, info: Info, name: str, value: str) -> SetSecretPayload:
-        """Create a secret, or replace its value. Values are encrypted and can not be read again."""
-        return SecretType.of(await info.context.services.secrets.put(info.context.caller, name, value))
+    async def set_secret(
+        self, info: Info, name: str, value: str, apps: list[str] | None = strawberry.UNSET
+    ) -> SetSecretPayload:
+        """Create a secret, or replace its value. Values are encrypted and can not be read again. Steps may send it to
+        `apps` alone; null: to any. Left out, they stay as they were."""
+        only = Keep.KEEP if apps is strawberry.UNSET else apps
+        return SecretType.of(await info.context.services.secrets.put(info.context.caller, name, value, only))
 
     @mutation
     async def delete_secret(self, info: Info, name: str) -> DeleteSecretPayload:

@@ -1,6 +1,7 @@
 """Secrets, as services answer them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -11,5 +12,15 @@ class Secret:
 
     id: UUID
     name: str
+    # Those that it may be sent to, by name; None: any.
+    apps: tuple[str, ...] | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSecret:
+    """What a claim needs of a secret. `apps` has the base URL of each app that it may be sent to; None: any may."""
+
+    value: str = field(repr=False)
+    apps: Mapping[str, str] | None

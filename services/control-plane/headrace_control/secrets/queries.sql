@@ -7,23 +7,32 @@ SELECT pg_advisory_xact_lock(hashtextextended('secret ' || $1::uuid || ' ' || $2
 SELECT id FROM secrets WHERE tenant_id = $1 AND name = $2 FOR UPDATE
 
 -- name: put_secret
-INSERT INTO secrets (tenant_id, id, name, key_id, sealed) VALUES ($1, $2, $3, $4, $5)
+-- $7: the apps stay as they are where the secret is there.
+INSERT INTO secrets AS s (tenant_id, id, name, key_id, sealed, apps) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, id)
-DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, updated_at = headrace_now()
-RETURNING id, name, created_at, updated_at
+DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, updated_at = headrace_now(),
+              apps = CASE WHEN $7 THEN s.apps ELSE excluded.apps END
+RETURNING id, name, apps, created_at, updated_at
+
+-- name: keep_apps
+-- Nobody deletes one, or moves it to another host, until the transaction ends.
+SELECT name FROM apps WHERE tenant_id = $1 AND name = ANY($2::text[]) ORDER BY id FOR SHARE
 
 -- name: secret_named
-SELECT id, name, created_at, updated_at FROM secrets WHERE tenant_id = $1 AND name = $2
+SELECT id, name, apps, created_at, updated_at FROM secrets WHERE tenant_id = $1 AND name = $2
 
 -- name: secrets_after
-SELECT id, name, created_at, updated_at FROM secrets
+SELECT id, name, apps, created_at, updated_at FROM secrets
 WHERE tenant_id = $1 AND name > $2
 ORDER BY name
 LIMIT $3
 
 -- name: sealed_values
 -- With their keys, in one statement: a rotation that deletes the key in between has nothing to come between.
-SELECT s.id, s.name, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped
+SELECT s.id, s.name, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped,
+       CASE WHEN s.apps IS NOT NULL THEN
+         (SELECT coalesce(jsonb_object_agg(a.name, a.base_url), '{}') FROM apps a
+          WHERE a.tenant_id = s.tenant_id AND a.name = ANY(s.apps)) END AS places
 FROM secrets s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
 WHERE s.tenant_id = $1 AND s.name = ANY($2::text[])
 

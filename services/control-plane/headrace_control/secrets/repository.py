@@ -1,12 +1,13 @@
 """Secrets in Postgres, sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 
+from headrace_control.apps.model import Keep
 from headrace_control.secrets.model import Secret
 from headrace_control.vault.envelope import Place
 from headrace_control.vault.vault import Sealed, Stored
@@ -21,28 +22,45 @@ async def lock_secret(db: Db, tenant_id: UUID, name: str) -> UUID | None:
     return found
 
 
-async def put_secret(db: Db, tenant_id: UUID, name: str, sealed: Sealed) -> Secret:
+async def put_secret(
+    db: Db, tenant_id: UUID, name: str, sealed: Sealed, apps: Sequence[str] | Keep | None
+) -> Secret:
     """Of a name that `lock_secret` holds."""
+    keep = isinstance(apps, Keep)
     row: Any = await db.fetchrow(
-        _sql.put_secret, tenant_id, sealed.place.owner_id, name, sealed.key_id, sealed.sealed
+        _sql.put_secret,
+        tenant_id,
+        sealed.place.owner_id,
+        name,
+        sealed.key_id,
+        sealed.sealed,
+        None if keep else apps,
+        keep,
     )
-    return Secret(**row)
+    return _secret(row)
+
+
+async def keep_apps(db: Db, tenant_id: UUID, names: Sequence[str]) -> frozenset[str]:
+    """Those of these apps that there are; they stay where they are until the transaction ends."""
+    return frozenset(row["name"] for row in await db.fetch(_sql.keep_apps, tenant_id, names))
 
 
 async def find_secret(db: Db, tenant_id: UUID, name: str) -> Secret | None:
     row = await db.fetchrow(_sql.secret_named, tenant_id, name)
-    return Secret(**row) if row else None
+    return _secret(row) if row else None
 
 
 async def list_secrets(db: Db, tenant_id: UUID, after: str | None, limit: int) -> Sequence[Secret]:
     """By name."""
-    return [Secret(**row) for row in await db.fetch(_sql.secrets_after, tenant_id, after or "", limit)]
+    return [_secret(row) for row in await db.fetch(_sql.secrets_after, tenant_id, after or "", limit)]
 
 
-async def sealed_values(db: Db, tenant_id: UUID, names: Sequence[str]) -> dict[str, Stored]:
-    """By name; names that do not exist are left out."""
+async def sealed_values(
+    db: Db, tenant_id: UUID, names: Sequence[str]
+) -> dict[str, tuple[Stored, Mapping[str, str] | None]]:
+    """By name, with the apps that it may be sent to and their base URLs; names that do not exist are left out."""
     rows = await db.fetch(_sql.sealed_values, tenant_id, names)
-    return {row["name"]: Stored.of(place_of(tenant_id, row["id"]), row) for row in rows}
+    return {row["name"]: (Stored.of(place_of(tenant_id, row["id"]), row), row["places"]) for row in rows}
 
 
 async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:
@@ -53,6 +71,10 @@ async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:
 
 async def delete_secret(db: Db, tenant_id: UUID, secret_id: UUID) -> None:
     await db.execute(_sql.delete_secret, tenant_id, secret_id)
+
+
+def _secret(row: Any) -> Secret:
+    return Secret(**{**row, "apps": None if row["apps"] is None else tuple(row["apps"])})
 
 
 def place_of(tenant_id: UUID, secret_id: UUID) -> Place:

@@ -66,6 +66,7 @@ async def read_holdings(
         step_types=step_types,
         workflows=workflows,
         roles=frozenset(Role),
+        secret_apps={row["name"]: frozenset(row["apps"]) for row in secrets if row["apps"] is not None},
     )
     named = deciders(document)
     unknown = await unknown_deciders(db, tenant_id, named) if named else frozenset()

@@ -165,7 +165,7 @@ ORDER BY c.name <> ALL($2::text[]), c.name
 LIMIT $3
 
 -- name: secret_names
-SELECT name FROM secrets
+SELECT name, apps FROM secrets
 WHERE tenant_id = $1
 ORDER BY name <> ALL($2::text[]), name
 LIMIT $3

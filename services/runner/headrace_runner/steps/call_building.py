@@ -9,7 +9,7 @@ from headrace.json_types import Json
 from headrace.outbound.call import OutboundCall
 from headrace.records import record
 from headrace.workflow.assign import RequestParts, assign_input, headers_as_declared, values_of
-from headrace.workflow.definition import ActionDefinition, PinnedAction
+from headrace.workflow.definition import ActionDefinition
 from headrace.workflow.document import RetryPolicy
 from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.idempotency import may_repeat
@@ -20,6 +20,7 @@ from headrace_runner.requests import build_request
 from headrace_runner.retry import policy_of
 from headrace_runner.steps.identity import shown, sought
 from headrace_runner.steps.protocol import Prepared, StepContext, StepServices
+from headrace_runner.steps.secret_bounds import kept_from
 from headrace_runner.throttle import Ticket
 
 
@@ -49,6 +50,11 @@ class CallBuilding:
         action = pinned.definition
         try:
             written = values_of(context.step)
+            connection_id = _connection_id(context)
+            own_url = context.credentials.base_url(connection_id) if connection_id else None
+            naming = {**written, "cache": context.step.cache.key if context.step.cache else None}
+            if refused := kept_from(context, self._templates, naming, pinned, own_url):
+                return refused
             budget = Budget()
             rendered = {
                 name: self._templates.render(value, context.secret_scope, f"{context.place}.{name}", budget)
@@ -63,8 +69,7 @@ class CallBuilding:
             return Failure(error.code, f"{context.place}: {error.message}")
         if problem := self._misfit(context, action, parts, template):
             return problem
-        connection_id = _connection_id(context)
-        base_url = _base_url(context, connection_id, pinned)
+        base_url = own_url or pinned.base_url
         call = build_request(
             action,
             base_url,
@@ -143,11 +148,6 @@ class CallBuilding:
 def _connection_id(context: StepContext) -> str | None:
     name = context.step.connection
     return context.run.version.connections.get(name) if name else None
-
-
-def _base_url(context: StepContext, connection_id: str | None, pinned: PinnedAction) -> str:
-    own = context.credentials.base_url(connection_id) if connection_id else None
-    return own or pinned.base_url
 
 
 def _record(rendered: Mapping[str, Json]) -> Json:

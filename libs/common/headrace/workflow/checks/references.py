@@ -33,12 +33,14 @@ class Place:
     """What an expression may name where it stands.
 
     Steps upstream of `of` (None: every step), and `of` itself with `itself`; secrets; callback addresses; the names
-    of `local`. `own` are the names at the top of the output that a condition asks about, None when not known.
+    of `local`. `app` is where secrets would go. `own` are the names at the top of the output that a condition asks
+    about, None when not known.
     """
 
     of: str | None = None
     itself: bool = False
     secrets: bool = False
+    app: str | None = None
     callbacks: bool = False
     local: Local = EVERYWHERE
     own: Collection[str] | None = None
@@ -48,7 +50,7 @@ def check_references(subject: Subject) -> None:
     """The expressions in `env`, `result`, and the values of steps.
 
     BAD_EXPRESSION, UNKNOWN_STEP, NOT_UPSTREAM, UNKNOWN_OUTPUT, UNKNOWN_ENV, UNKNOWN_INPUT, SECRET_NOT_ALLOWED,
-    CALLBACK_NOT_ALLOWED, NO_SIGNAL, CALLBACK_TOO_LATE, EXPRESSION_NOT_ALLOWED.
+    SECRET_NOT_FOR_APP, CALLBACK_NOT_ALLOWED, NO_SIGNAL, CALLBACK_TOO_LATE, EXPRESSION_NOT_ALLOWED.
     """
     document = subject.document
     for name, value in document.env.items():
@@ -67,18 +69,19 @@ def _check_values(subject: Subject, step: Step, path: str) -> None:
     loop = Local(loop=step.for_each is not None)
     plain = Place(of=step.key)
     for name, value in values_of(step).items():
-        place = Place(of=step.key, secrets=is_call, callbacks=is_call, local=loop)
+        place = Place(of=step.key, secrets=is_call, app=_app(step.action), callbacks=is_call, local=loop)
         check_value(subject, value, f"{path}.{name}", place)
     if step.compensate is not None:
-        place = Place(of=step.key, itself=True, secrets=True, local=loop)
+        app = _app(step.compensate.action)
+        place = Place(of=step.key, itself=True, secrets=True, app=app, local=loop)
         check_value(subject, step.compensate.input, f"{path}.compensate.input", place)
     if step.probe is not None:
-        place = Place(of=step.key, secrets=True, local=loop)
+        place = Place(of=step.key, secrets=True, app=_app(step.probe.action), local=loop)
         check_value(subject, step.probe.input, f"{path}.probe.input", place)
     if step.for_each is not None:
         check_value(subject, step.for_each.items, f"{path}.forEach.items", plain)
     if step.cache is not None:
-        place = Place(of=step.key, secrets=True, callbacks=True, local=loop)
+        place = Place(of=step.key, secrets=True, app=_app(step.action), callbacks=True, local=loop)
         check_value(subject, step.cache.key, f"{path}.cache.key", place)
     if step.wait is not None:
         check_value(subject, step.wait.until, f"{path}.wait.until", plain)
@@ -110,7 +113,7 @@ def check_value(subject: Subject, value: Json, path: str, place: Place) -> list[
                 subject.reading.add(at, message, subject.reading.closest(name, place.own), "UNKNOWN_OUTPUT")
         for key in sorted(references.callbacks):
             _check_callback(subject, at, key, place)
-        _check_env(subject, at, references, place.secrets)
+        _check_env(subject, at, references, place)
         _check_input(subject, at, references.input)
     return compiled
 
@@ -162,14 +165,26 @@ def _check_callback(subject: Subject, path: str, key: str, place: Place) -> None
         subject.reading.add(path, f"`{key}` has ended by then", mend, "CALLBACK_TOO_LATE")
 
 
-def _check_env(subject: Subject, path: str, references: References, secrets: bool) -> None:
+def _app(action: str | None) -> str | None:
+    return action.partition("/")[0] if action is not None else None
+
+
+def _check_env(subject: Subject, path: str, references: References, place: Place) -> None:
     document = subject.document
     for name in sorted(references.env):
         if name in document.secrets:
-            if not secrets:
+            apps = subject.catalog.secret_apps.get(document.secrets[name])
+            if not place.secrets:
                 mend = "Use it in the `input` of an action step."
                 message = f"`env.{name}` is a secret and may stand in action inputs only"
                 subject.reading.add(path, message, mend, "SECRET_NOT_ALLOWED")
+            elif apps is not None and place.app is not None and place.app not in apps:
+                allowed = ", ".join(sorted(apps)[:10])
+                mend = (
+                    f"Send it to {allowed} alone, or let an admin set the secret for `{place.app[:63]}` too."
+                )
+                message = f"`env.{name}` is a secret that may not be sent to the app `{place.app[:63]}`"
+                subject.reading.add(path, message, mend, "SECRET_NOT_FOR_APP")
         elif name not in document.env:
             known = {*document.env, *document.secrets}
             mend = subject.reading.closest(name, known) if known else f"Declare `{name[:63]}` under `env`."

@@ -18,7 +18,8 @@ class Catalog:
     `actions` by `app/action`; `connections` maps a name to its app; `secrets` are names; `step_types` are all
     that the runners know, plug-ins included. `workflows` maps a name to its published versions by number, the newest
     that is not held back always among them; without any it is there for suggestions. `roles` are those that may stand
-    in an approval; empty, any may.
+    in an approval; empty, any may. `secret_apps` has the apps that a secret of that name may be sent to, unless
+    it may be to any.
     """
 
     actions: Mapping[str, ActionDefinition] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class Catalog:
     step_types: frozenset[str] = BUILT_IN_TYPES
     workflows: Mapping[str, Mapping[int, PinnedChild]] = field(default_factory=dict)
     roles: frozenset[str] = frozenset()
+    secret_apps: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

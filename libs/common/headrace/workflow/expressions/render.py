@@ -52,6 +52,13 @@ class Templates:
             raise error if error.path else type(error)(error.reason, error.mend, path) from error
         return made
 
+    def references(self, value: Json, scope: Scope) -> References:
+        """What the expressions in `value` name. Raises `ExpressionError` for one that does not compile."""
+        evaluation, found = Evaluation(scope, Budget()), References()
+        for _, text in texts_in(value):
+            found |= self._template(text, evaluation).references
+        return found
+
     def _value(self, value: Json, evaluation: Evaluation, path: str, depth: int) -> Json:
         if depth > MAX_VALUE_DEPTH:
             raise ExpressionError(f"a value may be {MAX_VALUE_DEPTH} levels deep at most", path=path)
