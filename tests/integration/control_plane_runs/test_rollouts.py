@@ -187,7 +187,7 @@ async def test_versions_stay_as_they_are_while_a_rollout_is_open(acme: Client) -
     assert [one.get("code") for one in refused] == ["CONFLICT"] * 5
     # The same again, with or without terms, is the candidate as it is.
     wrong = await acme(PUBLISH, d=orders(env={}), r={"percent": -1})
-    assert wrong["problems"][0]["path"] == "percent"
+    assert wrong["problems"][0]["path"] == "rollout.percent"
     for terms in (None, {"percent": 90}):
         same = await acme(PUBLISH, d=orders(env={}), r=terms)
         assert (same["created"], same["version"]["number"], same["rollout"]["percent"]) == (False, 2, 12.34)
@@ -211,6 +211,9 @@ async def test_what_can_not_be_rolled_out_is_refused(acme: Client, stranger: Cli
     assert alone["code"] == "CONFLICT"
     assert await acme("{ workflows { items { name } } }") == {"items": []}
     await publish(acme, first)
+    for given in ({"percent": 1, "key": "$.pin"}, {"percent": 1, "key": "$..id"}):
+        refused = await acme(PUBLISH, d=orders(env={}), r=given)
+        assert [one["path"] for one in refused["problems"]] == ["rollout.key"], given
     await publish(acme, orders(env={}))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"percent": 100.5}, "percent"),

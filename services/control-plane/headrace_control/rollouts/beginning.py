@@ -31,17 +31,25 @@ async def stable_of(db: Db, tenant_id: UUID, workflow_id: UUID, candidate_id: UU
 
 
 async def begin(
-    db: Db, caller: Caller, workflow_id: UUID, workflow: str, candidate_id: UUID, terms: Terms, note: str
+    db: Db,
+    caller: Caller,
+    workflow_id: UUID,
+    workflow: str,
+    candidate_id: UUID,
+    terms: Terms,
+    note: str = "",
+    place: str = "",
 ) -> Rollout:
     """Let the candidate, a published version, take its share from now on. Under the workflow's lock.
 
-    Raises `InvalidInput`, and `Conflict` when a rollout is open or no other version is there for the other starts.
+    Raises `InvalidInput`, with paths behind `place`, and `Conflict` when a rollout is open or no other version is there
+    for the other starts.
     """
     tenant_id = caller.tenant_id
     await refuse_while_open(db, tenant_id, workflow_id)
     stable_id = await stable_of(db, tenant_id, workflow_id, candidate_id)
     rules = await Parameters().of(db, tenant_id, [stable_id, candidate_id])
-    check_terms(terms, [rule.marks for rule in rules.values()])
+    check_terms(terms, [rule.marks for rule in rules.values()], place)
     await repository.hold_back(db, tenant_id, candidate_id)
     rollout_id = await repository.begin(db, tenant_id, workflow_id, stable_id, candidate_id, terms)
     await repository.keep_change(db, tenant_id, rollout_id, RolloutChangeKind.BEGUN, note, caller.actor)

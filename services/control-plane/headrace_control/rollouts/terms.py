@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 from headrace.errors import InvalidInput, Problem
@@ -20,8 +21,9 @@ MAX_COHORT_VALUES = 500
 MAX_COHORT_BYTES = 32 * 1024
 
 
-def check_terms(terms: Terms, marks: Sequence[Marks | None] = ()) -> None:
-    """Raises `InvalidInput` with every problem. `marks`: what the versions' parameters mark as sensitive."""
+def check_terms(terms: Terms, marks: Sequence[Marks | None] = (), place: str = "") -> None:
+    """Raises `InvalidInput` with every problem, its path behind `place`. `marks`: what the versions' parameters mark as
+    sensitive."""
     problems = [*_percent_problems(terms.percent), *_cohort_problems(terms.cohorts)]
     if terms.key is not None:
         problems += _key_problems(terms.key, marks)
@@ -29,7 +31,7 @@ def check_terms(terms: Terms, marks: Sequence[Marks | None] = ()) -> None:
         mend = "Name the value that tells who is in them, as `$.customer.id`."
         problems.append(Problem("key", "cohorts are values of a key", mend, "KEY_NEEDED"))
     if problems:
-        raise InvalidInput(problems)
+        raise InvalidInput([replace(problem, path=f"{place}{problem.path}") for problem in problems])
 
 
 def _percent_problems(percent: float) -> list[Problem]:

@@ -34,6 +34,8 @@ _VERSIONS = Cursor("workflowVersions")
 _NEWEST = 2**31 - 1
 
 MAX_NOTE = 1000
+# Before the paths of what is wrong with that argument; what is wrong with the document stands at its own places.
+_ROLLOUT = "rollout."
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,8 @@ class WorkflowService:
         await record(db, caller, Act(action, _target(version), after=ready.resolved, detail=detail))
         rollout = None
         if terms is not None:
-            rollout = await begin(db, caller, version.workflow_id, ready.workflow, version.id, terms, "")
+            whose = (version.workflow_id, ready.workflow, version.id)
+            rollout = await begin(db, caller, *whose, terms, place=_ROLLOUT)
         return Published(version, created=True, notices=ready.notices, rollout=rollout)
 
     async def _validated(self, caller: Caller, data: Json) -> Validated:
@@ -274,7 +277,7 @@ def _require(caller: Caller, rollout: Terms | None) -> None:
     caller.require(Permission.DESIGN)
     if rollout is not None:
         caller.require(Permission.MANAGE_ROLLOUTS)
-        check_terms(rollout)  # also where there turns out to be nothing to publish
+        check_terms(rollout, place=_ROLLOUT)  # also where there turns out to be nothing to publish
 
 
 def _of_candidate(rollout: Rollout | None, version: WorkflowVersion) -> Rollout | None:
