@@ -121,7 +121,7 @@ async def messages(
     if found["hook"] is None:
         raise NotFound("hook")
     session.output.result(found["hookMessages"])
-    shown = table("at", "message", "of", "came of it", "why")
+    shown = table("at", "message", "of", "came of it", "why", ids="message")
     for one in found["hookMessages"]["items"]:
         came = f"{one['status']}, {one['attempts']} attempts"
         why = (one["error"] or {}).get("message", "")

@@ -17,7 +17,8 @@ from rich.text import Text
 # A terminal's own width is used; a pipe or a file has none, and 80 columns would fold every table.
 _WIDTH_OF_A_FILE = 140
 _ID_WIDTH = 36  # of a UUID
-_WIDTH_WITH_IDS = 100
+_WIDTH_BESIDE_IDS = 64
+_ANY_WIDTH = 10_000
 
 STATUS_STYLE = {
     "SUCCESS": "green",
@@ -78,11 +79,21 @@ class Output:
     def show(self, table: Table) -> None:
         """A table for people; left out for machines."""
         if not self.machine:
-            # Beside an id the others would be narrowed to nothing: a terminal wraps what is wider than itself.
-            if self.people.width < _WIDTH_WITH_IDS and any(column.no_wrap for column in table.columns):
-                wide = self.people.options.update(width=_WIDTH_WITH_IDS)
-                table.width = self.people.measure(table, options=wide).maximum
+            self._keep_ids(table)
             self.people.print(table, crop=False)
+
+    def _keep_ids(self, table: Table) -> None:
+        """See to it that no id is folded, nor the others beside it to nothing: a terminal wraps what is wider than
+        itself. Where two of its lines hold a row as it is, nothing is folded."""
+        terminal = self.people.width
+        for ids in (column for column in table.columns if column.no_wrap):
+            ids.min_width = max([_ID_WIDTH, *(Text.from_markup(str(cell)).cell_len for cell in ids.cells)])
+            whole = self._width(table, _ANY_WIDTH)
+            folded = self._width(table, max(terminal, ids.min_width + _WIDTH_BESIDE_IDS))
+            table.width = whole if whole <= 2 * terminal else folded
+
+    def _width(self, table: Table, most: int) -> int:
+        return self.people.measure(table, options=self.people.options.update(width=most)).maximum
 
     def value(self, value: Any) -> None:
         """JSON for people, in colours; only what a terminal would obey is escaped."""
@@ -126,11 +137,11 @@ def _json(value: Any) -> str:
 
 def table(*columns: str, ids: str = "") -> Table:
     """An empty table in the command's one style. Where it is too wide its cells are folded, but for the column `ids`:
-    an id is there to be copied."""
+    an id, alone or in a longer text, is there to be copied."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         if column == ids:
-            made.add_column(column, min_width=_ID_WIDTH, no_wrap=True)
+            made.add_column(column, no_wrap=True)
         else:
             made.add_column(column, overflow="fold")
     return made

@@ -29,7 +29,7 @@ from tests.integration.control_plane_runs.audit_examples import (
     mutate,
 )
 from tests.integration.control_plane_runs.calling_back import waiting
-from tests.integration.control_plane_runs.commanding import headrace
+from tests.integration.control_plane_runs.commanding import headrace, shown
 from tests.target import Target
 
 _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
@@ -217,6 +217,16 @@ async def test_pages_and_times(acme: Client, sealer: Sealer) -> None:
     assert [*page["items"], *rest["items"]] == everything
     between = await records(acme, sealer, action="secret.set", since=second["at"], until=third["at"])
     assert between == [second]
+
+
+async def test_what_was_acted_on_can_be_copied_from_the_table(
+    acme: Client, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_cli.output._WIDTH_OF_A_FILE", 80)
+    await with_role(acme, "VIEWER")
+    await sealer.seal_all()
+    (made,) = (await headrace(acme, "audit", "list", "--action", "api_key.create", "--first", "1"))["items"]
+    assert made["target"] in await shown(acme, "audit", "list")
 
 
 async def test_the_chain_is_exported_verified_and_anchored_by_command(

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from tests.integration.control_plane_runs.acting import Client
-from tests.integration.control_plane_runs.commanding import headrace
+from tests.integration.control_plane_runs.commanding import headrace, shown
 
 
-async def test_a_hook_is_made_changed_and_taken_away(acme: Client, admin: asyncpg.Connection) -> None:
+async def test_a_hook_is_made_changed_and_taken_away(
+    acme: Client, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("hooks", "create", "ops", "https://example.com/told")
     wrong = await headrace(acme, *words, "--event", "RUN_BEGUN", code=2)
     assert wrong["error"]["problems"][0]["path"] == "--event"
@@ -27,6 +30,8 @@ async def test_a_hook_is_made_changed_and_taken_away(acme: Client, admin: asyncp
     assert (await headrace(acme, "hooks", "resend", "ops"))["messages"] == 1
     (message,) = (await headrace(acme, "hooks", "messages", "ops"))["items"]
     assert (message["event"], message["status"]) == ("RUN_FAILED", "PENDING")
+    monkeypatch.setattr("headrace_cli.output._WIDTH_OF_A_FILE", 80)
+    assert message["id"] in await shown(acme, "hooks", "messages", "ops")
     assert (await headrace(acme, "hooks", "pause", "ops"))["paused"]
     assert not (await headrace(acme, "hooks", "resume", "ops"))["paused"]
     (listed,) = (await headrace(acme, "hooks", "list"))["items"]

@@ -60,9 +60,10 @@ def test_every_command_makes_data_safe_by_the_one_function() -> None:
     assert others == ["output.py"]
 
 
+@pytest.mark.parametrize("before", ["", "dead_letter/"])
 @pytest.mark.parametrize("width", [20, 60, 80])
-def test_ids_are_never_folded_and_nothing_is_cut_off(width: int) -> None:
-    written, id_ = io.StringIO(), "01a20943-db7b-7015-a148-463efe6b8e0b"
+def test_ids_are_never_folded_and_nothing_is_cut_off(width: int, before: str) -> None:
+    written, id_ = io.StringIO(), before + "01a20943-db7b-7015-a148-463efe6b8e0b"
     output = Output(machine=False)
     output.people = printed._Console(file=written, width=width)
     rows = table("run", "workflow", "status", "error", ids="run")
@@ -71,6 +72,17 @@ def test_ids_are_never_folded_and_nothing_is_cut_off(width: int) -> None:
     lines = written.getvalue().splitlines()
     assert any(id_ in line for line in lines)
     assert all(any(word in line for line in lines) for word in ("workflow", "status", "error", "wrong"))
+
+
+def test_a_row_that_two_lines_of_the_terminal_hold_is_not_folded() -> None:
+    written, id_ = io.StringIO(), "01a20943-db7b-7015-a148-463efe6b8e0b"
+    output = Output(machine=False)
+    output.people = printed._Console(file=written, width=80)
+    rows = table("run", "workflow", "status", "created", "started by", "error", ids="run")
+    row = (id_, "refund-order-of-a-shop", "SUCCESS", "2026-05-04 08:30:00Z", "kim@example.com", "HTTP_503")
+    rows.add_row(*cells(*row))
+    output.show(rows)
+    assert written.getvalue().splitlines()[1].split("  ") == [*row]
 
 
 def test_a_log_line_says_the_day_and_its_zone() -> None:

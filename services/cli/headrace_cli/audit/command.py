@@ -78,7 +78,7 @@ async def list_records(
         answer = await client.execute(_LIST, {"filter": wanted, "first": first, "after": after})
     found = answer["auditRecords"]
     session.output.result(found)
-    shown = table("seq", "at", "who", "action", "target", "outcome", "from")
+    shown = table("seq", "at", "who", "action", "target", "outcome", "from", ids="target")
     for one in found["items"]:
         who = f"{one['actor']['name']} ({one['actor']['kind']})"
         shown.add_row(
