@@ -93,7 +93,7 @@ _LOADED: Mapping[str, str] = {
     "Rollout": "stable candidate changes",
     "RolloutOutcome": "version",
     "RunMove": "fromVersion toVersion",
-    "Run": "workflow version input result parent origin reruns children waits steps events",
+    "Run": "workflow version input result startedBy parent origin reruns children waits steps events",
     "ScheduleFiring": "run",
     "StepRun": "input output attempts items",
     "WebhookDelivery": "run",

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -145,6 +146,11 @@ def table(*columns: str, ids: str = "") -> Table:
         else:
             made.add_column(column, overflow="fold")
     return made
+
+
+def moment(at: datetime) -> str:
+    """To the second, in UTC; where it is folded, between the day and the time."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def status(value: str) -> str:

@@ -223,14 +223,14 @@ async def test_a_page_of_runs_costs_as_many_transactions_as_one_run(
         return acquire(pool, timeout=timeout)
 
     monkeypatch.setattr(asyncpg.pool.Pool, "acquire", counting)
-    query = """query($first: Int!) { runs(first: $first) { items { input workflow { name } version { number }
-                 steps { key output attempts { number } } events(first: 2) { items { seq } } } } }"""
+    query = """query($first: Int!) { runs(first: $first) { items { input startedBy { name } workflow { name }
+                 version { number } steps { key output attempts { number } } events(first: 2) { items { seq } } } } }"""
     costs = []
     for first in (1, 8):
         acquired = 0
         assert len((await acme(query, first=first))["items"]) == first
         costs.append(acquired)
-    assert costs == [10, 10]
+    assert costs == [11, 11]
 
 
 async def test_an_answer_has_bounds(acme: Client, admin: asyncpg.Connection) -> None:

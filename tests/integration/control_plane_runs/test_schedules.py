@@ -314,6 +314,16 @@ async def test_a_run_says_what_started_it(acme: Client, planes: Planes) -> None:
     assert missing["code"] == "NOT_FOUND"
 
 
+async def test_whoever_made_it_is_who_started_its_runs(acme: Client, planes: Planes) -> None:
+    await planes.at("2030-05-01T00:30Z")
+    terms = {"name": "mine", "workflow": "orders", "cron": "0 * * * *", "input": {"order": "1"}}
+    await mutate(acme, "createSchedule", {"input": terms})
+    await planes.fire_at("2030-05-01T01:00:01Z")
+    run = (await acme("{ runs { items { trigger { name } startedBy { kind id name } } } }"))["items"][-1]
+    me = await acme("{ me { actor { kind id name } } }")
+    assert run == {"trigger": {"name": "mine"}, "startedBy": me["actor"]}
+
+
 async def test_what_came_of_firings_is_forgotten_and_runs_go_on_telling(planes: Planes) -> None:
     await planes.at("2030-05-01T00:30Z")
     await planes.schedule()

@@ -8,7 +8,7 @@ from headrace.workflow.state import RunStatus
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.json_option import read_json
-from headrace_cli.output import cells, status, table
+from headrace_cli.output import cells, moment, safe, status, table
 from headrace_cli.page_options import After, First
 from headrace_cli.runs import deciding, move, past, rerun, talking
 from headrace_cli.runs.verify import verify_run
@@ -106,7 +106,10 @@ async def get(session: Session, run: RunId) -> None:
     async with session.client() as client:
         found = (await client.execute(_WHOLE, {"id": run}))["run"]
     session.output.result(found)
-    session.output.people.print(picture(RunView.of(found)))
+    shown_run = RunView.of(found)
+    session.output.people.print(picture(shown_run))
+    by = f" by {safe(shown_run.started_by)}" if shown_run.started_by else ""
+    session.output.say(f"created {moment(shown_run.created_at)}{by}")
     shown = table("step", "attempt", "outcome", "http", "took", "address", "error")
     for step in found["steps"]:
         for attempt in step["attempts"]:
@@ -133,13 +136,16 @@ async def list_runs(
     async with session.client() as client:
         found = (await client.execute(_LIST, {"filter": wanted, "first": first, "after": after}))["runs"]
     session.output.result(found)
-    shown = table("run", "workflow", "status", "steps", "attempts", "took", "error", ids="run")
+    columns = ("run", "workflow", "status", "created", "started by", "steps", "attempts", "took", "error")
+    shown = table(*columns, ids="run")
     for run in map(RunView.of, found["items"]):
         took = None if run.seconds is None else f"{run.seconds:.2f} s"
         steps = f"{run.done}/{len(run.steps)}"
         error = run.error.code if run.error else ""
         shown.add_row(
-            *cells(run.id, run.workflow), status(run.status), *cells(steps, run.attempts, took, error)
+            *cells(run.id, run.workflow),
+            status(run.status),
+            *cells(moment(run.created_at), run.started_by, steps, run.attempts, took, error),
         )
     session.output.show(shown)
     session.output.more(found["pageInfo"])

@@ -17,6 +17,7 @@ fragment RunFields on Run {
   error { code message }
   workflow { name }
   trigger { kind name firingAt backfillId }
+  startedBy { kind name }
   steps { key status attemptCount startedAt finishedAt retryAt error { code message } }
 }
 """
@@ -55,6 +56,8 @@ class RunView:
     steps: Sequence[StepView]
     created_at: datetime
     finished_at: datetime | None
+    started_by: str | None = None
+    """What or who: `schedule nightly`, `webhook paid`, a key's name, a member's address."""
 
     @property
     def ended(self) -> bool:
@@ -85,7 +88,14 @@ class RunView:
             tuple(StepView.of(step) for step in value["steps"]),
             datetime.fromisoformat(value["createdAt"]),
             _time(value["finishedAt"]),
+            _starter(value),
         )
+
+
+def _starter(value: Any) -> str | None:
+    if trigger := value["trigger"]:
+        return f"{trigger['kind'].lower()} {trigger['name']}"
+    return value["startedBy"] and str(value["startedBy"]["name"])
 
 
 def _time(value: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ import strawberry
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.answer_text import hidden, passed_on
+from headrace_control.graphql.actors import ActorType
 from headrace_control.graphql.context import Info
 from headrace_control.graphql.errors_shown import ErrorType
 from headrace_control.graphql.fields import field
@@ -230,6 +231,15 @@ class RunType:
         """What the run made, once it has ended in SUCCESS."""
         found = await info.context.loaders.runs.payload.load(self.run.id)
         return json_text(found.result) if found else None
+
+    @field
+    async def started_by(self, info: Info) -> ActorType | None:
+        """Who asked for it; of a run with a `trigger`, who made that schedule or webhook, or changed it last; of a
+        child, who started its parent. null where that is not known."""
+        if self.run.created_by is None:
+            return None
+        found = await info.context.loaders.runs.starter.load(self.run.created_by)
+        return ActorType.of(found) if found else None
 
     @field
     async def parent(self, info: Info) -> "RunType | None":

@@ -22,6 +22,7 @@ class RunLoaders:
         self.events: Pages[UUID, RunEvent] = batch_pages(
             lambda first, pages: service.events(caller, first, pages)
         )
+        self.starter = batch(lambda ids: service.starters(caller, ids))
         self.run = batch(lambda ids: service.by_ids(caller, ids))
         self.children: Pages[UUID, Run] = batch_pages(
             lambda first, pages: service.children(caller, first, pages)

@@ -56,7 +56,8 @@ class Run:
 
     `parent_run_id` is the run whose `workflow` step, the row `parent_step`, this one is; `origin_run_id` the ended
     run that this one goes on from, `undoes_run_id` the one whose steps it undoes. `pool` is whose runners advance
-    it. `trigger` is None where somebody asked for it. `fence` and `epoch` are the protocol's; here they only tell
+    it. `trigger` is None where somebody asked for it. `created_by` is whose run it is: who asked for it, or made what
+    did; a child has its parent's. `fence` and `epoch` are the protocol's; here they only tell
     one state of the run from the next.
     """
 
@@ -79,6 +80,7 @@ class Run:
     origin_run_id: UUID | None = None
     undoes_run_id: UUID | None = None
     pool: str = DEFAULT_POOL
+    created_by: UUID | None = None
 
     @property
     def ended(self) -> bool:

@@ -84,7 +84,7 @@ ORDER BY t.place
 -- name: runs_by_id
 SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
        parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-       origin_run_id, undoes_run_id, pool
+       origin_run_id, undoes_run_id, pool, created_by
 FROM runs WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: of_workflows
@@ -106,7 +106,7 @@ FROM unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id, pool
+           origin_run_id, undoes_run_id, pool, created_by
     FROM runs
     WHERE tenant_id = $1 AND status BETWEEN wanted.status AND wanted.status AND id >= $2 AND id < $3
     ORDER BY status, id DESC
@@ -123,7 +123,7 @@ CROSS JOIN unnest($5::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id, pool
+           origin_run_id, undoes_run_id, pool, created_by
     FROM runs
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
@@ -141,7 +141,7 @@ FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id, pool
+           origin_run_id, undoes_run_id, pool, created_by
     FROM runs
     WHERE tenant_id = $1 AND parent_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
@@ -156,13 +156,19 @@ FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS wanted (run_id, after, n)
 CROSS JOIN LATERAL (
     SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
            parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
-           origin_run_id, undoes_run_id, pool
+           origin_run_id, undoes_run_id, pool, created_by
     FROM runs
     WHERE tenant_id = $1 AND origin_run_id = wanted.run_id AND id > wanted.after
     ORDER BY id
     LIMIT $4
 ) c
 ORDER BY wanted.n, c.id
+
+-- name: starters
+-- Keys that were revoked and members who have left keep their rows.
+SELECT id, 'API_KEY' AS kind, name FROM api_keys WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+UNION ALL
+SELECT id, 'MEMBER', email FROM members WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: payloads
 -- As text; of what together has more than $3 bytes the size alone. What is found is kept as it is stored, and made text

@@ -16,6 +16,7 @@ from headrace.postgres.queries import load
 from headrace.workflow.state import EventKind, ParkReason, RunStatus, StepStatus, WaitKind
 
 from headrace_control.answer_size import Sized
+from headrace_control.auth.caller import Actor, ActorKind
 from headrace_control.runs.model import (
     Attempt,
     AttemptOutcome,
@@ -101,6 +102,12 @@ async def _of_each(
     for row in await db.fetch(statement, tenant_id, *wanted, limit):
         found[row["n"] - 1].append(_run(row))
     return found
+
+
+async def starters(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Actor]:
+    """The keys and members with these ids."""
+    rows = await db.fetch(_sql.starters, tenant_id, ids)
+    return {row["id"]: Actor(ActorKind(row["kind"]), row["id"], row["name"]) for row in rows}
 
 
 async def mark_trigger(db: Db, tenant_id: UUID, run_id: UUID, trigger: Trigger) -> None:
@@ -254,6 +261,7 @@ def _run(row: Any) -> Run:
         origin_run_id=row["origin_run_id"],
         undoes_run_id=row["undoes_run_id"],
         pool=named(row["pool"]),
+        created_by=row["created_by"],
     )
 
 

@@ -15,7 +15,7 @@ from headrace.workflow.state import StepStatus
 from headrace_control.answer_size import Sized, look_up
 from headrace_control.answer_text import masked
 from headrace_control.audit.record import Act, record
-from headrace_control.auth.caller import Caller
+from headrace_control.auth.caller import Actor, Caller
 from headrace_control.auth.permissions import Permission
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.quotas.starts import StartQuotas
@@ -186,6 +186,11 @@ class RunService:
             shown = await seen([run.id for runs in found for run in runs])
         made = [page_of(runs, limit, lambda run: cursor.write(run.id)) for runs in found]
         return [replace(one, items=[run for run in one.items if run.id in shown]) for one in made]
+
+    async def starters(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Actor]:
+        """Who is named in the `created_by` of runs that the caller sees."""
+        async with self._reading(caller) as (db, _):
+            return await repository.starters(db, caller.tenant_id, ids)
 
     async def payloads(self, caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Payload]:
         """Inputs and results as they are stored."""
