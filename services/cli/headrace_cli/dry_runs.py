@@ -9,7 +9,7 @@ import typer
 
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import ExpectationFailed, Session, command
-from headrace_cli.document_file import read_document, read_text
+from headrace_cli.document_file import read_document, read_workflow
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, safe, table
 
@@ -66,7 +66,7 @@ async def dry_run(
         "workflow": workflow,
         "version": version,
         "draft": draft,
-        "document": None if file is None else read_text(file),
+        "document": None if file is None else read_workflow(file),
         "input": None if input_ is None else read_json(input_, "--input"),
         "patch": None if patch is None else read_json(patch, "--patch"),
         "responses": None if responses is None else read_document(responses),

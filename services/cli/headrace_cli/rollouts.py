@@ -8,7 +8,7 @@ from headrace.errors import InvalidInput, NotFound, Problem
 
 from headrace_cli.client import mutation
 from headrace_cli.command import Session, command
-from headrace_cli.document_file import read_text
+from headrace_cli.document_file import read_workflow
 from headrace_cli.output import cells, safe, table
 
 _ROLLOUT = """id workflow status percent key cohorts { name values } stable { number } candidate { number }
@@ -96,7 +96,7 @@ async def publish(
 ) -> None:
     """Publish a workflow as a candidate that takes no more than its share of starts from its first moment on."""
     terms = {"percent": percent, "key": key, "cohorts": _cohorts(cohort)}
-    variables = {"document": read_text(file), "note": note, "terms": terms}
+    variables = {"document": read_workflow(file), "note": note, "terms": terms}
     async with session.client() as client:
         done = (await client.execute(_PUBLISH, variables))["done"]
     session.output.result(done)

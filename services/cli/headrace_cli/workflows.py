@@ -7,10 +7,11 @@ import typer
 from headrace.errors import NotFound
 from headrace.workflow.drawing import draw
 from headrace.workflow.parse import parse_document
+from headrace.workflow.text import read_document_text
 
 from headrace_cli.classes import class_line
 from headrace_cli.command import ExpectationFailed, Session, command
-from headrace_cli.document_file import read_document, read_text
+from headrace_cli.document_file import read_workflow
 from headrace_cli.output import cells, safe, table
 
 _VERSION = """{ number status publishedAt digest note
@@ -73,9 +74,9 @@ async def show(
 
 async def check(session: Session, file: Document) -> None:
     """Ask the server whether a document can be published, and of which class it would be."""
-    text = read_text(file)
+    document = read_workflow(file)
     async with session.client() as client:
-        said = (await client.execute(_CHECK, {"document": text}))["validateWorkflow"]
+        said = (await client.execute(_CHECK, {"document": document}))["validateWorkflow"]
     output = session.output
     if said["problems"]:
         output.beside_error = said
@@ -97,7 +98,8 @@ async def check(session: Session, file: Document) -> None:
 
 async def drawn(session: Session, file: Document) -> None:
     """Draw a document as a Mermaid flowchart, which GitHub and many editors show as a picture."""
-    picture = draw(parse_document(read_document(file)))
+    document = read_workflow(file)
+    picture = draw(parse_document(read_document_text(document) if isinstance(document, str) else document))
     session.output.result({"mermaid": picture})
     if not session.output.machine:
         typer.echo(picture, nl=False)

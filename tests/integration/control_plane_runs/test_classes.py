@@ -182,6 +182,20 @@ async def test_the_command_tells_the_class_and_takes_a_waiver(acme: Client, tmp_
     await headrace(acme, "workflows", "show", "nothing", code=3)
 
 
+async def test_a_file_as_apply_takes_it_is_checked_and_drawn(acme: Client, tmp_path: Path) -> None:
+    steps = [{"key": "words", "type": "transform", "input": "Hello"}]
+    file = tmp_path / "greet.yaml"
+    file.write_text(orjson.dumps({"kind": "Workflow", "workflow": "greet", "steps": steps}).decode())
+    checked = await headrace(acme, "workflows", "check", str(file))
+    assert (checked["problems"], checked["classification"]["class"]) == ([], "SHORT_LIVED")
+    assert "words" in (await headrace(acme, "workflows", "draw", str(file)))["mermaid"]
+    walked = await headrace(acme, "rollouts", "publish", str(file), code=2)
+    assert walked["error"]["code"] == "CONFLICT"  # there is no other version, and the document is in order
+    file.write_text(orjson.dumps({"kind": "Schedule", "name": "nightly", "workflow": "greet"}).decode())
+    (problem,) = (await headrace(acme, "workflows", "check", str(file), code=2))["error"]["problems"]
+    assert (problem["path"].endswith("greet.yaml: kind"), "headrace apply" in problem["mend"]) == (True, True)
+
+
 async def test_the_class_of_a_published_version_can_not_be_changed(
     acme: Client, admin: asyncpg.Connection
 ) -> None:
