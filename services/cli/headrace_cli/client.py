@@ -46,6 +46,8 @@ fragment Failures on Failure {
 """
 
 _PATH = "/graphql"
+# How `mutation` calls what a mutation answers.
+_DONE = "done: "
 _SECONDS = 30.0
 # How graphql-transport-ws closes a socket whose connection_init it refuses.
 _REFUSED = frozenset({4401, 4403})
@@ -57,6 +59,13 @@ def mutation(variables: str, call: str, result: str, fields: str) -> str:
     return (
         f"mutation({variables}) {{ done: {call} {{ ... on {result} {{ {fields} }} ...Failures }} }}{FAILURES}"
     )
+
+
+class Answer(dict[str, Any]):
+    """The `data` of an answer. What was asked for and is not in it is `Unavailable`: something else has answered."""
+
+    def __missing__(self, name: str) -> Any:
+        raise Unavailable(f"what answered is no Headrace: {name} is not in it")
 
 
 class Client:
@@ -89,7 +98,10 @@ class Client:
             response = await self._http.post(_PATH, json=body)
         except httpx.HTTPError as error:
             raise Unavailable(f"{self.url} can not be reached ({type(error).__name__})") from error
-        return read_answer(response.status_code, response.content)
+        answer = read_answer(response.status_code, response.content)
+        if _DONE in document:
+            answer["done"]
+        return answer
 
     async def subscribe(
         self, document: str, variables: Mapping[str, Any] | None = None
@@ -113,7 +125,7 @@ class Client:
                     },
                 )
                 async for frame in socket:
-                    message = orjson.loads(frame)
+                    message = _message(frame)
                     match message.get("type"):
                         case "connection_ack":
                             payload = {"query": document, "variables": dict(variables or {})}
@@ -121,9 +133,9 @@ class Client:
                         case "ping":
                             await _send(socket, {"type": "pong"})
                         case "next":
-                            yield _unwrap(message["payload"])
+                            yield _unwrap(message.get("payload"))
                         case "error":
-                            raise answered_error(message["payload"])
+                            raise answered_error(message.get("payload"))
                         case "complete":
                             return
                         case _:
@@ -138,6 +150,16 @@ class Client:
 
 async def _send(socket: Any, message: Mapping[str, Any]) -> None:
     await socket.send(orjson.dumps(message).decode())
+
+
+def _message(frame: str | bytes) -> dict[str, Any]:
+    try:
+        message = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        message = None
+    if not isinstance(message, dict):
+        raise Unavailable("what answered on the websocket is no Headrace")
+    return message
 
 
 def read_answer(status: int, content: bytes) -> dict[str, Any]:
@@ -155,16 +177,17 @@ def read_answer(status: int, content: bytes) -> dict[str, Any]:
     raise Unavailable(f"what answered {status} is no Headrace")
 
 
-def _unwrap(answer: dict[str, Any]) -> dict[str, Any]:
-    if errors := answer.get("errors"):
+def _unwrap(answer: Json) -> dict[str, Any]:
+    whole = answer if isinstance(answer, dict) else {}
+    if errors := whole.get("errors"):
         raise answered_error(errors)
-    data = answer.get("data")
+    data = whole.get("data")
     if not isinstance(data, dict):
         raise Unavailable("the deployment answered without data")
     for value in data.values():
         if isinstance(value, dict) and (error := payload_error(value)):
             raise error
-    return data
+    return Answer(data)
 
 
 def payload_error(value: dict[str, Any]) -> HeadraceError | None:

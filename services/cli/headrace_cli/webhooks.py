@@ -180,8 +180,8 @@ async def _post(url: str, content: bytes, headers: dict[str, str]) -> dict[str, 
         told = answer.json()
     except ValueError:
         told = None
-    if not isinstance(told, dict):
-        raise Unavailable(f"what answered {answer.status_code} is no Headrace")
-    if "errors" in told:
+    if isinstance(told, dict) and "errors" in told:
         raise answered_error(told["errors"])
+    if not isinstance(told, dict) or "runId" not in told:
+        raise Unavailable(f"what answered {answer.status_code} is no Headrace")
     return told

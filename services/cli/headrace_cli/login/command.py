@@ -53,6 +53,8 @@ async def login(
     made = await _post(
         place.url, "/auth/token", json={"code": answer["code"], "verifier": verifier, "redirect": redirect}
     )
+    if not all(isinstance(made.get(name), str) for name in ("token", "tenant", "email", "role")):
+        raise Unavailable("what answered is no Headrace: there is no session in it")
     keep_session(place, str(made["token"]))
     shown = {name: made.get(name) for name in ("tenant", "email", "role", "expiresAt")}
     session.output.result({**shown, "url": place.url, "profile": place.name})
