@@ -49,6 +49,12 @@ class ExpectationFailed(HeadraceError):
     code = "FAILED"
 
 
+class Interrupted(HeadraceError):
+    """Ctrl-C, where there is something to say of what was done before."""
+
+    code = "INTERRUPTED"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What every command gets: where to print, and the deployment that the flags chose."""
@@ -68,6 +74,8 @@ def exit_code(error: HeadraceError) -> int:
     match error:
         case ExpectationFailed():
             return FAILED
+        case Interrupted():
+            return _INTERRUPTED
         case NotFound() | Forbidden() | Unauthenticated() | ProviderRefused():
             return NOT_FOUND
         case Unavailable() | RateLimited():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import typer
 from headrace import errors
-from headrace_cli.command import ExpectationFailed, Session, command, exit_code
+from headrace_cli.command import ExpectationFailed, Interrupted, Session, command, exit_code
 from headrace_cli.main import app
 from headrace_cli.output import Output
 from typer.testing import CliRunner
@@ -34,6 +34,7 @@ EXPECTED = {
     errors.LogStoreUnavailable: 4,
     errors.MalformedMessage: 2,
     ExpectationFailed: 1,
+    Interrupted: 130,
 }
 MADE_OF = {
     errors.InvalidInput: ([errors.Problem("a", "b", "c")],),

@@ -1,5 +1,6 @@
 """`headrace apply`."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +8,16 @@ from typing import Annotated
 
 import typer
 from headrace.errors import HeadraceError, InvalidInput, Problem
-from rich.prompt import Confirm
 
 from headrace_cli.apply.carry_out import carry_out
 from headrace_cli.apply.documents import read
 from headrace_cli.apply.plan import Step, Verb, make_plan
 from headrace_cli.apply.shape import shape_problems
 from headrace_cli.apply.validation import Unchecked, validate
+from headrace_cli.asking import agreed
 from headrace_cli.classes import class_line
 from headrace_cli.client import Client
-from headrace_cli.command import Session, command
+from headrace_cli.command import Interrupted, Session, command
 from headrace_cli.output import Output, cells, safe, table
 
 _STYLE = {Verb.CREATE: "green", Verb.CHANGE: "yellow", Verb.UNCHANGED: "dim"}
@@ -73,25 +74,34 @@ async def apply(
 
 
 async def _apply_all(client: Client, output: Output, todo: Sequence[Step], waiver: str | None) -> list[str]:
-    """Carry the steps out in turn, and tell what is worth knowing of them. When one fails, those that are done stay
-    done, and it is said which."""
+    """Carry the steps out in turn, and tell what is worth knowing of them. When one fails, or somebody interrupts,
+    those that are done stay done, and it is said which."""
     notices: list[str] = []
     for count, step in enumerate(todo):
         try:
             notices += await carry_out(client, step, waiver)
         except HeadraceError:
-            output.beside_error = {
-                "applied": [_named(done) for done in todo[:count]],
-                "notApplied": [_named(left) for left in todo[count:]],
-            }
-            for left in todo[count:]:
-                output.say(f"[red]not done[/] {_words(left)}")
-            output.say(
-                f"{count} of {len(todo)} applied; what is done stays, and applying again goes on from here"
-            )
+            _say_stopped(output, todo, todo[:count], todo[count:])
             raise
+        except asyncio.CancelledError:
+            output.say(f"[yellow]interrupted[/] {_words(step)}: it may be done")
+            _say_stopped(output, todo, todo[:count], todo[count + 1 :])
+            output.beside_error["interrupted"] = _named(step)
+            raise Interrupted("not everything was applied") from None
         output.say(f"[green]done[/] {_words(step)}")
     return notices
+
+
+def _say_stopped(output: Output, todo: Sequence[Step], done: Sequence[Step], left: Sequence[Step]) -> None:
+    output.beside_error = {
+        "applied": [_named(one) for one in done],
+        "notApplied": [_named(one) for one in left],
+    }
+    for one in left:
+        output.say(f"[red]not done[/] {_words(one)}")
+    output.say(
+        f"{len(done)} of {len(todo)} applied; what is done stays, and applying again goes on from here"
+    )
 
 
 def _named(step: Step) -> dict[str, str]:
@@ -130,4 +140,4 @@ def _agreed(output: Output, yes: bool) -> bool:
     if not output.errors.is_terminal or output.machine:
         mend = "pass --yes to apply, or --dry-run to look"
         raise InvalidInput([Problem("--yes", "nobody is here to be asked", mend)])
-    return Confirm.ask("Apply this?", console=output.errors)
+    return agreed(output, "Apply this?")

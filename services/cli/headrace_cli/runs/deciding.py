@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from headrace.errors import Conflict
 from headrace_control.waits.model import Verdict, WaitStatus
-from rich.prompt import Confirm
 
+from headrace_cli.asking import agreed
 from headrace_cli.client import FAILURES, Client
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
@@ -181,7 +181,7 @@ async def _held_call(client: Client, wish: dict[str, Any]) -> Any:
 def _agreed(output: Output, decision: str, call: Any) -> bool:
     output.say(f"[bold]{safe(call['title'])}[/]")
     output.value(call["details"])
-    return Confirm.ask(f"{decision.capitalize()} this call?", console=output.errors)
+    return agreed(output, f"{decision.capitalize()} this call?")
 
 
 def _somebody_is_here(output: Output) -> bool:
