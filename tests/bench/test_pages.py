@@ -98,6 +98,7 @@ async def _asked(edge: Edge, middle: str) -> dict[str, list[float]]:
             RUN_LIST,
             {"filter": {"workflow": "w3", "status": ["CANCELED"]}},
         ),
+        "runs of a version": (RUN_LIST, {"filter": {"workflow": "w3", "version": 1}}),
         "runs since a day, failed": (RUN_LIST, {"filter": {**since, "status": ["FAILED"]}}),
         "dead letters": (LETTER_LIST, {}),
         "dead letters, the next page": (LETTER_LIST, {"page": 2}),

@@ -61,7 +61,11 @@ async def test_a_list_reads_what_it_shows(database: str, tenant: UUID) -> None:
     window = (tenant, UUID(int=0), UUID(int=2**128 - 1), LIMIT)
     async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
         await db.execute(_sql.in_index_order)
-        for statement, more in ((_sql.newest, ()), (_sql.newest_of_workflow, (["w"],))):
+        for statement, more in (
+            (_sql.newest, ()),
+            (_sql.newest_of_workflow, (["w"],)),
+            (_sql.newest_of_version, (["w"], 1)),
+        ):
             for statuses, many in (([*RunStatus], LIMIT), (["FAILED", "QUEUED"], 10), (["SUCCESS"], LIMIT)):
                 for _ in range(6):  # then Postgres may go over to one plan for all values
                     found = await db.fetch(statement, *window, statuses, *more)
@@ -70,6 +74,38 @@ async def test_a_list_reads_what_it_shows(database: str, tenant: UUID) -> None:
                 plan = await db.fetchval(explain, *window, statuses, *more)
                 # A partition is opened by reading its first row.
                 assert rows_read(plan[0]["Plan"]) <= len(statuses) * (LIMIT + 5)
+
+
+async def test_a_rare_version_s_runs_are_not_looked_for_among_the_others(
+    database: str, tenant: UUID, admin: asyncpg.Connection
+) -> None:
+    version = await admin.fetchval(
+        """INSERT INTO workflow_versions (tenant_id, id, workflow_id, version, status, document, resolved, digest,
+               published_at)
+           SELECT tenant_id, $2, id, 2, 'PUBLISHED', '{}', '{}', 'd2', now() FROM workflows WHERE tenant_id = $1
+           RETURNING id""",
+        tenant,
+        new_id(),
+    )
+    await admin.execute(
+        "UPDATE runs SET version_id = $2 WHERE tenant_id = $1 AND status = 'FAILED'", tenant, version
+    )
+    await admin.execute("ANALYZE runs")
+    window = (tenant, UUID(int=0), UUID(int=2**128 - 1), LIMIT)
+    async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
+        await db.execute(_sql.in_index_order)
+        for number, statuses, many in (
+            (2, [*RunStatus], 10),
+            (2, ["SUCCESS"], 0),
+            (1, ["FAILED"], 0),
+            (1, [*RunStatus], LIMIT),
+        ):
+            wanted = (*window, statuses, ["w"], number)
+            for _ in range(6):  # then Postgres may go over to one plan for all values
+                found = await db.fetch(_sql.newest_of_version, *wanted)
+            assert len(found) == many
+            plan = await db.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {_sql.newest_of_version}", *wanted)
+            assert rows_read(plan[0]["Plan"]) <= many + 10
 
 
 async def test_approvals_are_read_newest_first_one_status_at_a_time(

@@ -17,6 +17,7 @@ from tests.integration.control_plane_runs.acting import (
     started,
     with_role,
 )
+from tests.integration.control_plane_runs.commanding import headrace
 
 _ATTEMPT = {"number": 1, "startedAt": "2026-11-01T00:00:00+00:00", "durationMs": 3}
 _GOOD = {**_ATTEMPT, "outcome": "SUCCESS", "httpStatus": 200, "address": "127.0.0.1:9"}
@@ -160,6 +161,23 @@ async def test_lists_are_narrowed_by_what_is_asked(acme: Client, fleet: Fleet) -
         runs[5],
         runs[3],
     ]
+
+
+async def test_a_version_s_runs_are_listed_with_its_workflow(acme: Client) -> None:
+    await publish(acme, orders())
+    await publish(acme, orders(workflow="others"))
+    first = await started(acme)
+    await publish(acme, orders(env={}))
+    second = await started(acme)
+    await started(acme, "others")
+    assert await ids(acme, workflow="orders", version=1) == [first]
+    assert await ids(acme, workflow="orders", version=2) == [second]
+    assert await ids(acme, workflow="orders", version=2, status=["RUNNING"]) == []
+    assert await ids(acme, workflow="orders", version=9) == []
+    told = await headrace(acme, "run", "list", "--workflow", "orders", "--version", "1")
+    assert [run["id"] for run in told["items"]] == [first]
+    refused = await headrace(acme, "run", "list", "--version", "1", code=2)
+    assert refused["error"]["problems"][0]["path"] == "filter.version"
 
 
 async def test_a_window_of_time_ends_before_its_end(acme: Client, admin: asyncpg.Connection) -> None:

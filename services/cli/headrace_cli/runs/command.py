@@ -122,6 +122,7 @@ async def get(session: Session, run: RunId) -> None:
 async def list_runs(
     session: Session,
     workflow: Annotated[str | None, typer.Option(help="Of this workflow alone.")] = None,
+    version: Annotated[int | None, typer.Option(help="Of this version of it alone.")] = None,
     statuses: Annotated[
         list[RunStatus] | None, typer.Option("--status", help="In this status; may be given again.")
     ] = None,
@@ -131,6 +132,7 @@ async def list_runs(
     """List runs, newest first."""
     wanted: dict[str, Any] = {
         "workflow": workflow,
+        "version": version,
         "status": [s.value for s in statuses] if statuses else None,
     }
     async with session.client() as client:

@@ -41,6 +41,7 @@ class RunStartInput:
 @strawberry.input(name="RunFilter", description="Which runs; what is not given does not narrow.")
 class RunFilterInput:
     workflow: str | None = strawberry.field(default=None, description="Its name.")
+    version: int | None = strawberry.field(default=None, description="The number of one of that workflow's.")
     status: list[RunStatus] | None = strawberry.field(
         default=None, description="Any of these; of any status when the list is empty."
     )
@@ -53,6 +54,7 @@ class RunFilterInput:
             tuple(self.status or ()),
             self.created_after,
             self.created_before,
+            self.version,
         )
 
 

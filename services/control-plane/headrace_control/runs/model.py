@@ -175,12 +175,14 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs; None and () do not narrow. `created_after` <= created < `created_before`, to the millisecond."""
+    """Which runs; None and () do not narrow. `version` is the number of one of the `workflows`', and
+    needs them. `created_after` <= created < `created_before`, to the millisecond."""
 
     workflows: Collection[str] | None = None
     statuses: Sequence[RunStatus] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ SELECT r.id FROM runs r JOIN workflows w ON w.tenant_id = r.tenant_id AND w.id =
 WHERE r.tenant_id = $1 AND r.id = ANY($2::uuid[]) AND w.name = ANY($3::text[])
 
 -- name: in_index_order
--- For `newest` and `newest_of_workflow`: their inner lists are read off an index that has their order.
+-- For `newest` and those that follow: their inner lists are read off an index that has their order.
 SELECT set_config('enable_sort', 'off', true)
 
 -- name: newest
@@ -128,6 +128,26 @@ CROSS JOIN LATERAL (
     WHERE tenant_id = $1 AND workflow_id BETWEEN w.id AND w.id AND status BETWEEN wanted.status AND wanted.status
       AND id >= $2 AND id < $3
     ORDER BY workflow_id, status, id DESC
+    LIMIT $4
+) r
+WHERE w.tenant_id = $1 AND w.name = ANY($6::text[])
+ORDER BY r.id DESC
+LIMIT $4
+
+-- name: newest_of_version
+-- As above, from runs_by_version.
+SELECT r.*
+FROM workflows w
+JOIN workflow_versions v ON v.tenant_id = w.tenant_id AND v.workflow_id = w.id AND v.version = $7
+CROSS JOIN unnest($5::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
+           origin_run_id, undoes_run_id, pool, created_by
+    FROM runs
+    WHERE tenant_id = $1 AND version_id BETWEEN v.id AND v.id AND status BETWEEN wanted.status AND wanted.status
+      AND id >= $2 AND id < $3
+    ORDER BY version_id, status, id DESC
     LIMIT $4
 ) r
 WHERE w.tenant_id = $1 AND w.name = ANY($6::text[])

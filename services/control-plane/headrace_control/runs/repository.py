@@ -70,8 +70,10 @@ async def newest(
     await db.execute(_sql.in_index_order)
     if wanted.workflows is None:
         rows = await db.fetch(_sql.newest, *wanted_rows)
-    else:
+    elif wanted.version is None:
         rows = await db.fetch(_sql.newest_of_workflow, *wanted_rows, list(wanted.workflows))
+    else:
+        rows = await db.fetch(_sql.newest_of_version, *wanted_rows, list(wanted.workflows), wanted.version)
     return [_run(row) for row in rows]
 
 

@@ -45,6 +45,7 @@ _CHILDREN = Cursor("children")
 _RERUNS = Cursor("reruns")
 _ITEMS = Cursor("items")
 _NO_CURSOR = Problem("after", "not a cursor of this list", "use a page's endCursor")
+_NO_WORKFLOW = Problem("filter.version", "each workflow has versions of its own", "name the workflow, too")
 
 # A watcher that no notification woke looks by itself.
 REREAD_SECONDS = 5.0
@@ -128,6 +129,8 @@ class RunService:
     async def page(self, caller: Caller, wanted: RunFilter, first: int, after: str | None) -> PageOf[Run]:
         """Runs, newest first. A page stays the same while new runs arrive."""
         workflows = caller.require_of_workflows(Permission.READ)
+        if wanted.version is not None and wanted.workflows is None:
+            raise InvalidInput([_NO_WORKFLOW])
         if workflows is not None:
             named = workflows if wanted.workflows is None else workflows & set(wanted.workflows)
             wanted = replace(wanted, workflows=named)
