@@ -80,9 +80,19 @@ def _read_lenient(data: bytes, charset: str) -> Any:
             return json.loads(text, parse_int=_whole_number)
         except RecursionError:
             raise NotJson(too_deep=True) from None
+        except json.JSONDecodeError as error:
+            if _open_at(error) > MAX_DEPTH:
+                raise NotJson(too_deep=True) from None
         except ValueError:
             continue
     raise NotJson
+
+
+def _open_at(error: json.JSONDecodeError) -> int:
+    """About how deep the reader was: brackets within texts count, too. How deep it goes before it gives up is another
+    number in each Python."""
+    opened, closed = (sum(error.doc.count(one, 0, error.pos) for one in pair) for pair in ("[{", "]}"))
+    return opened - closed
 
 
 def _whole_number(digits: str) -> int | str:
