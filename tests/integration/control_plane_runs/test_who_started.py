@@ -46,6 +46,23 @@ async def test_a_key_and_a_member_are_named_also_when_they_are_gone(
         assert await starter(viewer, by_key) is None
 
 
+async def test_a_start_tells_who_asked_for_it(acme: Client) -> None:
+    await publish(acme, orders())
+    started_by = "... on Run { startedBy { kind id name } }"
+    items = [{"workflow": "orders", "input": {"order": "17"}}] * 2
+    one = await acme(
+        f'mutation($item: JSON!) {{ startRun(workflow: "orders", input: $item) {{ {started_by} }} }}',
+        item=items[0]["input"],
+    )
+    many = await acme(
+        "mutation($items: [RunStart!]!) { startRuns(items: $items) {"
+        f" ... on StartedRuns {{ items {{ {started_by} }} }} }} }}",
+        items=items,
+    )
+    me = (await acme(_ME))["actor"]
+    assert [run["startedBy"] for run in (one, *many["items"])] == [me] * 3
+
+
 async def test_nobody_of_another_tenant_is_named(
     acme: Client, stranger: Client, admin: asyncpg.Connection
 ) -> None:

@@ -27,8 +27,8 @@ class Batch:
     for, those that are refused later included, in order.
     """
 
-    def __init__(self, db: Db, tenant_id: UUID, starts: Sequence[RunStart]) -> None:
-        self._db, self._tenant_id = db, tenant_id
+    def __init__(self, db: Db, tenant_id: UUID, starts: Sequence[RunStart], by: StartedBy) -> None:
+        self._db, self._tenant_id, self._by = db, tenant_id, by
         self.answers: dict[int, Answer] = {}
         self._wishes = [w for n, start in enumerate(starts) if (w := read_wish(n, start, self.answers))]
         self.new: list[NewRun] = []
@@ -47,7 +47,8 @@ class Batch:
         for wish in wishes:
             if wish.n in self.answers:
                 continue
-            run = found[wish.start.workflow, wish.start.version].fresh(wish.start.input)
+            startable = found[wish.start.workflow, wish.start.version]
+            run = startable.fresh(wish.start.input, self._by.actor_id)
             rule = rules[run.version_id]
             if problems := rule.problems(wish.start.input):
                 self.answers[wish.n] = InvalidInput(problems)
@@ -84,16 +85,16 @@ class Batch:
             if refusal is not None:
                 self.answers[one.wish.n] = refusal
 
-    async def begin(self, by: StartedBy) -> Collection[UUID]:
+    async def begin(self) -> Collection[UUID]:
         """The runs are begun, but for those that may not go on now; the ids of those that were. No other start uses
         the tenant's quotas up."""
         limited = [start for one in self._open if (start := one.limited(self._tenant_id))]
-        begun = await (self._insert_limited(limited, by) if limited else self._insert(by))
+        begun = await (self._insert_limited(limited) if limited else self._insert())
         if self._room is not None:
             await self._room.take(self._db, len(begun))
         return begun
 
-    async def _insert_limited(self, limited: Sequence[LimitedStart], by: StartedBy) -> Collection[UUID]:
+    async def _insert_limited(self, limited: Sequence[LimitedStart]) -> Collection[UUID]:
         """As `_insert`, where some of the runs may have to wait, or are not wanted now."""
         starts = LimitedStarts(self._db, self._tenant_id, limited)
         await starts.lock()
@@ -101,18 +102,18 @@ class Batch:
         await self._answer_by_key([one.wish for one in self._open if one.rule.concurrency])
         refused = await starts.refused({one.run.id for one in self._open})
         self.answers.update((one.wish.n, refused[one.run.id]) for one in self._open if one.run.id in refused)
-        begun = await self._insert(by)
+        begun = await self._insert()
         waiting = await starts.enter(begun)
         for one in self.new:
             if one.run.id in waiting:
                 self.answers[one.wish.n] = replace(one.run, wait_reason=ParkReason.CONCURRENCY)
         return begun
 
-    async def _insert(self, by: StartedBy) -> Collection[UUID]:
+    async def _insert(self) -> Collection[UUID]:
         new = self._open
         if not new:
             return ()
-        begun = await insert(self._db, self._tenant_id, new, by)
+        begun = await insert(self._db, self._tenant_id, new, self._by)
         self.answers.update((one.wish.n, one.run) for one in new if one.run.id in begun)
         # Someone else's start with the same key was committed in between, or stands earlier in this batch.
         await self._answer_by_key([one.wish for one in self._open])

@@ -41,7 +41,7 @@ class Startable:
     def version_ids(self) -> set[UUID]:
         return {self.version_id} | ({self.rollout.candidate_id} if self.rollout else set())
 
-    def fresh(self, value: Json) -> Run:
+    def fresh(self, value: Json, created_by: UUID) -> Run:
         """The run of a start with this input, on the version that it is for."""
         # The database's time in the id: then `created_at` and the order of ids agree.
         run_id = new_id(self.now)
@@ -63,6 +63,7 @@ class Startable:
             fence=(0, 0),
             epoch=0,
             pool=self.pool,
+            created_by=created_by,
         )
 
 

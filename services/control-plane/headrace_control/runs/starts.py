@@ -50,12 +50,12 @@ async def start_runs(
     order, with this transaction's time in their ids. Without `noted` the caller records the starts; unless the
     transaction `wakes` the relays, the caller does (see `nudges`).
     """
-    batch = Batch(db, tenant_id, starts)
+    batch = Batch(db, tenant_id, starts, StartedBy(created_by, noted, wakes))
     await batch.answer_known_keys()
     await batch.find_versions(parameters)
     await batch.seal(keys)
     await batch.admit(quotas)
-    begun = await batch.begin(StartedBy(created_by, noted, wakes))
+    begun = await batch.begin()
     return Started(
         [batch.answers[n] for n in range(len(starts))],
         [one.run.id for one in batch.new if one.run.id in begun],
