@@ -1,4 +1,4 @@
-"""`headrace apply` that somebody ends with Ctrl-C: what was done is named, and the question is no trap."""
+"""`headrace apply` that ends half way, by Ctrl-C or a lost answer: what was done is named; its question is no trap."""
 
 import json
 import os
@@ -31,6 +31,7 @@ class Slow(BaseHTTPRequestHandler):
             self.server.asked.put(asked["variables"]["name"])  # type: ignore[attr-defined]
             if asked["variables"]["name"] == "second":
                 self.server.over.wait(_SECONDS)  # type: ignore[attr-defined]
+                self.close_connection = True
                 return
             data = {"done": {}}
         body = json.dumps({"data": data}).encode()
@@ -68,24 +69,30 @@ def applying(server: Any, folder: Path, *words: str, **streams: Any) -> subproce
 
 
 @pytest.mark.parametrize("machine", [False, True])
-def test_what_was_done_stays_and_is_named(slow: Any, tmp_path: Path, machine: bool) -> None:
+@pytest.mark.parametrize(("code", "status"), [("INTERRUPTED", 130), ("UNAVAILABLE", 4)])
+def test_what_was_done_stays_and_is_named(
+    slow: Any, tmp_path: Path, machine: bool, code: str, status: int
+) -> None:
     words = ("--yes", "--json") if machine else ("--yes",)
     process = applying(slow, tmp_path, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert [slow.asked.get(timeout=_SECONDS) for _ in range(2)] == ["first", "second"]
-    process.send_signal(signal.SIGINT)
+    if code == "INTERRUPTED":
+        process.send_signal(signal.SIGINT)
+    else:
+        slow.over.set()
     out, err = process.communicate(timeout=_SECONDS)
-    assert process.returncode == 130, (out, err)
+    assert process.returncode == status, (out, err)
     assert "Traceback" not in err
     told = err if machine else out
     assert "done create Secret first" in told
-    assert "interrupted create Secret second: it may be done" in told
+    assert "in doubt create Secret second: it may be done" in told
     assert "not done create Secret third" in told
     assert "1 of 3 applied" in told
     if machine:
         found = json.loads(out)
-        assert found["error"]["code"] == "INTERRUPTED"
+        assert found["error"]["code"] == code
         assert [one["name"] for one in found["applied"]] == ["first"]
-        assert found["interrupted"]["name"] == "second"
+        assert found["inDoubt"]["name"] == "second"
         assert [one["name"] for one in found["notApplied"]] == ["third"]
 
 

@@ -119,7 +119,8 @@ def _build(events: Iterator[Any]) -> Json:
             raise _wrong(f"there are more than {MAX_VALUES} values", "Split the workflow.", "TOO_LARGE")
         (stack[-1][1] if stack else documents).append(made)
         if len(documents) > 1:
-            raise _wrong("there is more than one document in the text", "Take the `---` away.")
+            mend = "Keep one of them. Files of several are for `headrace apply`, and `apply --dry-run` checks them."
+            raise _wrong("there is more than one document in the text", mend)
     if not documents:
         raise _wrong("the text is empty", "Write a workflow: its name and its steps.", "EMPTY")
     return documents[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from headrace.errors import HeadraceError, InvalidInput, Problem
+from headrace.errors import HeadraceError, InvalidInput, Problem, Unavailable
 
 from headrace_cli.apply.carry_out import carry_out
 from headrace_cli.apply.documents import read
@@ -74,29 +74,35 @@ async def apply(
 
 
 async def _apply_all(client: Client, output: Output, todo: Sequence[Step], waiver: str | None) -> list[str]:
-    """Carry the steps out in turn, and tell what is worth knowing of them. When one fails, or somebody interrupts,
-    those that are done stay done, and it is said which."""
+    """Carry the steps out in turn, and tell what is worth knowing of them. When one fails, or its answer is lost, or
+    somebody interrupts, those that are done stay done, and it is said which."""
     notices: list[str] = []
     for count, step in enumerate(todo):
         try:
             notices += await carry_out(client, step, waiver)
-        except HeadraceError:
-            _say_stopped(output, todo, todo[:count], todo[count:])
+        except Unavailable:
+            _say_stopped(output, todo, count, in_doubt=True)
             raise
         except asyncio.CancelledError:
-            output.say(f"[yellow]interrupted[/] {_words(step)}: it may be done")
-            _say_stopped(output, todo, todo[:count], todo[count + 1 :])
-            output.beside_error["interrupted"] = _named(step)
+            _say_stopped(output, todo, count, in_doubt=True)
             raise Interrupted("not everything was applied") from None
+        except HeadraceError:
+            _say_stopped(output, todo, count, in_doubt=False)
+            raise
         output.say(f"[green]done[/] {_words(step)}")
     return notices
 
 
-def _say_stopped(output: Output, todo: Sequence[Step], done: Sequence[Step], left: Sequence[Step]) -> None:
+def _say_stopped(output: Output, todo: Sequence[Step], count: int, *, in_doubt: bool) -> None:
+    """So many are done, and the next was not, or may have been."""
+    done, left = todo[:count], todo[count + in_doubt :]
     output.beside_error = {
         "applied": [_named(one) for one in done],
         "notApplied": [_named(one) for one in left],
     }
+    if in_doubt:
+        output.beside_error["inDoubt"] = _named(todo[count])
+        output.say(f"[yellow]in doubt[/] {_words(todo[count])}: it may be done")
     for one in left:
         output.say(f"[red]not done[/] {_words(one)}")
     output.say(
