@@ -12,6 +12,7 @@ from headrace_cli.bench.work import Work, chain3
 from headrace_cli.capacity.coefficients import (
     BESIDE,
     DATABASE_KB,
+    ONE_CORE,
     SERVICES,
     WAL_KB,
     Coefficients,
@@ -40,12 +41,7 @@ def coefficients(reports: Sequence[Report]) -> Coefficients:
         for name in names
     }
     machine = reports[0].machine
-    memory: dict[str, float] = {}
-    for report in reports:
-        for phase in report.phases:
-            for name, megabytes in phase.peak_memory_mb.items():
-                kind = name.rstrip("0123456789").removesuffix("-")
-                memory[kind] = max(memory.get(kind, 0.0), megabytes)
+    memory = _most_memory(reports)
     return Coefficients(
         machine=f"{machine.cpus} cores, {machine.system}, Python {machine.python}",
         at=min(report.at for report in reports)[:10],
@@ -54,6 +50,18 @@ def coefficients(reports: Sequence[Report]) -> Coefficients:
         memory_mb={name: memory[name] for name in SERVICES if name in memory},
         points=tuple(found),
     )
+
+
+def _most_memory(reports: Sequence[Report]) -> Mapping[str, float]:
+    """Of one process of each kind. `runner` without a number are all of a fleet that came and went, together."""
+    most: dict[str, float] = {}
+    for report in reports:
+        for phase in report.phases:
+            for name, megabytes in phase.peak_memory_mb.items():
+                kind = name.rstrip("0123456789").removesuffix("-")
+                if kind != name or name not in ONE_CORE:
+                    most[kind] = max(most.get(kind, 0.0), megabytes)
+    return most
 
 
 def _points(report: Report) -> Iterator[Point]:
