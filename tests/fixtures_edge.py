@@ -92,10 +92,12 @@ async def listening(app: Any) -> AsyncIterator[int]:
     with loopback() as listener:
         server = http_server(app, "127.0.0.1", 0, max_message=MAX_BODY)
         task = asyncio.create_task(server._serve(sockets=[listener]))
-        # Who connects before the server is up waits in the socket's backlog.
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        await task
+        try:
+            # Who connects before the server is up waits in the socket's backlog.
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task
 
 
 async def issue(admin: Keyed, role: Role) -> Keyed:

@@ -255,6 +255,30 @@ async def test_messages_that_are_not_whole_stay_within_their_tenants_room(edge: 
         assert (await ask(mine, NAME))["type"] == "next"
 
 
+async def test_of_sockets_that_grow_at_once_only_those_without_room_are_closed(edge: Edge) -> None:
+    """All come within one turn of the server's loop: what one leaves by its end is there for the next."""
+    async with socket_face(edge, HttpPolicy()) as opened, contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(opened()) for _ in range(7)]
+        part = (CALLERS_BYTES // 2 - 64 * 1024) // len(sockets)
+        for ws in sockets:
+            await init(ws, edge.admin)
+            write_frame(ws, part, b"x" * part, whole=False)
+            # Told when the part is there.
+            await asyncio.wait_for(await ws.ping(), 30)
+        ends = [asyncio.ensure_future(closed_with(ws)) for ws in sockets]
+        for ws in sockets:
+            ws.transport.write(b"\x00\xfe\xf0\x00\0\0\0\0" + b"x" * 0xF000)
+        async with asyncio.timeout(30):
+            done, under_way = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            assert ({task.result() for task in done}, len(done)) == ({1013}, 1)
+            for ws, end in zip(sockets, ends, strict=True):
+                if end in under_way:
+                    await (await ws.ping())
+                    assert not end.done()
+                    ws.transport.abort()
+            await asyncio.wait(ends)
+
+
 async def test_what_operations_were_sent_with_is_held_until_they_end(edge: Edge) -> None:
     async with opened_socket(edge, edge.admin, HttpPolicy()) as ws:
         room = CALLERS_BYTES // 2

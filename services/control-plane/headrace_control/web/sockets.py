@@ -96,7 +96,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def _take(self) -> bool:
         """Whether there is room for all that waits, and for what has come of a message that is not whole."""
-        come = len(self.conn.reader.buffer) + (self.conn.current_size or 0)
+        come = 0 if self._ended else len(self.conn.reader.buffer) + (self.conn.current_size or 0)
         held = self._waiting + come + len(self.frames) * _MESSAGE_BYTES
         held = held if held > UNKNOWN_BYTES else 0
         if held <= self._taken or self._budget is None:
@@ -116,6 +116,9 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         """Close at once, with `code` where the handshake is over and no code was sent."""
         if self.handshake_complete and not self.close_sent:
             self.conn.fail(code, "too much was sent")
+        # Its room is others' at once: the connection is lost only after all else that came at the same time was read.
+        self._ended, self.frames = True, []
+        self._give_back(self._waiting)
         if self.conn.close_sent is not None and not self.close_sent:
             self.handle_parser_exception()
         else:
