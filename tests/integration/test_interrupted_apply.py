@@ -19,18 +19,26 @@ _PAGE = {"secrets": {"items": [], "pageInfo": {"hasNextPage": False, "endCursor"
 _SECONDS = 60
 
 
+class Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Slow)
+        self.asked: queue.Queue[str] = queue.Queue()
+        self.over = threading.Event()
+
+
 class Slow(BaseHTTPRequestHandler):
     """Writes one secret, and takes its time over the second."""
 
     protocol_version = "HTTP/1.1"
+    server: Server
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         data: dict[str, Any] = _PAGE
         if "setSecret" in asked["query"]:
-            self.server.asked.put(asked["variables"]["name"])  # type: ignore[attr-defined]
+            self.server.asked.put(asked["variables"]["name"])
             if asked["variables"]["name"] == "second":
-                self.server.over.wait(_SECONDS)  # type: ignore[attr-defined]
+                self.server.over.wait(_SECONDS)
                 self.close_connection = True
                 return
             data = {"done": {}}
@@ -45,20 +53,19 @@ class Slow(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def slow() -> Iterator[Any]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
-        server.asked, server.over = queue.Queue(), threading.Event()  # type: ignore[attr-defined]
+def slow() -> Iterator[Server]:
+    with Server() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield server
         finally:
-            server.over.set()  # type: ignore[attr-defined]
+            server.over.set()
             server.shutdown()
             thread.join()
 
 
-def applying(server: Any, folder: Path, *words: str, **streams: Any) -> subprocess.Popen[str]:
+def applying(server: Server, folder: Path, *words: str, **streams: Any) -> subprocess.Popen[str]:
     documents = [{"kind": "Secret", "name": name, "value": "v"} for name in ("first", "second", "third")]
     file = folder / "secrets.yaml"
     file.write_text("\n---\n".join(json.dumps(one) for one in documents))
@@ -97,7 +104,7 @@ def test_what_was_done_stays_and_is_named(
 
 
 @pytest.mark.parametrize(("typed", "code"), [("", 130), ("\x04", 0)], ids=["Ctrl-C", "Ctrl-D"])
-def test_the_question_is_left_at_once(slow: Any, tmp_path: Path, typed: str, code: int) -> None:
+def test_the_question_is_left_at_once(slow: Server, tmp_path: Path, typed: str, code: int) -> None:
     ours, theirs = pty.openpty()
     process = applying(slow, tmp_path, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)

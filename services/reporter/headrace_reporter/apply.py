@@ -99,7 +99,7 @@ class Applier:
                     reason = f"an event can not be read ({of.reason})"
                     tenant, run = str(of.tenant_id), str(of.run_id)
                     _log.error("run set aside", run_id=run, tenant_id=tenant, reason=reason)
-                    await _set_aside(db, of.run_id, reason, kept_json(of.values))
+                    await _set_aside(db, of.run_id, row, reason, kept_json(of.values))
         return nobodys
 
     async def _apply_or_set_aside(self, events: Sequence[Event]) -> None:
@@ -109,8 +109,10 @@ class Applier:
             reason = f"events can not be applied ({type(error).__name__})"
             of = {"run_id": str(events[0].run_id), "tenant_id": str(events[0].tenant_id)}
             _log.error("run set aside", **of, reason=reason, **described(error))
+            run_id = events[0].run_id
             async with transaction(self._pool) as db:
-                await _set_aside(db, events[0].run_id, reason, kept(events))
+                row = await db.fetchrow(_sql.lock_runs, [run_id], run_id, run_id)
+                await _set_aside(db, run_id, row, reason, kept(events))
 
     async def _apply(self, events: Sequence[Event]) -> None:
         by_run = _by_run(events)
@@ -155,13 +157,12 @@ def _is_news(event: Unread, row: Any) -> bool:
     return row["status"] not in ENDED_RUN and place > (row["fence_epoch"], row["fence_seq"])
 
 
-async def _set_aside(db: Db, run_id: UUID, reason: str, body: JsonObject) -> None:
-    """Keep the events with a dead letter, and end the run's claim.
+async def _set_aside(db: Db, run_id: UUID, row: Any | None, reason: str, body: JsonObject) -> None:
+    """Keep the events with a dead letter, and end the claim of the run, whose locked row this is.
 
     What its holder writes from now on would build on what was not applied, so the fence goes above everything
     that this epoch can write; the holder hears with its next renewal that the claim is not its own any more.
     """
-    row = await db.fetchrow(_sql.lock_runs, [run_id], run_id, run_id)
     before = await db.fetchval(_sql.was_set_aside, run_id)
     await db.execute(
         _sql.add_dead_letter,

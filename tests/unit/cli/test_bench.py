@@ -17,7 +17,7 @@ from headrace_cli.bench.medians import median_of
 from headrace_cli.bench.meter import DRIVER, Meter
 from headrace_cli.bench.page import page, plots, write
 from headrace_cli.bench.percentiles import percentile
-from headrace_cli.bench.report import Check, Machine, Phase, Report, Shape
+from headrace_cli.bench.report import Phase
 from headrace_cli.bench.scenarios import SCENARIOS, branchy, fan50, fleet, payload
 from headrace_cli.bench.suite import suite
 from headrace_cli.bench.svg import bars
@@ -27,19 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-
-def report(scenario: str = "chain3", rate: float = 100.0, found: int = 10) -> Report:
-    return Report(
-        scenario=scenario,
-        profile="embedded",
-        at="2026-11-01T00:00:00+00:00",
-        machine=Machine(system="Linux", python="3.11", cpus=2, memory_mb=1, load=0.0),
-        shape=Shape(control_planes=1, runners=1, reporters=1, settings={}),
-        sizes={"runs": 10},
-        cold_start_seconds={"runner-1": 1.0},
-        phases=(Phase(name="burst", count=10, seconds=10 / rate, per_second=rate, cpu_ms={"runner": 1.0}),),
-        checks=(Check(name="runs", expected=10, found=found),),
-    )
+from tests.unit.cli.reports import report
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=50), st.sampled_from(range(1, 100)))

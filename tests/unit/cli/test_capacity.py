@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from headrace_cli.bench.report import Machine, Phase, Report, Shape
 from headrace_cli.capacity.coefficients import (
     DATABASE_KB,
     SERVICES,
@@ -20,6 +19,8 @@ from headrace_cli.capacity.points import coefficients
 from headrace_cli.capacity.simulate import Site, runs_per_second
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.cli.reports import report
 
 ROOT = Path(__file__).parents[3]
 LOADS = [
@@ -105,29 +106,9 @@ def test_the_page_holds_the_coefficients_the_checks_and_examples() -> None:
         assert point.name in written or not point.per_second
 
 
-def report(scenario: str, memory: dict[str, float]) -> Report:
-    burst = Phase(
-        name="burst",
-        count=10,
-        seconds=1,
-        per_second=10,
-        cpu_ms={"runner": 1.0},
-        peak_memory_mb=memory,
-    )
-    return Report(
-        scenario=scenario,
-        profile="production",
-        at="2026-11-01T00:00:00+00:00",
-        machine=Machine(system="Linux", python="3.11", cpus=2, memory_mb=1, load=0.0),
-        shape=Shape(control_planes=1, runners=1, reporters=1, settings={}),
-        sizes={"runs": 10},
-        cold_start_seconds={},
-        phases=(burst,),
-        checks=(),
-    )
-
-
 def test_the_memory_of_a_whole_fleet_is_not_one_process() -> None:
-    fitting = [report(name, {"runner-1": 100, "postgres": 50}) for name in ("chain3", "fan50", "branchy")]
-    found = coefficients([*fitting, report("fleet", {"runner": 800, "runner-2": 110, "postgres": 60})])
+    memory = {"runner-1": 100.0, "postgres": 50.0}
+    fitting = [report(name, profile="production", memory=memory) for name in ("chain3", "fan50", "branchy")]
+    memory = {"runner": 800.0, "runner-2": 110.0, "postgres": 60.0}
+    found = coefficients([*fitting, report("fleet", profile="production", memory=memory)])
     assert found.memory_mb == {"runner": 110, "postgres": 60}

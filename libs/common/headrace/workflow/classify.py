@@ -12,7 +12,7 @@ from headrace.workflow.document import Step
 from headrace.workflow.durations import DAY_MS, longest_wait, wait_of
 from headrace.workflow.grammar import BUILT_IN_TYPES
 from headrace.workflow.idempotency import has_side_effects, may_repeat
-from headrace.workflow.uses import actions_used
+from headrace.workflow.uses import actions_used, app_of
 
 # Of one rule, the steps that are named; the others are counted.
 SHOWN = 20
@@ -125,7 +125,7 @@ def _shown(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
 
 
 def _systems(version: Version) -> frozenset[str]:
-    return frozenset(ref.partition("/")[0] for ref in actions_used(version.document))
+    return frozenset(app_of(ref) for ref in actions_used(version.document))
 
 
 def _lacks(version: Version, children: Mapping[str, Classification]) -> Iterator[Lack]:

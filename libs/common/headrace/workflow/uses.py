@@ -3,6 +3,11 @@
 from headrace.workflow.document import Child, Document
 
 
+def app_of(action: str) -> str:
+    """The app of an `app/action`."""
+    return action.partition("/")[0]
+
+
 def actions_used(document: Document) -> frozenset[str]:
     """`app/action` of every call: of steps, of what undoes them, and of what settles their doubt."""
     steps = document.steps

@@ -13,7 +13,7 @@ from headrace.workflow.document import Document
 from headrace.workflow.names import closest
 from headrace.workflow.parse import parse_document
 from headrace.workflow.text import read_document_text
-from headrace.workflow.uses import actions_used
+from headrace.workflow.uses import actions_used, app_of
 
 _APPS = "apps"
 
@@ -57,7 +57,7 @@ def template(name: str) -> Template:
     own = f"{name}.yaml"
     documents = {own: texts[own], **{other: texts[other] for other in sorted(texts.keys() - {own})}}
     used = {
-        ref.partition("/")[0]
+        app_of(ref)
         for text in documents.values()
         for ref in actions_used(parse_document(read_document_text(text)))
     }

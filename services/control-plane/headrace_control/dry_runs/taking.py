@@ -14,6 +14,7 @@ from headrace.pools import DEFAULT_POOL, stored
 from headrace.postgres.pool import Db, Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
 from headrace.sealed_outputs import OutputUnreadable
+from headrace.workflow.uses import app_of
 
 from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.run_tokens import hash_run_token, mint_run_token
@@ -92,7 +93,7 @@ class DryRunHandover:
                 base = {"version_id": str(run["version_id"]), "input": run["input"]}
             wanted = {row["version_id"], *_versions_of(recorded)}
             versions = await _versions(db, tenant_id, wanted, row)
-            apps = {ref.partition("/")[0] for one in versions.values() for ref in declared_classes(one)}
+            apps = {app_of(ref) for one in versions.values() for ref in declared_classes(one)}
             rules = await rules_of(db, tenant_id, apps)
             connections = {UUID(i) for one in versions.values() for i in one.get("connections", {}).values()}
             urls = await db.fetch(_sql.base_urls, tenant_id, sorted(connections))

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
+from headrace.workflow.uses import app_of
 
 from headrace_control.answer_text import passed_on
 from headrace_control.internal_api.callbacks import CallbackRun, CallbackUrls
@@ -133,9 +134,7 @@ class Handover:
         its tenant lets it use."""
         apps: dict[UUID, set[str]] = {row["tenant_id"]: set() for row in rows}
         for row in rows:
-            apps[row["tenant_id"]].update(
-                ref.partition("/")[0] for ref in versions[row["version_id"]].declared
-            )
+            apps[row["tenant_id"]].update(map(app_of, versions[row["version_id"]].declared))
         terms = await terms_of(self._pool, apps)
         for row in rows:
             own = terms.get(row["tenant_id"], NO_TERMS)

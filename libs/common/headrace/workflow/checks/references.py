@@ -12,6 +12,7 @@ from headrace.workflow.expressions.template import Template, has_expression, ins
 from headrace.workflow.grammar import ACTION_TYPE, SIGNAL_TYPE
 from headrace.workflow.outputs import output_names, own_output_names
 from headrace.workflow.paths import at_name
+from headrace.workflow.uses import app_of
 
 # Keywords that let a schema take names that its own `properties` do not spell.
 _OPEN = frozenset(
@@ -166,7 +167,7 @@ def _check_callback(subject: Subject, path: str, key: str, place: Place) -> None
 
 
 def _app(action: str | None) -> str | None:
-    return action.partition("/")[0] if action is not None else None
+    return app_of(action) if action is not None else None
 
 
 def _check_env(subject: Subject, path: str, references: References, place: Place) -> None:
