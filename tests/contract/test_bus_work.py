@@ -15,6 +15,7 @@ from headrace.bus.port import (
     Bus,
     Delivery,
     Outgoing,
+    PutBack,
     Reject,
 )
 
@@ -112,6 +113,27 @@ async def test_a_rejected_message_is_a_dead_letter_at_once(bus: Bus) -> None:
     assert (letter.queue, letter.reason, letter.body) == (LOGS, "not a message of ours: ż", b"\x00\xff")
     await reaches(bus, LOGS, 0)
     assert deliveries == 1
+
+
+async def test_what_is_put_back_is_as_good_as_new(bus: Bus) -> None:
+    """However often: it does not become a dead letter, and keeps nobody from their places."""
+    deliveries: list[Delivery] = []
+    done: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.body == b"0":
+            deliveries.append(delivery)
+            if len(deliveries) < 2 * MAX_DELIVERIES:
+                raise PutBack
+        await done.put(delivery.body)
+
+    await bus.consume(LOGS, handle, 1)
+    await bus.publish([Outgoing(LOGS, b"0", (("a", "b"),)), Outgoing(LOGS, b"1")])
+    assert {await done.get(), await done.get()} == {b"0", b"1"}
+    await reaches(bus, LOGS, 0)
+    assert (await bus.depth(DEAD)).ready == 0
+    assert {(each.redelivered, each.headers) for each in deliveries} == {(False, (("a", "b"),))}
+    assert len(deliveries) == 2 * MAX_DELIVERIES
 
 
 @pytest.mark.parametrize("reason", ["", "a\0b", "\ud800", "long " * 100_000])

@@ -1,6 +1,7 @@
 """A message of many runs' events of which one can not be read: it costs its own run alone, from there on."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -183,7 +184,7 @@ class Store:
     def __init__(self) -> None:
         self.records: list[LogRecord] = []
 
-    async def append(self, records: list[LogRecord]) -> None:
+    async def append(self, records: Sequence[LogRecord]) -> None:
         self.records += records
 
 
@@ -194,6 +195,6 @@ async def test_log_records_beside_one_that_can_not_be_read_are_stored(world: Wor
     body["records"][1]["level"] = "LOUD"
     store = Store()
     with pytest.raises(Reject, match="not a log batch"):
-        await LogConsumer(store, world.refusals.note).handle(Delivery(LOGS, orjson.dumps(body)))  # type: ignore[arg-type]
+        await LogConsumer(store, world.refusals.note).handle(Delivery(LOGS, orjson.dumps(body)))
     assert store.records == [lines[0], lines[2]]
     assert await recorded(world) == [(platform, "message.take", "queue/logs", "MALFORMED_MESSAGE", 1)]

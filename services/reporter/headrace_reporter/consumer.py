@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
-from headrace.bus.port import Delivery, Reject
+from headrace.bus.port import Delivery, PutBack, Reject
 from headrace.errors import LogStoreUnavailable, MalformedMessage
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
@@ -26,6 +26,10 @@ from headrace_reporter.spans import apply_spans, log_spans
 
 _log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
+
+# How long a message of log records is held at most while their store is away; brokers take back what is held for longer
+# than half an hour.
+HOLD_SECONDS = 900.0
 
 
 class EventConsumer:
@@ -94,8 +98,8 @@ class EventConsumer:
 
 
 class LogConsumer:
-    """Handles batches of log records. An outage of the store is waited out, in place: it is nobody's fault,
-    so it must not count as a failed delivery.
+    """Handles batches of log records. An outage of the store is waited out: it is nobody's fault, so it must not count
+    as a failed delivery. So that it does not, a message is put back after `hold_seconds`.
 
     Whose a record is, is what it says: to ask Postgres would stop the logs with it. The threat model names the limit.
     """
@@ -106,8 +110,10 @@ class LogConsumer:
         refused: Refused,
         traces: Traces | None = None,
         metrics: ReporterMetrics | None = None,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._store, self._refused, self._traces = store, refused, traces
+        self._hold_seconds = hold_seconds
         self._metrics = metrics or ReporterMetrics(CollectorRegistry())
 
     async def handle(self, delivery: Delivery) -> None:
@@ -127,11 +133,14 @@ class LogConsumer:
 
     async def _append(self, records: Sequence[LogRecord]) -> None:
         pause = 0.5
+        until = asyncio.get_running_loop().time() + self._hold_seconds
         while True:
             try:
                 await self._store.append(records)
                 return
             except LogStoreUnavailable:
+                if asyncio.get_running_loop().time() + pause > until:
+                    raise PutBack from None
                 _log.warning("log store is away", waiting_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)

@@ -8,8 +8,9 @@ The contract, which `tests/contract/test_bus.py` holds both adapters to:
   before anything is sent. Publishing to a queue that does not exist raises, it is never swallowed.
 - **Work queues** (`consume`): each message is handed to the handler of one consumer, at most `limit` at
   once per consumer, in no promised order. The handler's return acknowledges; `Reject` moves the message to
-  the dead letters at once; any other exception, or the consumer's death, delivers it again, and after
-  `MAX_DELIVERIES` deliveries it goes to the dead letters. A slow handler holds only its own place.
+  the dead letters at once; `PutBack` has it wait in the queue as one that is new; any other exception, or
+  the consumer's death, delivers it again, and after `MAX_DELIVERIES` deliveries it goes to the dead letters.
+  A slow handler holds only its own place.
 - **Partitions** (`consume_batches`): messages come strictly in published order, to one active consumer of
   the queue in the whole fleet, in batches of up to `most`. The return acknowledges the batch. An exception
   hands the very same batch over again after a pause, for ever: nothing behind it overtakes, nothing is lost.
@@ -97,6 +98,11 @@ class Reject(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class PutBack(Exception):
+    """Raised by a handler: the message can not be handled now, and may wait in its queue for as long as it takes. Its
+    deliveries are counted anew. It may come twice, as after a lost connection."""
 
 
 Handler = Callable[[Delivery], Awaitable[None]]

@@ -91,9 +91,10 @@ DELETE FROM bus_messages
 WHERE queue = $1 AND id = ANY($3::bigint[]) AND consumer_id = $2;
 
 -- name: give_back
+-- Deliveries of those in $4 are counted anew.
 WITH freed AS (
-    UPDATE bus_messages SET consumer_id = NULL
-    WHERE queue = $1 AND id = ANY($3::bigint[]) AND consumer_id = $2
+    UPDATE bus_messages SET consumer_id = NULL, deliveries = CASE WHEN id = ANY($4) THEN 0 ELSE deliveries END
+    WHERE queue = $1 AND id = ANY($3::bigint[] || $4::bigint[]) AND consumer_id = $2
     RETURNING queue
 )
 SELECT pg_notify('headrace_bus', woken.queue)

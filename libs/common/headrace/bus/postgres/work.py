@@ -12,7 +12,7 @@ import structlog
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, storable_reason
-from headrace.bus.port import DELIVERY_LIMIT, MAX_DELIVERIES, Handler, Reject
+from headrace.bus.port import DELIVERY_LIMIT, MAX_DELIVERIES, Handler, PutBack, Reject
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import POLL_SECONDS, SQL, session, to_delivery
 from headrace.errors import BusUnavailable
@@ -27,6 +27,7 @@ _FIRST_RETRY = 0.1
 class Verb(Enum):
     ACKNOWLEDGE = auto()
     GIVE_BACK = auto()
+    PUT_BACK = auto()
     BURY = auto()
 
 
@@ -186,6 +187,8 @@ class WorkConsumption:
             await self._handler(to_delivery(row, self._queue, redelivered=deliveries > 1))
         except Reject as rejected:
             self._settle(Outcome(number, Verb.BURY, storable_reason(rejected)))
+        except PutBack:
+            self._settle(Outcome(number, Verb.PUT_BACK))
         except (Exception, asyncio.CancelledError) as error:
             if canceled_from_outside():
                 raise
@@ -216,13 +219,14 @@ class WorkConsumption:
         outcomes = tuple(self._outcomes)
         if not outcomes:
             return
-        acknowledged, given_back = _ids(outcomes, Verb.ACKNOWLEDGE), _ids(outcomes, Verb.GIVE_BACK)
+        acknowledged = _ids(outcomes, Verb.ACKNOWLEDGE)
+        given_back, put_back = _ids(outcomes, Verb.GIVE_BACK), _ids(outcomes, Verb.PUT_BACK)
         buried = [o for o in outcomes if o.verb is Verb.BURY]
         async with session(self._pool) as db:
             if acknowledged:
                 await db.execute(SQL.acknowledge, self.name, consumer, acknowledged)
-            if given_back:
-                await db.execute(SQL.give_back, self.name, consumer, given_back)
+            if given_back or put_back:
+                await db.execute(SQL.give_back, self.name, consumer, given_back, put_back)
             if buried:
                 await db.execute(
                     SQL.bury,

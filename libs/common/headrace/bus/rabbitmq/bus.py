@@ -45,7 +45,7 @@ class RabbitmqBus:
       up one delivery of each, so a crash loop can dead-letter jobs that did nothing wrong. They are hints
       only: the sweeper makes their dispatch due again.
     - A delivery that is held for longer than the broker's `consumer_timeout` (30 minutes by default) is taken
-      back, with the channel.
+      back, with the channel, and that counts; a handler that waits for long raises `PutBack` before.
     - A queue of ours that was removed is made anew by whoever misses it, and that call raises `BusUnavailable`.
     """
 
@@ -129,6 +129,9 @@ class RabbitmqBus:
             wait=False,  # type: ignore[call-arg]  # the abstract class lacks it
         )
 
+    async def _put_back(self, delivery: Delivery) -> None:
+        await self.publish([Outgoing(delivery.queue, delivery.body, delivery.headers)])
+
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         """Keep a rejected message with its reason; AMQP's own reject has no place for one."""
         async with deadline(ASK_SECONDS):
@@ -161,6 +164,7 @@ class RabbitmqBus:
                 queue,
                 handler,
                 self._bury,
+                self._put_back,
                 limit=limit,
                 retry_pause=self._retry_pause,
             ),

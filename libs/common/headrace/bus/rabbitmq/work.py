@@ -8,7 +8,7 @@ from aiormq.abc import DeliveredMessage
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, storable_reason
-from headrace.bus.port import MAX_DELIVERIES, Delivery, Handler, Reject
+from headrace.bus.port import MAX_DELIVERIES, Delivery, Handler, PutBack, Reject
 from headrace.bus.rabbitmq.acks import settle
 from headrace.bus.rabbitmq.link import Link
 from headrace.bus.rabbitmq.subscription import Feed, Subscription
@@ -30,6 +30,7 @@ class WorkConsumption(Subscription):
         queue: str,
         handler: Handler,
         bury: Bury,
+        put_back: Handler,
         *,
         limit: int,
         retry_pause: float,
@@ -37,7 +38,7 @@ class WorkConsumption(Subscription):
         super().__init__(link, name, limit)
         self._queue = queue
         self._handler = handler
-        self._bury = bury
+        self._bury, self._put_back = bury, put_back
         self._retry_pause = retry_pause
         # Handlers outlive a lost channel, and the next channel's messages come on top of them.
         self._places = asyncio.Semaphore(limit)
@@ -58,7 +59,10 @@ class WorkConsumption(Subscription):
                     return
                 await self._handler(delivery)
         except Reject as rejected:
-            await self._reject(feed, message, delivery, storable_reason(rejected))
+            await self._moved(feed, message, self._bury(delivery, storable_reason(rejected)))
+        except PutBack:
+            # A copy: the broker counts each return of the message itself.
+            await self._moved(feed, message, self._put_back(delivery))
         except (Exception, asyncio.CancelledError) as error:
             if canceled_from_outside():
                 raise
@@ -66,9 +70,9 @@ class WorkConsumption(Subscription):
         else:
             feed.acks.done(message.delivery_tag or 0)
 
-    async def _reject(self, feed: Feed, message: DeliveredMessage, delivery: Delivery, reason: str) -> None:
+    async def _moved(self, feed: Feed, message: DeliveredMessage, moving: Awaitable[None]) -> None:
         try:
-            await self._bury(delivery, reason)
+            await moving
         except Exception as error:
             await self._return(feed, message, error)
         else:
