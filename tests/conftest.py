@@ -4,15 +4,14 @@ import asyncio
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from databases import fresh_database, with_database
-from headrace.postgres.migrate import migrate
+from databases import fresh_database, migrated_database
 from hypothesis import settings
+from older_postgres import running_older_postgres
 
 pytest_plugins = [
     "fixtures_parallel",
@@ -52,6 +51,20 @@ def postgres() -> Iterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def older_postgres(postgres: str) -> Iterator[str]:
+    """The DSN of an older server, which the wheel has beside the newest; or of the one that was given."""
+    if os.environ.get("HEADRACE_TEST_POSTGRES_URL"):
+        yield postgres
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="headrace-postgres-", dir=_in_memory()) as folder,
+        running_older_postgres(Path(folder)) as dsn,
+    ):
+        asyncio.run(_made_to_be_lost(dsn))
+        yield dsn
+
+
 def _in_memory() -> Path | None:
     """Where files are in memory, if there is room; None: the system's place for what is passing.
 
@@ -77,16 +90,7 @@ async def _made_to_be_lost(dsn: str) -> None:
 @pytest.fixture(scope="session")
 def template(postgres: str) -> str:
     """The name of a database with the newest schema, to be cloned."""
-    name = f"template_{uuid.uuid4().hex[:12]}"
-
-    async def make() -> None:
-        connection = await asyncpg.connect(postgres)
-        await connection.execute(f'CREATE DATABASE "{name}"')
-        await connection.close()
-        await migrate(with_database(postgres, name), "headrace_control.migrations")
-
-    asyncio.run(make())
-    return name
+    return asyncio.run(migrated_database(postgres))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from headrace.postgres.migrate import migrate
 
 
 @contextlib.asynccontextmanager
@@ -19,6 +20,16 @@ async def fresh_database(server: str, template: str = "template1") -> AsyncItera
     finally:
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
         await admin.close()
+
+
+async def migrated_database(server: str) -> str:
+    """The name of a new database with the newest schema."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    connection = await asyncpg.connect(server)
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    await connection.close()
+    await migrate(with_database(server, name), "headrace_control.migrations")
+    return name
 
 
 def with_database(dsn: str, name: str) -> str:

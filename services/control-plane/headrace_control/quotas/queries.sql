@@ -23,10 +23,11 @@ SET unfinished_runs = excluded.unfinished_runs, stored_runs = excluded.stored_ru
 
 -- name: lock_quotas
 -- Starts of a tenant with such quotas follow one another, so that two do not take the same place. The one before may
--- have begun after this one, and have the later time.
+-- have begun after this one, and have the later time. Nothing is counted from -infinity: before Postgres 17 there is no
+-- interval of that length.
 SELECT unfinished_runs, stored_runs, runs_counted, starts_per_minute,
-       least(starts_per_minute, starts_left + starts_per_minute
-           * greatest(0, least(extract(epoch FROM headrace_now() - refilled_at)::float8, 60)) / 60) AS starts_left
+       least(starts_per_minute, starts_left + starts_per_minute * greatest(0, extract(epoch FROM
+           headrace_now() - greatest(refilled_at, headrace_now() - interval '1 minute'))::float8) / 60) AS starts_left
 FROM quotas WHERE tenant_id = $1 FOR UPDATE
 
 -- name: count_unfinished
