@@ -93,6 +93,22 @@ def template(postgres: str) -> str:
     return asyncio.run(migrated_database(postgres))
 
 
+@pytest.fixture(scope="session")
+def older_template(older_postgres: str) -> str:
+    """As `template`, on the older server."""
+    return asyncio.run(migrated_database(older_postgres))
+
+
+@pytest.fixture(params=["newest", "older"])
+async def each_server(
+    request: pytest.FixtureRequest, postgres: str, template: str, older_postgres: str, older_template: str
+) -> AsyncIterator[str]:
+    """As `database`, on each of the two servers in turn: for what hangs on how a release of Postgres reads."""
+    place = (postgres, template) if request.param == "newest" else (older_postgres, older_template)
+    async with fresh_database(*place) as dsn:
+        yield dsn
+
+
 @pytest.fixture
 async def database(postgres: str, template: str) -> AsyncIterator[str]:
     """The DSN of a fresh, migrated database of this test alone."""

@@ -25,6 +25,11 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
 PARKED = 100_000
 
 
+@pytest.fixture
+def database(each_server: str) -> str:
+    return each_server
+
+
 async def pages(admin: asyncpg.Connection, query: str, *given: Any) -> int:
     """How many pages of tables and indexes the statement touches, as Postgres counts them."""
     async with admin.transaction():

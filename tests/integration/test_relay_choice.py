@@ -16,6 +16,11 @@ _tables = load("headrace_control.scaling")
 MANY = 40
 
 
+@pytest.fixture
+def database(each_server: str) -> str:
+    return each_server
+
+
 class Queues:
     """Dispatches as they stand in the table, and what of them comes next by the rule, said without SQL."""
 

@@ -8,21 +8,25 @@ SELECT pg_advisory_xact_lock(hashtext('headrace_relay'))
 -- above its limit of runs in flight. `{pool}` becomes the pool's condition (`choosing.py`): each of the two is served by
 -- an index of its own, dispatches_due_by_default and dispatches_due_in_pools, and one statement for both by neither.
 -- A tenant that already has much in flight takes its turn later, so a thousand queued runs of one delay nobody else's
--- first. The recursive part visits each tenant that has unsent rows by one index probe. A tenant's limit is over all
--- pools, its turn is not.
+-- first. The recursive part visits each tenant that has unsent rows by one index probe, which finds the first of them. A
+-- tenant's limit is over all pools, its turn is not.
 -- Of each tenant no more is read than its part of $2 rows: up to the turn that would be the last if all had enough (and
 -- one more, so that a run alone is not taken for the first of many). Where some have less, others come later in the
 -- order than they were read: then `cut` says that $2 has to be larger for $1 rows. There is one row at least, perhaps
 -- without an id. Runs started at one moment are in no order among themselves: to sort them, all would have to be read.
--- A tenant's due rows are those from the tenant on, up to it and now: so they are a range of an index with the tenant
--- in it, in that index's order, and never one of dispatches_next, which holds all tenants' rows.
-WITH RECURSIVE waiting (tenant_id) AS (
-    (SELECT tenant_id FROM dispatches WHERE sent_at IS NULL AND {pool} ORDER BY tenant_id LIMIT 1)
+-- A tenant's rows are asked for as a range, from the tenant to the tenant, in the order of an index with the tenant in it:
+-- so dispatches_next, which holds all tenants' rows, serves for none. Those that are due are told apart behind the limit:
+-- before Postgres 18 an upper bound of the time ends no such range, and all that is parked would be read.
+WITH RECURSIVE waiting (tenant_id, due_at) AS (
+    (SELECT tenant_id, due_at FROM dispatches WHERE sent_at IS NULL AND {pool} ORDER BY tenant_id, due_at LIMIT 1)
     UNION ALL
-    SELECT (SELECT d.tenant_id FROM dispatches d
-            WHERE d.sent_at IS NULL AND {pool} AND d.tenant_id > w.tenant_id
-            ORDER BY d.tenant_id LIMIT 1)
-    FROM waiting w WHERE w.tenant_id IS NOT NULL
+    SELECT n.tenant_id, n.due_at
+    FROM waiting w
+    CROSS JOIN LATERAL (
+        SELECT d.tenant_id, d.due_at FROM dispatches d
+        WHERE d.sent_at IS NULL AND {pool} AND d.tenant_id > w.tenant_id
+        ORDER BY d.tenant_id, d.due_at LIMIT 1
+    ) n
 ),
 in_flight AS (
     SELECT tenant_id, count(*) AS runs, count(*) FILTER (WHERE {pool}) AS here
@@ -34,6 +38,7 @@ turns AS MATERIALIZED (
     FROM waiting w
     JOIN tenants t ON t.id = w.tenant_id
     LEFT JOIN in_flight f ON f.tenant_id = w.tenant_id
+    WHERE w.due_at <= headrace_now()
 ),
 last AS (
     SELECT min(ceil(($2::bigint + here) / tenants))::bigint + 1 AS turn
@@ -46,12 +51,15 @@ due AS MATERIALIZED (
     FROM turns u
     CROSS JOIN last
     LEFT JOIN LATERAL (
-        SELECT d.id, d.tenant_id, d.run_id, d.due_at, row_number() OVER (ORDER BY d.tenant_id, d.due_at) AS turn
-        FROM dispatches d
-        WHERE d.sent_at IS NULL AND {pool}
-          AND d.tenant_id >= u.tenant_id AND (d.tenant_id, d.due_at) <= (u.tenant_id, headrace_now())
-        ORDER BY d.tenant_id, d.due_at
-        LIMIT least(u.room, greatest(last.turn - u.here, 0))
+        SELECT first.* FROM (
+            SELECT d.id, d.tenant_id, d.run_id, d.due_at,
+                   row_number() OVER (ORDER BY d.tenant_id, d.due_at ROWS UNBOUNDED PRECEDING) AS turn
+            FROM dispatches d
+            WHERE d.sent_at IS NULL AND {pool} AND d.tenant_id BETWEEN u.tenant_id AND u.tenant_id
+            ORDER BY d.tenant_id, d.due_at
+            LIMIT least(u.room, greatest(last.turn - u.here, 0))
+        ) first
+        WHERE first.due_at <= headrace_now()
     ) d ON true
 )
 SELECT due.id, due.tenant_id, due.run_id, whole.cut

@@ -2,8 +2,8 @@
 -- Sums of each pool (no tenant), and of the $1 tenants with most due over all pools (no pool). Each tenant that has unsent
 -- rows in a pool is visited by one probe of dispatches_due_by_default or dispatches_due_in_pools, and its due rows are
 -- counted in that index alone: what is parked for later costs nothing. They are asked for as a range from the tenant on,
--- up to it and now, and in that order, so that dispatches_next, which holds all tenants' rows, serves for none. The
--- transaction begins with `BY_QUEUE` (`dispatch/choosing.py`). `takable` is what the relay would send, had it
+-- up to it and now, so that dispatches_next, which holds all tenants' rows, serves for none; and backwards, because
+-- before Postgres 18 such a range has an exact beginning alone. The transaction begins with `BY_QUEUE` (`dispatch/choosing.py`). `takable` is what the relay would send, had it
 -- room: a tenant at its limit, which is over all pools, asks for no further runner. `oldest` is in seconds, of a pool the
 -- oldest takable.
 WITH RECURSIVE waiting (tenant_id) AS (
@@ -34,7 +34,7 @@ due AS (
         FROM (SELECT d.due_at FROM dispatches d
               WHERE d.sent_at IS NULL AND d.pool IS NULL
                 AND d.tenant_id >= w.tenant_id AND (d.tenant_id, d.due_at) <= (w.tenant_id, headrace_now())
-              ORDER BY d.tenant_id, d.due_at) queue
+              ORDER BY d.tenant_id DESC, d.due_at DESC) queue
     ) counted
     WHERE counted.rows > 0
     UNION ALL
@@ -45,7 +45,7 @@ due AS (
         FROM (SELECT d.due_at FROM dispatches d
               WHERE d.pool = w.pool AND d.sent_at IS NULL
                 AND d.tenant_id >= w.tenant_id AND (d.tenant_id, d.due_at) <= (w.tenant_id, headrace_now())
-              ORDER BY d.tenant_id, d.due_at) queue
+              ORDER BY d.tenant_id DESC, d.due_at DESC) queue
     ) counted
     WHERE counted.rows > 0
 ),
