@@ -114,6 +114,7 @@ hooks list | hooks create x https://x.test --event RUN_FAILED | hooks update x |
 hooks rotate x | hooks pause x | hooks resume x | hooks delete x
 dead-letters list | dead-letters groups | dead-letters replay x | dead-letters replays | dead-letters stop x
 dead-letters resume x | dead-letters discard x --reason y
+dead-letters nobodys | dead-letters discard-nobodys x --reason y
 audit list | audit head | audit export | audit verify
 cached-results list | cached-results forget x/y
 connections list | connections authorize x

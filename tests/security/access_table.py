@@ -59,9 +59,9 @@ _FIELDS: Mapping[Who, str] = {
             createHook updateHook rotateHookSecret pauseHook resumeHook deleteHook resendHookMessages
     """,
     Who.PLATFORM: """
-        query: wrappingKeys scaling tenants tenantDeletions runnerPools
+        query: wrappingKeys scaling tenants tenantDeletions runnerPools nobodysDeadLetters
         mutation: createTenant createAdminKey deleteTenant keepTenant rewrapDataKeys shredTenantKeys setQuotas
-            createRunnerPool removeRunnerPool setTenantPools drainRunnerPool
+            createRunnerPool removeRunnerPool setTenantPools drainRunnerPool discardNobodysDeadLetters
     """,
 }
 

@@ -6,6 +6,7 @@ import typer
 from headrace.errors import InvalidInput, Problem
 from headrace_control.dead_letters.model import DeadLetterStatus
 
+from headrace_cli import nobodys_letters
 from headrace_cli.client import FAILURES
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
@@ -84,6 +85,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "stop")(stop)
     command(group, "resume")(resume)
     command(group, "discard")(discard)
+    nobodys_letters.add_to(group)
     app.add_typer(group, name="dead-letters")
 
 

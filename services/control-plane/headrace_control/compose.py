@@ -26,6 +26,7 @@ from headrace_control.connections.credentials import CredentialService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
 from headrace_control.connections.turns import Turns
+from headrace_control.dead_letters.nobodys_service import NobodysDeadLetterService
 from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.dry_runs.service import DryRunService
 from headrace_control.hooks.service import HookService
@@ -155,6 +156,7 @@ def compose(
         dry_runs=DryRunService(api_pool, output_keys),
         revisions=RevisionService(api_pool, runs),
         dead_letters=DeadLetterService(api_pool),
+        nobodys_dead_letters=NobodysDeadLetterService(worker_pool),
         replays=ReplayService(api_pool, reruns, output_keys),
         results=ResultService(api_pool),
         waits=WaitService(api_pool, payloads, approvals),

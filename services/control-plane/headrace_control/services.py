@@ -10,6 +10,7 @@ from headrace_control.backfills.service import BackfillService
 from headrace_control.callbacks.service import CallbackService
 from headrace_control.connections.service import ConnectionService
 from headrace_control.connections.trial import ConnectionTrial
+from headrace_control.dead_letters.nobodys_service import NobodysDeadLetterService
 from headrace_control.dead_letters.service import DeadLetterService
 from headrace_control.dry_runs.service import DryRunService
 from headrace_control.hooks.service import HookService
@@ -73,6 +74,7 @@ class Services:
     dry_runs: DryRunService
     revisions: RevisionService
     dead_letters: DeadLetterService
+    nobodys_dead_letters: NobodysDeadLetterService
     replays: ReplayService
     results: ResultService
     waits: WaitService

@@ -21,6 +21,7 @@ from tests.integration.control_plane_runs.acting import (
     started,
 )
 from tests.integration.control_plane_runs.approving import asked
+from tests.integration.control_plane_runs.dead_letters import of_nobody
 from tests.integration.control_plane_runs.signaling import in_doubt, waiting
 
 
@@ -38,7 +39,7 @@ Example = Callable[[Stage], Awaitable[dict[str, Any]]]
 EXAMPLES: dict[str, Example] = {}
 # Done by the platform's admin, not by the tenant's.
 _BY_THE_PLATFORM = """createTenant createAdminKey deleteTenant keepTenant rewrapDataKeys setQuotas shredTenantKeys
-    createRunnerPool removeRunnerPool setTenantPools drainRunnerPool"""
+    createRunnerPool removeRunnerPool setTenantPools drainRunnerPool discardNobodysDeadLetters"""
 OF_THE_PLATFORM = frozenset(_BY_THE_PLATFORM.split())
 
 _SCHEMA = create_schema().core
@@ -453,6 +454,12 @@ async def _resume_replay(stage: Stage) -> dict[str, Any]:
 @example("discardDeadLetters")
 async def _discard_dead_letter(stage: Stage) -> dict[str, Any]:
     return {"ids": [await _given_up(stage, "HTTP_505")], "reason": "not wanted any more"}
+
+
+@example("discardNobodysDeadLetters")
+async def _discard_nobodys(stage: Stage) -> dict[str, Any]:
+    await of_nobody(stage.fleet)
+    return {"ofSource": "reporter", "reason": "another broker's"}
 
 
 @example("forgetCachedResults")

@@ -1,7 +1,12 @@
 """Runs that gave up, and what is asked about their dead letters."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
+
+from headrace.ids import new_id
+from headrace.messages import Event
+from headrace.workflow.state import EventKind
 
 from tests.integration.control_plane_runs.acting import FAILURE, Client, Fleet, started
 from tests.integration.control_plane_runs.rerunning import completed, end, failed
@@ -52,3 +57,11 @@ async def ended(client: Client, replay: str) -> Any:
         while (shown := await client(SHOWN, id=replay))["status"] == "RUNNING":
             await asyncio.sleep(0.05)
     return shown
+
+
+async def of_nobody(fleet: Fleet, count: int = 1, **data: Any) -> None:
+    """That many dead letters of no tenant: events of runs that nobody knows."""
+    for _ in range(count):
+        at = datetime.now(UTC)
+        event = Event(new_id(), new_id(), 1, 1, EventKind.COMPLETED, at, "a", {"status": "SUCCESS", **data})
+        await fleet.applier.apply([event])

@@ -108,7 +108,7 @@ class DeadLetterStatisticType:
 @strawberry.type(description="What a discard closed.")
 class DiscardedDeadLetters:
     count: int = strawberry.field(
-        description="Of a group at most 10000 at once: ask again until it is NotFound."
+        description="Of a group or source at most 10000 at once: ask again until it is NotFound."
     )
 
 

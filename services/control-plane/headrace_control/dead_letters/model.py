@@ -94,3 +94,16 @@ class Statistic:
     open: int
     replayed: int
     discarded: int
+
+
+@dataclass(frozen=True, slots=True)
+class NobodysDeadLetter:
+    """Messages or events that belong to no tenant, without what is in them. `source` is the queue, or `reporter`."""
+
+    id: UUID
+    source: str
+    status: DeadLetterStatus
+    reason: str
+    created_at: datetime
+    closed_at: datetime | None
+    closed_reason: str | None

@@ -187,3 +187,31 @@ SELECT 'nobody', (SELECT count(*) FROM (
        coalesce(extract(epoch FROM headrace_now() - (
            SELECT created_at FROM dead_letters WHERE tenant_id IS NULL AND status = 'OPEN' ORDER BY tenant_id DESC, id LIMIT 1
        )), 0)::float8
+
+-- name: newest_of_nobody
+-- Without the body, which may hold any tenant's data. The order is that of dead_letters_newest, which the planner does
+-- not see without the tenants that there are not.
+SELECT id, source, status, reason, created_at, closed_at, closed_reason
+FROM dead_letters
+WHERE tenant_id IS NULL AND status = $1 AND id < $2
+ORDER BY tenant_id, id DESC
+LIMIT $3
+
+-- name: open_of_nobody
+-- Those of one source, in the order of dead_letters_by_group.
+SELECT id FROM dead_letters
+WHERE tenant_id IS NULL AND status = 'OPEN' AND source = $1
+ORDER BY tenant_id, action, code, id DESC
+LIMIT $2
+
+-- name: discard_nobodys
+-- As `discard`.
+WITH chosen AS (
+    SELECT id FROM dead_letters
+    WHERE tenant_id IS NULL AND status = 'OPEN' AND id = ANY($1::uuid[])
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE dead_letters d SET status = 'DISCARDED', closed_at = headrace_now(), closed_reason = $2
+FROM chosen WHERE d.tenant_id IS NULL AND d.id = chosen.id
+RETURNING d.id

@@ -89,7 +89,7 @@ class DeadLetterService:
         Raises `InvalidInput`, and `NotFound` when there was none.
         """
         caller.require(Permission.CONTROL_RUNS)
-        _check_reason(reason)
+        check_reason(reason)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             if group is not None and ids is None:
                 named = await repository.workflow_id(db, caller.tenant_id, workflow)
@@ -114,7 +114,8 @@ class DeadLetterService:
         return gone
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Raises `InvalidInput`."""
     if not 0 < len(reason.strip()) <= MAX_REASON or "\0" in reason:
         mend = f"Say why in 1 to {MAX_REASON} characters."
         raise InvalidInput([Problem("reason", "a reason is needed", mend)])

@@ -71,6 +71,7 @@ _NAMED = {
     "startRuns": "run.start",
     "replayDeadLetters": "dead_letter.replay_group",
     "discardDeadLetters": "dead_letter.discard",
+    "discardNobodysDeadLetters": "dead_letter.discard_nobodys",
     "moveRuns": "run.move",
     "rollBackRollout": "rollout.roll_back",
     "revokeInvitation": "member.revoke_invitation",

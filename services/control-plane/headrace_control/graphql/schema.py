@@ -17,6 +17,7 @@ from headrace_control.authorizations.graphql import AuthorizationMutation
 from headrace_control.backfills.graphql import BackfillMutation, BackfillQuery
 from headrace_control.connections.graphql import ConnectionMutation, ConnectionQuery
 from headrace_control.dead_letters.graphql import DeadLetterMutation, DeadLetterQuery
+from headrace_control.dead_letters.nobodys_graphql import NobodysDeadLetterMutation, NobodysDeadLetterQuery
 from headrace_control.dry_runs.graphql import DryRunMutation, DryRunQuery
 from headrace_control.graphql.documents import KnownDocuments
 from headrace_control.graphql.errors import stable_error
@@ -72,6 +73,7 @@ class Query(
     DryRunQuery,
     RevisionQuery,
     DeadLetterQuery,
+    NobodysDeadLetterQuery,
     ReplayQuery,
     ResultQuery,
     WaitQuery,
@@ -108,6 +110,7 @@ class Mutation(
     DryRunMutation,
     ReplayMutation,
     DeadLetterMutation,
+    NobodysDeadLetterMutation,
     ResultMutation,
     WaitMutation,
 ):
