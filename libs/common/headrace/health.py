@@ -2,14 +2,18 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Coroutine[Any, Any, None]]
+
+_log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 3.0
 # How often a process asks itself, for its metric.
@@ -130,14 +134,21 @@ async def _dress(_: web.Request, answer: web.StreamResponse) -> None:
 
 
 async def watch_readiness(checks: Mapping[str, Check], registry: CollectorRegistry) -> None:
-    """Show what /ready would say, asked anew every few seconds, as `headrace_ready`, by dependency. Works until
-    cancelled."""
+    """Show what /ready would say, asked anew every few seconds, as `headrace_ready`, by dependency, and log when that
+    changes. Works until cancelled."""
     ready = Gauge(
         "headrace_ready", "1: this dependency answers; 0: it does not.", ["dependency"], registry=registry
     )
+    away: set[str] = set()
     while True:
         for name, state in (await check_states(checks)).items():
             ready.labels(dependency=name).set(state == "ok")
+            if state != "ok" and name not in away:
+                away.add(name)
+                _log.warning("dependency is away", dependency=name, state=state)
+            elif state == "ok" and name in away:
+                away.remove(name)
+                _log.info("dependency is back", dependency=name)
         await asyncio.sleep(WATCH_SECONDS)
 
 
@@ -148,11 +159,24 @@ async def check_states(checks: Mapping[str, Check]) -> Mapping[str, str]:
 
 
 async def _state(check: Check) -> str:
+    asking = asyncio.create_task(check())
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await check()
-    except TimeoutError:
+        # Once it is cancelled it is not waited for: a session with Postgres is given back when its server has heard.
+        answered, _ = await asyncio.wait({asking}, timeout=CHECK_SECONDS)
+    finally:
+        asking.cancel()
+        asking.add_done_callback(_heard)
+    if not answered:
         return "no answer in time"
-    except Exception as error:
-        return f"failing ({type(error).__name__})"
-    return "ok"
+    if asking.cancelled():
+        return "failing (CancelledError)"
+    error = asking.exception()
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "ok" if error is None else f"failing ({type(error).__name__})"
+
+
+def _heard(asked: asyncio.Task[None]) -> None:
+    """Whatever comes of it, late; else asyncio would log it."""
+    if not asked.cancelled():
+        asked.exception()
