@@ -12,7 +12,7 @@ from headrace.bus.open import open_bus
 from headrace.bus.port import JOBS, LOGS, Bus, Outgoing
 from headrace.errors import Forbidden
 from headrace.ids import new_id
-from headrace.telemetry.metrics import FIGURES_SECONDS
+from headrace.telemetry.figures import FIGURES_SECONDS
 from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.operator_app import create_operator_app

@@ -4,7 +4,6 @@ Names are OpenTelemetry's way (`headrace.run.duration`, in seconds) as Prometheu
 `headrace_run_duration_seconds`.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -23,9 +22,6 @@ RUN_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 900, 3600, 21_600, 86_40
 LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 OTHER = "other"
-
-# So old may figures be that are read every few seconds: what is older says nothing of now.
-FIGURES_SECONDS = 30.0
 
 Family = TypeVar("Family", bound=MetricWrapperBase)
 
@@ -57,7 +53,9 @@ class Bounded(Generic[Family]):
         return made
 
 
-class _Read(Collector):
+class Read(Collector):
+    """Shows what `read` answers whenever it is asked."""
+
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
 
@@ -66,31 +64,6 @@ class _Read(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._read()
-
-
-class Figures:
-    """Gauges of what is read anew every few seconds, to be made in its `registry`, which `shown_in` shows.
-
-    While what they tell of can not be read there are none: of several processes that tell of the same, the one that is
-    cut off would else hide what the others see, as the largest figure is asked for.
-    """
-
-    def __init__(self, shown_in: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
-        self.registry = CollectorRegistry()
-        self._clock = clock
-        self._known, self._read_at = False, clock()
-        shown_in.register(_Read(self._shown))
-
-    def are_read(self) -> None:
-        """The gauges have been set to what was read now."""
-        self._known, self._read_at = True, self._clock()
-
-    def age(self) -> float:
-        """For how many seconds they have not been read; before the first time, since they were made."""
-        return self._clock() - self._read_at
-
-    def _shown(self) -> Iterable[Metric]:
-        return self.registry.collect() if self._known and self.age() < FIGURES_SECONDS else ()
 
 
 def process_registry() -> CollectorRegistry:
@@ -111,7 +84,7 @@ def count_from(
             family.add_metric([value], count)
         yield family
 
-    registry.register(_Read(read))
+    registry.register(Read(read))
 
 
 def watch_pools(registry: CollectorRegistry, pools: Mapping[str, Pool]) -> None:
@@ -128,7 +101,7 @@ def watch_pools(registry: CollectorRegistry, pools: Mapping[str, Pool]) -> None:
             _add(most, {(name,): pool.get_max_size()})
         yield from (sessions, most)
 
-    registry.register(_Read(read))
+    registry.register(Read(read))
 
 
 def _add(family: GaugeMetricFamily, values: Mapping[Sequence[str], int]) -> None:

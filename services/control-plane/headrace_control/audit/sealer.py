@@ -12,7 +12,7 @@ from headrace.audit_chain import GENESIS, link
 from headrace.errors import HeadraceError
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
-from headrace.telemetry.metrics import Figures
+from headrace.telemetry.figures import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.audit.model import AuditRecord, Sealed, read_record
@@ -32,7 +32,7 @@ class Sealer:
 
     def __init__(self, pool: Pool, registry: CollectorRegistry) -> None:
         self._pool = pool
-        self._figures = Figures(registry)
+        self._figures = Figures("the audit", registry)
         shown = self._figures.registry
         self._waiting = Gauge(
             "headrace_audit_unsealed", "Audit records that are in no chain yet.", registry=shown
@@ -43,13 +43,15 @@ class Sealer:
 
     async def run(self) -> None:
         """Work until cancelled; what fails now is done a second later."""
+        # What is not sealed is measured all the more when sealing fails, or comes to no end.
+        await asyncio.gather(self._keep_sealing(), self._figures.keep_reading(self._measure, PERIOD_SECONDS))
+
+    async def _keep_sealing(self) -> None:
         while True:
-            # What is not sealed is measured all the more when sealing fails.
-            for work in (self.seal_all, self._measure):
-                try:
-                    await work()
-                except (HeadraceError, asyncpg.PostgresError) as error:
-                    _log.warning("audit sealer waits", error=type(error).__name__)
+            try:
+                await self.seal_all()
+            except (HeadraceError, asyncpg.PostgresError) as error:
+                _log.warning("audit sealer waits", error=type(error).__name__)
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def seal_all(self) -> int:

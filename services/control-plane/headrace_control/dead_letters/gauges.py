@@ -1,15 +1,11 @@
 """What waits for a person, over all tenants, as Prometheus's metrics."""
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
-from headrace.errors import HeadraceError
 from headrace.postgres.pool import PLAN_ONCE, Pool, transaction
 from headrace.postgres.queries import load
-from headrace.telemetry.metrics import Figures
+from headrace.telemetry.figures import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 _sql = load("headrace_control.dead_letters")
@@ -28,7 +24,7 @@ class WaitingForPeople:
 
     def __init__(self, pool: Pool, registry: CollectorRegistry) -> None:
         self._pool = pool
-        self._figures = Figures(registry)
+        self._figures = Figures("what waits for a person", registry)
         shown = self._figures.registry
         self._runs = (
             Gauge("headrace_runs_waiting", "Runs that wait for a person.", ["reason"], registry=shown),
@@ -46,10 +42,7 @@ class WaitingForPeople:
 
     async def run(self) -> None:
         """Work until cancelled; what can not be read now is tried again."""
-        while True:
-            with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
-                await self.read()
-            await asyncio.sleep(PERIOD_SECONDS)
+        await self._figures.keep_reading(self.read, PERIOD_SECONDS)
 
     async def read(self) -> None:
         async with transaction(self._pool, IN_INDEX_ORDER) as db:

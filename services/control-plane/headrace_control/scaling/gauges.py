@@ -1,13 +1,9 @@
 """The signals as Prometheus's metrics."""
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 
-import asyncpg
-from headrace.errors import HeadraceError
-from headrace.telemetry.metrics import Figures
+from headrace.telemetry.figures import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.scaling.model import Scaling
@@ -38,7 +34,7 @@ class ScalingGauges:
         self, signals: Signals, shown_in: CollectorRegistry, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._signals = signals
-        self._figures = Figures(shown_in, clock)
+        self._figures = Figures("the fleet", shown_in, clock)
         registry = self._figures.registry
         Gauge(
             "headrace_figures_age_seconds",
@@ -73,10 +69,10 @@ class ScalingGauges:
 
     async def run(self) -> None:
         """Work until cancelled; what can not be read now is tried again."""
-        while True:
-            with contextlib.suppress(HeadraceError, asyncpg.PostgresError):
-                self.show(await self._signals.current())
-            await asyncio.sleep(PERIOD_SECONDS)
+        await self._figures.keep_reading(self.read, PERIOD_SECONDS)
+
+    async def read(self) -> None:
+        self.show(await self._signals.current())
 
     def show(self, scaling: Scaling) -> None:
         for gauge, field in self._totals:

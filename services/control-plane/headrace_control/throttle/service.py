@@ -1,18 +1,15 @@
 """What runners ask about connections: may they be called now, and what became of calls."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-import asyncpg
-from headrace.errors import NotFound, Unavailable
+from headrace.errors import NotFound
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
-from headrace.telemetry.metrics import Figures
+from headrace.telemetry.figures import Figures
 from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.apps.limits import Limits, load_limits
@@ -110,7 +107,7 @@ class OpenBreakers:
 
     def __init__(self, pool: Pool, registry: CollectorRegistry) -> None:
         self._pool = pool
-        self._figures = Figures(registry)
+        self._figures = Figures("open breakers", registry)
         self._open = Gauge(
             "headrace_breakers_open",
             "Connections that the fleet leaves alone.",
@@ -119,10 +116,7 @@ class OpenBreakers:
 
     async def run(self) -> None:
         """Work until cancelled; what can not be read now is tried again."""
-        while True:
-            with contextlib.suppress(Unavailable, asyncpg.PostgresError):
-                await self.read()
-            await asyncio.sleep(PERIOD_SECONDS)
+        await self._figures.keep_reading(self.read, PERIOD_SECONDS)
 
     async def read(self) -> None:
         async with transaction(self._pool) as db:
