@@ -99,6 +99,7 @@ async def _asked(edge: Edge, middle: str) -> dict[str, list[float]]:
             {"filter": {"workflow": "w3", "status": ["CANCELED"]}},
         ),
         "runs of a version": (RUN_LIST, {"filter": {"workflow": "w3", "version": 1}}),
+        "runs of a schedule (none)": (RUN_LIST, {"filter": {"schedule": "nightly"}}),
         "runs since a day, failed": (RUN_LIST, {"filter": {**since, "status": ["FAILED"]}}),
         "dead letters": (LETTER_LIST, {}),
         "dead letters, the next page": (LETTER_LIST, {"page": 2}),

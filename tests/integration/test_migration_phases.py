@@ -205,6 +205,20 @@ async def test_an_index_of_a_table_in_parts_is_built_part_by_part(
     ]
 
 
+async def test_a_column_may_be_added_with_its_index(
+    empty: str, release: Release, db: asyncpg.Connection
+) -> None:
+    await migrate(empty, release.package)
+    release.add(
+        "0002_new",
+        "-- phase: expand\n-- transaction: none\nALTER TABLE notes ADD COLUMN IF NOT EXISTS kind text;\n"
+        "CREATE INDEX CONCURRENTLY notes_kinds ON notes (kind) WHERE kind IS NOT NULL;",
+    )
+    await db.execute("ALTER TABLE notes ADD COLUMN kind text")  # by a try that was killed behind it
+    assert await migrate(empty, release.package) == ["0002_new.sql"]
+    assert await db.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'notes_kinds'::regclass")
+
+
 async def test_without_a_transaction_only_indexes_are_made(empty: str, release: Release) -> None:
     release.add("0002_else", "-- transaction: none\nALTER TABLE notes DROP COLUMN old;")
     with pytest.raises(InvalidInput, match="0002_else"):

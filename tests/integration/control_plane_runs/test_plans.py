@@ -108,6 +108,32 @@ async def test_a_rare_version_s_runs_are_not_looked_for_among_the_others(
             assert rows_read(plan[0]["Plan"]) <= many + 10
 
 
+async def test_a_rare_schedule_s_runs_are_not_looked_for_among_the_others(
+    database: str, tenant: UUID, admin: asyncpg.Connection
+) -> None:
+    """Behind row-level security, which lets no index on what stands in JSON be used."""
+    triggered = "UPDATE runs SET triggered_by = $1 WHERE status = $2 AND tenant_id = $3"
+    await admin.execute(triggered, "SCHEDULE:often", "SUCCESS", tenant)
+    await admin.execute(triggered, "SCHEDULE:rarely", "FAILED", tenant)
+    await admin.execute("ANALYZE runs")
+    window = (tenant, UUID(int=0), UUID(int=2**128 - 1), LIMIT)
+    async with await open_pool(database, API) as pool, tenant_transaction(pool, tenant) as db:
+        await db.execute(_sql.in_index_order)
+        for name, statuses, many in (
+            ("rarely", [*RunStatus], 10),
+            ("rarely", ["SUCCESS"], 0),
+            ("often", ["FAILED"], 0),
+            ("often", [*RunStatus], LIMIT),
+            ("never", [*RunStatus], 0),
+        ):
+            wanted = (*window, statuses, f"SCHEDULE:{name}")
+            for _ in range(6):  # then Postgres may go over to one plan for all values
+                found = await db.fetch(_sql.newest_triggered, *wanted)
+            assert len(found) == many
+            plan = await db.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {_sql.newest_triggered}", *wanted)
+            assert rows_read(plan[0]["Plan"]) <= many + 10
+
+
 async def test_approvals_are_read_newest_first_one_status_at_a_time(
     database: str, tenant: UUID, admin: asyncpg.Connection
 ) -> None:

@@ -16,6 +16,8 @@ _CREATE = re.compile(
     r"CREATE (?P<unique>UNIQUE )?INDEX CONCURRENTLY (?P<name>\w+)\s+ON (?P<table>\w+)\s+(?P<rest>[^;]+);"
 )
 _DROP = re.compile(r"DROP INDEX CONCURRENTLY IF EXISTS (?P<name>\w+);")
+# Repeatable, and a change of the catalogue alone.
+_ADD = re.compile(r"ALTER TABLE \w+ ADD COLUMN IF NOT EXISTS \w+ \w+;")
 _COMMENT = re.compile(r"--[^\n]*")
 
 _STATE = """
@@ -32,8 +34,9 @@ Run = Callable[[str], Awaitable[None]]
 
 
 async def build(db: asyncpg.Connection, name: str, script: str, patiently: Run) -> None:
-    """Do the statements of the migration `name`: `CREATE INDEX CONCURRENTLY index ON table ...` and `DROP INDEX
-    CONCURRENTLY IF EXISTS index`, nothing else.
+    """Do the statements of the migration `name`: `CREATE INDEX CONCURRENTLY index ON table ...`, `DROP INDEX
+    CONCURRENTLY IF EXISTS index` and, for an index on it, `ALTER TABLE table ADD COLUMN IF NOT EXISTS column type`,
+    nothing else.
 
     `patiently` runs what takes a lock that others wait behind. Raises `InvalidInput` for another statement.
     """
@@ -42,8 +45,10 @@ async def build(db: asyncpg.Connection, name: str, script: str, patiently: Run) 
             await _create(db, made, patiently)
         elif _DROP.fullmatch(statement):
             await db.execute(statement)
+        elif _ADD.fullmatch(statement):
+            await patiently(statement)
         else:
-            message = "without a transaction, indexes are made and dropped, and nothing else"
+            message = "without a transaction, indexes are made and dropped, columns added, and nothing else"
             raise InvalidInput([Problem(name, message, "see docs/guides/upgrades.md")])
 
 

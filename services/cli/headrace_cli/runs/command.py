@@ -126,6 +126,8 @@ async def list_runs(
     statuses: Annotated[
         list[RunStatus] | None, typer.Option("--status", help="In this status; may be given again.")
     ] = None,
+    schedule: Annotated[str | None, typer.Option(help="Started by this schedule.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="Started by this webhook.")] = None,
     first: First = 20,
     after: After = None,
 ) -> None:
@@ -134,6 +136,8 @@ async def list_runs(
         "workflow": workflow,
         "version": version,
         "status": [s.value for s in statuses] if statuses else None,
+        "schedule": schedule,
+        "webhook": webhook,
     }
     async with session.client() as client:
         found = (await client.execute(_LIST, {"filter": wanted, "first": first, "after": after}))["runs"]

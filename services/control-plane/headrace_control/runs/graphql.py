@@ -47,6 +47,10 @@ class RunFilterInput:
     )
     created_after: datetime | None = strawberry.field(default=None, description="Then or later.")
     created_before: datetime | None = strawberry.field(default=None, description="Before then.")
+    schedule: str | None = strawberry.field(
+        default=None, description="The name of the one that started them."
+    )
+    webhook: str | None = strawberry.field(default=None, description="The name of the one that started them.")
 
     def wanted(self) -> model.RunFilter:
         return model.RunFilter(
@@ -55,6 +59,8 @@ class RunFilterInput:
             self.created_after,
             self.created_before,
             self.version,
+            self.schedule,
+            self.webhook,
         )
 
 

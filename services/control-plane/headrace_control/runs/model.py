@@ -176,13 +176,23 @@ class RunEvent:
 @dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs; None and () do not narrow. `version` is the number of one of the `workflows`', and
-    needs them. `created_after` <= created < `created_before`, to the millisecond."""
+    needs them. `created_after` <= created < `created_before`, to the millisecond. `schedule` and `webhook` are what
+    started them, by its name; one of the two, and no workflows beside it."""
 
     workflows: Collection[str] | None = None
     statuses: Sequence[RunStatus] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
     version: int | None = None
+    schedule: str | None = None
+    webhook: str | None = None
+
+    @property
+    def triggered_by(self) -> str | None:
+        """As it is stored with runs."""
+        if self.schedule is not None:
+            return f"{TriggerKind.SCHEDULE}:{self.schedule}"
+        return None if self.webhook is None else f"{TriggerKind.WEBHOOK}:{self.webhook}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from headrace.workflow.concurrency import slot_key
 
 from headrace_control.audit.record import Doer
 from headrace_control.runs.limited import LimitedStart
-from headrace_control.runs.model import Run
+from headrace_control.runs.model import Run, Trigger
 from headrace_control.runs.parameters import StartRule
 from headrace_control.runs.wishes import Wish
 from headrace_control.tracing import AcceptedRuns
@@ -35,12 +35,13 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class StartedBy:
-    """Who starts the runs, and who learns of it by the statement that inserts them: the audit, if it is `noted`, and
-    the relays, if it `wakes` them."""
+    """Who starts the runs, what triggers them, if anything does, and who learns of it by the statement that inserts
+    them: the audit, if it is `noted`, and the relays, if it `wakes` them."""
 
     actor_id: UUID
     noted: Noted | None
     wakes: bool
+    trigger: Trigger | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ async def insert(db: Db, tenant_id: UUID, new: Sequence[NewRun], by: StartedBy) 
         [accepted.of(one.run.id) for one in new],
         [stored(one.run.pool) for one in new],
         *_record(by.noted),
+        by.trigger.as_json() if by.trigger else None,
+        f"{by.trigger.kind}:{by.trigger.name}" if by.trigger else None,
     )
     begun = {row["id"] for row in rows}
     accepted.begun(begun)
@@ -106,7 +109,7 @@ async def insert(db: Db, tenant_id: UUID, new: Sequence[NewRun], by: StartedBy) 
 
 
 def _record(noted: Noted | None) -> Sequence[object]:
-    """The last parameters of `start`."""
+    """The parameters of `start` about the record."""
     if noted is None:
         return (None,) * 7
     actor, origin = noted.doer.actor, noted.doer.origin

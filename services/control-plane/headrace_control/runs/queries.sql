@@ -30,7 +30,8 @@ FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 -- Start keys, runs and dispatches in one statement; a run with a limit waits for its turn to get one. A key that another
 -- transaction has taken meanwhile keeps its item out, and the caller looks up whose run it is. Keys in order, so that
 -- batches do not deadlock. With an id for it ($14), the same statement leaves one record of all of them in the audit
--- (as `record` of headrace_control.audit does), unless none was begun. Without a channel ($11) nobody is notified.
+-- (as `record` of headrace_control.audit does), unless none was begun. Without a channel ($11) nobody is notified. What
+-- triggers the runs ($21, $22) is written with them: a later update would write all their index entries anew.
 WITH item AS (
     SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
         $9::bool[], $12::text[], $13::text[])
@@ -44,9 +45,9 @@ keyed AS (
 ),
 begun AS (
     INSERT INTO runs (id, tenant_id, workflow_id, version_id, input, dispatch_id, created_by, limited, wait_reason,
-        traceparent, pool)
+        traceparent, pool, trigger, triggered_by)
     SELECT id, $1, workflow_id, version_id, input::jsonb, dispatch_id, $10, limited,
-           CASE WHEN limited THEN 'CONCURRENCY' END, traceparent, pool
+           CASE WHEN limited THEN 'CONCURRENCY' END, traceparent, pool, $21::jsonb, $22::text
     FROM item WHERE key IS NULL OR id IN (SELECT run_id FROM keyed)
     RETURNING id, dispatch_id, limited, pool
 ),
@@ -151,6 +152,23 @@ CROSS JOIN LATERAL (
     LIMIT $4
 ) r
 WHERE w.tenant_id = $1 AND w.name = ANY($6::text[])
+ORDER BY r.id DESC
+LIMIT $4
+
+-- name: newest_triggered
+-- As above, from runs_by_trigger.
+SELECT r.*
+FROM unnest($5::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT id, workflow_id, version_id, status, wait_reason, error, cancel_requested, pause_requested,
+           parent_run_id, parent_step, created_at, started_at, finished_at, fence_epoch, fence_seq, epoch, trigger,
+           origin_run_id, undoes_run_id, pool, created_by
+    FROM runs
+    WHERE tenant_id = $1 AND triggered_by BETWEEN $6 AND $6 AND status BETWEEN wanted.status AND wanted.status
+      AND id >= $2 AND id < $3
+    ORDER BY triggered_by, status, id DESC
+    LIMIT $4
+) r
 ORDER BY r.id DESC
 LIMIT $4
 
@@ -352,7 +370,3 @@ WHERE dispatches.sent_at IS NULL
 
 -- name: notify
 SELECT pg_notify($1, $2)
-
--- name: mark_trigger
--- A run that this transaction has begun: nobody else sees it yet.
-UPDATE runs SET trigger = $3 WHERE tenant_id = $1 AND id = $2

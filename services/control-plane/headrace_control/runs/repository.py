@@ -68,7 +68,9 @@ async def newest(
     under = min(_bound(wanted.created_before, _NO_ID), before or _NO_ID)
     wanted_rows = (tenant_id, least, under, limit, sorted(set(wanted.statuses or RunStatus)))
     await db.execute(_sql.in_index_order)
-    if wanted.workflows is None:
+    if (triggered_by := wanted.triggered_by) is not None:
+        rows = await db.fetch(_sql.newest_triggered, *wanted_rows, triggered_by)
+    elif wanted.workflows is None:
         rows = await db.fetch(_sql.newest, *wanted_rows)
     elif wanted.version is None:
         rows = await db.fetch(_sql.newest_of_workflow, *wanted_rows, list(wanted.workflows))
@@ -110,11 +112,6 @@ async def starters(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID
     """The keys and members with these ids."""
     rows = await db.fetch(_sql.starters, tenant_id, ids)
     return {row["id"]: Actor(ActorKind(row["kind"]), row["id"], row["name"]) for row in rows}
-
-
-async def mark_trigger(db: Db, tenant_id: UUID, run_id: UUID, trigger: Trigger) -> None:
-    """Say on a run that this transaction has begun what started it."""
-    await db.execute(_sql.mark_trigger, tenant_id, run_id, trigger.as_json())
 
 
 async def payloads(db: Db, tenant_id: UUID, ids: Sequence[UUID], most: int) -> Sized[Mapping[UUID, Payload]]:

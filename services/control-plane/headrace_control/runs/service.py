@@ -127,8 +127,13 @@ class RunService:
         return found[run_id]
 
     async def page(self, caller: Caller, wanted: RunFilter, first: int, after: str | None) -> PageOf[Run]:
-        """Runs, newest first. A page stays the same while new runs arrive."""
+        """Runs, newest first. A page stays the same while new runs arrive. A key for named workflows does not ask what
+        a schedule or a webhook started, of which it sees nothing else."""
         workflows = caller.require_of_workflows(Permission.READ)
+        if wanted.triggered_by is not None:
+            caller.require(Permission.READ)
+            if problems := _clashes(wanted):
+                raise InvalidInput(problems)
         if wanted.version is not None and wanted.workflows is None:
             raise InvalidInput([_NO_WORKFLOW])
         if workflows is not None:
@@ -311,3 +316,19 @@ def _event_place(after: str | None) -> tuple[int, int]:
     if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in key):
         raise InvalidInput([_NO_CURSOR])
     return int(key[0]), int(key[1])
+
+
+def _clashes(wanted: RunFilter) -> list[Problem]:
+    """What does not go together with what started the runs."""
+    named = "schedule" if wanted.schedule is not None else "webhook"
+    beside = {
+        "webhook": wanted.webhook if named == "schedule" else None,
+        "workflow": wanted.workflows,
+        "version": wanted.version,
+    }
+    mend = f"leave it out: what a {named} starts is of its own workflow"
+    return [
+        Problem(f"filter.{name}", f"not together with a {named}", mend)
+        for name, value in beside.items()
+        if value is not None
+    ]

@@ -13,7 +13,7 @@ from headrace.postgres.pool import Db
 
 from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs.batch import Batch
-from headrace_control.runs.model import RunStart
+from headrace_control.runs.model import RunStart, Trigger
 from headrace_control.runs.new_runs import Noted, StartedBy
 from headrace_control.runs.parameters import Parameters
 from headrace_control.runs.wishes import Answer
@@ -41,6 +41,7 @@ async def start_runs(
     noted: Noted | None = None,
     *,
     wakes: bool = True,
+    trigger: Trigger | None = None,
 ) -> Started:
     """Start what can be started; `db` is inside a tenant's transaction.
 
@@ -48,9 +49,9 @@ async def start_runs(
     what is missing or in the way, `QuotaExceeded` what the tenant has used up, `TenantEnding` that it is to be
     deleted; `KeysShredded` and `SecretUnreadable` say that a sensitive input can not be sealed. Runs are minted in
     order, with this transaction's time in their ids. Without `noted` the caller records the starts; unless the
-    transaction `wakes` the relays, the caller does (see `nudges`).
+    transaction `wakes` the relays, the caller does (see `nudges`). `trigger` is what starts them without being asked.
     """
-    batch = Batch(db, tenant_id, starts, StartedBy(created_by, noted, wakes))
+    batch = Batch(db, tenant_id, starts, StartedBy(created_by, noted, wakes, trigger))
     await batch.answer_known_keys()
     await batch.find_versions(parameters)
     await batch.seal(keys)

@@ -14,7 +14,6 @@ from headrace_control.audit.record import CONTROL_PLANE, Act, Part, record
 from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs.model import Run, RunStart, Trigger, TriggerKind
 from headrace_control.runs.parameters import Parameters
-from headrace_control.runs.repository import mark_trigger
 from headrace_control.runs.starts import start_runs
 from headrace_control.schedules.inputs import Occasion, rendered
 from headrace_control.schedules.model import Firing, FiringOutcome, Schedule
@@ -45,13 +44,10 @@ class Starter:
             )
         except ExpressionError as error:
             return error
-        started = await start_runs(
-            db, tenant_id, schedule.acts_for, [wish], self._parameters, self._quotas, self._keys
-        )
+        trigger = Trigger(TriggerKind.SCHEDULE, occasion.schedule, occasion.at, occasion.backfill_id)
+        parts = (self._parameters, self._quotas, self._keys)
+        started = await start_runs(db, tenant_id, schedule.acts_for, [wish], *parts, trigger=trigger)
         (answer,) = started.answers
-        if started.begun and isinstance(answer, Run):
-            trigger = Trigger(TriggerKind.SCHEDULE, occasion.schedule, occasion.at, occasion.backfill_id)
-            await mark_trigger(db, tenant_id, answer.id, trigger)
         return answer
 
 

@@ -32,7 +32,6 @@ from headrace_control.auth.caller import Actor, ActorKind, Origin
 from headrace_control.quotas.starts import StartQuotas
 from headrace_control.runs.model import Run, RunStart, Trigger, TriggerKind
 from headrace_control.runs.parameters import Parameters
-from headrace_control.runs.repository import mark_trigger
 from headrace_control.runs.starts import start_runs
 from headrace_control.runs.wishes import MAX_INPUT_BYTES
 from headrace_control.signing_secrets.repository import WEBHOOKS, valid_secrets
@@ -151,9 +150,9 @@ class WebhookIntake:
             if seen is None:
                 raise NotFound("webhook")
             _check_new(seen, digest)
-            started = await start_runs(
-                db, tenant_id, webhook.acts_for, [wish], self._parameters, self._quotas, self._keys
-            )
+            trigger = Trigger(TriggerKind.WEBHOOK, webhook.name, message_id=signed.id)
+            parts = (self._parameters, self._quotas, self._keys)
+            started = await start_runs(db, tenant_id, webhook.acts_for, [wish], *parts, trigger=trigger)
             (answer,) = started.answers
             if isinstance(answer, QuotaExceeded | ConcurrencyLimit):
                 # The same message may have been under way in another transaction, and be in our way now.
@@ -164,8 +163,6 @@ class WebhookIntake:
                 raise answer if isinstance(answer, _TOLD) else _not_startable(webhook, answer)
             if not await repository.keep_started(db, tenant_id, webhook.id, signed.id, digest, answer.id):
                 raise Replayed("another message with this id is being taken")
-            trigger = Trigger(TriggerKind.WEBHOOK, webhook.name, message_id=signed.id)
-            await mark_trigger(db, tenant_id, answer.id, trigger)
             detail: dict[str, Json] = {"workflows": [terms.workflow], "started": 1, "message": signed.id}
             actor = Actor(ActorKind.WEBHOOK, webhook.id, webhook.name)
             await record(
