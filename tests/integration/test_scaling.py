@@ -1,5 +1,6 @@
 """The figures that the fleet is scaled by: what they count, and where they are shown."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +14,7 @@ from headrace.bus.port import JOBS, LOGS, Bus, Outgoing
 from headrace.errors import Forbidden
 from headrace.ids import new_id
 from headrace.telemetry.figures import FIGURES_SECONDS
+from headrace_control import operator_app
 from headrace_control.auth.caller import Actor, ActorKind, Caller
 from headrace_control.auth.roles import Role
 from headrace_control.operator_app import create_operator_app
@@ -250,6 +252,25 @@ async def test_scalers_read_json(scene: Scene) -> None:
         },
     }
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_scalers_are_told_so_while_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Postgres was asked for is let go of when it has heard of it, and a scaler is not kept waiting for that."""
+    monkeypatch.setattr(operator_app, "ANSWER_SECONDS", 0.01)
+    heard = asyncio.Event()
+
+    async def stuck() -> None:
+        try:
+            await heard.wait()
+        finally:
+            await heard.wait()
+
+    signals = no_signals()
+    monkeypatch.setattr(signals, "current", stuck)
+    async with asyncio.timeout(20):
+        answer = await asked(signals, "/scaling")
+    heard.set()
+    assert answer.status_code == 503
 
 
 async def test_scalers_are_told_nothing_while_the_bus_is_away() -> None:
