@@ -249,3 +249,23 @@ steps: [{key: week, type: wait, wait: {forMs: 604800000}}]
     assert (told["status"], told["endedAt"]) == ("FAILED", "2026-01-01T00:01:00+00:00")
     error: Any = told["error"]
     assert error["code"] == "RUN_TIMEOUT"
+
+
+def test_a_secret_that_is_for_other_apps_is_not_shown_as_sent() -> None:
+    version = resolved(PAY)
+    answers = {**ORDER, "pay": {"body": {"id": "p1"}}}
+    words = "steps[1]: `env.TOKEN` is a secret that may not be sent to shop"
+    for apps, said in (
+        ({"bank": "https://bank.example"}, words),
+        (
+            {"shop": "https://moved.example"},
+            f"{words} at the host where it was when the version was published; publish anew",
+        ),
+    ):
+        told = report_on(job(version, {"id": 7}, responses=answers, secret_apps={"token": apps}))
+        assert told["status"] == "FAILED"
+        pay = steps(told)["pay"]
+        assert (pay["status"], pay["requests"]) == ("FAILED", [])
+        assert pay["error"] == {"code": "SECRET_NOT_FOR_APP", "message": said}
+    allowed = {"token": {"shop": "https://shop.example"}, "other": {}}
+    assert report_on(job(version, {"id": 7}, responses=answers, secret_apps=allowed))["status"] == "SUCCESS"

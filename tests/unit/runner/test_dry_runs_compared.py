@@ -9,7 +9,7 @@ from headrace.sealed_outputs import OutputPlace, seal_value
 from headrace.workflow.definition import Version
 
 from tests.unit.runner.dry_documents import CHILD, ORDER, PARENT, PAY
-from tests.unit.runner.dry_jobs import RUN, changes, job, recorded, report_on, resolved, steps
+from tests.unit.runner.dry_jobs import RUN, changes, job, recorded, report_on, resolved, statuses, steps
 
 pytestmark = pytest.mark.usefixtures("no_sockets")
 
@@ -174,3 +174,26 @@ steps:
     assert len(orjson.dumps(told)) < 3_500_000
     listed: Any = told["changes"]
     assert {one["change"] for one in listed} == {"CHANGED"}
+
+
+def test_what_a_run_sent_while_its_secret_might_go_there_is_compared() -> None:
+    version = resolved(PAY)
+    rows = {"order": {"total": 5}, "pay": {"body": {"id": "p1"}}}
+    elsewhere = {"token": {"bank": "https://bank.example"}}
+    told = replayed(version, version, rows, secret_apps=elsewhere)
+    assert changes(told) == [("order", "SAME"), ("pay", "REMOVED")]
+    assert steps(told)["pay"]["error"]["code"] == "SECRET_NOT_FOR_APP"
+
+
+def test_a_call_that_was_refused_its_secret_is_not_answered_by_the_refusal() -> None:
+    version = resolved(PAY)
+    ended = recorded(version, {"order": {"total": 5}, "pay": None})
+    refused = {"code": "SECRET_NOT_FOR_APP", "message": "it may not be sent there"}
+    ended["rows"]["pay"] |= {"status": "FAILED", "error": refused}
+    told = replayed(version, version, ended)
+    assert changes(told) == [("order", "SAME"), ("pay", "ADDED")]
+    assert (told["status"], statuses(told)["pay"]) == ("INCOMPLETE", "NO_RESPONSE")
+    elsewhere = {"token": {"bank": "https://bank.example"}}
+    told = replayed(version, version, ended, secret_apps=elsewhere)
+    assert changes(told) == [("order", "SAME")]
+    assert (told["status"], statuses(told)["pay"]) == ("FAILED", "FAILED")

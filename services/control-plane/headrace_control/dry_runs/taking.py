@@ -18,10 +18,12 @@ from headrace.workflow.uses import app_of
 
 from headrace_control.internal_api.dry_run_reports import DryRunReport
 from headrace_control.internal_api.run_tokens import hash_run_token, mint_run_token
+from headrace_control.internal_api.versions import secret_names
 from headrace_control.policy.holding import declared_classes, held_as
 from headrace_control.policy.repository import rules_of
 from headrace_control.quotas.repository import for_runners
 from headrace_control.reruns.inputs import is_sealed, opened
+from headrace_control.secrets.repository import bounds_of
 from headrace_control.vault.envelope import KeysShredded, SecretUnreadable
 from headrace_control.vault.output_keys import OutputKeys
 
@@ -97,6 +99,8 @@ class DryRunHandover:
             rules = await rules_of(db, tenant_id, apps)
             connections = {UUID(i) for one in versions.values() for i in one.get("connections", {}).values()}
             urls = await db.fetch(_sql.base_urls, tenant_id, sorted(connections))
+            named = {name for one in versions.values() for name in secret_names(one).values()}
+            secret_apps = await bounds_of(db, tenant_id, sorted(named)) if named else {}
             sealed = run is not None and (is_sealed(run["input"]) or _is_sealed(recorded))
             sealed = sealed and row["opens"]
             of_runs = await self._keys.within(db, tenant_id, sorted(sources)) if sealed else {}
@@ -112,6 +116,7 @@ class DryRunHandover:
             "recorded": recorded,
             "output_keys": {str(i): key.hex() for i, key in of_runs.items()},
             "base_urls": {str(one["id"]): one["base_url"] for one in urls},
+            "secret_apps": secret_apps,
             "policy": {
                 i: {ref: held_as(rules, ref, said) for ref, said in declared_classes(one).items()}
                 for i, one in versions.items()

@@ -61,7 +61,7 @@ def _version(row: Any) -> PublishedVersion:
         row["digest"],
         orjson.dumps(resolved),
         tuple(UUID(i) for i in resolved.get("connections", {}).values()),
-        _secret_names(resolved),
+        secret_names(resolved),
         tuple(signals_of(resolved.get("document", {}).get("steps", ()))),
         is_marked(resolved),
         declared_classes(resolved),
@@ -76,7 +76,7 @@ def _size(version: PublishedVersion) -> int:
     return 1024 + len(version.document)
 
 
-def _secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:
+def secret_names(resolved: Mapping[str, Any]) -> dict[str, str]:
     """The env names of a version that stand for secrets: `{secret: name}`."""
     env = resolved.get("document", {}).get("env") or {}
     return {

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
+from headrace.secret_bounds import Bounds
 
 from headrace_control.apps.model import Keep
 from headrace_control.secrets.model import Secret
@@ -61,6 +62,11 @@ async def sealed_values(
     """By name, with the apps that it may be sent to and their base URLs; names that do not exist are left out."""
     rows = await db.fetch(_sql.sealed_values, tenant_id, names)
     return {row["name"]: (Stored.of(place_of(tenant_id, row["id"]), row), row["places"]) for row in rows}
+
+
+async def bounds_of(db: Db, tenant_id: UUID, names: Sequence[str]) -> Bounds:
+    """Of those of these secrets that are for some apps alone: the apps' base URLs, by their names."""
+    return {row["name"]: row["places"] for row in await db.fetch(_sql.bounds, tenant_id, names)}
 
 
 async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:

@@ -13,6 +13,7 @@ from headrace.workflow.state import Failure, StepStatus
 
 from headrace_runner.dry.job import DryJob, Recorded, RecordedRow, declared_at
 from headrace_runner.sensitive import opened
+from headrace_runner.steps.secret_bounds import NOT_FOR_APP
 from headrace_runner.versions import LoadedVersion
 
 
@@ -68,6 +69,15 @@ class Answers:
         if why := self._other(row):
             return Nothing("OTHER_CALL", f"what was recorded does not answer it: {why}")
         return self._ended(row, found)
+
+    def refusal(self, row: str) -> Failure | None:
+        """Why the recorded run sent nothing for this row, by what was allowed then; None for a walk of what would be
+        sent now."""
+        if self._declared or self._recorded is None:
+            return None
+        found = self._recorded.rows.get(row)
+        refused = found is not None and found.error is not None and found.error.code == NOT_FOR_APP
+        return found.error if found is not None and refused else None
 
     def of_wait(self, row: str) -> Ended | None:
         """What came of a wait in the recorded run."""

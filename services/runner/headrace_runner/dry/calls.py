@@ -139,7 +139,7 @@ class DryActionStep:
         self._prepares = ActionStep(services)
 
     def prepare(self, context: StepContext) -> Prepared | Failure:
-        return self._prepares.prepare(context)
+        return self._answers.refusal(str(context.key)) or self._prepares.prepare(context)
 
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
         row = str(context.key)

@@ -59,6 +59,8 @@ class DryJob:
     recorded: Recorded | None = field(repr=False)
     keys: Mapping[UUID, bytes] = field(repr=False)
     base_urls: Mapping[str, str | None]
+    # By the names of secrets, of those that are for some apps alone: the base URLs of these, by their names.
+    secret_apps: Mapping[str, Mapping[str, str]]
     policy: Mapping[str, Mapping[str, Held]]
     loop_items: int | None
 
@@ -81,6 +83,8 @@ def read_job(given: Mapping[str, Any]) -> DryJob:
         recorded=_recorded(given["recorded"]) if given["recorded"] else None,
         keys={UUID(run): bytes.fromhex(key) for run, key in given["output_keys"].items()},
         base_urls=given["base_urls"],
+        # A control plane of the release before does not say.
+        secret_apps=given.get("secret_apps") or {},
         policy={one: read_policy(held) for one, held in given["policy"].items()},
         loop_items=given["loop_items"],
     )

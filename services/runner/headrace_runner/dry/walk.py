@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,7 +11,7 @@ from uuid import UUID, uuid5
 
 from headrace.json_types import Json, JsonObject
 from headrace.sealed_outputs import INPUT_ROW
-from headrace.workflow.document import StepType
+from headrace.workflow.document import Document, StepType
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.schemas import Schemas
 from headrace.workflow.sensitive import Leaf
@@ -90,6 +91,7 @@ class Walker:
             run_pass=no_pass(run_id),
             connections=nothing_given(job.base_urls),
             secrets={name: placeholder("secret", name) for name in document.secrets},
+            secret_apps=self._secret_apps(document),
             callbacks={key: f"https://callback.invalid/{key}" for key in signals},
             depth=depth,
             quotas=RunQuotas(loop_items=job.loop_items),
@@ -97,6 +99,13 @@ class Walker:
             # What is learnt to be sensitive is looked for; nothing is ever sealed by this key.
             output_keys={run_id: secrets.token_bytes(32)},
         )
+
+    def _secret_apps(self, document: Document) -> Mapping[str, Mapping[str, str]]:
+        """As they are today, for what would be sent. What was recorded was sent, or not, as they were then."""
+        if not self._declared:
+            return {}
+        apps = self._job.secret_apps
+        return {env: apps[name] for env, name in document.secrets.items() if name in apps}
 
     async def _advance(self, run: ClaimedRun, place: str, recorded: Recorded | None) -> WalkedRun:
         loaded = self._job.versions[run.version.id]
