@@ -105,6 +105,9 @@ def _show(session: Session, report: dict[str, Any]) -> None:
     out.show(shown)
     if report["notShown"]:
         out.say(f"and {report['notShown']} more")
+    for step in report["steps"]:
+        if (error := step["error"]) is not None:
+            out.say(f"{safe(step['path'])}: {error['code']}: {safe(error['message'])}")
     for problem in report["problems"]:
         out.say(f"{safe(problem['path'])}: {safe(problem['message'])}. {safe(problem['mend'])}")
     for change in report["changes"] or ():
