@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.integration.control_plane_runs.acting import Client
+from tests.integration.control_plane_runs.acting import Client, publish, save_action
 from tests.integration.control_plane_runs.commanding import headrace
 
 
@@ -71,6 +71,29 @@ async def test_a_version_that_the_plan_publishes_can_not_be_asked_about_yet(
     places = {problem["path"].rpartition(": ")[2] for problem in refused["error"]["problems"]}
     assert "steps[1].workflow.version" in places
     assert any(place.startswith("steps[0].input") for place in places)
+
+
+SENT = {"TOKEN": {"secret": "token"}}
+
+
+async def test_what_a_narrowed_secret_breaks_is_told(acme: Client, tmp_path: Path) -> None:
+    await save_action(acme, "pay", {"method": "POST", "endpointTemplate": "/pay"})
+    step = {"key": "pay", "action": "shop/pay", "input": {"token": "{{ env.TOKEN }}"}}
+    await publish(acme, {"workflow": "pay", "env": SENT, "steps": [step]})
+    put(tmp_path, secret={"kind": "Secret", "name": "token", "value": "a new value", "apps": ["bank"]})
+    applied = await headrace(acme, "apply", "-f", str(tmp_path), "--yes")
+    words = "token: pay 1: steps[0] `env.TOKEN` is a secret that may not be sent to shop"
+    assert (applied["applied"], applied["notices"]) == (True, [words])
+    # Where something behind it is refused, too: the next time nothing is to be done with it.
+    secret = {"kind": "Secret", "name": "token", "value": "a new value", "apps": ["bank", "shop"]}
+    put(tmp_path, secret=secret)
+    await headrace(acme, "apply", "-f", str(tmp_path), "--yes")
+    put(
+        tmp_path, secret={**secret, "apps": ["bank"]}, flow={"workflow": "more", "env": SENT, "steps": [step]}
+    )
+    stopped = await headrace(acme, "apply", "-f", str(tmp_path), "--yes", code=2)
+    assert stopped["error"]["problems"][0]["path"].endswith("steps[0].input.token")
+    assert stopped["notices"] == [words]
 
 
 async def test_a_workflow_that_runs_itself_is_checked(acme: Client, tmp_path: Path) -> None:

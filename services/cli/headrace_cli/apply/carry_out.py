@@ -34,7 +34,8 @@ mutation($name: String!, $secrets: JSON!) {
 }"""
 _PUT_VALUE = """
 mutation($name: String!, $value: String!, $apps: [String!]) {
-  done: setSecret(name: $name, value: $value, apps: $apps) { ...Failures }
+  done: setSecret(name: $name, value: $value, apps: $apps) {
+    ... on Secret { notices { path message } } ...Failures }
 }"""
 _SET_RULE = """
 mutation($app: String!, $action: String, $approvalClass: ApprovalClass!, $twoPerson: Boolean!, $approverRoles: [Role!],
@@ -90,8 +91,9 @@ async def carry_out(client: Client, step: Step, waiver: str | None = None) -> li
 
 
 def noticed(declared: Declared, notices: Iterable[Mapping[str, str]]) -> list[str]:
-    """What the server remarked of a workflow, each with the workflow's name and the place in it."""
-    return [f"{declared.name}: {notice['path']} {notice['message']}" for notice in notices]
+    """What the server remarked of a workflow or a secret, each with its name and the place, if it is about one."""
+    told = [" ".join(filter(None, (notice["path"], notice["message"]))) for notice in notices]
+    return [f"{declared.name}: {one}" for one in told]
 
 
 def _mutations(step: Step, waiver: str | None) -> list[tuple[str, dict[str, Any]]]:

@@ -60,8 +60,7 @@ async def apply(
         todo = [step for step in steps if step.verb is not Verb.UNCHANGED]
         applied = bool(todo) and not dry_run and _agreed(output, yes)
         notices = await _apply_all(client, output, todo, waive) if applied else validated.notices
-        for notice in notices:
-            output.say(f"[yellow]note[/] {safe(notice)}")
+        _say_notices(output, notices)
     output.result(
         {
             "applied": applied,
@@ -81,24 +80,34 @@ async def _apply_all(client: Client, output: Output, todo: Sequence[Step], waive
         try:
             notices += await carry_out(client, step, waiver)
         except Unavailable:
-            _say_stopped(output, todo, count, in_doubt=True)
+            _say_stopped(output, todo, count, notices, in_doubt=True)
             raise
         except asyncio.CancelledError:
-            _say_stopped(output, todo, count, in_doubt=True)
+            _say_stopped(output, todo, count, notices, in_doubt=True)
             raise Interrupted("not everything was applied") from None
         except HeadraceError:
-            _say_stopped(output, todo, count, in_doubt=False)
+            _say_stopped(output, todo, count, notices, in_doubt=False)
             raise
         output.say(f"[green]done[/] {_words(step)}")
     return notices
 
 
-def _say_stopped(output: Output, todo: Sequence[Step], count: int, *, in_doubt: bool) -> None:
-    """So many are done, and the next was not, or may have been."""
+def _say_notices(output: Output, notices: Sequence[str]) -> None:
+    for notice in notices:
+        output.say(f"[yellow]note[/] {safe(notice)}")
+
+
+def _say_stopped(
+    output: Output, todo: Sequence[Step], count: int, notices: Sequence[str], *, in_doubt: bool
+) -> None:
+    """So many are done, and the next was not, or may have been. What is worth knowing of those that are done is told
+    now or never: the next time they are unchanged."""
+    _say_notices(output, notices)
     done, left = todo[:count], todo[count + in_doubt :]
     output.beside_error = {
         "applied": [_named(one) for one in done],
         "notApplied": [_named(one) for one in left],
+        "notices": list(notices),
     }
     if in_doubt:
         output.beside_error["inDoubt"] = _named(todo[count])

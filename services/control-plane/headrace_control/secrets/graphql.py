@@ -1,5 +1,6 @@
 """Secrets in GraphQL: names, never values."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.secrets import model
+from headrace_control.workflows.gates import Notice
+from headrace_control.workflows.graphql_types import NoticeType
 
 
 @strawberry.type(name="Secret", description="A secret that workflows name in their env.")
@@ -24,15 +27,20 @@ class SecretType:
     )
     created_at: datetime
     updated_at: datetime
+    notices: list[NoticeType] = strawberry.field(
+        description="In the answer of `setSecret` with some `apps`: versions, published or with runs under way, that "
+        "would send it elsewhere, 20 at most; how many more; why some are not known. Empty in any other place."
+    )
 
     @classmethod
-    def of(cls, secret: model.Secret) -> "SecretType":
+    def of(cls, secret: model.Secret, told: Sequence[Notice] = ()) -> "SecretType":
         return cls(
             id=strawberry.ID(str(secret.id)),
             name=secret.name,
             apps=None if secret.apps is None else list(secret.apps),
             created_at=secret.created_at,
             updated_at=secret.updated_at,
+            notices=[NoticeType.of(notice) for notice in told],
         )
 
 
@@ -58,9 +66,13 @@ class SecretMutation:
         self, info: Info, name: str, value: str, apps: list[str] | None = strawberry.UNSET
     ) -> SetSecretPayload:
         """Create a secret, or replace its value. Values are encrypted and can not be read again. Steps may send it to
-        `apps` alone; null: to any. Left out, they stay as they were."""
+        `apps` alone; null: to any. Left out, they stay as they were. Given some, `notices` has the versions that would
+        send it elsewhere: it is set all the same, and their runs fail there."""
+        service, caller = info.context.services.secrets, info.context.caller
         only = Keep.KEEP if apps is strawberry.UNSET else apps
-        return SecretType.of(await info.context.services.secrets.put(info.context.caller, name, value, only))
+        secret = await service.put(caller, name, value, only)
+        told = await service.refusals(caller, name) if isinstance(only, list) else ()
+        return SecretType.of(secret, told)
 
     @mutation
     async def delete_secret(self, info: Info, name: str) -> DeleteSecretPayload:

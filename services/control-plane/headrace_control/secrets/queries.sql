@@ -52,5 +52,35 @@ WHERE v.tenant_id = $1 AND v.status = 'PUBLISHED'
 ORDER BY w.name, v.version
 LIMIT 5
 
+-- name: runnable_versions
+-- Those that start runs or have some under way, and those that they run as steps; the newest of each workflow first.
+-- $3: base URLs by the names of apps; another spelling of the same host is for the reader to know.
+WITH RECURSIVE runnable (id) AS (
+    SELECT v.id FROM workflow_versions v
+    WHERE v.tenant_id = $1
+      AND (v.status = 'PUBLISHED'
+           OR v.status = 'DEPRECATED'
+              AND EXISTS (SELECT 1 FROM runs r
+                          WHERE r.tenant_id = $1 AND r.version_id = v.id AND r.status = ANY($4::text[])))
+    UNION
+    SELECT (c.value ->> 'versionId')::uuid
+    FROM runnable
+    JOIN workflow_versions p ON p.tenant_id = $1 AND p.id = runnable.id
+    CROSS JOIN LATERAL jsonb_each(p.resolved -> 'children') c
+)
+SELECT w.name AS workflow, v.version AS number, v.resolved,
+       (SELECT coalesce(jsonb_object_agg(c.id, c.base_url), '{}')
+        FROM jsonb_each_text(v.resolved -> 'connections') used
+        JOIN connections c ON c.tenant_id = v.tenant_id AND c.id = used.value::uuid
+        WHERE c.base_url IS NOT NULL) AS own_urls
+FROM runnable
+JOIN workflow_versions v ON v.tenant_id = $1 AND v.id = runnable.id
+JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
+WHERE EXISTS (SELECT 1 FROM jsonb_each(v.resolved -> 'document' -> 'env') e
+              WHERE jsonb_typeof(e.value) = 'object' AND e.value ->> 'secret' = $2)
+  AND EXISTS (SELECT 1 FROM jsonb_each(v.resolved -> 'actions') a
+              WHERE a.value ->> 'baseUrl' IS DISTINCT FROM $3::jsonb ->> (a.value ->> 'app'))
+ORDER BY row_number() OVER (PARTITION BY w.id ORDER BY v.version DESC), w.name
+
 -- name: delete_secret
 DELETE FROM secrets WHERE tenant_id = $1 AND id = $2

@@ -1,12 +1,13 @@
 """Secrets in Postgres, sealed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
 from headrace.secret_bounds import Bounds
+from headrace.workflow.state import ENDED_RUN, RunStatus
 
 from headrace_control.apps.model import Keep
 from headrace_control.secrets.model import Secret
@@ -14,6 +15,9 @@ from headrace_control.vault.envelope import Place
 from headrace_control.vault.vault import Sealed, Stored
 
 _sql = load("headrace_control.secrets")
+
+# A version's document may be large.
+_VERSIONS_AT_ONCE = 10
 
 
 async def lock_secret(db: Db, tenant_id: UUID, name: str) -> UUID | None:
@@ -73,6 +77,18 @@ async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:
     """Some of the published versions that use it, as `workflow version`."""
     rows = await db.fetch(_sql.versions_using, tenant_id, name)
     return [f"{row['name']} {row['version']}" for row in rows]
+
+
+async def runnable_versions(
+    db: Db, tenant_id: UUID, name: str, places: Mapping[str, str]
+) -> AsyncIterator[Any]:
+    """Versions that can still run, use the secret, and call something that is not at one of these `places`: `workflow`,
+    `number`, `resolved`, and `own_urls`, the base URLs of connections that have their own, by their ids."""
+    unfinished = sorted(set(RunStatus) - ENDED_RUN)
+    async for row in db.cursor(
+        _sql.runnable_versions, tenant_id, name, places, unfinished, prefetch=_VERSIONS_AT_ONCE
+    ):
+        yield row
 
 
 async def delete_secret(db: Db, tenant_id: UUID, secret_id: UUID) -> None:

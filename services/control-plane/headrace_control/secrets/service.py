@@ -18,7 +18,9 @@ from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.secrets import repository
 from headrace_control.secrets.model import OpenedSecret, Secret
+from headrace_control.secrets.refusals import not_told, refusals
 from headrace_control.vault.vault import Vault
+from headrace_control.workflows.gates import Notice
 
 _log = structlog.get_logger(__name__)
 _SECRETS = Cursor("secrets")
@@ -59,6 +61,13 @@ class SecretService:
             detail: JsonObject = {} if secret.apps is None else {"apps": list(secret.apps)}
             await record(db, caller, Act("secret.set", f"secret/{name}", detail=detail))
             return secret
+
+    async def refusals(self, caller: Caller, name: str) -> Sequence[Notice]:
+        """For who has set the secret of this name for some apps: versions whose runs fail by that."""
+        caller.require(Permission.MANAGE_CONNECTIONS)
+        if not caller.may(Permission.READ):
+            return not_told()
+        return await refusals(self._pool, caller.tenant_id, name)
 
     async def delete(self, caller: Caller, name: str) -> Secret:
         """Raises `NotFound`, and `Conflict` while a published version uses it."""

@@ -13,10 +13,10 @@ from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, read_id
 from headrace_control.pages import DEFAULT_PAGE
 from headrace_control.rollouts.graphql_types import RolloutInput, RolloutType
-from headrace_control.workflows.gates import Notice
 from headrace_control.workflows.graphql_types import (
     ChangeType,
     ClassificationType,
+    NoticeType,
     VersionDiffType,
     WorkflowType,
     WorkflowVersionType,
@@ -24,19 +24,6 @@ from headrace_control.workflows.graphql_types import (
 from headrace_control.workflows.service import Published
 
 _VERSION = "workflow version"
-
-
-@strawberry.type(
-    name="Notice", description="Something about a document that is no problem, and worth knowing."
-)
-class NoticeType:
-    path: str = strawberry.field(description="The place in the document, as `steps[1].action`.")
-    message: str
-    code: str
-
-    @classmethod
-    def of(cls, notice: Notice) -> "NoticeType":
-        return cls(path=notice.path, message=notice.message, code=notice.code)
 
 
 _CLASS = "The class that it would be published as; none while it has problems of another kind."

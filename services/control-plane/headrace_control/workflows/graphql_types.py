@@ -13,6 +13,7 @@ from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON, json_text
 from headrace_control.pages import DEFAULT_PAGE, PageOf
 from headrace_control.workflows import model
+from headrace_control.workflows.gates import Notice
 
 strawberry.enum(
     model.VersionStatus,
@@ -176,3 +177,19 @@ class ChangeType:
 class VersionDiffType:
     changes: list[ChangeType]
     truncated: bool = strawberry.field(description="There are more changes than are listed.")
+
+
+@strawberry.type(
+    name="Notice", description="Something about a document that is no problem, and worth knowing."
+)
+class NoticeType:
+    path: str = strawberry.field(
+        description="The place in the document, as `steps[1].action`; where that is not the one in hand, behind its "
+        "workflow and version, as `pay 3: steps[1]`."
+    )
+    message: str
+    code: str
+
+    @classmethod
+    def of(cls, notice: Notice) -> "NoticeType":
+        return cls(path=notice.path, message=notice.message, code=notice.code)

@@ -14,6 +14,7 @@ from headrace.workflow.document import RetryPolicy
 from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
+from headrace.workflow.uses import call_values
 
 from headrace_runner.failures import expression_failed, input_mismatch
 from headrace_runner.requests import build_request
@@ -52,8 +53,7 @@ class CallBuilding:
             written = values_of(context.step)
             connection_id = _connection_id(context)
             own_url = context.credentials.base_url(connection_id) if connection_id else None
-            naming = {**written, "cache": context.step.cache.key if context.step.cache else None}
-            if refused := kept_from(context, self._templates, naming, pinned, own_url):
+            if refused := kept_from(context, self._templates, call_values(context.step), pinned, own_url):
                 return refused
             budget = Budget()
             rendered = {
