@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.integration.control_plane_runs.acting import Client, deprecate, orders, publish
+from tests.integration.control_plane_runs.acting import FAILURE, Client, deprecate, orders, publish
 
 GUIDES = Path(__file__).parents[3] / "docs" / "guides"
 _BLOCK = re.compile(r"^```yaml\n(workflow:.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -64,6 +64,25 @@ async def test_a_child_that_is_not_published_is_refused(acme: Client, stranger: 
     assert found == {"steps[0].workflow": ("UNKNOWN_WORKFLOW", "Did you mean `orders`?")}
     found = await problems(stranger, month())
     assert found == {"steps[0].workflow": ("UNKNOWN_WORKFLOW", "Create `orders` first.")}
+
+
+async def test_what_a_deprecated_child_uses_stays_while_published_versions_run_it(acme: Client) -> None:
+    child = await published(acme, orders())
+    await published(acme, month())
+    whole = {"workflow": "year", "steps": [{"key": "run", "type": "workflow", "workflow": "month"}]}
+    outer = await published(acme, whole)
+    await deprecate(acme, child["id"])
+    await deprecate(acme, (await acme(_RESOLVED, w="month"))["published"]["id"])
+    deletions = [
+        f"mutation {{ {one} {{ __typename {FAILURE} }} }}"
+        for one in ('deleteConnection(name: "shop-main")', 'deleteSecret(name: "token")')
+    ]
+    for deletion in deletions:
+        refused = await acme(deletion)
+        assert (refused["__typename"], "use it: year 1;" in refused["message"]) == ("Conflict", True), refused
+    await deprecate(acme, outer["id"])
+    for deletion in deletions:
+        assert (await acme(deletion))["__typename"] == "Deleted"
 
 
 async def test_a_childs_input_is_held_to_its_parameters(acme: Client) -> None:

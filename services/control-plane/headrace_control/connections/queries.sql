@@ -59,16 +59,6 @@ WHERE tenant_id = $1 AND connection_id = $2 AND field LIKE 'oauth:%' AND field N
 -- name: delete_connection
 DELETE FROM connections WHERE tenant_id = $1 AND id = $2
 
--- name: versions_using
--- Published versions name the connections they use; deprecated ones start no run.
-SELECT w.name, v.version
-FROM workflow_versions v
-JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
-WHERE v.tenant_id = $1 AND v.status = 'PUBLISHED'
-  AND EXISTS (SELECT 1 FROM jsonb_each_text(v.resolved -> 'connections') c WHERE c.value = $2::text)
-ORDER BY w.name, v.version
-LIMIT 5
-
 -- name: put_secret
 INSERT INTO connection_secrets (tenant_id, connection_id, field, key_id, sealed) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (tenant_id, connection_id, field)

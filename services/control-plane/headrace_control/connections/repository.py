@@ -121,12 +121,6 @@ async def delete_connection(db: Db, tenant_id: UUID, connection_id: UUID) -> Non
     await db.execute(_sql.delete_connection, tenant_id, connection_id)
 
 
-async def versions_using(db: Db, tenant_id: UUID, connection_id: UUID) -> Sequence[str]:
-    """Some of the published versions that use it, as `workflow version`."""
-    rows = await db.fetch(_sql.versions_using, tenant_id, str(connection_id))
-    return [f"{row['name']} {row['version']}" for row in rows]
-
-
 async def put_secrets(db: Db, tenant_id: UUID, sealed: Iterable[Sealed]) -> None:
     for one in sealed:
         place = one.place

@@ -18,6 +18,7 @@ from headrace_control.connections.model import Connection, ConnectionChanges, Co
 from headrace_control.names import name_problems
 from headrace_control.pages import Cursor, PageOf, page_of, page_size
 from headrace_control.vault.vault import Vault
+from headrace_control.workflows.repository import require_unused
 
 _CONNECTIONS = Cursor("connections")
 
@@ -110,10 +111,7 @@ class ConnectionService:
         caller.require(Permission.MANAGE_CONNECTIONS)
         async with tenant_transaction(self._pool, caller.tenant_id) as db:
             connection = await _locked(db, caller, name)
-            if using := await repository.versions_using(db, caller.tenant_id, connection.id):
-                raise Conflict(
-                    f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
-                )
+            await require_unused(db, caller.tenant_id, connection_id=connection.id)
             await repository.delete_connection(db, caller.tenant_id, connection.id)
             await record(db, caller, _act("connection.delete", connection, None))
             return connection

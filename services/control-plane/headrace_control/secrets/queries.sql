@@ -42,16 +42,6 @@ SELECT s.name, (SELECT coalesce(jsonb_object_agg(a.name, a.base_url), '{}') FROM
 FROM secrets s
 WHERE s.tenant_id = $1 AND s.name = ANY($2::text[]) AND s.apps IS NOT NULL
 
--- name: versions_using
-SELECT w.name, v.version
-FROM workflow_versions v
-JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
-WHERE v.tenant_id = $1 AND v.status = 'PUBLISHED'
-  AND EXISTS (SELECT 1 FROM jsonb_each(v.resolved -> 'document' -> 'env') e
-              WHERE jsonb_typeof(e.value) = 'object' AND e.value ->> 'secret' = $2)
-ORDER BY w.name, v.version
-LIMIT 5
-
 -- name: runnable_versions
 -- Those that start runs or have some under way, and those that they run as steps; the newest of each workflow first.
 -- $3: base URLs by the names of apps; another spelling of the same host is for the reader to know.

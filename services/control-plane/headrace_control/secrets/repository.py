@@ -73,12 +73,6 @@ async def bounds_of(db: Db, tenant_id: UUID, names: Sequence[str]) -> Bounds:
     return {row["name"]: row["places"] for row in await db.fetch(_sql.bounds, tenant_id, names)}
 
 
-async def versions_using(db: Db, tenant_id: UUID, name: str) -> Sequence[str]:
-    """Some of the published versions that use it, as `workflow version`."""
-    rows = await db.fetch(_sql.versions_using, tenant_id, name)
-    return [f"{row['name']} {row['version']}" for row in rows]
-
-
 async def runnable_versions(
     db: Db, tenant_id: UUID, name: str, places: Mapping[str, str]
 ) -> AsyncIterator[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from headrace.errors import Conflict, InvalidInput, NotFound, Problem
+from headrace.errors import InvalidInput, NotFound, Problem
 from headrace.ids import new_id
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
@@ -21,6 +21,7 @@ from headrace_control.secrets.model import OpenedSecret, Secret
 from headrace_control.secrets.refusals import not_told, refusals
 from headrace_control.vault.vault import Vault
 from headrace_control.workflows.gates import Notice
+from headrace_control.workflows.repository import require_unused
 
 _log = structlog.get_logger(__name__)
 _SECRETS = Cursor("secrets")
@@ -77,10 +78,7 @@ class SecretService:
             secret = await repository.find_secret(db, caller.tenant_id, name)
             if secret is None:
                 raise NotFound("secret")
-            if using := await repository.versions_using(db, caller.tenant_id, name):
-                raise Conflict(
-                    f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
-                )
+            await require_unused(db, caller.tenant_id, secret=name)
             await repository.delete_secret(db, caller.tenant_id, secret.id)
             await record(db, caller, Act("secret.delete", f"secret/{name}"))
             return secret

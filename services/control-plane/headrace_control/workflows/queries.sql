@@ -135,6 +135,29 @@ UPDATE workflow_versions SET status = 'DEPRECATED'
 WHERE tenant_id = $1 AND id = $2 AND status = 'PUBLISHED'
 RETURNING id, workflow_id, version AS number, status, digest, note, created_at, created_by, published_at
 
+-- name: versions_using
+-- The published versions that use a connection ($2, its id) or a secret ($3, its name), or that run one that does: what
+-- was deprecated goes on as a step of a published version. Deprecated ones start no run of their own.
+WITH RECURSIVE children AS MATERIALIZED (
+    SELECT p.id AS parent, (c.value ->> 'versionId')::uuid AS child
+    FROM workflow_versions p CROSS JOIN LATERAL jsonb_each(p.resolved -> 'children') c
+    WHERE p.tenant_id = $1 AND p.status <> 'DRAFT'
+), users (id) AS (
+    SELECT v.id FROM workflow_versions v
+    WHERE v.tenant_id = $1 AND v.status <> 'DRAFT'
+      AND (EXISTS (SELECT 1 FROM jsonb_each_text(v.resolved -> 'connections') c WHERE c.value = $2::text)
+           OR EXISTS (SELECT 1 FROM jsonb_each(v.resolved -> 'document' -> 'env') e
+                      WHERE jsonb_typeof(e.value) = 'object' AND e.value ->> 'secret' = $3::text))
+    UNION
+    SELECT children.parent FROM users JOIN children ON children.child = users.id
+)
+SELECT w.name, v.version
+FROM users
+JOIN workflow_versions v ON v.tenant_id = $1 AND v.id = users.id AND v.status = 'PUBLISHED'
+JOIN workflows w ON w.tenant_id = v.tenant_id AND w.id = v.workflow_id
+ORDER BY w.name, v.version
+LIMIT 5
+
 -- name: pinnable_actions
 -- The newest revision of each wanted action.
 SELECT p.name AS app, p.base_url, p.retry, a.name, r.id AS revision_id, r.revision, r.definition

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from headrace.errors import Conflict
 from headrace.ids import new_id
 from headrace.json_types import Json
 from headrace.postgres.pool import Db
@@ -199,6 +200,19 @@ async def keep_used(db: Db, tenant_id: UUID, resolved: Mapping[str, Any]) -> boo
         *await db.fetch(_sql.keep_secrets, tenant_id, secrets),
     ]
     return len(kept) == len(connections) + len(secrets)
+
+
+async def require_unused(
+    db: Db, tenant_id: UUID, *, connection_id: UUID | None = None, secret: str | None = None
+) -> None:
+    """Raises `Conflict` with some of the published versions that use the connection or the secret, or that run a
+    sub-workflow which does."""
+    wanted = None if connection_id is None else str(connection_id)
+    rows = await db.fetch(_sql.versions_using, tenant_id, wanted, secret)
+    if using := [f"{row['name']} {row['version']}" for row in rows]:
+        raise Conflict(
+            f"published versions use it: {', '.join(using)}; deprecate them, or publish without it"
+        )
 
 
 async def deprecate(db: Db, tenant_id: UUID, version_id: UUID) -> WorkflowVersion | None:
