@@ -1,4 +1,5 @@
-"""A secret that is for some apps is sent to no other: not by a new version, and not by one published before."""
+"""A secret that is for some apps is sent to no other: not by a new version, and not by one published before. And
+nothing is sent in the place of one that is gone."""
 
 import json
 from typing import Any
@@ -16,6 +17,7 @@ _SET_VALUE = """mutation ($name: String!, $value: String!) {
 _MOVE = """mutation ($url: String!) { updateApp(name: "shop", input: {baseUrl: $url}) { ok: __typename ...Failed } }"""
 _CONNECT = """mutation ($input: ConnectionInput!) {
   createConnection(input: $input) { ok: __typename ...Failed } }"""
+_DEPRECATE = "mutation ($id: ID!) { deprecateVersion(id: $id) { ok: __typename ...Failed } }"
 _PUBLISH = """mutation ($document: JSON!) { answer: publishWorkflow(document: $document) {
   ... on InvalidInput { problems { path message mend code } } ... on Failure { code } } }"""
 
@@ -92,3 +94,30 @@ async def test_a_secret_goes_to_its_apps_alone(backends: Backends, tmp_path: Any
         assert (len(shop.calls), len(other.calls)) == (3, 2)
 
         assert (await designer.mutate(_SET, name="token", value=SECOND, apps=None))["apps"] is None
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("backends", ["embedded"], indirect=True)
+async def test_nothing_is_sent_in_the_place_of_a_secret_that_is_gone(
+    backends: Backends, tmp_path: Any
+) -> None:
+    async with Fleet(backends, tmp_path, {"HEADRACE_PARTITIONS": "2"}) as fleet, Target() as shop:
+        await fleet.start_all()
+        designer = Designer(fleet)
+        await designer.app("shop", shop.url)
+        await designer.action("shop", "pay", "POST", "/pay", bodySchema={"type": "object"})
+        await designer.secret("token", FIRST)
+        await designer.secret("pin", PIN)
+        document = paying("late", "shop")
+        document["steps"].insert(0, {"key": "wait", "type": "signal", "signal": {"name": "go"}})
+        await designer.publish(document)
+        run_id = await designer.start("late")
+        await designer.ended(run_id, wanted={"WAITING"})
+        version = (await designer.do('{ workflow(name: "late") { published { id } } }'))["workflow"]
+        await designer.mutate(_DEPRECATE, id=version["published"]["id"])
+        await designer.mutate('mutation { deleteSecret(name: "token") { ok: __typename ...Failed } }')
+        await designer.signal(run_id, "go")
+        failed = step(await designer.ended(run_id), "shop")
+        assert failed["error"]["code"] == "SECRET_MISSING"
+        assert "`env.TOKEN`" in failed["error"]["message"]
+        assert shop.calls == []

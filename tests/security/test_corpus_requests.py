@@ -228,7 +228,7 @@ async def called(
         run=cast(
             "ClaimedRun",
             SimpleNamespace(
-                version=version, run_id="run-1", tenant_id="tenant", kept_keys={}, secret_apps={}
+                version=version, run_id="run-1", tenant_id="tenant", kept_keys={}, secret_apps={}, secrets={}
             ),
         ),
         step=step,

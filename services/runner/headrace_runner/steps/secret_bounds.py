@@ -15,14 +15,20 @@ def kept_from(
     context: StepContext, templates: Templates, written: Json, pinned: PinnedAction, own_url: str | None
 ) -> Failure | None:
     """Why no call of this action is to be built of what is `written`, if so: it names a secret that is not for the
-    action's app. What the expressions name is known without their values, and in a run a secret stands nowhere else.
-    Raises `ExpressionError`.
+    action's app, or one that the run was not given. What the expressions name is known without their values, and in a
+    run a secret stands nowhere else. Raises `ExpressionError`.
     """
-    bounds = context.run.secret_apps
-    kept = kept_names(bounds, pinned, own_url)
-    if not kept:
+    run = context.run
+    kept = kept_names(run.secret_apps, pinned, own_url)
+    # Nothing stands for one: an expression with a `default` would send that in its place.
+    lacking = run.version.document.secrets.keys() - run.secrets.keys()
+    if not kept and not lacking:
         return None
-    named = templates.references(written, context.secret_scope).env & kept
-    if not named:
-        return None
-    return Failure(NOT_FOR_APP, f"{context.place}: {why_kept(min(named), bounds, pinned.definition.app)}")
+    named = templates.references(written, context.secret_scope).env
+    if refused := named & kept:
+        why = why_kept(min(refused), run.secret_apps, pinned.definition.app)
+        return Failure(NOT_FOR_APP, f"{context.place}: {why}")
+    if absent := named & lacking:
+        words = f"`env.{min(absent)}` is a secret that is not there any more, or does not open"
+        return Failure("SECRET_MISSING", f"{context.place}: {words}")
+    return None
