@@ -1,9 +1,11 @@
 """Calls that the policy holds: asked for, approved, made once; or never made. On all services as processes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -18,6 +20,7 @@ pytestmark = [
     pytest.mark.parametrize("module_fleet", ["embedded"], indirect=True, scope="module"),
 ]
 SECRET = "a-secret-of-this-very-test"
+SHORT = "48213"
 
 _APPROVALS = """{ approvals { items { run { id } step title details roles mayDecide dueAt
   gate { action approvalClass digest twoPerson } } } }"""
@@ -36,7 +39,11 @@ class World:
 
     async def publish(self, workflow: str, *steps: dict[str, Any]) -> None:
         await self.designer.publish(
-            {"workflow": workflow, "env": {"PIN": {"secret": "pin"}}, "steps": list(steps)}
+            {
+                "workflow": workflow,
+                "env": {"PIN": {"secret": "pin"}, "SHORT": {"secret": "short"}},
+                "steps": list(steps),
+            }
         )
 
     async def rule(self, action: str, held: str, two_person: bool = False, why: str = "") -> None:
@@ -73,6 +80,7 @@ async def deployed(module_fleet: Fleet) -> AsyncIterator[World]:
         designer = Designer(module_fleet)
         await designer.app("shop", target.url)
         await designer.secret("pin", SECRET)
+        await designer.secret("short", SHORT)
         for name in ("pay", "ship", "unpay"):
             keyed = {"mode": "KEY"}
             await designer.action("shop", name, "POST", f"/{name}", idempotency=keyed, approvalClass="B")
@@ -90,6 +98,31 @@ def world(deployed: World) -> World:
 
 def call(name: str, **more: Any) -> dict[str, Any]:
     return {"key": name, "action": f"shop/{name}", "input": {"n": 1, "pin": "{{ env.PIN }}"}} | more
+
+
+async def test_what_is_made_of_secrets_is_sent_and_shown_to_nobody(world: World) -> None:
+    designer, target = world.designer, world.target
+    body = {
+        "pin": "{{ env.SHORT }}",
+        "part": "{{ env.PIN[2:8] | upper }}",
+        "text": "n {{ input.n }}: {{ env.SHORT }}",
+        "n": "{{ input.n }}",
+    }
+    await world.publish(
+        "short", {"key": "pay", "action": "shop/pay", "query": {"s": "{{ env.SHORT }}"}, "body": body}
+    )
+    run_id = await designer.start("short", n=7)
+    asked = await world.asked(run_id)
+    hidden = {"pin": "[***]", "part": "[***]", "text": "n 7: [***]", "n": 7}
+    assert (asked["details"]["body"], asked["details"]["url"]) == (hidden, f"{target.url}/pay?s=[***]")
+    await designer.decide(run_id, "pay", "APPROVE", "checked")
+    run = await designer.ended(run_id)
+    assert run["steps"][0]["input"] == {"query": {"s": "[***]"}, "body": hidden}
+    (sent,) = target.calls
+    assert sent.query == {"s": SHORT}
+    assert json.loads(sent.body) == {"pin": SHORT, "part": "SECRET", "text": f"n 7: {SHORT}", "n": 7}
+    rows = await world.admin.fetch("SELECT data::text FROM events WHERE run_id = $1", UUID(run_id))
+    assert not [row for row in rows if SHORT in row["data"] or "SECRET" in row["data"]]
 
 
 async def test_a_call_is_approved_and_made_once_and_its_retry_is_not_asked_for(world: World) -> None:

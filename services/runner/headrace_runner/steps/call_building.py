@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import field, replace
 from functools import partial
+from urllib.parse import quote
 
 from headrace.errors import HeadraceError
 from headrace.json_types import Json
 from headrace.outbound.call import OutboundCall
 from headrace.records import record
+from headrace.redaction import MARKER
 from headrace.workflow.assign import RequestParts, assign_input, headers_as_declared, values_of
-from headrace.workflow.definition import ActionDefinition
+from headrace.workflow.definition import ActionDefinition, PinnedAction
 from headrace.workflow.document import RetryPolicy
 from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.idempotency import may_repeat
@@ -88,16 +90,52 @@ class CallBuilding:
             admit = partial(throttle.admit, ticket)
         work = ActionWork(action, call, connection_id, retry, repeatable, ticket)
         told = partial(shown, pinned, connection_id, call, parts, template)
+        concealed = self._concealed(context, written, rendered)
+        display = partial(self._displayed, context, pinned, connection_id, base_url, concealed)
         return Prepared(
-            _record(rendered),
+            _record(concealed),
             side_effect=True,
             unsafe=not repeatable,
             retry=retry,
             work=work,
             admit=admit,
-            shown=told,
+            shown=told if concealed == rendered else display,
             sought=sought(context, pinned, connection_id, base_url, cached_by, told),
         )
+
+    def _concealed(
+        self, context: StepContext, written: Mapping[str, Json], rendered: Mapping[str, Json]
+    ) -> Mapping[str, Json]:
+        """`rendered` as it may be shown: what an expression makes of a secret is not found by looking for the secret,
+        nor is a short one."""
+        names = context.run.version.document.secrets
+        if not names:
+            return rendered
+        return {
+            name: self._templates.masked(value, rendered[name], context.secret_scope, names, MARKER)
+            for name, value in written.items()
+        }
+
+    def _displayed(
+        self,
+        context: StepContext,
+        pinned: PinnedAction,
+        connection_id: str | None,
+        base_url: str,
+        concealed: Mapping[str, Json],
+    ) -> Json:
+        """The call as it is shown, made of concealed values; hidden as a whole where these make none."""
+        action = pinned.definition
+        try:
+            template = self._template_headers(context, action, concealed.get("input"), Budget())
+            parts = assign_input(action, **concealed)
+        except (ExpressionError, HeadraceError):
+            return MARKER
+        call = build_request(action, base_url, parts, template_headers=template)
+        if isinstance(call, Failure):
+            return MARKER
+        call = replace(call, url=call.url.replace(quote(MARKER, safe=""), MARKER))
+        return shown(pinned, connection_id, call, parts, template)
 
     def _template_headers(
         self, context: StepContext, action: ActionDefinition, rendered_input: Json, budget: Budget

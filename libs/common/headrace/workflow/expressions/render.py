@@ -1,6 +1,7 @@
 """Rendering whole values: every text in a JSON value is a template, everything else stands for itself."""
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from headrace.errors import Problem
 from headrace.json_types import Json
@@ -14,7 +15,7 @@ from headrace.workflow.expressions.limits import (
     ExpressionError,
 )
 from headrace.workflow.expressions.scope import EVERYWHERE, Local, Scope
-from headrace.workflow.expressions.syntax import References
+from headrace.workflow.expressions.syntax import References, check_tree
 from headrace.workflow.expressions.template import (
     Template,
     compile_template,
@@ -58,6 +59,35 @@ class Templates:
         for _, text in texts_in(value):
             found |= self._template(text, evaluation).references
         return found
+
+    def masked(self, value: Json, made: Json, scope: Scope, names: Collection[str], mask: str) -> Json:
+        """`made`, which `value` was rendered to, with `mask` for every expression that refers to one of these `names`
+        of `env`, whatever it makes of it."""
+        return self._masked(value, made, Evaluation(scope, Budget()), frozenset(names), mask)
+
+    def _masked(
+        self, value: Json, made: Json, evaluation: Evaluation, names: frozenset[str], mask: str
+    ) -> Json:
+        match value, made:
+            case str(), _ if has_expression(value):
+                template = self._template(value, evaluation)
+                if not template.references.env & names:
+                    return made
+                if template.single is not None:
+                    return mask
+                return _joined(template, evaluation, names, mask)
+            case list(), list():
+                return [
+                    self._masked(part, one, evaluation, names, mask)
+                    for part, one in zip(value, made, strict=True)
+                ]
+            case dict(), dict():
+                return {
+                    name: self._masked(part, made[name], evaluation, names, mask)
+                    for name, part in value.items()
+                }
+            case _:
+                return made
 
     def _value(self, value: Json, evaluation: Evaluation, path: str, depth: int) -> Json:
         if depth > MAX_VALUE_DEPTH:
@@ -108,11 +138,19 @@ class Templates:
         return found
 
 
-def _joined(template: Template, evaluation: Evaluation) -> str:
+def _joined(
+    template: Template, evaluation: Evaluation, names: frozenset[str] = frozenset(), mask: str = ""
+) -> str:
+    """The parts as one text, with `mask` for those that refer to one of these `names` of `env`."""
     parts: list[str] = []
     length = 0
     for part in template.parts:
-        text = part if isinstance(part, str) else as_text(evaluation.budget, evaluation.value(part))
+        if isinstance(part, str):
+            text = part
+        elif names and check_tree(part, evaluation.scope.local)[0].env & names:
+            text = mask
+        else:
+            text = as_text(evaluation.budget, evaluation.value(part))
         length += len(text)
         if length > MAX_OUTPUT:
             raise ExpressionError(f"a value may have {MAX_OUTPUT} characters at most")
