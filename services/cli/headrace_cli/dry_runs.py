@@ -106,7 +106,7 @@ def _show(session: Session, report: dict[str, Any]) -> None:
     if report["notShown"]:
         out.say(f"and {report['notShown']} more")
     for step in report["steps"]:
-        if (error := step["error"]) is not None:
+        if step["status"] == "FAILED" and (error := step["error"]) is not None:
             out.say(f"{safe(step['path'])}: {error['code']}: {safe(error['message'])}")
     for problem in report["problems"]:
         out.say(f"{safe(problem['path'])}: {safe(problem['message'])}. {safe(problem['mend'])}")
