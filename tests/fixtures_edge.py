@@ -87,10 +87,10 @@ class Edge:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[int]:
+async def listening(app: Any, **more: Any) -> AsyncIterator[int]:
     """The application behind the server that the service uses; yields its port."""
     with loopback() as listener:
-        server = http_server(app, "127.0.0.1", 0, max_message=MAX_BODY)
+        server = http_server(app, "127.0.0.1", 0, max_message=MAX_BODY, **more)
         task = asyncio.create_task(server._serve(sockets=[listener]))
         try:
             # Who connects before the server is up waits in the socket's backlog.

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from fixtures_edge import Edge
+from fixtures_edge import Edge, listening
 from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web import server
 from headrace_control.web.headers import SecurityHeaders
@@ -120,3 +120,19 @@ async def test_a_head_that_does_not_come_ends_the_connection(
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.05)
     async with asyncio.timeout(30):
         await raw(edge.port, begun, end=False)
+
+
+async def test_much_that_is_sent_ahead_of_an_answer_ends_the_connection() -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with listening(never) as port, asyncio.timeout(30):
+        assert await raw(port, request * (server.MAX_HEAD_BYTES // len(request) + 2), end=False) == b""
+
+
+async def test_a_few_requests_sent_ahead_are_answered_in_turn(edge: Edge) -> None:
+    ahead = [b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n"] * 9
+    last = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answers = await raw(edge.port, b"".join([*ahead, last]), end=False)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"404"] * 9 + [b"200"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
@@ -26,6 +27,7 @@ from headrace_control.scaling.signals import Signals
 from headrace_control.servers import http_servers
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.tracing import trace_starts
+from headrace_control.web.open_connections import OpenConnections, most_connections, sockets_within
 
 
 async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
@@ -36,6 +38,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             introspection=settings.introspection, operation_seconds=settings.operation_seconds
         )
         policy = settings.http_policy(read_documents(settings.persisted_queries_file, schema.core))
+    most = most_connections(policy.sockets)
+    policy = replace(policy, sockets=sockets_within(most, policy.sockets))
     async with open_resources(settings) as held:
         trace_starts(held.traces)
         signals = Signals(held.worker_pool, held.bus, settings.partitions)
@@ -57,7 +61,7 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             create_operator_app(signals, held.registry) if settings.operator_port is not None else None
         )
         with opening("internal_tls_certificate_file"):
-            servers = http_servers(settings, public, internal, operators)
+            servers = http_servers(settings, public, internal, operators, OpenConnections(most))
         work = [*background(settings, held, composed, signals, sweeper), *servers.upkeep]
         if operators is not None:
             work.append(watch_readiness(checks, held.registry))

@@ -11,6 +11,7 @@ from headrace.tls_files import TlsFiles, usable
 
 from headrace_control.graphql.view import MAX_BODY
 from headrace_control.settings import ControlPlaneSettings
+from headrace_control.web.open_connections import OpenConnections
 from headrace_control.web.server import http_server
 
 
@@ -23,16 +24,23 @@ class Servers:
 
 
 def http_servers(
-    settings: ControlPlaneSettings, public: FastAPI, internal: FastAPI, operators: FastAPI | None
+    settings: ControlPlaneSettings,
+    public: FastAPI,
+    internal: FastAPI,
+    operators: FastAPI | None,
+    connections: OpenConnections,
 ) -> Servers:
-    """Raises `InvalidInput` when the files for the runners' port can not be used."""
+    """`connections` are the public face's.
+
+    Raises `InvalidInput` when the files for the runners' port can not be used.
+    """
 
     def served(app: FastAPI, host: str, port: int, **more: Any) -> uvicorn.Server:
         return http_server(app, host, port, max_message=MAX_BODY, grace=settings.drain_seconds, **more)
 
     files = settings.internal_tls_files
     servers = [
-        served(public, settings.listen_host, settings.listen_port),
+        served(public, settings.listen_host, settings.listen_port, connections=connections),
         runners := served(internal, settings.internal_host, settings.internal_port, **uvicorn_tls(files)),
     ]
     if operators is not None and settings.operator_port is not None:

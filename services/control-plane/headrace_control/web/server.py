@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headrace_control.http_errors import REFUSALS
+from headrace_control.web.open_connections import NoRoom, OpenConnections
 from headrace_control.web.sockets import BoundedSocket
 
 # A request's line and headers have to be here by then, after the connection's or the request's first byte.
@@ -21,22 +23,33 @@ STALLED_SECONDS = 60.0
 # What is left of a body whose request was answered before is read to no purpose; so long, for who asks hears no answer
 # before they have sent it.
 REST_SECONDS = 30.0
-MAX_HEAD_BYTES = 64 * 1024
+# Of one connection: all that there may be, each with a head that is not whole, take 128 MiB by default. As much may be
+# sent ahead, behind a request that is being answered.
+MAX_HEAD_BYTES = 32 * 1024
+# Of clients: more of the request is to come.
+_ASKING = (h11.IDLE, h11.SEND_BODY)
 
 
 class PatientConnection(H11Protocol):
     """uvicorn waits without end for a request's head, for the rest of a body after its answer, and for who does not
-    read an answer; this one does not. It forgets what came of a body that nothing asked for."""
+    read an answer; this one does not. It forgets what came of a body that nothing asked for, and is one of
+    `connections` that are bounded together."""
 
     _head: asyncio.TimerHandle | None = None
     _rest: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
+    def __init__(self, *given: Any, connections: OpenConnections, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._all = connections
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._all.opened(transport)
         self._head = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
     def data_received(self, data: bytes) -> None:
+        self.app = NoRoom(self.config.loaded_app) if self._all.too_many else self.config.loaded_app
         super().data_received(data)
         if self._rest is not None and self.conn.our_state is not h11.DONE:
             _stop(self._rest)
@@ -46,6 +59,12 @@ class PatientConnection(H11Protocol):
             self._head = None
         elif self._head is None and not self.transport.is_closing():
             self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        if self.conn.their_state not in _ASKING and len(self.conn.trailing_data[0]) > MAX_HEAD_BYTES:
+            self.transport.abort()
+        self._tell()
+
+    def _should_upgrade(self) -> bool:
+        return not self._all.too_many and super()._should_upgrade()
 
     def on_response_complete(self) -> None:
         if self.cycle.body:
@@ -53,6 +72,14 @@ class PatientConnection(H11Protocol):
         if self._rest is None and self.conn.their_state is h11.SEND_BODY:
             self._rest = self.loop.call_later(REST_SECONDS, self.transport.abort)
         super().on_response_complete()
+        self._tell()
+
+    def _tell(self) -> None:
+        """For whom it waits: for its client, or for the application. A websocket tells so itself."""
+        if self.transport.is_closing() or self.conn.their_state in _ASKING:
+            self._all.waits(self.transport)
+        elif self.transport.get_protocol() is self:
+            self._all.works(self.transport)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -66,6 +93,7 @@ class PatientConnection(H11Protocol):
         _stop(self._head)
         _stop(self._rest)
         _stop(self._stalled)
+        self._all.closed(self.transport)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -103,26 +131,35 @@ class _Server(uvicorn.Server):
 
 
 def http_server(
-    app: ASGIApp, host: str, port: int, *, max_message: int, grace: float = 1, **more: Any
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    max_message: int,
+    grace: float = 1,
+    connections: OpenConnections | None = None,
+    **more: Any,
 ) -> uvicorn.Server:
-    """The server, not started. `max_message` bounds a websocket's message in bytes; `grace` is in seconds.
+    """The server, not started. `max_message` bounds a websocket's message in bytes; `grace` is in seconds. Without
+    `connections` there may be any number.
 
     Websockets are not compressed: a small message that grows is nothing that a client of ours needs. Addresses in
     X-Forwarded-For are `web.addresses`' to judge, so uvicorn leaves them alone.
     """
+    connections = connections or OpenConnections()
     return _Server(
         uvicorn.Config(
             app,
             host=host,
             port=port,
             lifespan="off",
-            http=PatientConnection,
+            http=functools.partial(PatientConnection, connections=connections),  # type: ignore[arg-type]
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            ws=BoundedSocket,
+            ws=functools.partial(BoundedSocket, connections=connections),  # type: ignore[arg-type]
             ws_max_size=max_message,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=max(int(grace), 1),

@@ -9,6 +9,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from headrace_control.body_budget import BodyBudget
+from headrace_control.web.open_connections import OpenConnections
 
 # All that a websocket may send before the application says who it is: its key, and a ping or two. Afterwards as much
 # may wait on each without being counted.
@@ -31,7 +32,8 @@ def make_known(scope: Any, budget: BodyBudget, owner: Hashable) -> None:
 
 class BoundedSocket(WebSocketsSansIOProtocol):
     """Closes a websocket that sends more than `UNKNOWN_BYTES` before it is known whose it is with 1009; later with
-    1013 when its messages, until the application has them, find no room in its owner's budget."""
+    1013 when its messages, until the application has them, find no room in its owner's budget. Until it is known, and
+    from its close on, it is one of `connections` that wait for their clients."""
 
     _unknown_left: int | None = UNKNOWN_BYTES
     _budget: BodyBudget | None = None
@@ -40,8 +42,9 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     _taken = 0
     _ended = False
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, *given: Any, connections: OpenConnections, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._all = connections
         # Of the messages that wait for the application.
         self._sizes: deque[int] = deque()
 
@@ -53,6 +56,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def _make_known(self, budget: BodyBudget, owner: Hashable) -> None:
         self._unknown_left, self._budget, self._owner = None, budget, owner
+        self._all.works(self.transport)
 
     def data_received(self, data: bytes) -> None:
         if self._unknown_left is not None and self.handshake_initiated:
@@ -84,14 +88,18 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             # The application has not heard of the end yet.
             raise ClientDisconnected
         await super().send(message)
+        if self.close_sent:
+            self._all.waits(self.transport)
 
     def handle_parser_exception(self) -> None:
         self._ended = True
         super().handle_parser_exception()
+        self._all.waits(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._give_back(0)
         self._budget = None
+        self._all.closed(self.transport)
         super().connection_lost(exc)
 
     def _take(self) -> bool:
