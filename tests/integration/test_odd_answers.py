@@ -2,15 +2,20 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 import yaml
+from headrace_cli.client import Client
 from headrace_cli.main import app
+from headrace_cli.profile import Profile
 from typer.main import get_command
 from typer.testing import CliRunner
 from websockets.sync.server import ServerConnection, serve
@@ -24,6 +29,9 @@ ODD: dict[str, tuple[int, bytes]] = {
     "nothing found": (404, HTML),
     "another way": (301, b""),
     "too large": (413, HTML),
+    "a proxy's question": (407, HTML),
+    "a gateway's question": (401, HTML),
+    "a gateway's no": (403, b'{"message": "Forbidden"}'),
     "an error": (500, b"Internal Server Error"),
     "a list": (200, b"[]"),
     "a null": (200, b"null"),
@@ -40,18 +48,19 @@ ODD: dict[str, tuple[int, bytes]] = {
 
 class Odd(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    elsewhere = "/elsewhere"
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
         status, body = self.server.answer  # type: ignore[attr-defined]
         self.send_response(status)
-        if status == 301:
-            self.send_header("location", "/elsewhere")
+        if 300 <= status < 400:
+            self.send_header("location", self.elsewhere)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_CONNECT = do_GET
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -88,6 +97,36 @@ def test_an_odd_answer_is_told_in_words(answer: tuple[int, bytes]) -> None:
     with odd_server(answer) as server:
         for words in (("run", "list"), ("run", "watch", "x"), ("logs",)):
             assert said(url_of(server), *words).startswith(("UNAVAILABLE", "INTERNAL"))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_it_is_said_where_an_answer_sends_who_asks(status: int) -> None:
+    class Elsewhere(Odd):
+        elsewhere = "https://user:word@headrace.example.com:8443/api/graphql?session=word"
+
+    with odd_server((status, HTML), Elsewhere) as server:
+        told = said(url_of(server), "run", "list").replace("\n", " ")
+    assert "sends on to https://headrace.example.com:8443/api:" in told
+    assert "word" not in told
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "credentials of its own"), (403, "credentials of its own"), (407, "NO_PROXY")],
+)
+def test_who_asks_for_other_credentials_than_the_key_is_told_from_headrace(status: int, words: str) -> None:
+    with odd_server((status, HTML)) as server:
+        told = said(url_of(server), "run", "list")
+    assert words in told
+    assert "this key" not in told
+
+
+def test_a_proxy_that_wants_a_password_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with odd_server((407, HTML)) as server:
+        monkeypatch.setenv("HTTPS_PROXY", url_of(server))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert "NO_PROXY" in said("https://headrace.invalid", "run", "list")
 
 
 # What each needs to get as far as asking; {file} is a workflow.
@@ -205,3 +244,46 @@ def test_an_odd_frame_is_told_in_words(frame: str | bytes) -> None:
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_no_redirect_of_a_websocket_takes_the_key_elsewhere() -> None:
+    came = []
+
+    def listen(socket: ServerConnection) -> None:
+        came.append(socket.recv())
+
+    with serve(listen, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as other:  # type: ignore[list-item]
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+
+        class Elsewhere(Odd):
+            elsewhere = f"ws://127.0.0.1:{other.socket.getsockname()[1]}/graphql"
+
+        try:
+            with odd_server((302, b""), Elsewhere) as server:
+                assert said(url_of(server), "logs", "-f").startswith("UNAVAILABLE")
+        finally:
+            other.shutdown()
+            thread.join()
+    assert came == []
+
+
+async def test_nothing_is_sent_on_a_connection_that_a_control_plane_is_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + later)
+    monkeypatch.setattr("httpcore._async.http11.time", clock)
+    places = set()
+
+    class Kept(Odd):
+        def do_POST(self) -> None:
+            places.add(self.client_address)
+            self.do_GET()
+
+    with odd_server((200, b'{"data": {}}'), Kept) as server:
+        async with Client(Profile(url_of(server), "hr_x")) as client:
+            await client.execute("{ x }")
+            later = uvicorn.Config(None).timeout_keep_alive - 0.5  # type: ignore[arg-type]
+            await client.execute("{ x }")
+    assert len(places) == 2

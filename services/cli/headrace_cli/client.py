@@ -49,6 +49,7 @@ _PATH = "/graphql"
 # How `mutation` calls what a mutation answers.
 _DONE = "done: "
 _SECONDS = 30.0
+_KEPT_SECONDS = 4.0
 # How graphql-transport-ws closes a socket whose connection_init it refuses.
 _REFUSED = frozenset({4401, 4403})
 _MAX_FRAME = 4 * 1024 * 1024
@@ -79,6 +80,8 @@ class Client:
             timeout=_SECONDS,
             # A proxy is for what lies outside; a deployment on this machine is reached directly.
             trust_env=not is_local(profile.url),
+            # Below what a control plane keeps (5 s), so that nothing is sent on a connection that it is closing.
+            limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS),
         )
 
     async def __aenter__(self) -> Self:
@@ -97,8 +100,8 @@ class Client:
         try:
             response = await self._http.post(_PATH, json=body)
         except httpx.HTTPError as error:
-            raise Unavailable(f"{self.url} can not be reached ({type(error).__name__})") from error
-        answer = read_answer(response.status_code, response.content)
+            raise unreachable(self.url, error) from error
+        answer = read_answer(response.status_code, response.content, sent_on_to(response))
         if _DONE in document:
             answer["done"]
         return answer
@@ -109,7 +112,7 @@ class Client:
         """What a subscription sends, until the server completes it. `Unavailable` when the line breaks."""
         address = "ws" + self.url.removeprefix("http") + _PATH
         try:
-            async with connect(
+            async with _ConnectThere(
                 address,
                 subprotocols=[Subprotocol("graphql-transport-ws")],
                 max_size=_MAX_FRAME,
@@ -148,6 +151,13 @@ class Client:
             raise Unavailable(f"{self.url} broke the subscription off ({type(error).__name__})") from error
 
 
+class _ConnectThere(connect):
+    """Follows nobody elsewhere: the first message on the socket holds the key."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def _send(socket: Any, message: Mapping[str, Any]) -> None:
     await socket.send(orjson.dumps(message).decode())
 
@@ -162,8 +172,39 @@ def _message(frame: str | bytes) -> dict[str, Any]:
     return message
 
 
-def read_answer(status: int, content: bytes) -> dict[str, Any]:
-    """The `data` of an answer of GraphQL; an error, and a payload that is one, is raised."""
+def unreachable(url: str, error: Exception) -> Unavailable:
+    """What to raise for an error of httpx."""
+    if isinstance(error, httpx.ProxyError) and str(error).startswith("407"):
+        return no_headrace(407)
+    return Unavailable(f"{url} can not be reached ({type(error).__name__})")
+
+
+def sent_on_to(response: httpx.Response) -> str:
+    """Where an answer sends who asks, without what may be secret of it; empty when it does not."""
+    if response.next_request is None:
+        return ""
+    url = response.next_request.url
+    return str(url.copy_with(query=None, fragment=None, userinfo=b"")).removesuffix(_PATH)
+
+
+def no_headrace(status: int, elsewhere: str = "") -> Unavailable:
+    """What to raise for an answer that Headrace does not give."""
+    words = f"what answered {status} is no Headrace"
+    if elsewhere:
+        words += f", and sends on to {elsewhere}: where the deployment is there, give that address in place of yours"
+    elif status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        words += (
+            ", but the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names, and it wants a user and a password: "
+            "write them into its address, or the deployment's host into NO_PROXY"
+        )
+    elif status in (401, 403):
+        words += ", but something before it that lets nobody pass without credentials of its own"
+    return Unavailable(words)
+
+
+def read_answer(status: int, content: bytes, elsewhere: str = "") -> dict[str, Any]:
+    """The `data` of an answer of GraphQL; an error, and a payload that is one, is raised. `elsewhere` is where the
+    answer sends who asks."""
     if status in (502, 503, 504):
         raise Unavailable(f"the deployment answered {status}")
     try:
@@ -172,9 +213,7 @@ def read_answer(status: int, content: bytes) -> dict[str, Any]:
         answer = None
     if isinstance(answer, dict) and ("data" in answer or "errors" in answer):
         return _unwrap(answer)
-    if status in (401, 403):
-        raise Unauthenticated("the deployment does not know this key")
-    raise Unavailable(f"what answered {status} is no Headrace")
+    raise no_headrace(status, elsewhere)
 
 
 def _unwrap(answer: Json) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import httpx
 import typer
 from headrace.errors import HeadraceError, InvalidInput, Unauthenticated
 
-from headrace_cli.client import is_local
+from headrace_cli.client import is_local, no_headrace, sent_on_to
 from headrace_cli.command import ExpectationFailed, Session, command
 from headrace_cli.dev.deployment import HOST
 from headrace_cli.diagnosis.deployment import examine
@@ -169,12 +169,16 @@ async def _deployment(session: Session) -> Finding:
     try:
         async with httpx.AsyncClient(timeout=_PROGRAM_SECONDS, trust_env=not is_local(url)) as http:
             answer = await http.get(f"{url}/ready")
-        checks = answer.json().get("checks", {}).items()
-    except (httpx.HTTPError, ValueError, AttributeError):
+    except httpx.HTTPError:
         silent = f"{url} does not answer"
         if session.choice == Choice() and "HEADRACE_URL" not in os.environ:
             return note(what, silent, "headrace dev")
         return wrong(what, silent, "start it, or name another one")
+    try:
+        checks = answer.json().get("checks", {}).items()
+    except (ValueError, AttributeError):
+        told = no_headrace(answer.status_code, sent_on_to(answer)).message
+        return wrong(what, f"{url}: {told}", "start it, or name another one")
     states = f"{url}: " + ", ".join(f"{name} {state}" for name, state in checks)
     if answer.status_code != httpx.codes.OK:
         return Finding(what, Verdict.MISSING, states, "look into its logs")

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import httpx
 import orjson
 import typer
-from headrace.errors import InvalidInput, NotFound, Problem, Unavailable
+from headrace.errors import InvalidInput, NotFound, Problem
 from headrace.ids import new_id
 from headrace.signed_messages import ID, SIGNATURE, TIMESTAMP, is_id, is_secret, sign
 
-from headrace_cli.client import answered_error, is_local, mutation
+from headrace_cli.client import answered_error, is_local, mutation, no_headrace, sent_on_to, unreachable
 from headrace_cli.command import Session, command
 from headrace_cli.json_option import read_json
 from headrace_cli.output import cells, safe, table
@@ -175,7 +175,7 @@ async def _post(url: str, content: bytes, headers: dict[str, str]) -> dict[str, 
         async with httpx.AsyncClient(timeout=_SECONDS, trust_env=not is_local(url)) as http:
             answer = await http.post(url, content=content, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(f"{url} can not be reached ({type(error).__name__})") from error
+        raise unreachable(url, error) from error
     try:
         told = answer.json()
     except ValueError:
@@ -183,5 +183,5 @@ async def _post(url: str, content: bytes, headers: dict[str, str]) -> dict[str, 
     if isinstance(told, dict) and "errors" in told:
         raise answered_error(told["errors"])
     if not isinstance(told, dict) or "runId" not in told:
-        raise Unavailable(f"what answered {answer.status_code} is no Headrace")
+        raise no_headrace(answer.status_code, sent_on_to(answer))
     return told

@@ -14,7 +14,7 @@ import orjson
 import typer
 from headrace.errors import InvalidInput, Problem, Unauthenticated, Unavailable
 
-from headrace_cli.client import answered_error, is_local
+from headrace_cli.client import answered_error, is_local, no_headrace, sent_on_to, unreachable
 from headrace_cli.command import Session, command
 from headrace_cli.login.browser import brought_back
 from headrace_cli.login.listener import listening
@@ -85,13 +85,13 @@ async def _post(url: str, path: str, **sent: Any) -> Mapping[str, Any]:
         async with httpx.AsyncClient(timeout=_SECONDS, trust_env=not is_local(url)) as client:
             response = await client.post(f"{url}{path}", **sent)
     except httpx.HTTPError as error:
-        raise Unavailable(f"{url} can not be reached ({type(error).__name__})") from error
+        raise unreachable(url, error) from error
     try:
         answer = orjson.loads(response.content or b"{}")
     except orjson.JSONDecodeError:
         answer = None
     if not isinstance(answer, dict) or (response.status_code >= 300 and "errors" not in answer):
-        raise Unavailable(f"what answered {response.status_code} is no Headrace")
+        raise no_headrace(response.status_code, sent_on_to(response))
     if "errors" in answer:
         raise answered_error(answer["errors"])
     return answer
