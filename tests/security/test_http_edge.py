@@ -136,3 +136,35 @@ async def test_a_few_requests_sent_ahead_are_answered_in_turn(edge: Edge) -> Non
     last = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     answers = await raw(edge.port, b"".join([*ahead, last]), end=False)
     assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"404"] * 9 + [b"200"]
+
+
+HANDSHAKE = (
+    b"host: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /graphql?" + b"y" * 9_000 + b" HTTP/1.1\r\n" + HANDSHAKE + b"\r\n", 414),
+        (b"GET /graphql HTTP/1.1\r\nx: " + b"y" * 9_000 + b"\r\n" + HANDSHAKE + b"\r\n", 431),
+        (b"GET /graphql HTTP/1.1\r\n" + b"x: y\r\n" * 200 + HANDSHAKE + b"\r\n", 431),
+        (b"GET /graphql HTTP/1.1\r\n" + HANDSHAKE + b"content-length: 5\r\n\r\nhello", 400),
+        (b"POST /graphql HTTP/1.1\r\n" + HANDSHAKE + b"content-length: 0\r\n\r\n", 405),
+        (b"GET /graphql HTTP/1.1\r\n" + HANDSHAKE.replace(b"dGhl", b"canary") + b"\r\n", 400),
+        (b"GET /graphql HTTP/1.1\r\n" + HANDSHAKE.replace(b"13", b"canary") + b"\r\n", 400),
+        (b"GET /canary HTTP/1.1\r\n" + HANDSHAKE + b"\r\n", 403),
+    ],
+    ids=range(8),
+)
+async def test_a_handshake_that_is_none_is_refused_as_any_request(
+    edge: Edge, sent: bytes, status: int
+) -> None:
+    async with asyncio.timeout(30):
+        answer = await raw(edge.port, sent, end=False)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert orjson.loads(body)["errors"][0]["extensions"]["correlationId"]
+    assert b"canary" not in answer
+    assert b"nosniff" in head

@@ -1,5 +1,6 @@
 """From the tree of errors to HTTP: the one mapping, for every HTTP face of the control plane."""
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -64,6 +65,7 @@ HTTP_STATUS: Mapping[type[HeadraceError], int] = MappingProxyType(
 REFUSALS: Mapping[int, tuple[str, str]] = MappingProxyType(
     {
         400: ("BAD_REQUEST", "the request can not be read"),
+        403: (Forbidden.code, "no websocket is opened here"),
         404: (NotFound.code, "address not found"),
         405: ("METHOD_NOT_ALLOWED", "the method is not allowed here"),
         408: ("REQUEST_TIMEOUT", "the request did not arrive in time"),
@@ -76,6 +78,21 @@ def refusal(status: int, headers: Mapping[str, str] | None = None) -> Response:
     """The answer for one of `REFUSALS`; another status is answered as the nearest of them, 400."""
     code, message = REFUSALS.get(status, REFUSALS[400])
     return errors_response(status if status in REFUSALS else 400, message, {"code": code}, headers)
+
+
+def bare_refusal(status: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a refusal that comes from below every application; the connection ends with it."""
+    code, message = REFUSALS.get(status, REFUSALS[400])
+    extensions = {"correlationId": uuid.uuid4().hex, "code": code}
+    body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+    ]
+    return headers, body
 
 
 def status_of(error: HeadraceError) -> int:

@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import functools
-import uuid
 from typing import Any
 
 import h11
-import orjson
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headrace_control.http_errors import REFUSALS
+from headrace_control.http_errors import bare_refusal
 from headrace_control.web.open_connections import NoRoom, OpenConnections
 from headrace_control.web.sockets import BoundedSocket
 
@@ -99,16 +97,7 @@ class PatientConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """What can not be read as HTTP is answered in the shape of every other error, and the connection ends."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            code, message = REFUSALS[400]
-            extensions = {"correlationId": uuid.uuid4().hex, "code": code}
-            body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                (b"x-content-type-options", b"nosniff"),
-                (b"cache-control", b"no-store"),
-                (b"connection", b"close"),
-            ]
+            headers, body = bare_refusal(400)
             for event in (
                 h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
                 h11.Data(data=body),

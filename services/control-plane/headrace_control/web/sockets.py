@@ -2,13 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Hashable
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.typing import StatusLike
 
 from headrace_control.body_budget import BodyBudget
+from headrace_control.http_errors import bare_refusal
 from headrace_control.web.open_connections import OpenConnections
 
 # All that a websocket may send before the application says who it is: its key, and a ping or two. Afterwards as much
@@ -30,6 +34,14 @@ def make_known(scope: Any, budget: BodyBudget, owner: Hashable) -> None:
         known(budget, owner)
 
 
+def _rejected(status: StatusLike, text: str) -> Response:
+    """In place of the library's own answer to a handshake, whose `text` may quote it."""
+    status = HTTPStatus(status)
+    headers, body = bare_refusal(status)
+    named = Headers([(name.decode(), value.decode()) for name, value in headers])
+    return Response(status.value, status.phrase, named, body)
+
+
 class BoundedSocket(WebSocketsSansIOProtocol):
     """Closes a websocket that sends more than `UNKNOWN_BYTES` before it is known whose it is with 1009; later with
     1013 when its messages, until the application has them, find no room in its owner's budget. Until it is known, and
@@ -45,6 +57,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     def __init__(self, *given: Any, connections: OpenConnections, **named: Any) -> None:
         super().__init__(*given, **named)
         self._all = connections
+        self.conn.reject = _rejected  # type: ignore[method-assign]
         # Of the messages that wait for the application.
         self._sizes: deque[int] = deque()
 
@@ -65,6 +78,11 @@ class BoundedSocket(WebSocketsSansIOProtocol):
                 self._end(_TOO_MUCH)
                 return
         super().data_received(data)
+        if not self.handshake_initiated:
+            # A handshake comes whole; of one that can not be read (too long, with a body) nobody else tells.
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()) or _rejected(400, "").serialize())
+            self.transport.close()
         if self._budget is not None and not self._take():
             self._end(_TRY_AGAIN_LATER)
 
