@@ -41,7 +41,9 @@ def retries_of(key: str, row: StepState) -> int:
 
 def in_doubt(failure: CallFailure, *, repeatable: bool) -> bool:
     """May the call have been carried out, with nobody to tell, while repeating it is not safe?"""
-    return not repeatable and failure.sent and failure.status is None
+    if repeatable or not failure.sent or failure.carried_out:
+        return False
+    return failure.status is None or failure.status in NOT_ANSWERED_BEHIND
 
 
 def class_of(failure: CallFailure) -> ErrorClass | None:
@@ -70,7 +72,7 @@ def worth_it(policy: RetryPolicy, failure: CallFailure, *, repeatable: bool) -> 
         return False
     if repeatable or failure.status is None:
         return True
-    return failure.code.startswith("HTTP_") and failure.status not in NOT_ANSWERED_BEHIND
+    return failure.code.startswith("HTTP_") and not failure.carried_out
 
 
 def next_delay(

@@ -177,3 +177,22 @@ async def test_a_redirected_request_that_is_not_answered(
         outcome = await client.send(OutboundCall("POST", server.url, body=b"pay"), tenant_id=TENANT)
     assert isinstance(outcome, CallFailure)
     assert (outcome.code, outcome.sent, outcome.status) == ("CONNECTION_LOST", True, answered)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "carried_out"),
+    [("POST", 303, True), ("POST", 302, True), ("POST", 307, False), ("GET", 303, False)],
+)
+async def test_a_redirect_to_a_page_says_that_the_request_was_carried_out(
+    client: OutboundClient, method: str, status: int, *, carried_out: bool
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        if exchange.request.path == "/end":
+            await exchange.respond(503)
+        else:
+            await exchange.respond(status, b"", {"Location": "/end"})
+
+    async with JournalServer(script) as server:
+        outcome = await client.send(OutboundCall(method, server.url), tenant_id=TENANT)
+    assert isinstance(outcome, CallFailure)
+    assert (outcome.code, outcome.status, outcome.carried_out) == ("HTTP_503", 503, carried_out)

@@ -85,11 +85,22 @@ def test_which_failures_are_worth_it(failure: CallFailure, *, repeatable: bool, 
         (True, None, True, False),
         (False, None, False, False),
         (True, 500, False, False),
+        (True, 504, False, True),
+        (True, 524, False, True),
+        (True, 504, True, False),
     ],
 )
 def test_in_doubt(sent: bool, status: int | None, *, repeatable: bool, doubt: bool) -> None:
     failure = CallFailure("TIMEOUT", "", sent=sent, status=status)
     assert in_doubt(failure, repeatable=repeatable) == doubt
+
+
+@pytest.mark.parametrize("status", [503, 504])
+def test_what_was_carried_out_is_neither_made_again_nor_in_doubt(status: int) -> None:
+    failure = replace(http(status), carried_out=True)
+    assert delay(failure, repeatable=False) is None
+    assert not in_doubt(failure, repeatable=False)
+    assert delay(failure, repeatable=True) is not None
 
 
 def test_strategies() -> None:

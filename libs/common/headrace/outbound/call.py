@@ -55,14 +55,16 @@ class CallFailure:
     """A call that did not succeed. `code` is a `CallCode`, or `HTTP_<status>` for an answer outside 2xx.
 
     `message` holds no data. `sent`: the request may have reached the target. `status` is set when the target
-    answered, even if its answer could not be read or was a redirect whose end failed. `retry_after` is
-    seconds. `response` is the answer as a step's output would have it, redacted.
+    answered, even if its answer could not be read or was a redirect whose end failed. `carried_out`: the request,
+    one that may do something, was answered by a redirect to a GET, and that failed. `retry_after` is seconds.
+    `response` is the answer as a step's output would have it, redacted.
     """
 
     code: str
     message: str
     sent: bool
     status: int | None = None
+    carried_out: bool = False
     retry_after: float | None = None
     dialled: str | None = None
     duration: float = 0.0

@@ -49,8 +49,8 @@ _DEFAULT_HEADERS = {
 class _Progress:
     """What is known of a call so far; read when it is cut off.
 
-    `status` is the last answer's; `unanswered`, that a request which may do something is under way; `refusal`, the
-    answer that is being read, if its status is a failure.
+    `status` is the last answer's; `unanswered`, that a request which may do something is under way; `carried_out`, that
+    one was answered by a redirect to a GET; `refusal`, the answer that is being read, if its status is a failure.
     """
 
     started: float
@@ -60,6 +60,7 @@ class _Progress:
     sent: bool = False
     status: int | None = None
     unanswered: bool = False
+    carried_out: bool = False
     refusal: Reply | None = None
     refreshed: bool = False
     redirected: bool = False
@@ -70,6 +71,7 @@ class _Progress:
             message=message,
             sent=(self.sent or self.dial.sent) if sent is None else self.sent or sent,
             status=None if self.unanswered and self.dial.sent else self.status,
+            carried_out=self.carried_out,
             dialled=self.dial.address,
             duration=time.monotonic() - self.started,
             credential=self.credential,
@@ -139,8 +141,10 @@ class OutboundClient:
             if not call.follow_redirects or not reply.redirects:
                 return await self._outcome(reply, call, progress)
             reply.close()
+            asked = call.method
             call, following = redirected(call, target, reply)
             progress.redirected = True
+            progress.carried_out |= asked not in _SAFE and call.method in _SAFE
             authenticated = authenticated and following.origin == target.origin
             target = following
         raise CallRefused(CallCode.TOO_MANY_REDIRECTS, f"redirected more than {MAX_REDIRECTS} times")

@@ -63,9 +63,9 @@ class ActionStep:
                 return answer
             case CallResult():
                 return self._succeeded(context, work, answer)
-            case CallFailure(status=401) if sender.stopped:
+            case CallFailure(status=401, carried_out=False) if sender.stopped:
                 return NotCalled(_detail(work, answer))
-            case CallFailure(status=401) if sender.no_token is not None:
+            case CallFailure(status=401, carried_out=False) if sender.no_token is not None:
                 # Why there is no newer token says more than that the target wants one.
                 return self._without_token(context, work, sender.no_token, answer)
             case CallFailure():
