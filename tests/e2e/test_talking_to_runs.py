@@ -168,6 +168,39 @@ async def test_a_running_run_is_paused_between_two_steps(fleet: Fleet, target: T
     assert [call.path for call in target.calls] == ["/one", "/two"]
 
 
+async def test_a_signal_behind_its_deadline_is_left_to_a_later_wait(fleet: Fleet, target: Target) -> None:
+    """Nobody looks at the wait when its time comes, for the run is paused: what comes then comes too late."""
+    await fleet.start_all()
+    designer = Designer(fleet)
+    await designer.publish(
+        {
+            "workflow": "sign",
+            "steps": [
+                {
+                    "key": "signed",
+                    "type": "signal",
+                    "signal": {"deadlineMs": 1500, "default": "continue"},
+                },
+                {"key": "renewed", "type": "signal", "signal": {"name": "signed"}},
+            ],
+            "result": ["{{ steps.signed.output }}", "{{ steps.renewed.output }}"],
+        }
+    )
+    run_id = await designer.start("sign")
+    await waiting_for(designer, run_id, "SIGNAL")
+    await designer.mutate(_PAUSE, run=run_id)
+    (wait,) = (await designer.do(_WAITS, id=run_id))["run"]["waits"]["items"]
+    due = datetime.fromisoformat(wait["dueAt"])
+    await asyncio.sleep(
+        (due - datetime.now(UTC)).total_seconds() + 0.1
+    )  # a moment in time, which nobody tells of
+    await designer.signal(run_id, "signed", {"by": "too late"})
+    await designer.mutate(_RESUME, run=run_id)
+    run = await designer.ended(run_id)
+    assert run["result"] == [None, {"by": "too late"}]
+    await designer.verified(run_id)
+
+
 async def test_a_lost_answer_is_settled_by_a_person(fleet: Fleet, target: Target) -> None:
     await fleet.start_all()
     designer = Designer(fleet)

@@ -1,6 +1,8 @@
 """Claims of runs that are paused, being undone, or have been sent messages."""
 
+from datetime import datetime
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import orjson
@@ -42,7 +44,8 @@ async def say(
 
 
 def signal(seq: int, payload: Any, step: str | None = None) -> dict[str, Any]:
-    return {"seq": seq, "kind": "SIGNAL", "step": step, "name": "paid", "data": {"payload": payload}}
+    said = {"seq": seq, "kind": "SIGNAL", "step": step, "name": "paid", "data": {"payload": payload}}
+    return said | {"at": ANY}
 
 
 async def test_a_claim_hands_over_the_messages_that_are_not_used_up(world: World) -> None:
@@ -53,6 +56,9 @@ async def test_a_claim_hands_over_the_messages_that_are_not_used_up(world: World
     await say(world, tenant, job[0], None, step="b")
     spoken, quiet = (await world.claim(new_id(), job, silent))["claims"]
     assert (spoken["inbox_seq"], spoken["inbox"]) == (3, [signal(2, [1, 2]), signal(3, None, "b")])
+    assert datetime.fromisoformat(spoken["inbox"][0]["at"]) == await world.admin.fetchval(
+        "SELECT created_at FROM inbox WHERE seq = 2"
+    )
     assert (quiet["inbox_seq"], quiet["inbox"]) == (0, [])
     assert (quiet["pause"], quiet["compensating"], quiet["depth"], quiet["undoes"]) == (False, None, 0, None)
 

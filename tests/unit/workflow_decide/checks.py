@@ -29,6 +29,7 @@ from headrace.workflow.graph import Graph
 from headrace.workflow.keys import Part, probe_key, read_key, undo_key
 from headrace.workflow.state import (
     ENDED_STEP,
+    Message,
     MessageKind,
     ParkReason,
     RunState,
@@ -70,6 +71,11 @@ def _without_order(commands: Sequence[Command], state: RunState) -> Counter[Any]
         else str(c)
         for c in commands
     )
+
+
+def _in_time(message: Message, row: StepState) -> bool:
+    assert message.at is not None
+    return row.retry_at is None or message.at < row.retry_at
 
 
 def _signal_of(row: StepState) -> str | None:
@@ -184,6 +190,7 @@ class _Check:
             if message.kind is MessageKind.SIGNAL:
                 assert message.name == _signal_of(self.state.step(command.step))
                 assert message.step in (None, command.step)
+                assert _in_time(message, self.state.step(command.step))
             else:
                 assert message.step == command.step
 
@@ -262,7 +269,7 @@ class _Check:
                 continue  # its next attempt does not begin beside a row that nobody can answer for
             assert row.retry_at is None or (park.resume_at and park.resume_at <= row.retry_at)
             signals = [m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.step in (None, key)]
-            assert _signal_of(row) not in [m.name for m in signals]
+            assert _signal_of(row) not in [m.name for m in signals if _in_time(m, row)]
         if self.deadline:
             assert park.resume_at is not None
             assert park.resume_at <= self.deadline

@@ -77,7 +77,7 @@ class Table:
         if self.status in ENDED_RUN:
             return
         seq = len(self.inbox) + 1
-        self.inbox[seq] = Message(seq, kind, step, name, data)
+        self.inbox[seq] = Message(seq, kind, step, name, data, now)
         if self.status in (RunStatus.WAITING, RunStatus.COMPENSATING) and not self.claim_open:
             self._wake(now)
 

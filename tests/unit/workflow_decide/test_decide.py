@@ -101,6 +101,11 @@ def test_a_wait_is_not_over_before_all_is_known_that_was_said_in_time() -> None:
         assert list(decide(graph, heard_all, NOW)) == [Resolve("a", StepStatus.FAILED, None, late)]
     said = state._replace(inbox=(Message(1, MessageKind.SIGNAL, None, "go", {"payload": 1}),))
     assert list(decide(graph, said, NOW)) == [Resolve("a", StepStatus.SUCCESS, 1, None, (1,))]
+    for at, outcome in ((due - timedelta(seconds=1), StepStatus.SUCCESS), (due, StepStatus.FAILED)):
+        told = Message(1, MessageKind.SIGNAL, None, "go", {"payload": 1}, at)
+        (command,) = decide(graph, state._replace(heard=NOW, inbox=(told,)), NOW)
+        assert isinstance(command, Resolve)
+        assert command.status is outcome
 
 
 def test_a_signal_for_one_step_ends_the_wait_of_no_other() -> None:

@@ -127,13 +127,14 @@ class MessageKind(StrEnum):
 class Message:
     """What a person, a child run or an external system says to a run. `seq` counts a run's messages from 1;
     `step` is the row key that it is for, a signal's `name` the wait that it is for; of a signal with no `step`, in any
-    row."""
+    row. `at` is when it was taken, by the database's clock; None of one from a control plane that does not say so."""
 
     seq: int
     kind: MessageKind
     step: str | None
     name: str | None
     data: JsonObject
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

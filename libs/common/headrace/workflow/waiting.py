@@ -76,7 +76,7 @@ def over(key: str, row: StepState, state: RunState, now: datetime, waits: Waits)
             if due:
                 return Resolve(key, StepStatus.SUCCESS, {"until": wait.get("until")})
         case WaitKind.SIGNAL:
-            if message := _signal(state, key, str(wait.get("name")), waits.taken):
+            if message := _signal(state, key, str(wait.get("name")), row.retry_at, waits.taken):
                 waits.taken.add(message.seq)
                 return Resolve(key, StepStatus.SUCCESS, message.data.get("payload"), None, (message.seq,))
             if in_vain:
@@ -153,13 +153,22 @@ def _allowed(key: str, message: Message) -> Start | Resolve:
     return Resolve(key, StepStatus.FAILED, None, rejected, (message.seq,))
 
 
-def _signal(state: RunState, key: str, name: str, taken: Collection[int]) -> Message | None:
+def _signal(
+    state: RunState, key: str, name: str, until: datetime | None, taken: Collection[int]
+) -> Message | None:
     """The first that was sent to this row alone, else the first of its name for any: so of two waits for one name, the
-    one that has a signal of its own leaves the other's to it."""
+    one that has a signal of its own leaves the other's to it. One that came after `until` is not for this wait, also
+    where nobody looked at it between: the run was paused, or no runner was there."""
     signals = [
-        m for m in state.inbox if m.kind is MessageKind.SIGNAL and m.name == name and m.seq not in taken
+        m
+        for m in state.inbox
+        if m.kind is MessageKind.SIGNAL
+        and m.name == name
+        and m.step in (None, key)
+        and m.seq not in taken
+        and (until is None or m.at is None or m.at < until)
     ]
-    return min((m for m in signals if m.step in (None, key)), key=lambda m: m.step is None, default=None)
+    return min(signals, key=lambda m: m.step is None, default=None)
 
 
 def _not_signaled(key: str, wait: JsonObject) -> Resolve:

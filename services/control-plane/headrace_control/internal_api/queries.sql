@@ -156,9 +156,9 @@ WHERE id = ANY($1::uuid[]) AND status <> 'DRAFT'
 -- name: inbox
 -- The messages that no event has used up, above what is known ($2) of each run, in their order: at most $3 of them, and
 -- none behind $4 bytes of others. Cut off in between, what comes is still each run's oldest.
-SELECT run_id, seq, kind, step, name, data::text AS data
+SELECT run_id, seq, kind, step, name, data::text AS data, at
 FROM (
-    SELECT i.run_id, i.seq, i.kind, i.step, i.name, i.data,
+    SELECT i.run_id, i.seq, i.kind, i.step, i.name, i.data, i.created_at AS at,
            sum(octet_length(i.data::text)) OVER (ORDER BY i.run_id, i.seq) - octet_length(i.data::text) AS before
     FROM unnest($1::uuid[], $2::int[]) AS wanted (run_id, seen)
     JOIN inbox i ON i.run_id = wanted.run_id AND i.seq > wanted.seen AND NOT i.used
