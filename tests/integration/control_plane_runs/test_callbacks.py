@@ -110,6 +110,23 @@ async def test_an_address_expires(
     assert await fleet.inbox(run.run) == []
 
 
+@pytest.mark.parametrize("ended_by", ["its deadline", "another signal"])
+async def test_an_address_whose_wait_is_over_is_good_no_more(
+    acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService, ended_by: str
+) -> None:
+    """Nobody would use what comes by it, and its sender would take it for heard."""
+    run = await waiting(acme, fleet, callbacks)
+    late = ended_by == "its deadline"
+    until = datetime.now(UTC) + timedelta(seconds=-1 if late else 60)
+    wait = {"kind": "SIGNAL", "name": "paid", "until": until.isoformat()}
+    await fleet.apply(run.run, ("waiting", "paid", {"wait": wait}))
+    if not late:
+        assert (await http.post(run.path(), json={"amount": "no number"})).status_code == 422
+        await fleet.apply(run.run, ("completed", "paid", {"status": "SUCCESS"}))
+    assert refusal(await http.post(run.path(), json={"amount": 3})) == (410, "EXPIRED")
+    assert await fleet.inbox(run.run) == []
+
+
 async def test_addresses_outlive_the_rotation_of_the_data_key(
     acme: Client, fleet: Fleet, http: httpx.AsyncClient, callbacks: CallbackService, admin: asyncpg.Connection
 ) -> None:

@@ -10,3 +10,9 @@ ON CONFLICT (tenant_id) DO NOTHING
 
 -- name: now
 SELECT headrace_now() AS now
+
+-- name: wait_is_over
+-- Ended, by its deadline or by another signal; or its deadline has passed, and nobody has looked since.
+SELECT EXISTS (
+    SELECT 1 FROM waits
+    WHERE tenant_id = $1 AND run_id = $2 AND step = $3 AND (status = 'CLOSED' OR due_at <= headrace_now()))

@@ -131,7 +131,8 @@ def _refusal(token: Token | None, code: str, origin: Origin) -> Refusal:
 
 
 async def _open_step(db: Db, token: Token) -> SignalStep:
-    """The step that the address is for, of a run that is locked, has not ended, and has had no answer by it."""
+    """The step that the address is for, of a run that is locked, has not ended, and has had no answer by it. The step's
+    wait may not have begun, and is not over."""
     run = await lock(db, token.tenant_id, token.run_id)
     if run is None:
         raise NotFound("callback")
@@ -140,6 +141,9 @@ async def _open_step(db: Db, token: Token) -> SignalStep:
         raise Conflict(f"the callback was used at {used.at.isoformat().replace('+00:00', 'Z')}")
     if run.status in ENDED_RUN:
         raise NotFound("callback")
+    if await db.fetchval(_sql.wait_is_over, token.tenant_id, token.run_id, token.step):
+        # What is for this step alone would be used by nobody, and its sender has to know.
+        raise Expired("the wait that the callback is for is over")
     for step in await signal_steps(db, token.tenant_id, run.version_id):
         if step.key == token.step:
             return step
