@@ -31,6 +31,7 @@ CONSTANTS = {
     "headrace_reporter.partitions:LEASE": 2.0,
     "headrace_reporter.partitions:RENEW_SECONDS": 0.3,
     "headrace_runner.claims:BARRIER_WAIT_SECONDS": 1.0,
+    "headrace_runner.claims:MARK_AGAIN_SECONDS": 2.0,
     "headrace.postgres.pool:STALLED_SECONDS": 3.0,
 }
 

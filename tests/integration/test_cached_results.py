@@ -1,6 +1,7 @@
 """Where results that stand for calls are kept: who finds which, for how long, and what is kept at all."""
 
 import hashlib
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ class Claimed:
 
     def __init__(self, world: World, tenant: UUID, run: UUID, token: str) -> None:
         self.world, self.tenant, self.run, self._token = world, tenant, run, token
-        self._seq = 0
+        self._seqs: Counter[int] = Counter()
 
     async def asks(self, digest: str = CALL, **other: Any) -> Any:
         given = {"run_id": str(self.run), "epoch": 1, "run_token": self._token, "digest": digest} | other
@@ -38,10 +39,10 @@ class Claimed:
 
     async def keeps(self, slot: str, output: Any = None, epoch: int = 1, **more: Any) -> None:
         """Apply that a step ended, with a result to be kept."""
-        self._seq += 1
+        self._seqs[epoch] += 1
         cache = {"slot": slot, "action": "shop/price", "ttlMs": 60_000} | more
         data = {"status": "SUCCESS", "attempt": ATTEMPT, "output": output, "cache": cache}
-        event = Event(self.tenant, self.run, epoch, self._seq, EventKind.COMPLETED, NOW, "a", data)
+        event = Event(self.tenant, self.run, epoch, self._seqs[epoch], EventKind.COMPLETED, NOW, "a", data)
         await self.world.applier.apply([event])
 
 

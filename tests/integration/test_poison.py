@@ -41,7 +41,7 @@ async def test_progress_that_is_still_on_its_way_counts(world: World) -> None:
     claim = (await world.claim(runner, job, alone=True))["claims"][0]
     now = await world.admin.fetchval("SELECT now()")
     last = claim["epoch"] - 1
-    done = Event(tenant, job[0], last, 9, EventKind.COMPLETED, now, "s", {"status": "SUCCESS"})
+    done = Event(tenant, job[0], last, 3, EventKind.COMPLETED, now, "s", {"status": "SUCCESS"})
     mark = Event(tenant, job[0], claim["epoch"], 1, EventKind.CLAIMED, now)
     await world.applier.apply([done, mark])
     assert await world.passed(runner, job[0], claim["epoch"]) == "PASSED"

@@ -141,6 +141,24 @@ async def test_a_run_that_can_not_be_applied_is_set_aside_alone(world: World) ->
     assert await world.status(other) == "WAITING"
 
 
+@pytest.mark.parametrize("epoch", [1, 2], ids=["in the middle", "at the beginning of a claim"])
+async def test_a_run_of_which_events_were_lost_is_set_aside(world: World, epoch: int) -> None:
+    """What it waits for, or has done, may be in what was lost: nothing is applied behind the gap."""
+    run = await world.claimed_run(epoch=2)
+
+    await world.applier.apply(world.history(run)[:2])
+    await world.applier.apply([world.event(run, epoch, 4, "completed", "b", status="SUCCESS")])
+    await world.applier.apply([world.event(run, 2, 5, "parked", reason="TIMER")])
+    row = await world.admin.fetchrow("SELECT status, wait_reason, claimed_by FROM runs")
+    assert tuple(row) == ("WAITING", "DEAD_LETTER", None)
+    steps = await world.admin.fetch("SELECT key, status FROM step_runs")
+    assert [tuple(step) for step in steps] == [("a", "SUCCESS")]
+    (letter,) = await world.admin.fetch("SELECT reason, code, body FROM dead_letters")
+    assert (letter["reason"], letter["code"]) == ("events can not be applied (EventsMissing)", "NOT_APPLIED")
+    assert [event["seq"] for event in json.loads(letter["body"])["events"]] == [4]
+    assert await world.admin.fetchval("SELECT count(*) FROM dispatches") == 0
+
+
 async def test_events_of_an_unknown_run_or_another_tenant_are_harmless(world: World) -> None:
     run = await world.claimed_run()
     stranger = Event(new_id(), run, 1, 1, EventKind.FINISHED, NOW, None, {"status": "SUCCESS"})
@@ -201,14 +219,14 @@ async def test_a_step_in_doubt_is_kept_once_when_its_run_waits_for_a_person(worl
     doubtful = {"status": "UNKNOWN", "error": why, "attempt": {**ATTEMPT, "outcome": "UNKNOWN"}}
     await world.applier.apply([world.event(run, 1, 1, "completed", "a", **doubtful)])
     assert await dead_letters(world) == []  # a probe may settle it
-    for epoch in (1, 2):
-        parked = world.event(run, epoch, 2, "parked", reason="IN_DOUBT")
+    for epoch, seq in ((1, 2), (2, 1)):
+        parked = world.event(run, epoch, seq, "parked", reason="IN_DOUBT")
         await world.applier.apply([parked])
         assert [letter[:2] for letter in await dead_letters(world)] == [("in_doubt", "a")]
         await world.admin.execute(
             "UPDATE runs SET status = 'RUNNING', epoch = 2, claimed_by = $2 WHERE id = $1", run, new_id()
         )
-    await world.applier.apply([world.event(run, 2, 3, "settled", "a", status="FAILED", error=why)])
+    await world.applier.apply([world.event(run, 2, 2, "settled", "a", status="FAILED", error=why)])
     assert await world.admin.fetchval("SELECT status FROM dead_letters") == "DISCARDED"
 
 
@@ -224,9 +242,9 @@ async def test_a_step_that_is_in_doubt_again_is_told_again(world: World, closed_
     def doubt(epoch: int, number: int) -> list[Event]:
         attempt = {**ATTEMPT, "number": number, "outcome": "UNKNOWN"}
         return [
-            world.event(run, epoch, 2, "started", "a", unsafe=True),
-            world.event(run, epoch, 3, "completed", "a", status="UNKNOWN", attempt=attempt),
-            world.event(run, epoch, 4, "parked", reason="IN_DOUBT"),
+            world.event(run, epoch, number, "started", "a", unsafe=True),
+            world.event(run, epoch, number + 1, "completed", "a", status="UNKNOWN", attempt=attempt),
+            world.event(run, epoch, number + 2, "parked", reason="IN_DOUBT"),
         ]
 
     async def claim_again(epoch: int) -> None:

@@ -161,11 +161,12 @@ async def test_what_nobody_was_granted_holds_up_no_run(
 
 
 async def test_what_is_below_the_fence_or_behind_the_end_changes_nothing(scene: Scene) -> None:
-    await scene.handle([scene.event(0, 5), scene.event(2, 5, "finished", status="SUCCESS")])
-    late = [scene.event(0, 4) | LATER_KIND, scene.event(2, 6) | LATER_KIND, scene.event(0, 6)]
+    before = [scene.event(0, 1), scene.event(0, 2)]
+    await scene.handle([*before, scene.event(2, 1, "finished", status="SUCCESS")])
+    late = [scene.event(0, 1) | LATER_KIND, scene.event(2, 2) | LATER_KIND, scene.event(0, 3)]
     await scene.handle(late)
     assert await scene.states() == [("RUNNING", None), ("RUNNING", None), ("SUCCESS", None)]
-    assert await scene.applied(0) == [5, 6]
+    assert await scene.applied(0) == [1, 2, 3]
     assert await scene.letters() == []
 
 

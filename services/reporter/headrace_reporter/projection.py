@@ -30,10 +30,15 @@ _ENDS = frozenset({"SUCCESS", "FAILED", "SKIPPED", "CACHED", "UNKNOWN", "CANCELE
 _SETTLES = frozenset({"SUCCESS", "FAILED", "QUEUED"})
 
 
+class EventsMissing(IllegalMove):
+    """A claim's events count from 1, and those between what is applied and this one were lost on the bus, or after they
+    were applied. What the run did meanwhile, or waits for, is not known."""
+
+
 def apply_event(run: RunRow, event: Event, now: datetime) -> bool:
     """Change `run` by one event; False when the event changes nothing.
 
-    Raises `IllegalMove` or `ValueError` for an event that no runner of ours writes.
+    Raises `IllegalMove` or `ValueError` for an event that no runner of ours writes, or that events were lost before.
     """
     if event.tenant_id != run.tenant_id or event.epoch > run.epoch:
         run.strangers.append(event)
@@ -42,6 +47,8 @@ def apply_event(run: RunRow, event: Event, now: datetime) -> bool:
     # partition, never the epoch claimed; what is at or below it changes nothing.
     if (event.epoch, event.seq) <= run.fence:
         return False
+    if event.seq != (run.fence[1] + 1 if event.epoch == run.fence[0] else 1) and run.status not in ENDED_RUN:
+        raise EventsMissing("events before this one are missing")
     run.fence = (event.epoch, event.seq)
     if event.kind is EventKind.CLAIMED:
         run.marked = True  # rule mark_only_fences

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 
 MAX_BATCH = 200
 BARRIER_WAIT_SECONDS = 10.0
+# A mark that is not applied by then is published again, and after twice as long once more: where it was lost with its
+# queue, nobody else would ever end the wait.
+MARK_AGAIN_SECONDS = 60.0
 # At most, while jobs come several at once.
 GATHER_SECONDS = 0.02
 
@@ -129,14 +132,20 @@ class Claimer:
         version = versions[given["digest"]]
         return Claim(tenant_id, run_id, epoch, takeover, held, run_pass, given, version, trace)
 
-    async def checkpoint(self, claim: Claim) -> ClaimedRun | None:
+    async def checkpoint(self, claim: Claim, mark_again: Callable[[], None]) -> ClaimedRun | None:
         """What the claim entitles to, after the barrier if it is a take-over (rule barrier_on_takeover).
 
-        None: the claim is closed. The caller has published the `claimed` mark and seen it confirmed.
+        None: the claim is closed. The caller has published the `claimed` mark and seen it confirmed; `mark_again` has
+        the same one published once more.
         """
         if claim.given is not None:
             return read_claimed_run(claim.tenant_id, claim.run_pass, claim.given, claim.version)
+        patience, began = MARK_AGAIN_SECONDS, time.monotonic()
         while not claim.held.lost:
+            if time.monotonic() - began >= patience:
+                _log.warning("barrier waits", reason="its mark is not applied, and published again")
+                mark_again()
+                patience, began = patience * 2, time.monotonic()
             try:
                 answer = await self._control_plane.checkpoints(
                     [{"run_id": claim.run_id, "epoch": claim.epoch}],

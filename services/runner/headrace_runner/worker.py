@@ -90,14 +90,21 @@ class Worker:
 
     async def _advance(self, claim: Claim) -> None:
         report = self._reporting.open(claim.tenant_id, claim.run_id, claim.epoch)
+        marked_at = self._parts.clock.now()
         if claim.takeover:
             # rule barrier_on_takeover: our mark goes through the partition behind everything that the last
             # holder got into it; once it is applied, the checkpoint is whole.
-            report.emit(EventKind.CLAIMED, self._parts.clock.now())
+            report.emit(EventKind.CLAIMED, marked_at)
             await report.confirmed()
+
+        def mark_again() -> None:  # rule republish_the_same: another report of this claim counts from 1, too
+            self._reporting.open(claim.tenant_id, claim.run_id, claim.epoch).emit(
+                EventKind.CLAIMED, marked_at
+            )
+
         asked = time.monotonic()
         try:
-            run = await self._claimer.checkpoint(claim)
+            run = await self._claimer.checkpoint(claim, mark_again)
         except HeadraceError as error:
             _log.error("run can not be loaded", run_id=str(claim.run_id), code=error.code)
             return

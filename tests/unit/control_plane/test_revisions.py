@@ -63,13 +63,14 @@ def test_so_it_is_of_a_run_that_undoes_another(
 
 
 def history(world: World) -> Sequence[Event]:
-    """What is stored of a run: each event once, and no mark of a claim; nothing after its end."""
+    """Each event of a run once; nothing after its end."""
     once = {(event.epoch, event.seq): event for event in world.partition}
-    return [event for _, event in sorted(once.items()) if event.kind is not EventKind.CLAIMED]
+    return [event for _, event in sorted(once.items())]
 
 
 def follow(events: Sequence[Event], table: Table, folding: Folding) -> None:
-    """Apply event by event by the reporter's projection, and fold; the steps are the same after each."""
+    """Apply event by event by the reporter's projection, and fold; the steps are the same after each. The mark of a
+    claim changes nothing and is not stored."""
     payloads: dict[tuple[int, int], Mapping[str, Any]] = {}
     for event in events:
         place = (event.epoch, event.seq)
@@ -77,6 +78,8 @@ def follow(events: Sequence[Event], table: Table, folding: Folding) -> None:
         table.epoch, table.claim_open = event.epoch, True
         own = replace(event, tenant_id=table.tenant_id, run_id=table.run_id)
         table.apply([own], event.at)
+        if event.kind is EventKind.CLAIMED:
+            continue
         folding.add(stored(event))
         assert note(stored(event)).endswith(".")
         steps = folding.steps(RUN)

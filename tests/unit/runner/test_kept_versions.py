@@ -112,7 +112,7 @@ async def _claimed(given: ControlPlaneOf) -> tuple[Claim, ClaimedRun | None]:
     claim = await claimer.claim(Job(new_id(), new_id(), new_id()))
     sending.cancel()
     assert isinstance(claim, Claim)
-    return claim, await claimer.checkpoint(claim)
+    return claim, await claimer.checkpoint(claim, lambda: None)
 
 
 @pytest.mark.parametrize("still_unsent", [0, 1])
