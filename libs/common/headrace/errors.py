@@ -162,7 +162,7 @@ class MessageTooLarge(LimitExceeded):
 
 
 class DatabaseUnavailable(Unavailable):
-    """Postgres can not be reached."""
+    """Postgres can not be reached, or refuses to work now, as with a full disk."""
 
     code = "DATABASE_UNAVAILABLE"
 

@@ -39,6 +39,27 @@ async def test_a_run_is_stored_with_its_dispatch(acme: Client, admin: asyncpg.Co
     assert (row["input"], row["due"], row["sent_at"], row["current"]) == ('{"order": "17"}', True, None, True)
 
 
+async def test_a_start_that_postgres_does_not_carry_out_may_be_tried_again(
+    acme: Client, admin: asyncpg.Connection, database: str
+) -> None:
+    """Somebody stops its statement: as with a full disk or a time limit, nothing is wrong with the start."""
+    await publish(acme, orders())
+    other = await asyncpg.connect(database)
+    async with other.transaction():
+        await other.execute("LOCK TABLE dispatches")
+        starting = asyncio.create_task(start(acme))
+        async with asyncio.timeout(10):
+            while not await admin.fetchval(
+                """SELECT bool_or(pg_cancel_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+            ):
+                await asyncio.sleep(0.02)  # nothing tells that it waits
+        refused = await starting
+    await other.close()
+    assert (refused["__typename"], refused["code"]) == ("Unavailable", "DATABASE_UNAVAILABLE")
+    assert (await start(acme))["__typename"] == "Run"
+
+
 async def test_the_relay_is_woken(acme: Client, admin: asyncpg.Connection) -> None:
     await publish(acme, orders())
     heard: asyncio.Queue[str] = asyncio.Queue()

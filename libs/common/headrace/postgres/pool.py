@@ -9,9 +9,12 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+import structlog
 
 from headrace.errors import Conflict, DatabaseUnavailable
 from headrace.postgres.release import SCHEMA
+
+_log = structlog.get_logger(__name__)
 
 API, WORKER, BUS, AUDIT = "headrace_api", "headrace_worker", "headrace_bus", "headrace_audit"
 
@@ -199,3 +202,12 @@ def translated() -> Any:
         OSError,
     ) as error:
         raise DatabaseUnavailable(f"Postgres can not be reached ({type(error).__name__})") from error
+    except (
+        asyncpg.InsufficientResourcesError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.PostgresSystemError,
+    ) as error:
+        # It is there, and does not do it now: its disk or its memory is full, or a person or a time limit has stopped
+        # the statement. Nothing is wrong with what was asked.
+        _log.warning("Postgres refuses", error=type(error).__name__)
+        raise DatabaseUnavailable(f"Postgres refuses ({type(error).__name__})") from error
