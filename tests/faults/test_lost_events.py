@@ -35,6 +35,11 @@ async def emptied(scene: Scene) -> int:
     return gone
 
 
+async def metrics(scene: Scene) -> bytes:
+    answer = await scene.fleet.http.get(f"{scene.services[Name.RUNNER].health}/metrics")
+    return answer.content
+
+
 async def in_the_second_call(scenario: Scenario, wanted: Wanted | None = None) -> None:
     """The first run is in the call of its second step, and all events before that are applied; then nobody applies."""
     await scenario.in_the_call(wanted=wanted)
@@ -67,6 +72,9 @@ async def test_a_take_over_whose_mark_is_lost_goes_on(scene: Scene, barrier: Fau
         await scene.begin(Name.RUNNER)
         await scenario.struck(barrier)
         assert await emptied(scene)
+        async with asyncio.timeout(30):
+            while b"headrace_barrier_wait_seconds_count 0.0" in await metrics(scene):
+                await asyncio.sleep(0.1)  # nothing tells but the metric, while it waits: an alert looks at it
         await scene.begin(Name.REPORTER)
         scenario.release("two")
         await scenario.settle()

@@ -24,9 +24,9 @@ _log = structlog.get_logger(__name__)
 
 MAX_BATCH = 200
 BARRIER_WAIT_SECONDS = 10.0
-# A mark that is not applied by then is published again, and after twice as long once more: where it was lost with its
-# queue, nobody else would ever end the wait.
-MARK_AGAIN_SECONDS = 60.0
+# A mark that is not applied by then is published again, and after twice as long once more, up to the last: where it was
+# lost with its queue, nobody else would ever end the wait. An alert on the waits looks back five minutes.
+MARK_AGAIN_SECONDS, MARK_AGAIN_AT_MOST = 60.0, 240.0
 # At most, while jobs come several at once.
 GATHER_SECONDS = 0.02
 
@@ -145,7 +145,7 @@ class Claimer:
             if time.monotonic() - began >= patience:
                 _log.warning("barrier waits", reason="its mark is not applied, and published again")
                 mark_again()
-                patience, began = patience * 2, time.monotonic()
+                patience, began = min(patience * 2, MARK_AGAIN_AT_MOST), time.monotonic()
             try:
                 answer = await self._control_plane.checkpoints(
                     [{"run_id": claim.run_id, "epoch": claim.epoch}],
