@@ -9,7 +9,7 @@ from headrace.workflow.state import ENDED_RUN, ParkReason, RunStatus
 
 from headrace_control.runs import repository
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "changing.sql")
 
 
 async def cancel(db: Db, tenant_id: UUID, run_id: UUID) -> None:

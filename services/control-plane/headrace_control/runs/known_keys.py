@@ -11,7 +11,7 @@ from headrace.postgres.queries import load
 from headrace_control.runs import repository
 from headrace_control.runs.wishes import Answer, Wish
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "starting.sql")
 
 
 async def answers_by_key(db: Db, tenant_id: UUID, wishes: Sequence[Wish]) -> dict[int, Answer]:

@@ -20,7 +20,7 @@ from headrace.workflow.document import OnLimit
 
 from headrace_control.runs import repository
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "starting.sql")
 
 # Locks that one transaction takes at most so that starts of a workflow follow one another.
 _STRIPES = 64

@@ -16,7 +16,7 @@ from headrace.workflow.state import ENDED_RUN, MessageKind, ParkReason, RunStatu
 
 from headrace_control.runs import repository
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "changing.sql")
 
 # Signals that a run has not used up yet: they travel with every claim.
 MAX_UNUSED = 200

@@ -22,7 +22,7 @@ from headrace_control.runs.parameters import StartRule
 from headrace_control.runs.wishes import Wish
 from headrace_control.tracing import AcceptedRuns
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "starting.sql")
 
 
 @dataclass(frozen=True, slots=True)

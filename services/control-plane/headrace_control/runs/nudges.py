@@ -15,7 +15,7 @@ from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Pool, one_statement
 from headrace.postgres.queries import load
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "changing.sql")
 
 # Between two notifications that tell of several starts. A relay that has just been woken gathers for as long.
 GATHER_SECONDS = 0.02

@@ -15,7 +15,7 @@ from headrace.workflow.document import Concurrency
 from headrace.workflow.schemas import SchemaValidator, compile_schema
 from headrace.workflow.sensitive import Marks
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "starting.sql")
 
 # Of schemas as JSON, in bytes; compiled, they take several times as much.
 ROOM = 4 * 1024 * 1024

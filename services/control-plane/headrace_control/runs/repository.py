@@ -31,6 +31,7 @@ from headrace_control.runs.model import (
 )
 
 _sql = load("headrace_control.runs")
+_changing = load("headrace_control.runs", "changing.sql")
 
 _FIRST_ID, _NO_ID = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -193,7 +194,7 @@ async def events(
 
 async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> Locked | None:
     """Lock the run's row, until the transaction ends."""
-    row = await db.fetchrow(_sql.lock, tenant_id, run_id)
+    row = await db.fetchrow(_changing.lock, tenant_id, run_id)
     if row is None:
         return None
     return Locked(
@@ -212,27 +213,27 @@ async def lock(db: Db, tenant_id: UUID, run_id: UUID) -> Locked | None:
 
 async def lock_unfinished(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> Collection[UUID]:
     """Lock the rows of those that have not ended."""
-    return {row["id"] for row in await db.fetch(_sql.lock_unfinished, tenant_id, run_ids)}
+    return {row["id"] for row in await db.fetch(_changing.lock_unfinished, tenant_id, run_ids)}
 
 
 async def request_cancel(db: Db, tenant_id: UUID, run_ids: Sequence[UUID]) -> None:
     """Ask for the end of runs whose rows are locked, and wake those that wait, for whatever they wait."""
-    limited = [row["id"] for row in await db.fetch(_sql.request_cancel, tenant_id, run_ids)]
+    limited = [row["id"] for row in await db.fetch(_changing.request_cancel, tenant_id, run_ids)]
     if limited:
         await turns.step_out(db, limited)
     for start in range(0, len(run_ids), IDS_PER_PAYLOAD):
         changed = ",".join(str(i) for i in run_ids[start : start + IDS_PER_PAYLOAD])
-        await db.execute(_sql.notify, RUNS_CHANNEL, changed)
-    await db.execute(_sql.notify, DISPATCH_CHANNEL, "")
+        await db.execute(_changing.notify, RUNS_CHANNEL, changed)
+    await db.execute(_changing.notify, DISPATCH_CHANNEL, "")
 
 
 async def notify_changed(db: Db, run_id: UUID) -> None:
-    await db.execute(_sql.notify, RUNS_CHANNEL, str(run_id))
+    await db.execute(_changing.notify, RUNS_CHANNEL, str(run_id))
 
 
 async def wake(db: Db, tenant_id: UUID, run_id: UUID, dispatch_id: UUID) -> None:
-    await db.execute(_sql.wake, dispatch_id, tenant_id, run_id)
-    await db.execute(_sql.notify, DISPATCH_CHANNEL, "")
+    await db.execute(_changing.wake, dispatch_id, tenant_id, run_id)
+    await db.execute(_changing.notify, DISPATCH_CHANNEL, "")
 
 
 def _bound(at: datetime | None, default: UUID) -> UUID:

@@ -20,7 +20,7 @@ from headrace_control.runs.model import Run, RunStart
 from headrace_control.runs.parameters import Parameters, StartRule
 from headrace_control.runs.wishes import Answer, Wish
 
-_sql = load("headrace_control.runs")
+_sql = load("headrace_control.runs", "starting.sql")
 
 
 @dataclass(frozen=True, slots=True)

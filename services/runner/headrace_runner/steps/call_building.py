@@ -16,7 +16,6 @@ from headrace.workflow.document import RetryPolicy
 from headrace.workflow.expressions.limits import Budget, ExpressionError
 from headrace.workflow.idempotency import may_repeat
 from headrace.workflow.state import Failure
-from headrace.workflow.uses import call_values
 
 from headrace_runner.failures import expression_failed, input_mismatch
 from headrace_runner.requests import build_request
@@ -55,7 +54,7 @@ class CallBuilding:
             written = values_of(context.step)
             connection_id = _connection_id(context)
             own_url = context.credentials.base_url(connection_id) if connection_id else None
-            if refused := kept_from(context, self._templates, call_values(context.step), pinned, own_url):
+            if refused := kept_from(context, self._templates, pinned, own_url):
                 return refused
             budget = Budget()
             rendered = {
