@@ -34,6 +34,20 @@ def test_what_is_left_out_has_its_default() -> None:
     assert step.retry == RetryPolicy(RetryStrategy.FIXED, 3, 200, 10_000)
 
 
+@pytest.mark.parametrize(
+    ("written", "mend"),
+    [
+        ("300000", "Write it without quotes."),
+        ("5 minutes", "Write one from 1 to 31622400000."),
+        ("5.5", "Write one from 1 to 31622400000."),
+        (0, "Write one from 1 to 31622400000."),
+    ],
+)
+def test_only_what_would_be_a_number_is_to_lose_its_quotes(written: Any, mend: str) -> None:
+    (problem,) = problems({**refund(), "timeoutMs": written})
+    assert (problem.path, problem.mend) == ("timeoutMs", mend)
+
+
 def test_every_problem_comes_at_once_with_place_and_mend() -> None:
     data: Any = refund()
     data["stepz"] = []

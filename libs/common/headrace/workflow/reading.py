@@ -106,9 +106,8 @@ class Fields:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            mend = (
-                "Write it without quotes." if isinstance(value, str) else f"Write one from {least} to {most}."
-            )
+            quoted = isinstance(value, str) and value.isdecimal()
+            mend = "Write it without quotes." if quoted else f"Write one from {least} to {most}."
             self.wrong(name, f"a whole number from {least} to {most} is needed", mend)
             return None
         return value
@@ -118,7 +117,8 @@ class Fields:
             return None
         value = self.data[name]
         if not isinstance(value, bool):
-            self.wrong(name, f"true or false is needed, not {kind_of(value)}", "Write it without quotes.")
+            mend = "Write it without quotes." if value in ("true", "false") else "Write true or false."
+            self.wrong(name, f"true or false is needed, not {kind_of(value)}", mend)
             return None
         return value
 
