@@ -126,6 +126,8 @@ PUBLIC_ROUTES: Mapping[tuple[str, str], Door] = {
     ("GET", "/oauth/callback"): Door.OWN_SECRET,
     ("GET", "/health"): Door.NONE,
     ("GET", "/ready"): Door.NONE,
+    ("HEAD", "/health"): Door.NONE,
+    ("HEAD", "/ready"): Door.NONE,
 }
 
 INTERNAL_ROUTES: Mapping[tuple[str, str], Door] = {

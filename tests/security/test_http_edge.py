@@ -58,6 +58,12 @@ async def test_an_answer_to_the_unexpected_carries_the_headers_and_none_of_its_w
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_health_may_be_asked_for_its_head_alone(edge: Edge) -> None:
+    for path in ("/health", "/ready"):
+        answer = await edge.http.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
 async def test_refusals_have_one_shape_and_quote_nothing(edge: Edge) -> None:
     json = {"content-type": "application/json"}
     cases = [
