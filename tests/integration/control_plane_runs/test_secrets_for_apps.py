@@ -109,6 +109,26 @@ async def test_an_app_that_has_moved_counts_and_a_connections_own_address_does_n
     assert made["notices"][0]["message"].endswith("published; publish anew")
 
 
+_MOVE = (
+    """mutation($input: AppChanges!) { updateApp(name: "shop", input: $input) { __typename
+    ... on App { notices { path message code } } """
+    + FAILURE
+    + "} }"
+)
+
+
+async def test_who_moves_an_app_is_told_which_versions_stay_behind(shop: Client) -> None:
+    await published(shop, paying("pinned", pay()))
+    assert await narrowed(shop, "shop", "bank") == []
+    told = (await shop(_MOVE, input={"baseUrl": "http://127.0.0.1:10"}))["notices"]
+    assert [(one["path"], one["code"]) for one in told] == [("pinned 1: steps[0]", "SECRET_NOT_FOR_APP")]
+    assert told[0]["message"].endswith("published; publish anew")
+    assert (await shop(_MOVE, input={"title": "The shop"}))["notices"] == []
+    await published(shop, paying("pinned", pay("again")))
+    await shop(_SET, apps=None)
+    assert (await shop(_MOVE, input={"baseUrl": "http://127.0.0.1:12"}))["notices"] == []
+
+
 async def test_what_is_not_named_is_counted_and_what_is_not_read_is_said(
     shop: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from headrace_cli.client import FAILURES, Client
 _CREATE_APP = "mutation($input: AppInput!) { done: createApp(input: $input) { ...Failures } }"
 _UPDATE_APP = """
 mutation($name: String!, $input: AppChanges!) {
-  done: updateApp(name: $name, input: $input) { ...Failures }
+  done: updateApp(name: $name, input: $input) { ... on App { notices { path message } } ...Failures }
 }"""
 _SAVE_ACTION = """
 mutation($app: String!, $name: String!, $definition: JSON!) {

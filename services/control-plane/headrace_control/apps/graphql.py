@@ -1,5 +1,6 @@
 """Apps in GraphQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -17,6 +18,8 @@ from headrace_control.graphql.fields import mutation, query
 from headrace_control.graphql.pages import Page, page
 from headrace_control.graphql.scalars import JSON
 from headrace_control.pages import DEFAULT_PAGE
+from headrace_control.workflows.gates import Notice
+from headrace_control.workflows.graphql_types import NoticeType
 
 
 @strawberry.type(name="App", description="An external API that workflows call.")
@@ -34,9 +37,13 @@ class AppType:
     )
     created_at: datetime
     updated_at: datetime
+    notices: list[NoticeType] = strawberry.field(
+        description="In the answer of `updateApp` with a `baseUrl`: versions, published or with runs under way, that "
+        "would send a secret where the app was, though it is for some apps alone. Empty in any other place."
+    )
 
     @classmethod
-    def of(cls, app: model.App) -> "AppType":
+    def of(cls, app: model.App, told: Sequence[Notice] = ()) -> "AppType":
         return cls(
             id=strawberry.ID(str(app.id)),
             name=app.name,
@@ -47,6 +54,7 @@ class AppType:
             limits=JSON(dump_limits(app.limits)) if app.limits else None,
             created_at=app.created_at,
             updated_at=app.updated_at,
+            notices=[NoticeType.of(notice) for notice in told],
         )
 
 
@@ -108,7 +116,8 @@ class AppMutation:
 
     @mutation
     async def update_app(self, info: Info, name: str, input: AppChanges) -> UpdateAppPayload:  # noqa: A002
-        """Change an app. Published workflow versions keep the base URL and the retry policy that they pinned."""
+        """Change an app. Published workflow versions keep the base URL and the retry policy that they pinned. With a
+        `baseUrl`, `notices` has those that would send a secret there which names its apps: their runs fail."""
         changes = model.AppChanges(
             input.title,
             input.base_url,
@@ -116,7 +125,11 @@ class AppMutation:
             model.Keep.KEEP if input.retry is strawberry.UNSET else cast(Json, input.retry),
             model.Keep.KEEP if input.limits is strawberry.UNSET else cast(Json, input.limits),
         )
-        return AppType.of(await info.context.services.apps.update(info.context.caller, name, changes))
+        services, caller = info.context.services, info.context.caller
+        app = await services.apps.update(caller, name, changes)
+        return AppType.of(
+            app, () if input.base_url is None else await services.secrets.refusals_at(caller, name)
+        )
 
     @mutation
     async def delete_app(self, info: Info, name: str) -> DeleteAppPayload:

@@ -36,6 +36,9 @@ SELECT s.id, s.name, s.key_id, s.sealed, k.provider, k.wrapped_by, k.wrapped,
 FROM secrets s JOIN data_keys k ON k.tenant_id = s.tenant_id AND k.id = s.key_id
 WHERE s.tenant_id = $1 AND s.name = ANY($2::text[])
 
+-- name: for_app
+SELECT name FROM secrets WHERE tenant_id = $1 AND $2 = ANY(apps) ORDER BY name LIMIT $3
+
 -- name: bounds
 SELECT s.name, (SELECT coalesce(jsonb_object_agg(a.name, a.base_url), '{}') FROM apps a
                 WHERE a.tenant_id = s.tenant_id AND a.name = ANY(s.apps)) AS places

@@ -64,14 +64,16 @@ def not_told() -> list[Notice]:
     return [Notice("", _UNKNOWN.format("the permission READ is needed to be told"), NOT_READ)]
 
 
-async def refusals(pool: Pool, tenant_id: UUID, name: str) -> list[Notice]:
-    """One for each version whose runs fail, as things are, because they would send the secret of this name to an app
-    that it is not for; how many more there are, and why nobody knows, if so. Versions count that start runs, are run
-    by those that do, or have runs under way. Fails never: the secret is set."""
+async def refusals(pool: Pool, tenant_id: UUID, *, secret: str | None = None, app: str = "") -> list[Notice]:
+    """One for each version whose runs fail, as things are, because they would send the secret of this name, or one
+    that is for this `app`, where it may not go; how many more there are, and why nobody knows, if so. Versions count
+    that start runs, are run by those that do, or have runs under way. Fails never: what was asked for is done."""
     found = _Found()
     try:
         async with asyncio.timeout(MOST_SECONDS), tenant_transaction(pool, tenant_id) as db:
-            await _look(db, tenant_id, name, found)
+            names = [secret] if secret else await repository.secrets_for(db, tenant_id, app, MOST_NAMED)
+            for name in names:
+                await _look(db, tenant_id, name, found)
     except TimeoutError:
         found.unread = f"to read them takes longer than {MOST_SECONDS:.0f} s"
     except (HeadraceError, asyncpg.PostgresError) as error:

@@ -68,6 +68,11 @@ async def sealed_values(
     return {row["name"]: (Stored.of(place_of(tenant_id, row["id"]), row), row["places"]) for row in rows}
 
 
+async def secrets_for(db: Db, tenant_id: UUID, app: str, limit: int) -> Sequence[str]:
+    """The names of those that may be sent to this app among few."""
+    return [row["name"] for row in await db.fetch(_sql.for_app, tenant_id, app, limit)]
+
+
 async def bounds_of(db: Db, tenant_id: UUID, names: Sequence[str]) -> Bounds:
     """Of those of these secrets that are for some apps alone: the apps' base URLs, by their names."""
     return {row["name"]: row["places"] for row in await db.fetch(_sql.bounds, tenant_id, names)}

@@ -68,7 +68,15 @@ class SecretService:
         caller.require(Permission.MANAGE_CONNECTIONS)
         if not caller.may(Permission.READ):
             return not_told()
-        return await refusals(self._pool, caller.tenant_id, name)
+        return await refusals(self._pool, caller.tenant_id, secret=name)
+
+    async def refusals_at(self, caller: Caller, app: str) -> Sequence[Notice]:
+        """For who has moved the app of this name: versions whose runs fail by that, for they pinned where it was."""
+        if not caller.may(Permission.MANAGE_CONNECTIONS):
+            return ()  # who may not move it while a secret names it
+        if not caller.may(Permission.READ):
+            return not_told()
+        return await refusals(self._pool, caller.tenant_id, app=app)
 
     async def delete(self, caller: Caller, name: str) -> Secret:
         """Raises `NotFound`, and `Conflict` while a published version uses it."""
