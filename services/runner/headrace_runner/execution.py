@@ -169,13 +169,14 @@ class StepExecution:
             data["approval"] = passed.approval
             data["inbox"] = list(passed.used)
         self._run.history.emit(EventKind.STARTED, self._key, data)
-        if prepared.side_effect:
+        if prepared.side_effect or self._run.report.behind:
             # Everything written so far, the results of the steps before among it, is confirmed before the
             # next call; and rule intent_before_unsafe_call: so is the `started` of one that can not be
             # repeated.
             await self._run.report.confirmed()
-            if not await self._run.parts.lease.may_call(self._run.held):  # rule call_needs_lease
-                now = self._run.parts.clock.now().isoformat()
-                self._ends.not_called({"number": self._number, "startedAt": now, "durationMs": 0})
-                return False
+        if prepared.side_effect and not await self._run.parts.lease.may_call(self._run.held):
+            # rule call_needs_lease
+            now = self._run.parts.clock.now().isoformat()
+            self._ends.not_called({"number": self._number, "startedAt": now, "durationMs": 0})
+            return False
         return True

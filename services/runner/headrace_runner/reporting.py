@@ -26,6 +26,9 @@ _Entry = TypeVar("_Entry")
 ENTRIES_PER_MESSAGE = 200
 BYTES_PER_MESSAGE = 512 * 1024
 MAX_EVENT_BYTES = MAX_MESSAGE_BYTES // 2
+# Of events that are not confirmed: beyond that, steps that call nothing wait for a confirm as well, so that runs that
+# only reckon do not fill the memory while the bus is away.
+BEHIND_BYTES = 8 * 1024 * 1024
 # Log records that may wait while the bus is away; beyond that the oldest give way, and are counted.
 LOGS_WAITING = 20_000
 # At most; each step of these runs waits for it.
@@ -46,6 +49,10 @@ class EventSink(Protocol):
 
     def hurry(self) -> None:
         """Somebody waits for what was taken so far."""
+
+    @property
+    def behind(self) -> bool:
+        """Is more on its way than may be added to by whoever could wait?"""
 
 
 class RunReport:
@@ -69,6 +76,11 @@ class RunReport:
         self._seq += 1
         return self._epoch, self._seq
 
+    @property
+    def behind(self) -> bool:
+        """Should a step that has no need of confirms wait for them, because the bus does not keep up?"""
+        return self._reporting.behind
+
     async def confirmed(self) -> None:
         """Return when the bus has confirmed everything written so far."""
         if self._last is not None and not self._last.is_set():
@@ -90,6 +102,7 @@ class Reporting:
     def __init__(self, bus: Bus, runner_id: UUID, partitions: int) -> None:
         self._bus, self._runner_id, self._partitions = bus, runner_id, partitions
         self._events: list[_Written] = []
+        self._unconfirmed = 0
         self._flush: asyncio.Event | None = None
         self._has_events, self._awaited = asyncio.Event(), asyncio.Event()
         self._traces: dict[UUID, TraceContext] = {}
@@ -124,8 +137,13 @@ class Reporting:
         if self._flush is None:
             self._flush = asyncio.Event()
         self._events.append(_Written(event.run_id, body, event.kind in _PROGRESS))
+        self._unconfirmed += len(body)
         self._has_events.set()
         return self._flush
+
+    @property
+    def behind(self) -> bool:
+        return self._unconfirmed > BEHIND_BYTES
 
     def hurry(self) -> None:
         """Somebody waits for what was taken so far."""
@@ -170,6 +188,7 @@ class Reporting:
             self._awaited.clear()
             for messages in self._event_messages(events):
                 await self._publish(messages)
+            self._unconfirmed -= sum(len(event.body) for event in events)
             if flush is not None:
                 flush.set()
             await asyncio.sleep(pause_after(len({event.run_id for event in events}), GATHER_SECONDS))

@@ -48,6 +48,10 @@ class Unwritten:
     def hurry(self) -> None:
         pass  # nothing is on its way
 
+    @property
+    def behind(self) -> bool:
+        return False
+
     def log(self, record: LogRecord) -> None:
         if record.level is LogLevel.WARN and record.step is not None and record.attempt is None:
             self._warned(record.step, record.message)
