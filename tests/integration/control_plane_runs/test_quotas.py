@@ -119,6 +119,7 @@ async def test_stored_runs_and_the_size_of_an_input(
     await pool.close()
     large = await start(acme, order="A-" + "1" * 20)
     assert (large["quota"], large["most"]) == ("inputBytes", 20)
+    assert (await start(acme, order="A-öööö"))["quota"] == "inputBytes"  # of 18 characters
     assert (await start(acme))["__typename"] == "Run"
     assert (await start(acme))["quota"] == "storedRuns"
 

@@ -127,7 +127,7 @@ class Batch:
         return [one for one in self.new if one.wish.n not in self.answers]
 
     def _asked_for(self) -> list[AskedFor]:
-        return [AskedFor(len(one.encoded), one.wish.start.key) for one in self._open]
+        return [AskedFor(len(one.wish.encoded.encode()), one.wish.start.key) for one in self._open]
 
     async def _answer_by_key(self, wishes: Sequence[Wish]) -> None:
         self.answers.update(await answers_by_key(self._db, self._tenant_id, wishes))
