@@ -17,6 +17,7 @@ from headrace.workflow.actions import (
     MAX_HEADER_VALUE,
     MAX_HEADERS,
     OWN_HEADERS,
+    endpoint_parameters,
     has_dot_segment,
     may_override,
 )
@@ -40,6 +41,7 @@ def build_request(
     template_headers: Mapping[str, Json] | None = None,
     idempotency_key: str = "",
     timeout_ms: int | None = None,
+    known: RequestParts | None = None,
 ) -> OutboundCall | Failure:
     """The call, without its credential, or why there can be none.
 
@@ -49,6 +51,7 @@ def build_request(
     over those of the template; hop-by-hop ones and Host are refused, and so is anything but visible ASCII, and
     from a step what names another method or path.
     `idempotency_key` is written when the action's idempotency is KEY. `timeout_ms` overrides the action's.
+    With `known`, a failure tells no name that stands neither there nor in the action.
     """
     if not _METHOD.fullmatch(action.method) or action.method == "CONNECT":
         return Failure(CallCode.INVALID_REQUEST.value, "method: not a method that can be called")
@@ -69,11 +72,29 @@ def build_request(
             key if action.idempotency.mode is IdempotencyMode.KEY and idempotency_key else {},
         )
     except Unwritable as error:
-        return Failure(CallCode.INVALID_REQUEST.value, f"{error.place}: {error.reason}")
+        place = error.place
+        if known is not None:
+            place = _without_name(place, action, template_headers or {}, known)
+        return Failure(CallCode.INVALID_REQUEST.value, f"{place}: {error.reason}")
     except InvalidTarget as error:
         return Failure(CallCode.INVALID_REQUEST.value, f"url: {error}")
     timeout = min((timeout_ms or action.timeout_ms) / 1000, MAX_TIMEOUT)
     return OutboundCall(action.method, url, headers, body, timeout)
+
+
+def _without_name(
+    place: str, action: ActionDefinition, template_headers: Mapping[str, Json], known: RequestParts
+) -> str:
+    """`place`, with `*` for a name that may be data."""
+    part, dot, name = place.partition(".")
+    spelled = {
+        "path": [*known.path, *endpoint_parameters(action.endpoint_template)],
+        "query": [*known.query],
+        "headers": [*known.headers, *template_headers],
+        "body": [*known.body] if isinstance(known.body, dict) else [],
+    }
+    told = not dot or any(f"{name}.".startswith(f"{one}.") for one in spelled.get(part, ()))
+    return place if told else f"{part}.*"
 
 
 def _path(template: str, parameters: Json) -> str:

@@ -71,6 +71,7 @@ class CallBuilding:
         if problem := self._misfit(context, action, parts, template):
             return problem
         base_url = own_url or pinned.base_url
+        concealed = self._concealed(context, written, rendered)
         call = build_request(
             action,
             base_url,
@@ -78,6 +79,7 @@ class CallBuilding:
             template_headers=template,
             idempotency_key=context.idempotency_key,
             timeout_ms=context.step.timeout_ms,
+            known=None if concealed == rendered else _known(action, concealed),
         )
         if isinstance(call, Failure):
             return Failure(call.code, f"{context.place}: {call.message}")
@@ -89,7 +91,6 @@ class CallBuilding:
             admit = partial(throttle.admit, ticket)
         work = ActionWork(action, call, connection_id, retry, repeatable, ticket)
         told = partial(shown, pinned, connection_id, call, parts, template)
-        concealed = self._concealed(context, written, rendered)
         display = partial(self._displayed, context, pinned, connection_id, base_url, concealed)
         return Prepared(
             _record(concealed),
@@ -180,6 +181,12 @@ class CallBuilding:
             if problems:
                 return input_mismatch(context.place, problems)
         return None
+
+
+def _known(action: ActionDefinition, concealed: Mapping[str, Json]) -> RequestParts:
+    """The parts of a call whose names no expression made of a secret."""
+    parts = {name: value for name, value in concealed.items() if name == "body" or isinstance(value, dict)}
+    return assign_input(action, **parts)
 
 
 def _connection_id(context: StepContext) -> str | None:
