@@ -56,6 +56,17 @@ def test_a_secret_is_found_in_each_encoding(secret: str, encoding: str) -> None:
     assert secret not in str(redacted)
 
 
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\r\n{} \t"])
+@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
+def test_a_secret_is_found_without_the_white_space_around_it(encoding: str, around: str) -> None:
+    """As headers are sent, as `trim` makes it, and as targets say what they read."""
+    encoded = ENCODINGS[encoding]("s3cr3t/k+y=&?#%20 x")
+    redactor = Redactor([around.format("s3cr3t/k+y=&?#%20 x")])
+    assert redactor.text(f"no such token: <{encoded}>").count(MARKER) == 1
+    assert encoded not in redactor.text(f"no such token: <{encoded}>")
+    assert Redactor([" short \n "]).text("short") == "short"
+
+
 @pytest.mark.parametrize("username", ["u", "us", "use", "user", "üser"])
 def test_basic_hides_its_password_whatever_stands_before_it(username: str) -> None:
     header = "Basic " + base64.b64encode(f"{username}:hunter22".encode()).decode()

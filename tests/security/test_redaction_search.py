@@ -86,6 +86,10 @@ def forms(secret: str) -> Iterator[tuple[str, bool]]:
         yield made.replace("+", "-").replace("/", "_"), True
 
 
+def sought(secrets: Sequence[str]) -> Iterator[str]:
+    return (one for secret in secrets for one in (secret, secret.strip()) if len(one) >= 8)
+
+
 def hidden_in(text: str, secrets: Sequence[str]) -> set[int]:
     """The characters of `text` that are of a secret."""
     given_text = [(character, n, n + 1) for n, character in enumerate(text)]
@@ -93,7 +97,7 @@ def hidden_in(text: str, secrets: Sequence[str]) -> set[int]:
     found: set[int] = set()
     for layer in [*layers(given_text), spaced, of_percents(spaced)]:
         inner = "".join(character for character, _, _ in layer)
-        for wanted, loose in (form for secret in secrets for form in forms(secret)):
+        for wanted, loose in (form for secret in sought(secrets) for form in forms(secret)):
             start = inner.find(wanted)
             while start >= 0:
                 first, end = start, start + len(wanted)

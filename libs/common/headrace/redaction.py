@@ -6,7 +6,7 @@ out by where they may be placed.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -24,18 +24,19 @@ class Redactor:
     """Replaces secrets by `MARKER` in text and in JSON values, keys included. Immutable and idempotent.
 
     Found are: the value itself; percent-encoded (also partly, also twice); escaped for JSON (to four levels)
-    or HTML; base64 and base64url at any alignment, as in Basic's `user:password`; hexadecimal. Takes time by the
-    length of what is searched, however many secrets and parts there are. What still holds a secret after being
-    redacted ten times over, and what takes more than a `SearchBudget` to search, is replaced as a whole.
+    or HTML; base64 and base64url at any alignment, as in Basic's `user:password`; hexadecimal; all this without the
+    white space around it, too. Takes time by the length of what is searched, however many secrets and parts there are.
+    What still holds a secret after being redacted ten times over, and what takes more than a `SearchBudget` to search,
+    is replaced as a whole.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH)
+        self._secrets = frozenset(_sought(secrets))
         self._needles = Needles().with_more(sorted(self._secrets))
 
     def with_more(self, secrets: Iterable[str]) -> "Redactor":
         """A redactor that knows these too (a token refreshed while a run goes on)."""
-        more = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH) - self._secrets
+        more = frozenset(_sought(secrets)) - self._secrets
         if not more:
             return self
         both = Redactor()
@@ -116,6 +117,11 @@ class Redactor:
             return self._needles.may_be_in(orjson.dumps(value))
         except TypeError:  # whole numbers above 64 bits, lone surrogates
             return True
+
+
+def _sought(secrets: Iterable[str]) -> Iterator[str]:
+    """Who sends a secret, or sends it back, may have trimmed it: a file's last line ends with a line break."""
+    return (one for secret in secrets for one in {secret, secret.strip()} if len(one) >= MIN_LENGTH)
 
 
 # Of as few bits a whole number, its sign too, is shorter as text than any secret.
