@@ -5,6 +5,7 @@ import html
 import json
 import logging
 import urllib.parse
+from collections.abc import Callable
 
 import httpx
 import orjson
@@ -202,6 +203,62 @@ async def test_an_echoed_credential_is_redacted_as_it_is_read(credential: Creden
     assert "s3cr3t" not in shown
     assert base64.b64encode(b"s3cr3t").decode()[:6] not in shown
     assert isinstance(outcome, CallResult | CallFailure)
+
+
+@pytest.mark.parametrize("secret", [CANARY, "canary-/s3cr3t-é", "canary-s3cr3t-plain"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda s: s.encode(),
+        lambda s: json.dumps({"k": s}).encode(),
+        lambda s: json.dumps({"k": s}).replace("/", "\\/").encode(),
+        lambda s: urllib.parse.quote(s, safe="").encode(),
+        lambda s: html.escape(s).encode(),
+        lambda s: base64.b64encode(s.encode()),
+        lambda s: s.encode("utf-16"),
+        lambda s: json.dumps({"k": s}).encode("utf-16-be"),
+    ],
+)
+async def test_what_is_echoed_as_bytes_or_in_another_encoding_is_redacted(
+    written: Callable[[str], bytes], secret: str
+) -> None:
+    """Nothing of it is left in base64, which is another one for each spelling of what it stands for."""
+    body = written(secret)
+    for data, media in (
+        (b"\x89\x00" + body + b"\xff", "image/png"),
+        (body, "application/vnd.x"),
+        (body, "text/csv"),
+    ):
+        redactor = Redactor([secret])
+        pools = OutboundPools(EgressPolicy((Opening.parse("127.0.0.0/8"),)))
+        script = answering(200, data, {"Content-Type": media, "X-Echo": secret.encode().decode("latin-1")})
+        async with JournalServer(script) as server:
+            call = OutboundCall("GET", server.url)
+            outcome = await OutboundClient(pools).send(call, tenant_id=TENANT, redactor=redactor)
+        await pools.aclose()
+        assert isinstance(outcome, CallResult)
+        assert outcome.headers["x-echo"] == MARKER
+        if media == "text/csv" and b"\0" in data and not data.startswith(b"\xff\xfe"):
+            continue  # UTF-16 without a word of it is no text
+        if media == "text/csv":
+            assert MARKER in str(outcome.body)
+            assert "s3cr3t" not in str(outcome.body)
+        else:
+            assert isinstance(outcome.body, dict)
+            hidden = str(outcome.body["base64"])
+            assert MARKER in hidden
+            assert len(hidden) < 12  # at most what stands before and behind it
+
+
+async def test_bytes_without_a_secret_come_as_they_are() -> None:
+    data = bytes(range(256)) * 4
+    pools = OutboundPools(EgressPolicy((Opening.parse("127.0.0.0/8"),)))
+    async with JournalServer(answering(200, data, {"Content-Type": "image/png"})) as server:
+        call = OutboundCall("GET", server.url)
+        outcome = await OutboundClient(pools).send(call, tenant_id=TENANT, redactor=Redactor([CANARY]))
+    await pools.aclose()
+    assert isinstance(outcome, CallResult)
+    assert outcome.body == {"contentType": "image/png", "base64": base64.b64encode(data).decode()}
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ async def test_too_many_header_bytes() -> None:
         ("é".encode(), "text/plain", "é", ()),
         ("é".encode("latin-1"), "text/plain; charset=ISO-8859-1", "é", ()),
         ("é".encode("utf-16"), 'text/plain; charset="UTF-16"', "é", ()),
+        ("é".encode("utf-16"), "text/plain", "é", ()),
+        ("\ufeffé".encode("utf-16-be"), "text/plain", "é", ()),
         ("é".encode("latin-1"), "text/plain", "\ufffd", ("TEXT_REPAIRED",)),
         (b"a\0b", "text/html", "a\ufffdb", ("TEXT_REPAIRED",)),
         ("é".encode(), "text/plain; charset=nonsense", "é", ("UNKNOWN_CHARSET",)),

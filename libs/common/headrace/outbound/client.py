@@ -25,7 +25,8 @@ from headrace.outbound.reply import Reply
 from headrace.outbound.response import Answer, headers_of, read_answer
 from headrace.outbound.target import InvalidTarget, Target, parse_target
 from headrace.outbound.transport import AiohttpTransport
-from headrace.redaction import Redactor
+from headrace.redaction import MARKER, Redactor
+from headrace.secret_layers import TooMuchToSearch
 from headrace.workflow.actions import OWN_HEADERS
 from headrace.workflow.definition import AuthKind
 
@@ -37,6 +38,9 @@ MAX_RETRY_AFTER = 24 * 3600.0
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 # What frames a body: heads, and the sizes of chunks, which may take as much again as the body itself.
 _OVERHEAD = 128 * 1024
+# Texts in bytes that are none, long enough for a secret; what escapes is ASCII.
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
+_WIDE_TEXT = re.compile(rb"(?:[\t\n\r\x20-\xff]\0){7,}[\t\n\r\x20-\xff]")
 _NOT_THEIRS = OWN_HEADERS - {"accept-encoding"}
 _DEFAULT_HEADERS = {
     "accept": ("Accept", "*/*"),
@@ -209,7 +213,7 @@ class OutboundClient:
             reply.close()
         if progress.refusal is not None:
             return self._refused(reply, progress, headers, answer)
-        headers, body = _redacted(progress.redactor, headers, answer.body)
+        headers, body = _redacted(progress.redactor, headers, answer)
         return CallResult(
             status=status,
             headers=headers,
@@ -221,7 +225,7 @@ class OutboundClient:
         )
 
     def _refused(self, reply: Reply, progress: _Progress, headers: JsonObject, answer: Answer) -> CallFailure:
-        headers, body = _redacted(progress.redactor, headers, answer.body)
+        headers, body = _redacted(progress.redactor, headers, answer)
         return replace(
             progress.failure(f"HTTP_{reply.status}", f"the target answered {reply.status}"),
             retry_after=self._retry_after(reply),
@@ -257,13 +261,27 @@ def _mend(call: OutboundCall, progress: _Progress) -> str:
     )
 
 
-def _redacted(redactor: Redactor, headers: JsonObject, body: Json) -> tuple[JsonObject, Json]:
+def _redacted(redactor: Redactor, headers: JsonObject, answer: Answer) -> tuple[JsonObject, Json]:
     """Both at once, since looking for secrets costs per look more than per byte."""
+    body = answer.body
+    if answer.data and isinstance(body, dict) and _is_in(redactor, answer.data):
+        body = {**body, "base64": MARKER}
     match redactor.value([headers, body]):
         case [dict() as clean, rest]:
             return clean, rest
         case hidden:
             return {}, hidden
+
+
+def _is_in(redactor: Redactor, data: bytes) -> bool:
+    """Whether a secret stands in a text that stands in bytes. In their base64 it is found as it is alone: escaped, or
+    with two bytes a character, it is another text there."""
+    texts = [run.decode("ascii") for run in _TEXT.findall(data)]
+    texts += [run.replace(b"\0", b"").decode("latin-1") for run in _WIDE_TEXT.findall(data)]
+    try:
+        return bool(redactor.replacements(texts))
+    except TooMuchToSearch:
+        return True
 
 
 def _date(text: str) -> datetime | None:

@@ -50,7 +50,7 @@ class Reply:
         if name not in self._named:
             return []
         wanted = name.encode()
-        return [_text(value) for field, value in self.raw_headers if field.lower() == wanted]
+        return [field_text(value) for field, value in self.raw_headers if field.lower() == wanted]
 
     def header(self, name: str) -> str:
         """The values of a header joined with a comma; empty without one."""
@@ -120,7 +120,8 @@ def problem_of(head: RawResponseMessage) -> str:
     return ""
 
 
-def _text(value: bytes) -> str:
+def field_text(value: bytes) -> str:
+    """A header's value: UTF-8 where it can be, or else ISO 8859-1 (RFC 9110, 5.5)."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -3,7 +3,7 @@
 | what the header says | the body becomes |
 |---|---|
 | JSON (`application/json`, `text/json`, `*+json`) | the value; text with the note NOT_JSON when it is none |
-| text, XML, JavaScript, YAML, forms | text, in its charset; unknown ones as UTF-8, noted |
+| text, XML, JavaScript, YAML, forms | text, in its charset; without one UTF-16 by its mark, or UTF-8; unknown: noted |
 | nothing | JSON if it looks like it and is, else text if it is UTF-8, else base64 |
 | anything else | `{"contentType": ..., "base64": ...}`, which a multipart input accepts as a file |
 
@@ -15,7 +15,7 @@ import base64
 import codecs
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
@@ -23,7 +23,7 @@ from headrace.json_types import Json, JsonObject
 from headrace.outbound.decoding import CodingFailure, DecodedTooLarge, codings_of, decode
 from headrace.outbound.failures import CallCode, CallRefused
 from headrace.outbound.normalise import NotJson, clean_text, read_json
-from headrace.outbound.reply import Reply
+from headrace.outbound.reply import Reply, field_text
 
 INLINE_LIMIT = 256 * 1024
 HEADER_LIMIT = 64 * 1024
@@ -69,10 +69,12 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body as a value. `notes` are codes: NOT_JSON, JSON_TOO_DEEP, UNKNOWN_CHARSET, TEXT_REPAIRED."""
+    """A body as a value. `notes` are codes: NOT_JSON, JSON_TOO_DEEP, UNKNOWN_CHARSET, TEXT_REPAIRED. `data` is what
+    stands in it in base64, of one that does."""
 
     body: Json
     notes: tuple[str, ...] = ()
+    data: bytes = field(default=b"", repr=False)
 
 
 async def read_answer(reply: Reply, limit: int = INLINE_LIMIT) -> Answer:
@@ -104,7 +106,7 @@ def headers_of(reply: Reply) -> JsonObject:
     size = 0
     for raw_name, raw_value in reply.raw_headers:
         size += len(raw_name) + len(raw_value)
-        name, value = raw_name.decode("latin-1").lower(), clean_text(raw_value.decode("latin-1"))
+        name, value = raw_name.decode("latin-1").lower(), clean_text(field_text(raw_value))
         before = headers.get(name)
         if before is None:
             headers[name] = value
@@ -172,6 +174,8 @@ def _sniff(data: bytes) -> Answer:
 def _text(data: bytes, charset: str, *notes: str) -> Answer:
     if charset == _UNKNOWN:
         notes, charset = (*notes, "UNKNOWN_CHARSET"), "utf-8"
+    if not charset and data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and len(data) % 2 == 0:
+        charset = "utf-16"
     text = data.decode("utf-8-sig" if charset in ("", "utf-8") else charset, "replace")
     cleaned = clean_text(text)
     if "\N{REPLACEMENT CHARACTER}" in cleaned:
@@ -180,7 +184,7 @@ def _text(data: bytes, charset: str, *notes: str) -> Answer:
 
 
 def _bytes(data: bytes, media: str) -> Answer:
-    return Answer({"contentType": media, "base64": base64.b64encode(data).decode("ascii")})
+    return Answer({"contentType": media, "base64": base64.b64encode(data).decode("ascii")}, data=data)
 
 
 def _media_type(content_type: str) -> tuple[str, str]:
