@@ -1,7 +1,8 @@
 """The chain of a tenant's audit records: how a record is hashed, and what does not fit in a chain. Pure.
 
 A record's hash is SHA-256 over the previous record's hash (32 zero bytes before the first) and the record as JSON:
-UTF-8, names in order, no white space, nothing escaped that need not be (as RFC 8785 has it; records hold no fractions).
+UTF-8, names in order, no white space, nothing escaped that need not be, whole numbers without a fraction (as RFC 8785
+has it).
 """
 
 import hashlib

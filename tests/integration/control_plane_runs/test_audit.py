@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from headrace.audit_chain import link
 from headrace.postgres.pool import AUDIT, open_pool
 from headrace_cli.main import app
 from headrace_control.audit.pruning import Pruning
@@ -30,6 +31,7 @@ from tests.integration.control_plane_runs.audit_examples import (
 )
 from tests.integration.control_plane_runs.calling_back import waiting
 from tests.integration.control_plane_runs.commanding import headrace, shown
+from tests.integration.control_plane_runs.rollouts import rolled_out
 from tests.target import Target
 
 _RECORDS = """query($filter: AuditFilter, $first: Int! = 50, $after: String) {
@@ -91,6 +93,30 @@ async def test_every_mutation_leaves_a_record(
         f"{forgotten}: call `headrace_control.audit.record.record` in the transaction that does the work, with the "
         "action that `graphql.fields.action_of` makes of the mutation's name"
     )
+
+
+async def test_other_tools_make_the_same_hashes(acme: Client, sealer: Sealer) -> None:
+    """As the guide has it: JavaScript and jq write a whole number without a fraction, whatever it was read from."""
+    await rolled_out(acme, percent=50.0)
+    await mutate(acme, "changeRollout", {"workflow": "orders", "percent": 62.5})
+    await mutate(acme, "changeRollout", {"workflow": "orders", "percent": 75})
+    entries = [one["entry"] for one in await records(acme, sealer)]
+    assert {entry["detail"].get("percent") for entry in entries} == {None, 50, 62.5, 75}
+    for entry in entries:
+        record = {name: part for name, part in entry.items() if name not in ("previous", "hash")}
+        assert link(bytes.fromhex(entry["previous"]), as_javascript_reads(record)).hex() == entry["hash"]
+
+
+def as_javascript_reads(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {name: as_javascript_reads(part) for name, part in value.items()}
+        case list():
+            return [as_javascript_reads(part) for part in value]
+        case _:
+            return value
 
 
 async def kept(admin: asyncpg.Connection) -> dict[UUID, Any]:

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from headrace.errors import Conflict
+from headrace.json_numbers import plain_number
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 
@@ -53,7 +54,11 @@ async def begin(
     await repository.hold_back(db, tenant_id, candidate_id)
     rollout_id = await repository.begin(db, tenant_id, workflow_id, stable_id, candidate_id, terms)
     await repository.keep_change(db, tenant_id, rollout_id, RolloutChangeKind.BEGUN, note, caller.actor)
-    detail: JsonObject = {"stable": str(stable_id), "candidate": str(candidate_id), "percent": terms.percent}
+    detail: JsonObject = {
+        "stable": str(stable_id),
+        "candidate": str(candidate_id),
+        "percent": plain_number(terms.percent),
+    }
     act = Act("rollout.begin", f"rollout/{workflow}", after=terms.as_json(), detail=detail)
     await record(db, caller, act)
     (begun,) = await repository.newest(db, tenant_id, workflow, 1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.json_numbers import plain_number
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 
@@ -164,7 +165,7 @@ class RolloutService:
             if kind is RolloutChangeKind.CHANGED and number > MAX_CHANGES:
                 raise LimitExceeded(f"a rollout is changed {MAX_CHANGES} times at most; promote or roll back")
             (after,) = await repository.newest(db, tenant_id, workflow, 1)
-            detail: JsonObject = {"percent": after.terms.percent, "note": note}
+            detail: JsonObject = {"percent": plain_number(after.terms.percent), "note": note}
             terms = (before.terms.as_json(), after.terms.as_json())
             await record(db, caller, Act(action, f"rollout/{workflow}", *terms, detail=detail))
             return after
