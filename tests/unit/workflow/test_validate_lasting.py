@@ -79,6 +79,18 @@ CASES: list[tuple[Change, str, str, str]] = [
         "steps[6].signal.schema.pattern",
         "look-around",
     ),
+    (
+        part(PAID, "signal", schema={"properties": {"code": {"x-sensitive": True}}}),
+        "NOT_SEALED",
+        "steps[6].signal.schema",
+        "`parameters`",
+    ),
+    (
+        part(AGREE, "approval", form={"properties": {"pin": {"type": "string", "x-sensitive": True}}}),
+        "NOT_SEALED",
+        "steps[4].approval.form",
+        "actions",
+    ),
     (step(SHIP, workflow="ship-ordr"), "UNKNOWN_WORKFLOW", "steps[8].workflow", "`ship-order`"),
     (part(SHIP, "workflow", version=2), "UNKNOWN_VERSION", "steps[8].workflow.version", "newest is 4"),
     (step(SHIP, input={"lin": 1}), "UNKNOWN_INPUT", "steps[8].input.lin", "`line`"),

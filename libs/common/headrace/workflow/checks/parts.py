@@ -1,5 +1,6 @@
 """Loops, waits, child runs and endings of steps: can they be done as they are written?"""
 
+from headrace.json_types import JsonObject
 from headrace.workflow.checks.calls import create
 from headrace.workflow.checks.inputs import check_child_input
 from headrace.workflow.checks.subject import Subject
@@ -8,11 +9,13 @@ from headrace.workflow.document import Approval, Child, ForEach, Step
 from headrace.workflow.expressions.template import has_expression, inspect_template
 from headrace.workflow.paths import at_index
 from headrace.workflow.schemas import Schemas, check_schema
+from headrace.workflow.sensitive import is_marked
 from headrace.workflow.times import WORDS, read_moment
 
 
 def check_parts(subject: Subject, schemas: Schemas, step: Step, place: str) -> None:
-    """CONTRADICTION, BAD_EXPRESSION, BAD_TIME, BAD_SCHEMA, UNKNOWN_ROLE, UNKNOWN_WORKFLOW, UNKNOWN_VERSION."""
+    """CONTRADICTION, BAD_EXPRESSION, BAD_TIME, BAD_SCHEMA, NOT_SEALED, UNKNOWN_ROLE, UNKNOWN_WORKFLOW,
+    UNKNOWN_VERSION."""
     reading = subject.reading
     if step.for_each is not None:
         _check_items(subject, step.for_each, f"{place}.forEach.items")
@@ -29,7 +32,7 @@ def check_parts(subject: Subject, schemas: Schemas, step: Step, place: str) -> N
     if step.approval is not None:
         _check_approval(subject, step.approval, f"{place}.approval")
     if step.signal is not None and step.signal.schema is not None:
-        reading.problems.extend(check_schema(step.signal.schema, f"{place}.signal.schema"))
+        _check_said(subject, step.signal.schema, f"{place}.signal.schema")
     if step.child is not None:
         pinned = _find_child(subject, step.child, f"{place}.workflow")
         if pinned is not None and pinned.parameters is not None:
@@ -46,7 +49,7 @@ def _check_items(subject: Subject, loop: ForEach, path: str) -> None:
 
 def _check_approval(subject: Subject, approval: Approval, place: str) -> None:
     if approval.form is not None:
-        subject.reading.problems.extend(check_schema(approval.form, f"{place}.form"))
+        _check_said(subject, approval.form, f"{place}.form")
     known = subject.catalog.roles
     for index, role in enumerate(approval.roles):
         if known and role not in known:
@@ -54,6 +57,15 @@ def _check_approval(subject: Subject, approval: Approval, place: str) -> None:
             subject.reading.add(
                 path, f"there is no role `{role[:63]}`", subject.reading.closest(role, known), "UNKNOWN_ROLE"
             )
+
+
+def _check_said(subject: Subject, schema: JsonObject, path: str) -> None:
+    """Of what somebody says to a run: it is kept as it was said."""
+    subject.reading.problems.extend(check_schema(schema, path))
+    if is_marked(schema):
+        message = "what is marked as `x-sensitive` here is not sealed: whoever may read the run may read it"
+        mend = "Take the mark away. Marks count in `parameters` and in the schemas of actions."
+        subject.reading.add(path, message, mend, "NOT_SEALED")
 
 
 def _find_child(subject: Subject, child: Child, path: str) -> PinnedChild | None:
