@@ -68,6 +68,33 @@ def test_a_secret_is_found_without_the_white_space_around_it(encoding: str, arou
     assert Redactor([" short \n "]).text("short") == "short"
 
 
+@pytest.mark.parametrize(("width", "end"), [(60, "\n"), (64, "\n"), (76, "\r\n")])
+@pytest.mark.parametrize("secret", ["a-long-token-" + "x1y2z3" * 20, "short-one-of-20-char", "пароль-секрет"])
+def test_a_secret_is_found_in_lines_of_base64(secret: str, width: int, end: str) -> None:
+    """As Ruby, Python, Perl, Java and OpenSSL write it, and GitHub answers with files."""
+    redactor = Redactor([secret])
+    for before in range(0, width * 3 // 4, 5):
+        file = b"-" * before + f'key = "{secret}"\n'.encode() + b"-" * 70
+        encoded = base64.b64encode(file).decode()
+        lines = end.join(encoded[at : at + width] for at in range(0, len(encoded), width)) + end
+        for hidden in (
+            redactor.text(lines),
+            redactor.text(json.dumps({"content": lines})),
+            str(redactor.value({"content": lines})),
+        ):
+            assert MARKER in hidden
+            # What is left of it, at most: the characters at its ends that its neighbours share.
+            left = hidden.replace("\\r", "").replace("\\n", "").replace("\r", "").replace("\n", "")
+            assert len(left) <= len(encoded) - len(secret.encode()) * 4 // 3 + len(MARKER) + 40
+            assert base64.b64encode(secret.encode()).decode()[4:12] not in left
+
+
+def test_lines_that_are_no_base64_stay_as_they_are() -> None:
+    text = "-".join(["one", "two"]) + "\n" + "three four\n" * 50
+    assert Redactor(["two\nthree four"]).text(text) != text
+    assert Redactor(["twothree"]).text(text) == text
+
+
 @pytest.mark.parametrize("username", ["u", "us", "use", "user", "üser"])
 def test_basic_hides_its_password_whatever_stands_before_it(username: str) -> None:
     header = "Basic " + base64.b64encode(f"{username}:hunter22".encode()).decode()

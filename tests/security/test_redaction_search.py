@@ -35,6 +35,7 @@ JSON_ESCAPE = re.compile(rf"\\u[dD][89abAB]{HEX}{{2}}\\u[dD][c-fC-F]{HEX}{{2}}|\
 PERCENT_ESCAPE = re.compile(
     f"%[0-7]{HEX}|%[cCdD]{HEX}{MORE}|%[eE]{HEX}(?:{MORE}){{2}}|%[fF][0-7](?:{MORE}){{3}}"
 )
+BREAK = re.compile("(?<=[A-Za-z0-9+/_-]{40})\r?\n(?=[A-Za-z0-9+/_-])")
 HTML_ESCAPE = re.compile(f"&(?:#[0-9]{{1,7}}|#[xX]{HEX}{{1,6}}|amp|lt|gt|quot|apos);")
 
 
@@ -95,7 +96,8 @@ def hidden_in(text: str, secrets: Sequence[str]) -> set[int]:
     given_text = [(character, n, n + 1) for n, character in enumerate(text)]
     spaced = [(" " if one == "+" else one, start, end) for one, start, end in given_text]
     found: set[int] = set()
-    for layer in [*layers(given_text), spaced, of_percents(spaced)]:
+    whole = [*layers(given_text), spaced, of_percents(spaced)]
+    for layer in [*whole, *(decoded(layer, BREAK, lambda _: "") for layer in whole)]:
         inner = "".join(character for character, _, _ in layer)
         for wanted, loose in (form for secret in sought(secrets) for form in forms(secret)):
             start = inner.find(wanted)
@@ -142,6 +144,10 @@ def secrets_alike(draw: st.DrawFn, most: int) -> list[str]:
     return [secret for secret in known if len(secret) >= 8]
 
 
+def in_lines(text: str, width: int = 44, end: str = "\n") -> str:
+    return end.join(text[at : at + width] for at in range(0, len(text), width))
+
+
 @st.composite
 def texts_with(draw: st.DrawFn, secrets: list[str]) -> str:
     pieces: list[str] = []
@@ -149,6 +155,8 @@ def texts_with(draw: st.DrawFn, secrets: list[str]) -> str:
         piece = draw(st.sampled_from(secrets) | st.text(characters, max_size=6))
         for encoding in draw(st.lists(st.sampled_from(sorted(ENCODINGS)), max_size=3)):
             piece = ENCODINGS[encoding](piece)[:300]
+        if draw(st.sampled_from([False, False, False, True])):
+            piece = in_lines("x" * draw(st.integers(35, 60)) + piece)
         cut = draw(st.sampled_from([0, 0, 0, 1, 3]))
         pieces.append(piece[cut:] if draw(st.booleans()) else piece[: len(piece) - cut])
     return "".join(pieces)
@@ -160,7 +168,7 @@ def cases(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     return secrets, draw(st.lists(texts_with(secrets), max_size=6))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(cases())
 def test_what_is_hidden_is_what_a_plain_search_hides(case: tuple[list[str], list[str]]) -> None:
     secrets, texts = case

@@ -84,6 +84,15 @@ def _html_characters(match: re.Match[str]) -> str:
     return html.unescape(match[0])
 
 
+# Base64 in lines, of 60, 64 or 76 characters each; no word is that long.
+_LINE = "[A-Za-z0-9+/_-]{40}"
+_BREAK = rf"(?<={_LINE})\r?\n(?=[A-Za-z0-9+/_-])"
+_by_break = _encoding("\n", _BREAK, _BREAK, lambda _: "", 1)
+# The same, in a text and in its JSON, beginning by what is rare: looked for in no time where it is not.
+_LINES = tuple(
+    re.compile(rf"{end}(?:(?<={_LINE}{end})|(?<={_LINE}{back}{end}))".encode())
+    for end, back in ((r"\n", r"\r"), (r"\\n", r"\\r"))
+)
 _ENCODINGS = (
     _encoding("&", _HTML, _HTML, _html_characters, _OTHER_LAYERS),
     _by_percent := _encoding("%", _PERCENT, f"(?:{_PERCENT})++", _percent_characters, _OTHER_LAYERS),
@@ -150,6 +159,16 @@ def layers_within(text: str, budget: SearchBudget, *, spaced: bool) -> Iterator[
         yield (form := Layer(text.replace("+", " ")))
         if (decoded := _undone(form, _by_percent, budget)) is not None:
             yield decoded
+
+
+def may_hold_lines(data: bytes) -> bool:
+    """Whether base64 in lines may stand in a text, or in the JSON of texts, in UTF-8."""
+    return any(lines.search(data) for lines in _LINES)
+
+
+def without_breaks(layer: Layer, budget: SearchBudget) -> Layer | None:
+    """`layer` with lines of base64 put together; None where there are none."""
+    return _undone(layer, _by_break, budget)
 
 
 def _undone(layer: Layer, encoding: _Encoding, budget: SearchBudget) -> Layer | None:

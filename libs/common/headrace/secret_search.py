@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
-from headrace.secret_layers import MARKS, Layer, SearchBudget, layers_within
+from headrace.secret_layers import (
+    MARKS,
+    Layer,
+    SearchBudget,
+    layers_within,
+    may_hold_lines,
+    without_breaks,
+)
 
 # What a secret has at least, in characters: what is decoded from a shorter text is no longer.
 SHORTEST = 8
@@ -77,7 +84,9 @@ class Needles:
         # A list and not a generator, which would take twice as long.
         if True in [core in data for core in self._cores]:
             return True
-        return (b"%" in data or b"&" in data or b"\\" in data) and _ESCAPE.search(data) is not None
+        if (b"%" in data or b"&" in data or b"\\" in data) and _ESCAPE.search(data) is not None:
+            return True
+        return may_hold_lines(data)
 
     def find(self, texts: Sequence[str], budget: SearchBudget) -> dict[int, list[Span]]:
         """Where they stand, by the index of a text: spans in order, none touching another.
@@ -102,6 +111,8 @@ class Needles:
         text = layer.text
         data = text.encode("utf-8", "surrogatepass")
         budget.spend(len(data))
+        if may_hold_lines(data) and (unbroken := without_breaks(layer, budget)) is not None:
+            self._search(joined, unbroken, spans, budget)
         # A needle is not looked for within itself: up to where each was found last.
         done: dict[Needle, int] = {}
         for start, needle in _in_characters(text, data, self._starts(data, budget)):
