@@ -122,6 +122,7 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
         @functools.wraps(function)
         def run(**given: Any) -> None:
             output = Output(machine=given.pop("json"))
+            _log_to_stderr()
             flags = {p.name: given.pop(p.name) for p in extra[:-1]}
             try:
                 asyncio.run(_await(function(Session(output, Choice(**flags)), **given)))
@@ -147,6 +148,12 @@ def command(app: typer.Typer, name: str, *, connects: bool = True) -> Callable[[
         return function
 
     return declare
+
+
+def _log_to_stderr() -> None:
+    """Of what a command has imported something may log, which is no part of its output."""
+    if structlog := sys.modules.get("structlog"):
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _told(output: Output, error: HeadraceError) -> int:

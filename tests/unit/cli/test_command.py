@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 import typer
 from headrace import errors
 from headrace_cli.command import ExpectationFailed, Interrupted, Session, command, exit_code
@@ -66,6 +67,8 @@ async def fails(session: Session, how: str) -> None:
     """Fail."""
     if how == "conflict":
         raise errors.Conflict("it is [there] already")
+    if how == "loudly":
+        structlog.get_logger().warning("a library has something to say")
     if how == "late":
         session.output.result({"status": "FAILED"})
         raise ExpectationFailed("the run ended FAILED")
@@ -91,6 +94,12 @@ def test_with_json_the_outcome_stands_alone_on_standard_output(declared: typer.T
     done = CliRunner().invoke(declared, ["fails", "well", "--json"])
     assert (done.exit_code, done.stdout) == (0, '{\n  "how": "well"\n}\n')
     assert CliRunner().invoke(declared, ["fails", "well"]).stdout == ""
+
+
+def test_what_a_library_logs_is_no_output(declared: typer.Typer) -> None:
+    done = CliRunner().invoke(declared, ["fails", "loudly", "--json"])
+    assert json.loads(done.stdout) == {"how": "loudly"}
+    assert "something to say" in done.stderr
 
 
 def test_an_outcome_that_is_a_failure_is_one_document(declared: typer.Typer) -> None:
