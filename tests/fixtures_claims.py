@@ -34,6 +34,7 @@ from headrace_reporter.apply import Applier
 TOKEN = "a-runner-token-of-this-test"
 ENROLMENT = {"authorization": f"Bearer {TOKEN}"}
 LEASE = timedelta(seconds=0.6)
+DEPLOYMENT = new_id()
 
 
 class NoCredentials:
@@ -247,6 +248,7 @@ async def world(database: str, pool_tokens: Mapping[str, str]) -> AsyncIterator[
         refusals,
         NoDryRuns(),
         CachedResults(pool, api, OneKey()),
+        DEPLOYMENT,
     )
     admin = await asyncpg.connect(database)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://internal") as http:

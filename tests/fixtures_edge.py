@@ -157,6 +157,7 @@ async def opened_edge(database: str, folder: Path) -> AsyncIterator[Edge]:
             composed.refusals,
             dry_runs,
             CachedResults(workers, pool, composed.output_keys),
+            new_id(),
         )
         ports = [await stack.enter_async_context(listening(app)) for app in (public, internal)]
         clients = [

@@ -105,7 +105,7 @@ async def test_the_role_of_the_bus_sees_the_tables_of_the_bus_alone(database: st
         """
     )
     await connection.close()
-    assert {row["relname"] for row in seen} == {"bus_queues", "bus_consumers", "bus_messages"}
+    assert {row["relname"] for row in seen} == {"bus_queues", "bus_consumers", "bus_messages", "bus_owners"}
     assert strangers == []
 
 

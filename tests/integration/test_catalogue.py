@@ -11,7 +11,9 @@ import pytest
 OF_THE_DEPLOYMENT = {
     "bus_consumers": {"headrace_bus"},
     "bus_messages": {"headrace_bus"},
+    "bus_owners": {"headrace_bus"},
     "bus_queues": {"headrace_bus"},
+    "deployment": {"headrace_worker"},
     "pools": {"headrace_api", "headrace_worker"},
     "schema_migrations": {"headrace_worker"},
     "logins": set(),  # reached by two functions alone, before anybody knows whose they are

@@ -194,3 +194,16 @@ def test_what_is_away_is_said_and_the_rest_is_looked_at(site: Site) -> None:
 def test_settings_that_are_missing_are_named(site: Site) -> None:
     done: Any = CliRunner().invoke(app, ["doctor", "--deployment"], env={})
     assert done.exit_code == 2
+
+
+def test_queues_that_are_another_deployments_are_told(site: Site) -> None:
+    assert site.look()[1]["queues"] == {
+        "what": "queues",
+        "verdict": "OK",
+        "detail": "this deployment's",
+        "mend": "",
+    }
+    site.do("UPDATE bus_owners SET deployment = gen_random_uuid()")
+    status, found = site.look()
+    assert (status, found["queues"]["verdict"], "queue jobs" in found) == (1, "WRONG", False)
+    assert "another deployment's" in found["queues"]["detail"]

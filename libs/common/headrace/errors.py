@@ -155,6 +155,12 @@ class BusUnavailable(Unavailable):
     code = "BUS_UNAVAILABLE"
 
 
+class ForeignQueues(BusUnavailable):
+    """The queues of this namespace are another deployment's: nothing is taken from them, nor put into them."""
+
+    code = "FOREIGN_QUEUES"
+
+
 class MessageTooLarge(LimitExceeded):
     """A message is above the bus's size limit (`headrace.bus.port.MAX_MESSAGE_BYTES`)."""
 

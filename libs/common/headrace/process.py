@@ -18,7 +18,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from headrace.errors import InvalidInput, Unavailable
+from headrace.errors import ForeignQueues, InvalidInput, Unavailable
 from headrace.unforeseen import described
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +49,8 @@ def opening(setting: str) -> Iterator[None]:
             for p in error.problems
         ]
         raise CanNotStart(WRONG_SETTING, lines) from error
+    except ForeignQueues as error:  # the bus is there; its URL may be right
+        raise CanNotStart(WRONG_SETTING, [f"setting HEADRACE_BUS_NAMESPACE: {error.message}"]) from error
     except Unavailable as error:
         raise CanNotStart(AWAY, [f"{name}: {error.message}"]) from error
 

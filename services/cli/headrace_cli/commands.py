@@ -26,6 +26,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "migrate": "admin",
         "bootstrap": "admin",
         "restored": "admin",
+        "own-queues": "own_queues",
         "doctor": "doctor",
         "capacity": "capacity.command",
         "workflows": "workflows",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from headrace.refusals.audit import Refusals
 from headrace.workflow.document_schema import workflow_schema
@@ -52,6 +53,7 @@ def _internal_api() -> Any:
         cast(Refusals, None),
         cast(DryRuns, None),
         cast(CachedResults, None),
+        UUID(int=0),
     )
     return app.openapi()
 

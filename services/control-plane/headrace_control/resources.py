@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 from headrace.bus.open import open_bus
 from headrace.bus.port import Bus
 from headrace.logstore.open import open_log_store
 from headrace.logstore.port import LogStore
+from headrace.postgres.deployment import deployment_of
 from headrace.postgres.listen import Listener
 from headrace.postgres.migrate import migrate
 from headrace.postgres.pool import API, AUDIT, STALLED_SECONDS, WORKER, Pool, one_statement, open_pool
@@ -30,8 +32,9 @@ API_STALLED_SECONDS = 90
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """`listener` is not started: who asks it for channels does so first."""
+    """`listener` is not started: who asks it for channels does so first. `deployment` is this one's id."""
 
+    deployment: UUID
     store: LogStore
     api_pool: Pool
     worker_pool: Pool
@@ -74,15 +77,19 @@ async def open_resources(settings: ControlPlaneSettings) -> AsyncIterator[Resour
             )
             async with one_statement(worker) as db:
                 await check_schema(db)
+            deployment = await deployment_of(worker)
             audit = await stack.enter_async_context(
                 await open_pool(url, AUDIT, max_size=2, stalled=STALLED_SECONDS)
             )
         watch_pools(registry, {"api": api, "worker": worker, "audit": audit})
         with opening("bus_url"):
             bus = await open_bus(
-                settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
+                settings.bus_url,
+                partitions=settings.partitions,
+                namespace=settings.bus_namespace,
+                deployment=deployment,
             )
             stack.push_async_callback(bus.close)
         listener = Listener(url)
         stack.push_async_callback(listener.close)
-        yield Resources(store, api, worker, audit, bus, listener, registry, traces)
+        yield Resources(deployment, store, api, worker, audit, bus, listener, registry, traces)

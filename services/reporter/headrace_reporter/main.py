@@ -11,6 +11,7 @@ from headrace.errors import HeadraceError
 from headrace.health import HealthServer, watch_readiness
 from headrace.ids import new_id
 from headrace.logstore.open import open_log_store
+from headrace.postgres.deployment import deployment_of
 from headrace.postgres.pool import (
     PARTING_SECONDS,
     STALLED_SECONDS,
@@ -64,9 +65,13 @@ async def serve(settings: ReporterSettings, stopping: asyncio.Event) -> None:
         pool = await open_own_pool(settings.database_url)
         async with one_statement(pool) as db:
             await check_schema(db)
+        deployment = await deployment_of(pool)
     with opening("bus_url"):
         bus = await open_bus(
-            settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
+            settings.bus_url,
+            partitions=settings.partitions,
+            namespace=settings.bus_namespace,
+            deployment=deployment,
         )
     registry = process_registry()
     traces = open_traces(read_settings(TelemetrySettings), "reporter", registry)

@@ -41,6 +41,8 @@ class ControlPlane:
         self._opening = asyncio.Lock()
         self._on_heartbeat: Callable[[Mapping[str, Any]], None] | None = None
         self._base, self._transport = _base(base_url), transport
+        self.deployment: UUID | None = None
+        """Whose control plane it is, once there is a session; one of the release before does not say."""
 
     async def claims(
         self, call: int, capacity: int, jobs: Sequence[Mapping[str, Any]], have: Sequence[str], alone: bool
@@ -189,6 +191,8 @@ class ControlPlane:
                 answer = await self._ask("/internal/sessions", 5.0, self._enrolment_token, body)
             self._session, self._offered = self._offered, ""
             self._renew_at = asked_at + answer["seconds"] / 2
+            if deployment := answer.get("deployment"):
+                self.deployment = UUID(deployment)
             return self._session
 
     async def _ask(self, path: str, timeout: float, bearer: str, body: Mapping[str, Any]) -> dict[str, Any]:

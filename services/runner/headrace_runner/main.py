@@ -144,19 +144,23 @@ async def serve(
             await _serve_one(settings, only, worker, stopping, tasks)
         elif not await _is_known(lease, stopping, tasks, once_within):
             _log.info("left without a lease")
-        elif once_within is not None:
-            await serve_next(
-                bus,
-                jobs_queue(settings.pool),
-                worker,
-                stopping,
-                tasks,
-                wait_seconds=once_within,
-                drain_seconds=settings.drain_seconds,
-            )
         else:
-            tasks.append(asyncio.create_task(dry_runs.run()))
-            await _serve_all(settings, bus, worker, stopping, tasks)
+            if control_plane.deployment is not None:
+                with opening("bus_url"):
+                    await bus.own(control_plane.deployment)
+            if once_within is not None:
+                await serve_next(
+                    bus,
+                    jobs_queue(settings.pool),
+                    worker,
+                    stopping,
+                    tasks,
+                    wait_seconds=once_within,
+                    drain_seconds=settings.drain_seconds,
+                )
+            else:
+                tasks.append(asyncio.create_task(dry_runs.run()))
+                await _serve_all(settings, bus, worker, stopping, tasks)
         await reporting.drained(3.0)
         await lease.closed(3.0)
         with contextlib.suppress(HeadraceError):

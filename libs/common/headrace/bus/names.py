@@ -14,6 +14,11 @@ class Names:
     namespace: str = ""
     pools: tuple[str, ...] = ()  # beside the default pool
 
+    @property
+    def mark(self) -> str:
+        """What stands on a broker for the deployment whose queues they are."""
+        return f"{self.namespace}headrace.deployment"
+
     def outside(self, queue: str) -> str:
         """What our queue is called on the bus."""
         return self.namespace + queue

@@ -17,12 +17,17 @@ The contract, which `tests/contract/test_bus.py` holds both adapters to:
   A batch of nothing but messages that say `LINGERS` waits up to `linger` seconds for what comes behind it.
 - **Closing** a consumption stops taking, and waits for handlers under way up to `grace` seconds; what was
   not acknowledged is delivered again elsewhere.
+- **Whose the queues are**: those of a namespace are marked, once, as one deployment's; `own`, and to open a bus for a
+  deployment, mark them if nobody has, and raise `ForeignQueues` if another deployment has. So does whatever connects
+  anew later: where the queues are another's then, nothing is taken, and publishing raises. A bus that knows no
+  deployment does not ask.
 - A lost connection is re-opened by the adapter; consumers go on without being told.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from headrace.pools import DEFAULT_POOL
 
@@ -121,6 +126,11 @@ class Bus(Protocol):
 
     async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None: ...
 
+    async def own(self, deployment: UUID, *, anyway: bool = False) -> bool:
+        """Mark the queues as this deployment's, if they are nobody's; `anyway`, also if they are another's. To be
+        called before anything is taken or published. False: nobody has marked them, and this user may not. Raises
+        `BusUnavailable`, and with `anyway` `Forbidden`; after `ForeignQueues` this bus does nothing any more."""
+
     async def add_pool(self, pool: str) -> None:
         """Make the queue of a pool's jobs, if it is missing; from now on it is looked after like the others. Raises
         `BusUnavailable`."""
@@ -137,7 +147,7 @@ class Bus(Protocol):
         """Up to `most` dead letters, oldest first, left where they are."""
 
     async def ping(self) -> None:
-        """Return if the bus answers; `BusUnavailable` otherwise."""
+        """Return if the bus answers, and the queues are still this deployment's; `BusUnavailable` otherwise."""
 
     async def close(self) -> None:
         """Close every consumption and the connection. Idempotent."""

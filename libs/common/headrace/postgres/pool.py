@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
@@ -53,9 +53,11 @@ async def open_pool(
     min_size: int = 1,
     max_size: int = 10,
     stalled: float | None = None,
+    init: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
     **server_settings: str,
 ) -> Pool:
-    """A pool whose every session acts as `role`; JSON columns are Python values, times are aware.
+    """A pool whose every session acts as `role`; JSON columns are Python values, times are aware. `init`, if given,
+    is done on each new session in place of what makes them values.
 
     The role is part of the session's start, so no reset can shed it. A transaction that stays idle for `stalled`
     seconds is rolled back, and its session ended. Raises `DatabaseUnavailable`.
@@ -76,7 +78,7 @@ async def open_pool(
             connection_class=Session,
             min_size=min_size,
             max_size=max_size,
-            init=use_json,
+            init=init or use_json,
             timeout=10,
             command_timeout=60,
             server_settings={**settings, **server_settings},

@@ -121,3 +121,4 @@ async def _delete_queues(url: str, names: Names) -> None:
         for queue in names.queues():
             with contextlib.suppress(aiormq.exceptions.ChannelClosed):
                 await channel.queue_delete(names.outside(queue))
+        await channel.exchange_delete(names.mark)

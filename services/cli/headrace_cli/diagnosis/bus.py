@@ -1,9 +1,10 @@
 """A look at the bus and the log store: whether they answer, and whether somebody takes what is in the queues."""
 
 from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
 from headrace.bus.port import DEAD, JOBS, LOGS, Bus, events_queue, jobs_queue
-from headrace.errors import NotFound, Unavailable
+from headrace.errors import ForeignQueues, NotFound, Unavailable
 from headrace.logstore.port import LogStore
 
 from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
@@ -12,9 +13,13 @@ from headrace_cli.diagnosis.finding import Finding, note, ok, wrong
 MANY = 10_000
 
 
-async def examine_bus(bus: Bus, partitions: int, pools: Sequence[str] = ()) -> AsyncIterator[Finding]:
-    """`pools` are the runner pools beside the default one."""
+async def examine_bus(
+    bus: Bus, partitions: int, pools: Sequence[str] = (), deployment: UUID | None = None
+) -> AsyncIterator[Finding]:
+    """`pools` are the runner pools beside the default one, `deployment` is whose the queues should be."""
     try:
+        if deployment is not None:
+            yield await _whose(bus, deployment)
         of_pools = [(jobs_queue(pool), f"runner with HEADRACE_POOL={pool}") for pool in pools]
         for queue, whose in ((JOBS, "runner"), *of_pools, (LOGS, "reporter")):
             try:
@@ -45,8 +50,20 @@ async def examine_bus(bus: Bus, partitions: int, pools: Sequence[str] = ()) -> A
                 f"{dead} messages that nobody could read",
                 "docs/guides/recovery.md#dead-letters",
             )
+    except ForeignQueues:
+        detail = "they are another deployment's, which has another database"
+        yield wrong("queues", detail, "another HEADRACE_BUS_NAMESPACE; or docs/runbook.md, to take them over")
     except Unavailable as error:
         yield wrong("bus", error.message, "see whether the broker runs, and HEADRACE_BUS_URL")
+
+
+async def _whose(bus: Bus, deployment: UUID) -> Finding:
+    if not await bus.own(deployment):
+        detail = "not marked as this deployment's: another one on them would not be noticed"
+        return wrong(
+            "queues", detail, "give the broker's users their permissions: docs/operations.md#what-runs"
+        )
+    return ok("queues", "this deployment's")
 
 
 async def examine_log_store(store: LogStore) -> Finding:

@@ -1,12 +1,14 @@
 """Looks at everything that a control plane's settings lead to. It changes nothing there, but that the bus's queues are
-made where they are missing, as every service does."""
+made where they are missing, and marked as this deployment's where nobody has, as every service does."""
 
 import contextlib
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 from headrace.bus.open import open_bus
 from headrace.errors import HeadraceError, Unavailable
 from headrace.logstore.open import open_log_store
+from headrace.postgres.deployment import deployment_of
 from headrace.postgres.pool import API, AUDIT, WORKER, Pool, open_pool
 from headrace.process import CanNotStart, read_settings
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
@@ -27,6 +29,7 @@ async def examine() -> list[Finding]:
 
 async def _findings(settings: ControlPlaneSettings) -> AsyncIterator[Finding]:
     runner_pools: list[str] = []
+    deployment: UUID | None = None
     async with contextlib.AsyncExitStack() as stack:
         try:
             pools = Pools(
@@ -42,6 +45,7 @@ async def _findings(settings: ControlPlaneSettings) -> AsyncIterator[Finding]:
                 async for finding in _keys(settings, pools):
                     yield finding
                 runner_pools = await named_pools(pools)
+                deployment = await deployment_of(pools.worker)
     try:
         bus = await open_bus(
             settings.bus_url, partitions=settings.partitions, namespace=settings.bus_namespace
@@ -49,7 +53,7 @@ async def _findings(settings: ControlPlaneSettings) -> AsyncIterator[Finding]:
     except Unavailable as error:
         yield wrong("bus", error.message, "see whether the broker runs, and HEADRACE_BUS_URL")
     else:
-        async for finding in examine_bus(bus, settings.partitions, runner_pools):
+        async for finding in examine_bus(bus, settings.partitions, runner_pools, deployment):
             yield finding
         await bus.close()
     try:

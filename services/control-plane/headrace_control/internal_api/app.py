@@ -79,6 +79,7 @@ def create_internal_app(
     refusals: Refusals,
     dry_runs: DryRuns,
     results: CachedResults,
+    deployment: UUID,
 ) -> FastAPI:
     """The application. Every path asks for `Authorization: Bearer <session>` but the one that opens sessions, which
     asks for the fleet's enrolment token; a tenant's key is neither."""
@@ -97,7 +98,7 @@ def create_internal_app(
     async def open_session(body: SessionBody, request: Request) -> Response:
         by = origin_of(request).address
         lasts = await sessions.open(request.headers.get("authorization", ""), body, by)
-        return json_answer({"seconds": lasts})
+        return json_answer({"seconds": lasts, "deployment": deployment})
 
     # For the contract, and for other methods: `ClaimCalls` has answered what is sent here.
     @router.post("/claims", summary="Claim a batch of jobs")

@@ -47,4 +47,5 @@ def compose_internal(
         composed.refusals,
         DryRunHandover(pool, held.api_pool, keys),
         CachedResults(pool, held.api_pool, keys),
+        held.deployment,
     )

@@ -1,8 +1,10 @@
 """The Postgres adapter: publishes, hands out consumptions, asks the tables."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Self
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Self
+from uuid import UUID
 
 import asyncpg
 
@@ -17,11 +19,12 @@ from headrace.bus.port import (
     Handler,
     Outgoing,
 )
+from headrace.bus.postgres.ownership import Ownership
 from headrace.bus.postgres.partition import PartitionConsumption
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import CHANNEL, SQL, session, to_headers, translated
 from headrace.bus.postgres.work import WorkConsumption
-from headrace.errors import BusUnavailable, DatabaseUnavailable, NotFound
+from headrace.errors import BusUnavailable, DatabaseUnavailable, ForeignQueues, NotFound
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import BUS, LOST_AFTER, Pool, open_pool
 from headrace.postgres.release import SCHEMA
@@ -42,6 +45,7 @@ class PostgresBus:
         self,
         dsn: str,
         names: Names,
+        ownership: Ownership,
         publishing: Pool,
         consuming: Pool,
         *,
@@ -51,6 +55,7 @@ class PostgresBus:
     ) -> None:
         self._dsn = dsn
         self._names = names
+        self._ownership = ownership
         self._publishing = publishing
         self._consuming = consuming
         self._name = name
@@ -63,14 +68,28 @@ class PostgresBus:
         self._consumptions: set[WorkConsumption | PartitionConsumption] = set()
 
     @classmethod
-    async def open(cls, dsn: str, names: Names, *, name: str, retry_pause: float, lease: float) -> Self:
+    async def open(
+        cls,
+        dsn: str,
+        names: Names,
+        *,
+        name: str,
+        retry_pause: float,
+        lease: float,
+        deployment: UUID | None = None,
+    ) -> Self:
         """Connect and make the queues that are missing. Raises `BusUnavailable`."""
         pools: list[Pool] = []
+        ownership = Ownership(names)
         try:
             with translated():
-                pools.append(await open_pool(dsn, role=BUS, max_size=4))
-                pools.append(await open_pool(dsn, role=BUS, max_size=4, synchronous_commit=_RELAXED))
-            bus = cls(dsn, names, *pools, name=name, retry_pause=retry_pause, lease=lease)
+                pools.append(await open_pool(dsn, BUS, max_size=4, init=ownership.check))
+                pools.append(
+                    await open_pool(dsn, BUS, max_size=4, init=ownership.check, synchronous_commit=_RELAXED)
+                )
+            bus = cls(dsn, names, ownership, *pools, name=name, retry_pause=retry_pause, lease=lease)
+            if deployment is not None:
+                await bus.own(deployment)
             await bus._declare()
             await bus._listener.start()
         except BaseException as error:
@@ -83,6 +102,21 @@ class PostgresBus:
     async def _declare(self) -> None:
         async with session(self._publishing) as db:
             await db.execute(SQL.declare_queues, [self._names.outside(q) for q in self._names.queues()])
+
+    async def own(self, deployment: UUID, *, anyway: bool = False) -> bool:
+        async with self._asking_whose() as db:
+            await self._ownership.take(db, deployment, anyway=anyway)
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _asking_whose(self) -> AsyncIterator[Any]:
+        """Once the queues are known to be another's, no session is used again; new ones ask for themselves."""
+        try:
+            async with session(self._publishing) as db:
+                yield db
+        except ForeignQueues:
+            await asyncio.gather(self._publishing.expire_connections(), self._consuming.expire_connections())
+            raise
 
     async def add_pool(self, pool: str) -> None:
         self._names = self._names.with_pool(pool)
@@ -173,7 +207,13 @@ class PostgresBus:
             **LOST_AFTER,
             "idle_session_timeout": f"{self._lease * 1000:.0f}ms",
         }
-        return await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
+        connection = await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
+        try:
+            await self._ownership.check(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def depth(self, queue: str) -> Depth:
         name = await self._require(queue)
@@ -187,8 +227,9 @@ class PostgresBus:
         return [DeadLetter(self._names.inside(row["queue"]), row["reason"], row["body"]) for row in rows]
 
     async def ping(self) -> None:
-        async with session(self._publishing) as db:
+        async with self._asking_whose() as db:
             await db.fetchval(SQL.ping)
+            await self._ownership.check(db)
 
     async def close(self) -> None:
         await asyncio.gather(*(each.close() for each in tuple(self._consumptions)))

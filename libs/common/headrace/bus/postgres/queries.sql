@@ -136,5 +136,16 @@ WHERE queue = $1
 ORDER BY id
 LIMIT $2;
 
+-- name: own
+INSERT INTO bus_owners (namespace, deployment) VALUES ($1, $2)
+ON CONFLICT DO NOTHING;
+
+-- name: own_anyway
+INSERT INTO bus_owners (namespace, deployment) VALUES ($1, $2)
+ON CONFLICT (namespace) DO UPDATE SET deployment = excluded.deployment;
+
+-- name: owned_by_another
+SELECT EXISTS (SELECT FROM bus_owners WHERE namespace = $1 AND deployment <> $2);
+
 -- name: ping
 SELECT 1 FROM bus_queues LIMIT 1;

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from typing import NoReturn, Self
+from uuid import UUID
 
 import aio_pika
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import PublishError
 from aiormq.abc import AbstractChannel
 
@@ -21,12 +23,13 @@ from headrace.bus.port import (
     Outgoing,
 )
 from headrace.bus.rabbitmq.link import ASK_SECONDS, KeptChannel, Link, close_channel, deadline
+from headrace.bus.rabbitmq.ownership import Ownership
 from headrace.bus.rabbitmq.partition import PartitionConsumption
 from headrace.bus.rabbitmq.subscription import Subscription
 from headrace.bus.rabbitmq.topology import Topology
 from headrace.bus.rabbitmq.translate import dead_to_amqp, properties_of, to_dead_letter
 from headrace.bus.rabbitmq.work import WorkConsumption
-from headrace.errors import BusUnavailable, NotFound
+from headrace.errors import BusUnavailable, ForeignQueues, NotFound
 
 # Messages on the wire before the first confirm is waited for.
 WINDOW = 256
@@ -49,27 +52,57 @@ class RabbitmqBus:
     - A queue of ours that was removed is made anew by whoever misses it, and that call raises `BusUnavailable`.
     """
 
-    def __init__(self, url: str, names: Names, *, name: str, retry_pause: float) -> None:
+    def __init__(
+        self, url: str, names: Names, *, name: str, retry_pause: float, deployment: UUID | None = None
+    ) -> None:
         self._names = names
-        self._topology = topology = Topology(names)
+        self._ownership = Ownership(names, deployment)
+        self._topology = Topology(names)
         self._retry_pause = retry_pause
-        self._publishing = Link(url, f"{name}:publish", topology.declare)
-        self._consuming = Link(url, f"{name}:consume", topology.declare)
+        self._publishing = Link(url, f"{name}:publish", self._declare)
+        self._consuming = Link(url, f"{name}:consume", self._declare)
         self._publish_channel = KeptChannel(self._publishing, confirms=True)
         self._ask_channel = KeptChannel(self._consuming)
         self._consumptions: set[Subscription] = set()
         self._confirmed_at = 0.0
 
     @classmethod
-    async def open(cls, url: str, names: Names, *, name: str, retry_pause: float) -> Self:
+    async def open(
+        cls, url: str, names: Names, *, name: str, retry_pause: float, deployment: UUID | None = None
+    ) -> Self:
         """Connect and declare the topology. Raises `BusUnavailable`."""
-        bus = cls(url, names, name=name, retry_pause=retry_pause)
+        bus = cls(url, names, name=name, retry_pause=retry_pause, deployment=deployment)
         try:
             await bus.ping()
         except BaseException:
             await bus.close()
             raise
         return bus
+
+    async def _declare(self, connection: AbstractConnection) -> None:
+        """What is done on a new connection: whose the queues are comes first."""
+        await self._ownership.declare(connection)
+        await self._topology.declare(connection)
+
+    async def own(self, deployment: UUID, *, anyway: bool = False) -> bool:
+        if anyway:
+            async with deadline(ASK_SECONDS):
+                channel = await self._consuming.channel()
+                await self._ownership.remove(channel)
+                await close_channel(channel, self._consuming)
+        self._ownership.deployment = deployment
+        try:
+            await self._publishing.make()
+            await self._consuming.make()
+        except ForeignQueues:
+            self._drop()
+            raise
+        return self._ownership.marked
+
+    def _drop(self) -> None:
+        """Nothing goes on that was begun; whoever connects anew asks whose the queues are."""
+        self._publishing.drop()
+        self._consuming.drop()
 
     async def publish(self, messages: Sequence[Outgoing], timeout: float = 10.0) -> None:
         check_sizes(messages)
@@ -226,6 +259,12 @@ class RabbitmqBus:
                 await channel.declare_queue(self._names.outside(DEAD), passive=True)
         except NotFound as error:
             await self._missing(DEAD, error)
+        try:
+            async with deadline(ASK_SECONDS):
+                await self._ownership.still_stands(await self._ask_channel.get())
+        except NotFound:
+            self._drop()
+            await self._ask_channel.get()
 
     async def close(self) -> None:
         await asyncio.gather(*(each.close() for each in tuple(self._consumptions)))
