@@ -5,9 +5,10 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 from designer import Designer, step
 from fleet import Backends, Fleet
-from target import Target
+from target import Call, Target
 
 FIRST, SECOND, PIN = "canary-first-value", "canary-second-value", "7391"
 _SET = """mutation ($name: String!, $value: String!, $apps: [String!]) {
@@ -121,3 +122,28 @@ async def test_nothing_is_sent_in_the_place_of_a_secret_that_is_gone(
         assert failed["error"]["code"] == "SECRET_MISSING"
         assert "`env.TOKEN`" in failed["error"]["message"]
         assert shop.calls == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("backends", ["embedded"], indirect=True)
+async def test_a_token_is_hidden_without_the_scheme_that_it_was_given_with(
+    backends: Backends, tmp_path: Any
+) -> None:
+    """Targets tell what they could not use: the token alone."""
+    async with Fleet(backends, tmp_path, {"HEADRACE_PARTITIONS": "2"}) as fleet, Target() as shop:
+
+        async def unknown(call: Call) -> web.StreamResponse:
+            return web.Response(status=401, text=f"no such token: {call.headers['authorization'].split()[1]}")
+
+        shop.answers["/pay"] = unknown
+        await fleet.start_all()
+        designer = Designer(fleet)
+        await designer.app("shop", shop.url)
+        await designer.action("shop", "pay", "POST", "/pay")
+        await designer.secret("token", f"Bearer {FIRST}")
+        call = {"key": "pay", "action": "shop/pay", "headers": {"Authorization": "{{ env.TOKEN }}"}}
+        await designer.publish({"workflow": "w", "env": {"TOKEN": {"secret": "token"}}, "steps": [call]})
+        run = await designer.ended(await designer.start("w"))
+        assert step(run, "pay")["output"]["body"] == "no such token: [***]"
+        assert FIRST not in json.dumps(run)
+        assert shop.calls[0].headers["authorization"] == f"Bearer {FIRST}"

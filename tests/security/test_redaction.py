@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 from headrace.json_types import Json
-from headrace.outbound.auth import Credential
+from headrace.outbound.auth import Credential, secrets_of_text
 from headrace.outbound.call import CallFailure, CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
 from headrace.outbound.policy import EgressPolicy, Opening
@@ -317,3 +317,21 @@ async def test_httpx_logs_no_url(caplog: pytest.LogCaptureFixture) -> None:
     ):
         await client.get(f"{server.url}/?key=canary-secret")
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("secret", "read"),
+    [
+        ("Bearer canary-token-1", "canary-token-1"),
+        ("Bearer  canary-token-1\n", "canary-token-1"),
+        ("Basic " + base64.b64encode(b"someone:canary-password").decode(), "canary-password"),
+    ],
+)
+def test_a_secret_that_is_made_for_a_header_is_found_without_its_scheme(secret: str, read: str) -> None:
+    redactor = Redactor(secrets_of_text(secret))
+    assert redactor.text(f"unknown token {read}!") == f"unknown token {MARKER}!"
+
+
+@pytest.mark.parametrize("text", ["a secret of words", "key=production", "one-word", " "])
+def test_words_of_a_secret_are_no_secrets(text: str) -> None:
+    assert [*secrets_of_text(text)] == [text]

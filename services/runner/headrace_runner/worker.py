@@ -12,7 +12,7 @@ import structlog
 from headrace.bus.port import Delivery, Reject
 from headrace.errors import HeadraceError, MalformedMessage, Unavailable
 from headrace.messages import Job
-from headrace.outbound.auth import Credential
+from headrace.outbound.auth import Credential, secrets_of_text
 from headrace.telemetry.context import within_trace
 from headrace.workflow.state import EventKind
 
@@ -129,7 +129,8 @@ class Worker:
             *(a for d in run.doers.values() if d for a in d.callbacks.values()),
         }
         tokens = [address.rsplit("/", 1)[-1] for address in given_out]
-        secrets = RunSecrets.of(run, [*run.secrets.values(), *_secrets(credentials), *tokens])
+        values = [part for value in run.secrets.values() for part in secrets_of_text(value)]
+        secrets = RunSecrets.of(run, [*values, *_secrets(credentials), *tokens])
         log = RunLog(
             self._reporting,
             self._parts.clock,

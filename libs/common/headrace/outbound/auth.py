@@ -129,14 +129,28 @@ def sign(credential: Credential, target: Target, headers: tuple[tuple[str, str],
     return Signed(target.path, (*kept, *added))
 
 
+def secrets_of_text(text: str) -> Iterator[str]:
+    """A secret of whatever use; where it is made for a header, a scheme and one word, what targets read out of it, too.
+
+    No more is guessed: a text that describes something has words that are no secrets.
+    """
+    yield text
+    if len(text.split()) == 2:
+        yield from _behind_scheme(text)
+
+
 def _secrets_in(header: str) -> Iterator[str]:
     """A header's value, and what targets read out of it: they may give back the token without its scheme.
 
-    That is the credentials behind a scheme (RFC 9110, 11.4), those of Basic decoded (RFC 7617), and the values
-    of parameters and cookies (RFC 6265, 4.2.1).
+    That is the credentials behind a scheme, and the values of parameters and cookies (RFC 6265, 4.2.1).
     """
     yield header
     yield from _PAIR_VALUE.findall(header)
+    yield from _behind_scheme(header)
+
+
+def _behind_scheme(header: str) -> Iterator[str]:
+    """The credentials behind a scheme (RFC 9110, 11.4); those of Basic decoded, too (RFC 7617)."""
     scheme, _, rest = header.strip().partition(" ")
     if not rest:
         return
