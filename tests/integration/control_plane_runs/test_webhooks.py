@@ -320,6 +320,7 @@ async def test_what_is_wrong_with_a_webhook_is_said_when_it_is_made(sender: Send
         ({"workflow": "nobody"}, "NOT_FOUND"),
         ({"name": "No name"}, "INVALID_INPUT"),
         ({"schema": {"$ref": "http://127.0.0.1/"}}, "INVALID_INPUT"),
+        ({"schema": {"properties": {"pin": {"x-sensitive": True}}}}, "INVALID_INPUT"),
         ({"toleranceSeconds": 3601}, "INVALID_INPUT"),
         ({"resultSeconds": 0}, "INVALID_INPUT"),
         ({"name": "paid"}, "CONFLICT"),

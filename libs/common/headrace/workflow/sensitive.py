@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from headrace.errors import Problem
 from headrace.json_types import Json
 from headrace.workflow.schema_survey import SENSITIVE, Survey, escape
 from headrace.workflow.sensitive_places import Leads, Place, Places, leads_of
@@ -31,6 +32,14 @@ def is_marked(schema: Json) -> bool:
         elif isinstance(value, list):
             waiting.extend(value)
     return False
+
+
+def unheeded_marks(schema: Json, path: str) -> list[Problem]:
+    """NOT_SEALED, where a schema has marks of what is kept as it comes."""
+    if not is_marked(schema):
+        return []
+    mend = "Take the mark away. Marks count in `parameters` and in the schemas of actions."
+    return [Problem(path, "what is marked as `x-sensitive` here is not sealed by it", mend, "NOT_SEALED")]
 
 
 @dataclass(frozen=True, slots=True)

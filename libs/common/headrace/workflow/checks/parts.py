@@ -9,7 +9,7 @@ from headrace.workflow.document import Approval, Child, ForEach, Step
 from headrace.workflow.expressions.template import has_expression, inspect_template
 from headrace.workflow.paths import at_index
 from headrace.workflow.schemas import Schemas, check_schema
-from headrace.workflow.sensitive import is_marked
+from headrace.workflow.sensitive import unheeded_marks
 from headrace.workflow.times import WORDS, read_moment
 
 
@@ -60,12 +60,8 @@ def _check_approval(subject: Subject, approval: Approval, place: str) -> None:
 
 
 def _check_said(subject: Subject, schema: JsonObject, path: str) -> None:
-    """Of what somebody says to a run: it is kept as it was said."""
-    subject.reading.problems.extend(check_schema(schema, path))
-    if is_marked(schema):
-        message = "what is marked as `x-sensitive` here is not sealed: whoever may read the run may read it"
-        mend = "Take the mark away. Marks count in `parameters` and in the schemas of actions."
-        subject.reading.add(path, message, mend, "NOT_SEALED")
+    """Of what somebody says to a run: whoever may read the run may read it."""
+    subject.reading.problems.extend([*check_schema(schema, path), *unheeded_marks(schema, path)])
 
 
 def _find_child(subject: Subject, child: Child, path: str) -> PinnedChild | None:
