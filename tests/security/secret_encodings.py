@@ -37,6 +37,11 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64 at 0": base64_at(0),
     "base64 at 1": base64_at(1),
     "base64 at 2": base64_at(2),
+    "base64 of a form": lambda s: base64.b64encode(urllib.parse.quote_plus(s).encode()).decode(),
+    "base64 of JSON": lambda s: base64.b64encode(json.dumps(s)[1:-1].encode()).decode(),
+    "base64url of JSON, Unicode kept": lambda s: base64.urlsafe_b64encode(
+        json.dumps(s, ensure_ascii=False)[1:-1].encode()
+    ).decode(),
     "base64url": lambda s: base64.urlsafe_b64encode(s.encode()).decode().rstrip("="),
     "base64, quoted": lambda s: urllib.parse.quote(base64.b64encode(s.encode()).decode(), safe=""),
     "hex": lambda s: s.encode().hex(),

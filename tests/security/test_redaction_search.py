@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote_plus
 from uuid import UUID
 
 import orjson
@@ -81,10 +82,17 @@ def forms(secret: str) -> Iterator[tuple[str, bool]]:
     yield secret, False
     yield data.hex(), False
     yield data.hex().upper(), False
-    for shift, first in enumerate((0, 2, 3)):
-        made = base64.b64encode(bytes(shift) + data).decode()[first : (shift + len(data)) * 8 // 6]
-        yield made, True
-        yield made.replace("+", "-").replace("/", "_"), True
+    for written in (
+        secret,
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    ):
+        for shift, first in enumerate((0, 2, 3)):
+            made = bytes(shift) + written.encode()
+            inner = base64.b64encode(made).decode()[first : len(made) * 8 // 6]
+            yield inner, True
+            yield inner.replace("+", "-").replace("/", "_"), True
 
 
 def sought(secrets: Sequence[str]) -> Iterator[str]:

@@ -24,10 +24,10 @@ class Redactor:
     """Replaces secrets by `MARKER` in text and in JSON values, keys included. Immutable and idempotent.
 
     Found are: the value itself; percent-encoded (also partly, also twice); escaped for JSON (to four levels)
-    or HTML; base64 and base64url at any alignment, as in Basic's `user:password`, and in lines; hexadecimal; all this
-    without the white space around it, too. Takes time by the length of what is searched, however many secrets and parts
-    there are. What still holds a secret after being redacted ten times over, and what takes more than a `SearchBudget`
-    to search, is replaced as a whole.
+    or HTML; hexadecimal; base64 and base64url at any alignment, as in Basic's `user:password`, in lines, and of what
+    forms and JSON write; all this without the white space around it, too. Takes time by the length of what is searched,
+    however many secrets and parts there are. What still holds a secret after being redacted ten times over, and what
+    takes more than a `SearchBudget` to search, is replaced as a whole.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

@@ -1,16 +1,18 @@
 """Finds secrets in texts whatever encoding they stand in there, however many secrets there are.
 
 The texts are searched as one, and so is each layer of what they decode to: plain substrings are looked for. What base64
-and hexadecimal make of a secret is looked for as it is.
+and hexadecimal make of a secret, or of its escapes, is looked for as it is.
 """
 
 import base64
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
+from urllib.parse import quote_plus
 
 from headrace.secret_layers import (
     MARKS,
@@ -196,9 +198,19 @@ class _Joined:
 
 
 def needles_of(secret: str) -> Iterator[Needle]:
-    """The value, base64 and base64url at each alignment, hexadecimal."""
+    """The value, base64 and base64url at each alignment, hexadecimal. Within base64 it may stand as a form or JSON
+    writes it, which can not be undone there."""
     yield _needle(secret)
     data = secret.encode("utf-8", "surrogatepass")
+    written = (quote_plus(data), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    for each in dict.fromkeys((data, *(one.encode("utf-8", "surrogatepass") for one in written))):
+        yield from _base64_of(each)
+    yield _needle(data.hex())
+    if data.hex() != data.hex().upper():
+        yield _needle(data.hex().upper())
+
+
+def _base64_of(data: bytes) -> Iterator[Needle]:
     for shift in range(3):
         # Only the characters that the secret alone decides.
         first, last = (0, 2, 3)[shift], (shift + len(data)) * 8 // 6
@@ -206,9 +218,6 @@ def needles_of(secret: str) -> Iterator[Needle]:
         yield _needle(inner, loose=True)
         if (safe := inner.replace("+", "-").replace("/", "_")) != inner:
             yield _needle(safe, loose=True)
-    yield _needle(data.hex())
-    if data.hex() != data.hex().upper():
-        yield _needle(data.hex().upper())
 
 
 def _needle(text: str, *, loose: bool = False) -> Needle:
