@@ -137,17 +137,23 @@ async def test_what_is_under_way_stays_and_others_are_told(
 
 
 @pytest.mark.parametrize(
-    ("files", "sockets", "most", "of_them_sockets"),
+    ("files", "sockets", "operations", "most", "of_them_sockets"),
     [
-        (resource.RLIM_INFINITY, 2_000, 4_000, 2_000),
-        (65_536, 20_000, 22_000, 20_000),
-        (1_024, 2_000, 512, 256),
-        (4_096, 10, 2_010, 10),
+        (resource.RLIM_INFINITY, 2_000, 2_000, 4_000, 2_000),
+        (resource.RLIM_INFINITY, 2_000, 8_000, 10_000, 2_000),
+        (65_536, 20_000, 100, 22_000, 20_000),
+        (1_024, 2_000, 8_000, 512, 256),
+        (4_096, 10, 2_000, 2_010, 10),
     ],
 )
 async def test_half_of_the_files_are_left_for_everything_else(
-    monkeypatch: pytest.MonkeyPatch, files: int, sockets: int, most: int, of_them_sockets: int
+    monkeypatch: pytest.MonkeyPatch,
+    files: int,
+    sockets: int,
+    operations: int,
+    most: int,
+    of_them_sockets: int,
 ) -> None:
     monkeypatch.setattr(open_connections.resource, "getrlimit", lambda _: (files, files))
-    assert most_connections(sockets) == most
+    assert most_connections(sockets, operations) == most
     assert sockets_within(most, sockets) == of_them_sockets

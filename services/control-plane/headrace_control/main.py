@@ -38,8 +38,9 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             introspection=settings.introspection, operation_seconds=settings.operation_seconds
         )
         policy = settings.http_policy(read_documents(settings.persisted_queries_file, schema.core))
-    most = most_connections(policy.sockets)
-    policy = replace(policy, sockets=sockets_within(most, policy.sockets))
+    most = most_connections(policy.sockets, policy.operations)
+    sockets = sockets_within(most, policy.sockets)
+    policy = replace(policy, sockets=sockets, operations=min(policy.operations, most - sockets))
     async with open_resources(settings) as held:
         trace_starts(held.traces)
         signals = Signals(held.worker_pool, held.bus, settings.partitions)

@@ -13,12 +13,11 @@ import structlog
 
 from headrace.errors import Conflict, DatabaseUnavailable
 from headrace.postgres.release import SCHEMA
+from headrace.postgres.shares import Shares
 
 _log = structlog.get_logger(__name__)
 
 API, WORKER, BUS, AUDIT = "headrace_api", "headrace_worker", "headrace_bus", "headrace_audit"
-
-Pool = asyncpg.Pool
 
 # For `transaction`'s `first`: its statements find rows by their keys, so that a session's plan for any parameters does
 # for all, and none is planned for what it is given. Such a plan keeps to indexes: a table may be empty when it is made,
@@ -42,6 +41,25 @@ class Session(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
+
+
+class Pool(asyncpg.Pool):
+    """Sessions, at most `max_size`; a tenant has its share of them."""
+
+    def __init__(self, dsn: str, min_size: int, max_size: int, **more: Any) -> None:
+        # What is not given as `asyncpg.create_pool` has it by default.
+        super().__init__(
+            dsn,
+            init_size=min_size,
+            min_size=min_size,
+            max_size=max_size,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            record_class=asyncpg.Record,
+            **more,
+        )
+        self.shares = Shares(max_size)
 
 
 Db = asyncpg.pool.PoolConnectionProxy | asyncpg.Connection
@@ -73,11 +91,11 @@ async def open_pool(
     if stalled is not None:
         settings["idle_in_transaction_session_timeout"] = f"{stalled * 1000:.0f}ms"
     with translated(), connecting():
-        return await asyncpg.create_pool(
+        return await Pool(
             dsn,
+            min_size,
+            max_size,
             connection_class=Session,
-            min_size=min_size,
-            max_size=max_size,
             init=init or use_json,
             timeout=10,
             command_timeout=60,
@@ -113,18 +131,19 @@ def give_up_after(seconds: float, *pools: Pool) -> None:
 def transaction(pool: Pool, first: str = "") -> AbstractAsyncContextManager[Db]:
     """One transaction on one session; `first`, a statement without parameters, goes in the round trip that begins it.
     Connection trouble is `DatabaseUnavailable`."""
-    return _transaction(pool, f"BEGIN; {first}")
+    return _transaction(pool, f"BEGIN; {first}", contextlib.nullcontext())
 
 
 def tenant_transaction(
     pool: Pool, tenant_id: UUID, *, plan_once: bool = False
 ) -> AbstractAsyncContextManager[Db]:
-    """One transaction that row-level security confines to `tenant_id`. `plan_once`: as `PLAN_ONCE` says."""
+    """One transaction that row-level security confines to `tenant_id`, within the tenant's share of the pool: nothing
+    that it waits for may need another one. `plan_once`: as `PLAN_ONCE` says."""
     # Begun and confined in one round trip. A UUID's text is letters, digits and hyphens.
     confined = f"SET LOCAL headrace.tenant_id = '{UUID(str(tenant_id))}'"
     if plan_once:
         confined += f"; {PLAN_ONCE}"
-    return _transaction(pool, f"BEGIN; {confined}")
+    return _transaction(pool, f"BEGIN; {confined}", pool.shares.of(tenant_id))
 
 
 @contextlib.asynccontextmanager
@@ -140,9 +159,9 @@ async def one_statement(pool: Pool) -> AsyncIterator[Db]:
 
 
 @contextlib.asynccontextmanager
-async def _transaction(pool: Pool, begin: str) -> AsyncIterator[Db]:
+async def _transaction(pool: Pool, begin: str, share: AbstractAsyncContextManager[None]) -> AsyncIterator[Db]:
     with translated():
-        async with pool.acquire() as connection:
+        async with share, pool.acquire() as connection:
             try:
                 await connection.execute(begin)
                 yield connection

@@ -1,10 +1,11 @@
-"""What a process carries of websockets and of operations on them: for whom, and how much at most."""
+"""What a process carries of operations, and of websockets with those on them: for whom, and how much at most."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from uuid import UUID
 
-from headrace.errors import LimitExceeded
+from headrace.errors import LimitExceeded, RateLimited, Unavailable
 
 from headrace_control.auth.caller import Caller
 from headrace_control.web.policy import HttpPolicy
@@ -12,18 +13,37 @@ from headrace_control.web.policy import HttpPolicy
 # Websockets whose `connection_init` was not acknowledged yet: in the process, and of one address.
 UNKNOWN_SOCKETS = 200
 UNKNOWN_OF_ONE_ADDRESS = 20
+# Others' operations end in moments, and so may one's own: in seconds.
+_RETRY_AFTER = 1
 
 
 class Carried:
-    """Counts against `policy`. One tenant has at most a quarter of the sockets and of the operations, whether there are
-    others or not: what it has is its own whoever comes, and no number of keys makes it more."""
+    """Counts against `policy`. One tenant has at most a quarter of the operations by POST, of the sockets and of the
+    operations on these, whether there are others or not: what it has is its own whoever comes, and no number of keys
+    makes it more."""
 
     def __init__(self, policy: HttpPolicy) -> None:
         self._policy = policy
+        self.posted: Counter[UUID] = Counter()
         self.unknown: Counter[Hashable] = Counter()
         self.sockets: Counter[UUID] = Counter()
         self._of_tenant: Counter[UUID] = Counter()
         self._of_key: Counter[UUID] = Counter()
+
+    @contextlib.contextmanager
+    def one_posted(self, tenant_id: UUID) -> Iterator[None]:
+        """Around an operation by POST, from when it is known whose it is. Raises `RateLimited` when there is no room
+        for one more of the tenant, `Unavailable` when there is none at all."""
+        share = _quarter(self._policy.operations)
+        if self.posted[tenant_id] >= share:
+            raise RateLimited(f"more than {share} operations of this tenant at once", _RETRY_AFTER)
+        if self.posted.total() >= self._policy.operations:
+            raise Unavailable("too many operations at once; try again later")
+        self.posted[tenant_id] += 1
+        try:
+            yield
+        finally:
+            _forget_one(self.posted, tenant_id)
 
     def place(self, address: Hashable) -> "Place | None":
         """For a websocket that comes from `address`; None when there is no room."""

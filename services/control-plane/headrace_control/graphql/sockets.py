@@ -16,6 +16,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from headrace_control.answer_room import AnswerRoom, answering
 from headrace_control.auth.caller import Caller
 from headrace_control.body_budget import BodyBudget
+from headrace_control.graphql.beginnings import Beginnings
 from headrace_control.graphql.carried import Carried, Place
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import shaped_error
@@ -31,8 +32,9 @@ MOST_ID_CHARACTERS = 128
 
 @dataclass(frozen=True, slots=True)
 class SocketRules:
-    """What every websocket of a process is held to. `recheck_seconds`: how often its key is looked at. `messages`: room
-    for what tenants send, until the operation that it asks for has ended; `room`, for what is large in answers."""
+    """What every websocket of a process, and every operation by POST, is held to. `recheck_seconds`: how often a
+    websocket's key is looked at. `messages`: room for what tenants send by them, until the operation that it asks for
+    has ended; `room`, for what is large in answers."""
 
     policy: HttpPolicy
     rates: Buckets
@@ -41,6 +43,7 @@ class SocketRules:
     carried: Carried
     messages: BodyBudget
     room: AnswerRoom
+    beginnings: Beginnings
 
 
 class Socket(WebSocket):
@@ -149,6 +152,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         try:
             async with asyncio.timeout(None) as deadline:
                 DEADLINE.set(deadline)
+                await context.rules.beginnings.turn(context.caller.tenant_id)
                 with answering(context.rules.room, context.caller.tenant_id):
                     await super().run_operation(operation)
         except TimeoutError:

@@ -33,6 +33,7 @@ from headrace_control.auth.caller import Caller
 from headrace_control.auth.origin import origin_of
 from headrace_control.body_budget import BodyBudget
 from headrace_control.body_limit import BODY_SECONDS, address_of
+from headrace_control.graphql.beginnings import Beginnings
 from headrace_control.graphql.carried import Carried
 from headrace_control.graphql.context import Context
 from headrace_control.graphql.errors import BAD_QUERY, NO_OPERATION
@@ -96,6 +97,7 @@ class GraphQLView(GraphQL[Context, None]):
             Carried(policy),
             messages or BodyBudget(CALLERS_BYTES),
             AnswerRoom(),
+            Beginnings(),
         )
 
     def routes(self, path: str) -> list[Route | WebSocketRoute]:
@@ -128,8 +130,10 @@ class GraphQLView(GraphQL[Context, None]):
                     request.headers.get("authorization"), origin_of(request)
                 )
                 self._rules.rates.take(caller.actor.id)
-                body = await self._body(request, caller, deadline)
-                return await self._operate(body, caller)
+                with self._rules.carried.one_posted(caller.tenant_id):
+                    body = await self._body(request, caller, deadline)
+                    await self._rules.beginnings.turn(caller.tenant_id)
+                    return await self._operate(body, caller)
         except TimeoutError:
             if not deadline.expired():
                 raise

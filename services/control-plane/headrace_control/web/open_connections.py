@@ -11,15 +11,15 @@ from headrace_control.http_errors import errors_response
 from headrace_control.web.addresses import bucket_of
 from headrace_control.web.headers import SecurityHeaders
 
-# For requests, beside as many as there may be websockets.
+# For requests, beside as many as there may be websockets; more where there may be more operations.
 BESIDE_SOCKETS = 2_000
 
 
-def most_connections(sockets: int) -> int:
+def most_connections(sockets: int, operations: int) -> int:
     """How many the public face has at most: half of the files that this process may open stay for the runners' port,
     Postgres, the bus and whoever is called."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = sockets + BESIDE_SOCKETS
+    most = sockets + max(operations, BESIDE_SOCKETS)
     return most if files == resource.RLIM_INFINITY else min(most, max(files // 2, 2))
 
 

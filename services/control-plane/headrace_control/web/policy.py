@@ -26,6 +26,7 @@ class HttpPolicy:
     rate_per_key: float = 1000.0
     rate_per_address: float = 3000.0
     operation_seconds: float = 30.0
+    operations: int = 2_000
     sockets: int = 2_000
     operations_on_sockets: int = 4_000
     operations_per_key: int = 200
@@ -45,6 +46,7 @@ class HttpSettings(BaseSettings):
     rate_per_address: float = Field(default=3000, ge=0)
     rate_per_webhook: float = Field(default=500, ge=0)
     operation_seconds: float = Field(default=30, gt=0, le=600)
+    operations: int = Field(default=2000, ge=1)
     sockets: int = Field(default=2000, ge=1)
     socket_operations: int = Field(default=4000, ge=1)
     socket_operations_per_key: int = Field(default=200, ge=1)
@@ -82,6 +84,7 @@ class HttpSettings(BaseSettings):
             rate_per_key=self.rate_per_key,
             rate_per_address=self.rate_per_address,
             operation_seconds=self.operation_seconds,
+            operations=self.operations,
             sockets=self.sockets,
             operations_on_sockets=self.socket_operations,
             operations_per_key=self.socket_operations_per_key,
