@@ -136,6 +136,33 @@ async def test_what_is_under_way_stays_and_others_are_told(
             assert (await late.get("/nowhere")).status_code == 404
 
 
+async def test_who_leaves_before_the_answer_makes_no_room(
+    edge: Edge, crowded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, begun = asyncio.Event(), asyncio.Semaphore(0)
+    caller = type(edge.composed.authenticator).caller
+
+    async def waiting(*given: Any) -> Any:
+        begun.release()
+        await going.wait()
+        return await caller(*given)
+
+    monkeypatch.setattr(type(edge.composed.authenticator), "caller", waiting)
+    for _ in range(MOST):
+        _, writer = await asyncio.open_connection("127.0.0.1", crowded)
+        writer.write(b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\r\n")
+        async with asyncio.timeout(30):
+            await begun.acquire()
+        writer.close()
+    async with client(crowded) as late:
+        assert refused(await late.get("/nowhere")) == (503, "UNAVAILABLE")
+        assert (await late.get("/health")).status_code == 200
+        going.set()
+        async with asyncio.timeout(30):
+            while (await late.get("/nowhere")).status_code == 503:
+                pass
+
+
 @pytest.mark.parametrize(
     ("files", "sockets", "operations", "most", "of_them_sockets"),
     [

@@ -34,11 +34,12 @@ class OpenConnections:
     One waits when its client has something to send before anything can be done: a head, the rest of a body, the next
     request, a websocket's key. Whoever comes when there is no room takes the place of the one that has waited the
     longest: of those of its own address, where they are a quarter of all or more; else of all, for behind a proxy all
-    come from one address. Nothing under way is broken off.
+    come from one address. Nothing under way is broken off: a request goes on when its client has gone, and of requests
+    there are `most`, too.
     """
 
     def __init__(self, most: int = sys.maxsize) -> None:
-        self._most = most
+        self.most = most
         self._open: set[asyncio.Transport] = set()
         self._waiting: dict[asyncio.Transport, str] = {}
         self._of_address: dict[str, dict[asyncio.Transport, None]] = {}
@@ -46,12 +47,12 @@ class OpenConnections:
     @property
     def too_many(self) -> bool:
         """Whether all that were there when the newest came had something under way, and still have."""
-        return len(self._open) > self._most
+        return len(self._open) > self.most
 
     def opened(self, one: asyncio.Transport) -> None:
-        if len(self._open) >= self._most and self._waiting:
+        if len(self._open) >= self.most and self._waiting:
             own = self._of_address.get(_address(one), {})
-            longest = next(iter(own if len(own) >= self._most // 4 else self._waiting))
+            longest = next(iter(own if len(own) >= self.most // 4 else self._waiting))
             self.closed(longest)
             longest.abort()
         self._open.add(one)

@@ -47,7 +47,7 @@ class PatientConnection(H11Protocol):
         self._head = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        self.app = NoRoom(self.config.loaded_app) if self._all.too_many else self.config.loaded_app
+        self.app = NoRoom(self.config.loaded_app) if self._no_room() else self.config.loaded_app
         super().data_received(data)
         if self._rest is not None and self.conn.our_state is not h11.DONE:
             _stop(self._rest)
@@ -62,7 +62,10 @@ class PatientConnection(H11Protocol):
         self._tell()
 
     def _should_upgrade(self) -> bool:
-        return not self._all.too_many and super()._should_upgrade()
+        return not self._no_room() and super()._should_upgrade()
+
+    def _no_room(self) -> bool:
+        return self._all.too_many or len(self.tasks) >= self._all.most
 
     def on_response_complete(self) -> None:
         if self.cycle.body:
