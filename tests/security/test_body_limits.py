@@ -315,3 +315,39 @@ async def test_what_comes_after_the_answer_is_not_kept_and_not_read_for_ever(
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 200 ")
         writer.close()
+
+
+async def test_nothing_of_a_body_is_taken_in_before_it_is_asked_for(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while Postgres stands still, and nobody knows whose keys are good."""
+    going, begun, taken_in = asyncio.Event(), asyncio.Event(), bytearray()
+    caller, received = type(edge.composed.authenticator).caller, server.PatientConnection.data_received
+
+    async def waiting(*given: Any) -> Any:
+        begun.set()
+        await going.wait()
+        return await caller(*given)
+
+    def counting(connection: server.PatientConnection, data: bytes) -> None:
+        taken_in.extend(data)
+        received(connection, data)
+
+    monkeypatch.setattr(type(edge.composed.authenticator), "caller", waiting)
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    with contextlib.closing(writer):
+        writer.write(
+            b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 40000\r\n\r\n"
+        )
+        async with asyncio.timeout(30):
+            await begun.wait()
+        with monkeypatch.context() as counted:
+            counted.setattr(server.PatientConnection, "data_received", counting)
+            writer.write(b"x" * 40_000)
+            await writer.drain()
+            assert (await edge.http.get("/health")).status_code == 200
+            assert taken_in.startswith(b"GET /health")
+            assert b"xxx" not in taken_in
+        going.set()
+        async with asyncio.timeout(30):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 401")

@@ -57,9 +57,19 @@ class PatientConnection(H11Protocol):
             self._head = None
         elif self._head is None and not self.transport.is_closing():
             self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        if self._comes_unasked():
+            self.flow.pause_reading()
         if self.conn.their_state not in _ASKING and len(self.conn.trailing_data[0]) > MAX_HEAD_BYTES:
             self.transport.abort()
         self._tell()
+
+    def _comes_unasked(self) -> bool:
+        """Whether the rest of a body is to come: it is read when the application asks for it, or has answered."""
+        return (
+            self.conn.their_state is h11.SEND_BODY
+            and self.conn.our_state is h11.SEND_RESPONSE
+            and self.transport.get_protocol() is self
+        )
 
     def _should_upgrade(self) -> bool:
         return not self._no_room() and super()._should_upgrade()
