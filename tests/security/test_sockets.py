@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 from typing import Any
 
 import pytest
@@ -98,6 +99,18 @@ async def test_a_malformed_message_closes_its_socket_and_is_not_logged(
         assert await closed_with(ws) in (4400, 4429)
     assert "unexpected error" not in capsys.readouterr().out
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_text_that_is_no_utf_8_closes_its_socket_and_is_not_logged(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened_socket(edge, edge.admin, HttpPolicy()) as ws:
+        await ws.send(b"\xff\xfe", text=True)
+        assert await closed_with(ws) == 1007
+    async with opened_socket(edge, edge.admin, HttpPolicy()) as ws:
+        await ws.send([b"\xc3", b"\x28"], text=True)
+        assert await closed_with(ws) == 1007
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_message_above_the_cap_closes_the_socket(edge: Edge) -> None:

@@ -1,7 +1,7 @@
 """The websockets under the public face: uvicorn's, which holds what has come of a message as long as it is to come."""
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from headrace_control.web.open_connections import OpenConnections
 UNKNOWN_BYTES = 16 * 1024
 # What a message or a part of one costs beside its own bytes, as long as it waits.
 _MESSAGE_BYTES = 256
-_TOO_MUCH, _TRY_AGAIN_LATER = 1009, 1013
+_INVALID_DATA, _TOO_MUCH, _TRY_AGAIN_LATER = 1007, 1009, 1013
 
 # Tells that from now on the socket is an owner's, who has room within a budget.
 Known: TypeAlias = Callable[[BodyBudget, Hashable], None]
@@ -32,6 +32,14 @@ def make_known(scope: Any, budget: BodyBudget, owner: Hashable) -> None:
     known: Known | None = scope.get(_KNOWN)
     if known is not None:
         known(budget, owner)
+
+
+def _is_text(frames: Sequence[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _rejected(status: StatusLike, text: str) -> Response:
@@ -87,6 +95,12 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             self._end(_TRY_AGAIN_LATER)
 
     def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(self.frames):
+            # uvicorn would close it so, too, and log an error of ours with the stack.
+            self.frames = []
+            self.conn.fail(_INVALID_DATA, "invalid UTF-8")
+            self.handle_parser_exception()
+            return
         size = sum(map(len, self.frames)) + _MESSAGE_BYTES
         if not self.close_sent:
             self._sizes.append(size)
