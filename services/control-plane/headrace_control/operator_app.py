@@ -19,8 +19,8 @@ from headrace_control.unexpected import AnswerUnexpected
 from headrace_control.web.headers import SecurityHeaders
 from headrace_control.web.unwatched import NO_TELEMETRY
 
-# `headrace fleet` waits for five.
-ANSWER_SECONDS = 4.0
+# `headrace fleet` waits for five, KEDA for three (its KEDA_HTTP_DEFAULT_TIMEOUT, unless an operator sets another).
+ANSWER_SECONDS = 2.5
 
 
 def create_operator_app(signals: Signals, registry: CollectorRegistry) -> FastAPI:
