@@ -10,15 +10,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-import structlog
 from headrace.bus.port import BatchHandler, Bus, Consumption, events_queue
 from headrace.errors import Unavailable
+from headrace.outage import Outage
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 
 from headrace_reporter.metrics import ReporterMetrics
 
-_log = structlog.get_logger(__name__)
 _sql = load("headrace_reporter")
 
 LEASE = timedelta(seconds=8)
@@ -48,11 +47,13 @@ class Partitions:
 
     async def run(self) -> None:
         """Work until cancelled. While Postgres is away nothing new is taken; the handler waits by itself."""
+        outage = Outage("partition leases wait", "partition leases go on")
         while True:
             try:
                 await self._turn()
+                outage.over()
             except (Unavailable, asyncpg.PostgresError) as error:
-                _log.warning("partition leases wait", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
             await asyncio.sleep(RENEW_SECONDS)
 
     async def close(self, grace: float) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 from headrace.errors import HeadraceError, Unavailable
+from headrace.outage import Outage
 from headrace.workflow.state import Message
 
 from headrace_runner.clock import Clock
@@ -169,12 +170,14 @@ class Lease:
 
     async def run(self) -> None:
         """Renew until cancelled."""
+        outage = Outage("lease not renewed", "lease is renewed again")
         while True:
             try:
                 await self.renew()
+                outage.over()
                 wait = self._every
             except Unavailable as error:
-                _log.warning("lease not renewed", reason=error.message)
+                outage.tried(reason=error.message)
                 wait = min(0.5, self._every)
             except HeadraceError as error:
                 _log.error("lease refused", code=error.code)

@@ -12,6 +12,7 @@ import structlog
 from headrace.bus.port import Delivery, Reject
 from headrace.errors import HeadraceError, MalformedMessage, Unavailable
 from headrace.messages import Job
+from headrace.outage import Outage
 from headrace.outbound.auth import Credential, secrets_of_text
 from headrace.telemetry.context import within_trace
 from headrace.workflow.state import EventKind
@@ -46,6 +47,7 @@ class Worker:
         self._control_plane, self._claimer, self._lease = control_plane, claimer, lease
         self._reporting, self._parts, self._isolation = reporting, parts, isolation
         self._refused = refused
+        self._claims = Outage("claim waits", "claims go on")
         self._engines: set[Engine] = set()
 
     async def handle(self, delivery: Delivery) -> None:
@@ -81,11 +83,14 @@ class Worker:
         pause = 0.2
         while not self._parts.draining.is_set():
             try:
-                return await self._claimer.claim(job)
+                claim = await self._claimer.claim(job)
             except Unavailable as error:
-                _log.warning("claim waits", reason=error.message)
+                self._claims.tried(reason=error.message)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
+            else:
+                self._claims.over()
+                return claim
         raise Unavailable("the runner is leaving")
 
     async def _advance(self, claim: Claim) -> None:

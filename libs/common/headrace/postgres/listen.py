@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
-import structlog
+
+from headrace.outage import Outage
 
 # The channels of the run protocol. A notification is a nudge: whoever waits also looks by itself now and then.
 DISPATCH_CHANNEL = "headrace_dispatch"  # something is due; payload: none, or ROOM
@@ -25,8 +26,6 @@ PROBE_SECONDS = 10.0
 
 Callback = Callable[[str], None]
 
-_log = structlog.get_logger(__name__)
-
 
 class Listener:
     """LISTENs on one connection and re-opens it when it is lost.
@@ -40,6 +39,7 @@ class Listener:
         self._callbacks: dict[str, list[Callback]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
+        self._outage = Outage("listener lost its connection", "listener is back")
 
     def subscribe(self, channel: str, callback: Callback) -> Callable[[], None]:
         """Call `callback(payload)` for each notification; returns what undoes it. Before `start` for a new channel."""
@@ -69,7 +69,7 @@ class Listener:
                 asyncpg.InternalClientError,
                 TimeoutError,
             ) as error:
-                _log.warning("listener lost its connection", error=type(error).__name__)
+                self._outage.tried(error=type(error).__name__)
             first = False
             await asyncio.sleep(0.5)
 
@@ -80,6 +80,7 @@ class Listener:
             connection.add_termination_listener(lambda _: self._lost.set())
             for channel in self._callbacks:
                 await connection.add_listener(channel, self._heard)
+            self._outage.over()
             if not first:
                 for channel in self._callbacks:
                     self._heard(connection, 0, channel, "")

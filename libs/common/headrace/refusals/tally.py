@@ -6,11 +6,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 import asyncpg
-import structlog
 
 from headrace.errors import HeadraceError
-
-_log = structlog.get_logger(__name__)
+from headrace.outage import Outage
 
 PERIOD_SECONDS = 10
 # Different ones in one period, if a tally says nothing else; what comes beyond is counted as what `others` makes of it.
@@ -44,12 +42,14 @@ class Tally(Generic[Noted]):
 
     async def run(self) -> None:
         """Work until cancelled; what can not be written now is kept for later."""
+        outage = Outage("refusals wait", "refusals go on")
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             try:
                 await self.write()
+                outage.over()
             except (HeadraceError, asyncpg.PostgresError) as error:
-                _log.warning("refusals wait", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
 
     async def write(self) -> None:
         """Hand on what was noted since the last time. Raises what `write` raises; then what is left of it is kept."""

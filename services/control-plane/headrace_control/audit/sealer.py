@@ -7,9 +7,9 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-import structlog
 from headrace.audit_chain import GENESIS, link
 from headrace.errors import HeadraceError
+from headrace.outage import Outage
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
 from headrace.telemetry.figures import Figures
@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from headrace_control.audit.model import AuditRecord, Sealed, read_record
 
-_log = structlog.get_logger(__name__)
 _sql = load("headrace_control.audit")
 
 PERIOD_SECONDS = 1.0
@@ -47,11 +46,13 @@ class Sealer:
         await asyncio.gather(self._keep_sealing(), self._figures.keep_reading(self._measure, PERIOD_SECONDS))
 
     async def _keep_sealing(self) -> None:
+        outage = Outage("audit sealer waits", "audit sealer goes on")
         while True:
             try:
                 await self.seal_all()
+                outage.over()
             except (HeadraceError, asyncpg.PostgresError) as error:
-                _log.warning("audit sealer waits", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def seal_all(self) -> int:

@@ -16,6 +16,7 @@ from headrace.bus.port import JOBS, Bus, Outgoing
 from headrace.errors import HeadraceError, Unavailable
 from headrace.gathering import pause_after
 from headrace.messages import Job
+from headrace.outage import Outage
 from headrace.postgres.listen import DISPATCH_CHANNEL, Listener
 from headrace.postgres.pool import Db, Pool, transaction
 from headrace.postgres.queries import load
@@ -163,14 +164,15 @@ class Relay:
 
 async def relay_again_and_again(cycle: Callable[[], Awaitable[Rest]], alarm: Alarm) -> None:
     """Run cycles until cancelled, and rest between them. Trouble with Postgres or the bus is waited out."""
-    pause = 0.5
+    pause, outage = 0.5, Outage("relay waits", "relay goes on")
     while True:
         alarm.look_begins()
         try:
             rest = await cycle()
             pause = 0.5
+            outage.over()
         except (Unavailable, asyncpg.PostgresError) as error:
-            _log.warning("relay waits", error=type(error).__name__)
+            outage.tried(error=type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
             continue

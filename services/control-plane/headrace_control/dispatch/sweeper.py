@@ -6,6 +6,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 from headrace.errors import Unavailable
+from headrace.outage import Outage
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Pool, transaction
 from headrace.postgres.queries import load
@@ -29,6 +30,7 @@ class Sweeper:
 
     async def run(self) -> None:
         """Work until cancelled; trouble with Postgres is waited out."""
+        outage = Outage("sweeper waits", "sweeper goes on")
         while True:
             try:
                 async with asyncio.timeout(PERIOD_SECONDS):
@@ -38,8 +40,9 @@ class Sweeper:
             self._hurry.clear()
             try:
                 await self.sweep()
+                outage.over()
             except (Unavailable, asyncpg.PostgresError) as error:
-                _log.warning("sweeper waits", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
 
     async def sweep(self) -> int:
         """One pass; how many dispatches became due again."""

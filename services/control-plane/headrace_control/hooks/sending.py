@@ -12,6 +12,7 @@ import orjson
 import structlog
 from headrace.errors import Unavailable
 from headrace.json_types import JsonObject
+from headrace.outage import Outage
 from headrace.outbound.call import CallResult, OutboundCall
 from headrace.outbound.client import OutboundClient
 from headrace.postgres.listen import Listener
@@ -59,14 +60,16 @@ class HookSending:
 
     async def run(self) -> None:
         """Work until cancelled; trouble with Postgres is waited out. What is under way then is sent again later."""
+        outage = Outage("hooks wait", "hooks go on")
         try:
             while True:
                 self._nudged.clear()
                 try:
                     claimed = await self.begin()
                     wait = 0.0 if claimed else await self._seconds_to_next()
+                    outage.over()
                 except (Unavailable, asyncpg.PostgresError) as error:
-                    _log.warning("hooks wait", error=type(error).__name__)
+                    outage.tried(error=type(error).__name__)
                     wait = _TROUBLED_WAIT
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 from headrace.errors import Unavailable
+from headrace.outage import Outage
 from headrace.postgres.pool import Pool, one_statement
 
 from headrace_control.lanes import Lanes, Piece
@@ -39,6 +40,7 @@ class ReplayLoop:
             await self._lanes.stop()
 
     async def _work(self) -> None:
+        outage = Outage("replays wait", "replays go on")
         while True:
             wait = IDLE_SECONDS
             try:
@@ -50,8 +52,9 @@ class ReplayLoop:
                         pieces.append(Piece(tenant_id, replay_id, partial(self._step, tenant_id, replay_id)))
                 if await self._lanes.work_off(pieces, TURN_SECONDS):
                     wait = 0
+                outage.over()
             except (Unavailable, asyncpg.PostgresError) as error:
-                _log.warning("replays wait", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
                 wait = IDLE_SECONDS
             await asyncio.sleep(wait)
 

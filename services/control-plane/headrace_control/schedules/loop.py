@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 from headrace.errors import HeadraceError, Unavailable
 from headrace.json_types import JsonObject
+from headrace.outage import Outage
 from headrace.postgres.listen import Listener
 from headrace.postgres.pool import Pool, tenant_transaction, transaction
 from headrace.postgres.queries import load
@@ -77,13 +78,15 @@ class ScheduleLoop:
             await self._lanes.stop()
 
     async def _work(self) -> None:
+        outage = Outage("schedules wait", "schedules go on")
         while True:
             self._nudged.clear()
             try:
                 worked = await self.turn()
                 wait = 0.0 if worked else await self._seconds_to_next()
+                outage.over()
             except (Unavailable, asyncpg.PostgresError) as error:
-                _log.warning("schedules wait", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
                 wait = TROUBLED_WAIT
             try:
                 async with asyncio.timeout(wait):

@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 from headrace.errors import Conflict, HeadraceError, LogStoreUnavailable, NotFound
 from headrace.logstore.port import LogStore
+from headrace.outage import Outage
 from headrace.postgres.pool import Pool, one_statement, tenant_transaction, transaction
 from headrace.postgres.queries import load
 
@@ -44,7 +45,7 @@ class Endings:
 
     async def run(self) -> None:
         """Work until cancelled; what fails is tried again with the next round."""
-        late_at = 0.0
+        late_at, outage = 0.0, Outage("deletions of tenants wait", "deletions of tenants go on")
         while True:
             late = time.monotonic() >= late_at
             try:
@@ -52,8 +53,9 @@ class Endings:
                 await self.end_due(LATE if late else timedelta())
                 if late:
                     late_at = time.monotonic() + LATE_PERIOD_SECONDS
+                outage.over()
             except (HeadraceError, asyncpg.PostgresError) as error:
-                _log.warning("deletions of tenants wait", error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def cancel_runs(self) -> int:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from uuid import UUID
 
 import asyncpg
-import structlog
 
 from headrace.bus.backoff import pause_after
 from headrace.bus.handling import canceled_from_outside, handle_batch
@@ -14,8 +13,7 @@ from headrace.bus.port import LINGERS, BatchHandler, Delivery
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import ASK_SECONDS, POLL_SECONDS, SQL, to_delivery, translated
 from headrace.errors import BusUnavailable
-
-_log = structlog.get_logger(__name__)
+from headrace.outage import Outage
 
 _FIRST_RETRY = 0.1
 
@@ -84,7 +82,7 @@ class PartitionConsumption:
         self._when_closed(self)
 
     async def _run(self) -> None:
-        failures = 0
+        failures, outage = 0, Outage("consumer is away", "consumer is back", queue=self.name)
         while not self._closing.is_set():
             connection: asyncpg.Connection | None = None
             beating: asyncio.Task[None] | None = None
@@ -94,12 +92,13 @@ class PartitionConsumption:
                 beating = asyncio.create_task(self._keep(connection))
                 await self._stand_by(connection)
                 failures = 0
+                outage.over()
                 await self._consume(connection)
             except (Exception, asyncio.CancelledError) as error:
                 if canceled_from_outside():
                     raise
                 failures += 1
-                _log.warning("consumer is away", queue=self.name, error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
                 await self._pause(pause_after(failures, _FIRST_RETRY))
             finally:
                 if beating is not None:

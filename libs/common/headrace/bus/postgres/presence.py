@@ -12,6 +12,7 @@ from headrace.bus.port import DELIVERY_LIMIT, MAX_DELIVERIES
 from headrace.bus.postgres.statements import SQL, session
 from headrace.errors import BusUnavailable
 from headrace.ids import new_id
+from headrace.outage import Outage
 from headrace.postgres.pool import Db, Pool
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class Presence:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _keep(self) -> None:
+        outage = Outage("could not renew the consumers", "the consumers are renewed again")
         while True:
             await asyncio.sleep(self._beat)
             if not self._present:
@@ -62,8 +64,9 @@ class Presence:
             try:
                 await self._renew()
                 await self._release_lapsed()
+                outage.over()
             except BusUnavailable as error:
-                _log.warning("could not renew the consumers", error=error.message)
+                outage.tried(error=error.message)
 
     async def _renew(self) -> None:
         present = dict(self._present)

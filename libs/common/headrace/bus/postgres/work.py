@@ -16,6 +16,7 @@ from headrace.bus.port import DELIVERY_LIMIT, MAX_DELIVERIES, Handler, PutBack, 
 from headrace.bus.postgres.presence import Presence
 from headrace.bus.postgres.statements import POLL_SECONDS, SQL, session, to_delivery
 from headrace.errors import BusUnavailable
+from headrace.outage import Outage
 from headrace.postgres.pool import Db, Pool
 from headrace.unforeseen import described
 
@@ -111,7 +112,7 @@ class WorkConsumption:
         self._when_closed(self)
 
     async def _run(self, consumer: UUID) -> None:
-        failures = 0
+        failures, outage = 0, Outage("consumer is away", "consumer is back", queue=self.name)
         while True:
             try:
                 await self._recover(consumer)
@@ -122,10 +123,11 @@ class WorkConsumption:
                     await self._take(consumer, places)
                     continue
                 failures = 0
+                outage.over()
             except Exception as error:
                 failures += 1
                 self._may_have_more = True
-                _log.warning("consumer is away", queue=self.name, error=type(error).__name__)
+                outage.tried(error=type(error).__name__)
                 await asyncio.sleep(pause_after(failures, _FIRST_RETRY))
                 continue
             await self._wait()

@@ -5,7 +5,6 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-import structlog
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
@@ -14,8 +13,7 @@ from headrace.bus.handling import canceled_from_outside
 from headrace.bus.rabbitmq.acks import Acknowledgements
 from headrace.bus.rabbitmq.link import ASK_SECONDS, Link, close_channel, deadline, translated
 from headrace.errors import BusUnavailable, NotFound
-
-_log = structlog.get_logger(__name__)
+from headrace.outage import Outage
 
 # The first pause before subscribing again, in seconds.
 _RESUBSCRIBE_PAUSE = 0.1
@@ -67,12 +65,13 @@ class Subscription(ABC):
             self._when_closed(self)
 
     async def _run(self, feed: Feed | None) -> None:
-        failures = 0
+        failures, outage = 0, Outage("consumer is away", "consumer is back", queue=self._name)
         try:
             while not self._closing.is_set():
                 try:
                     feed = feed or await self._open()
                     failures = 0
+                    outage.over()
                     await self._serve(feed)
                 except (Exception, asyncio.CancelledError) as error:
                     if canceled_from_outside():
@@ -81,7 +80,7 @@ class Subscription(ABC):
                     if feed is not None:
                         # What was taken from it is in nobody's hands now, and must come again.
                         feed.lose()
-                    _log.warning("consumer is away", queue=self._name, error=type(error).__name__)
+                    outage.tried(error=type(error).__name__)
                     if isinstance(error, NotFound):  # somebody has removed the queue
                         with contextlib.suppress(BusUnavailable):
                             await self._link.make()
