@@ -1,6 +1,7 @@
 """Waiting for a run's end on behalf of whoever sent its message."""
 
 import time
+from collections import Counter
 from uuid import UUID
 
 from headrace.postgres.pool import Pool, tenant_transaction
@@ -12,8 +13,9 @@ from headrace_control.runs import repository
 from headrace_control.runs.changes import RunChanges
 from headrace_control.runs.model import Run
 
-# Who waits keeps a connection open; so many do at once, others have the run's id alone.
+# Who waits keeps a connection open: so many do at once, and so many for one tenant's runs. Others have the id alone.
 MAX_WAITING = 1_000
+MAX_OF_ONE_TENANT = MAX_WAITING // 4
 # A watcher that no notification woke looks by itself.
 _REREAD_SECONDS = 5.0
 
@@ -23,19 +25,21 @@ class Results:
 
     def __init__(self, pool: Pool, changes: RunChanges) -> None:
         self._pool, self._changes = pool, changes
-        self._waiting = 0
+        self._waiting: Counter[UUID] = Counter()
 
     async def ended(
         self, tenant_id: UUID, run_id: UUID, seconds: float
     ) -> tuple[Run, Fragment | None] | None:
         """The run and its result, once it has ended; None when it has not within `seconds`."""
-        if self._waiting >= MAX_WAITING:
+        if self._waiting[tenant_id] >= MAX_OF_ONE_TENANT or self._waiting.total() >= MAX_WAITING:
             return None
-        self._waiting += 1
+        self._waiting[tenant_id] += 1
         try:
             return await self._wait(tenant_id, run_id, time.monotonic() + seconds)
         finally:
-            self._waiting -= 1
+            self._waiting[tenant_id] -= 1
+            if not self._waiting[tenant_id]:
+                del self._waiting[tenant_id]
 
     async def _wait(self, tenant_id: UUID, run_id: UUID, until: float) -> tuple[Run, Fragment | None] | None:
         with self._changes.watch(run_id) as watch:
