@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headrace.ids import new_id
 from headrace.messages import Event
-from headrace.workflow.fold import IllegalMove, until_next
+from headrace.workflow.fold import PLACED, IllegalMove, until_next
 from headrace.workflow.grammar import MAX_CACHE_MS
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import (
@@ -161,8 +161,7 @@ def _complete(run: RunRow, event: Event) -> None:
     step.input = data.get("input", step.input)
     open_again = status in (StepStatus.UNKNOWN, StepStatus.QUEUED)
     step.finished_at = None if open_again else event.at
-    placed = status in (StepStatus.SUCCESS, StepStatus.UNKNOWN)
-    step.done = (event.epoch, event.seq) if placed else None
+    step.done = (event.epoch, event.seq) if status in PLACED else None
     if status is not StepStatus.SKIPPED:
         step.started_at = step.started_at or event.at
     _attempt(run, event, step)

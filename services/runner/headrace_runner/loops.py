@@ -9,7 +9,7 @@ from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.expressions.render import Templates
 from headrace.workflow.expressions.scope import Scope
 from headrace.workflow.keys import item_key
-from headrace.workflow.state import SUCCEEDED, Failure, RunState, StepStatus
+from headrace.workflow.state import SUCCEEDED, Failure, Place, RunState, StepStatus
 
 from headrace_runner.failures import expression_failed
 
@@ -49,20 +49,20 @@ class Loops:
 
 
 def collected(step: Step, state: RunState) -> tuple[JsonObject, Failure | None]:
-    """The loop's output, and why it failed, if it did."""
+    """The loop's output, and why it failed, if it did: by the item that failed first."""
     total = state.step(step.key).items or 0
     results: list[Json] = []
     failed: list[Json] = []
-    first: tuple[int, Failure] | None = None
+    errors: list[tuple[Place, int, Failure]] = []
     for index in range(total):
         row = state.step(item_key(step.key, index))
         results.append(row.output if row.status in SUCCEEDED else None)
         if row.status is StepStatus.FAILED:
             error = row.error or Failure("STEP_FAILED", "the item failed")
             failed.append({"index": index, "error": error.as_json()})
-            first = first or (index, error)
+            errors.append((row.failed_at, index, error))
     output: JsonObject = {"results": results, "failed": failed}
-    if first is None or (step.for_each and step.for_each.on_item_error is OnError.CONTINUE):
+    if not errors or (step.for_each and step.for_each.on_item_error is OnError.CONTINUE):
         return output, None
-    index, error = first
+    _, index, error = min(errors, key=lambda failure: failure[:2])
     return output, Failure(error.code, f"item {index} failed: {error.message}")

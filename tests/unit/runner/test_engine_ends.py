@@ -1,6 +1,7 @@
 """Which of several ends of a run counts: the engine with handlers that do as they are told."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,7 +19,7 @@ from headrace.workflow.document import (
     When,
 )
 from headrace.workflow.expressions.limits import MAX_WORK, Budget
-from headrace.workflow.state import RunState, RunStatus, StepState, StepStatus, WaitKind
+from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, WaitKind
 from headrace_runner.steps.protocol import Failed, Outcome, Succeeded
 from rpds import HashTrieMap
 
@@ -74,6 +75,49 @@ async def test_no_succeed_step_is_reached_after_a_failure() -> None:
     assert told(events)[-3:] == ["started fails", "completed fails", "finished"]
     assert data_of(events, "completed", "fails")["unhandled"] is True
     assert data_of(events, "finished", None)["status"] == "FAILED"
+
+
+async def fails_after(event: asyncio.Event) -> Outcome:
+    await event.wait()
+    return Failed(OOPS)
+
+
+def fails_and_sets(event: asyncio.Event) -> Callable[[], Awaitable[Outcome]]:
+    async def attempt() -> Outcome:
+        asyncio.get_running_loop().call_later(0.01, event.set)
+        return Failed(Failure("FIRST", "it failed first"))
+
+    return attempt
+
+
+async def test_of_two_failures_the_first_gives_the_error_of_the_run() -> None:
+    failed = asyncio.Event()
+    async with run_of(
+        Step("start", "x"),
+        Step("north", "y"),
+        Step("south", "z"),
+        edges=(Edge("start", "north"), Edge("start", "south")),
+        x=Scripted(giving(Succeeded(None))),
+        y=Scripted(lambda: fails_after(failed)),
+        z=Scripted(fails_and_sets(failed)),
+    ) as run:
+        events = await run.to_its_end()
+    assert told(events)[-3:] == ["completed south", "completed north", "finished"]
+    assert events[-1][2] == {
+        "status": "FAILED",
+        "error": {"code": "FIRST", "message": "step south failed: it failed first"},
+    }
+
+
+async def test_of_two_items_that_fail_the_first_gives_the_error_of_the_loop() -> None:
+    failed = asyncio.Event()
+    async with run_of(
+        Step("each", "x", for_each=ForEach([1, 2])),
+        x=Scripted(lambda: fails_after(failed), fails_and_sets(failed)),
+    ) as run:
+        events = await run.to_its_end()
+    completed = data_of(events, "completed", "each")
+    assert completed["error"] == {"code": "FIRST", "message": "item 1 failed: it failed first"}
 
 
 async def test_of_two_succeed_steps_the_first_gives_the_result() -> None:

@@ -106,7 +106,8 @@ class _Check:
         self.undoable = [key for key, _ in rows if undoable(graph, state, key)]
         self.to_undo = [k for k in self.undoable if state.step(k).status is StepStatus.SUCCESS]
         failed = [k for k in graph.order if state.step(k).status is StepStatus.FAILED]
-        self.fatal = [k for k in failed if not is_dealt_with(graph, state, k)]
+        fatal = [k for k in failed if not is_dealt_with(graph, state, k)]
+        self.fatal = sorted(fatal, key=lambda k: state.step(k).done or (0, 0))
         self.succeeded = any(
             state.step(k).status is StepStatus.SUCCESS and graph.steps[k].type == StepType.SUCCEED
             for k in graph.order
@@ -302,7 +303,7 @@ class _Check:
         if self.succeeded:
             return None
         if self.fatal:
-            error = self.state.step(min(self.fatal, key=self.graph.position.__getitem__)).error
+            error = self.state.step(self.fatal[0]).error
             return Ending.REJECTION if error and error.code == "REJECTED" else Ending.FAILURE
         return Ending.FAILURE if self.late else None
 

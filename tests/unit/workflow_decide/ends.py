@@ -1,5 +1,8 @@
 """What must be true of a run that has ended."""
 
+import re
+from collections.abc import Collection
+
 from headrace.workflow.conditions import ConditionFailed
 from headrace.workflow.document import Ending, StepType
 from headrace.workflow.fold import Change, fold
@@ -11,6 +14,8 @@ from tests.unit.workflow_decide.holder import LOST
 from tests.unit.workflow_decide.oracle import SETTLED, is_dealt_with, is_ready
 from tests.unit.workflow_decide.table import same_as
 from tests.unit.workflow_decide.world import World, undone_in_order
+
+_FAILED_STEP = re.compile("^step ([a-z0-9_]+) failed: ")
 
 
 def check_end(world: World) -> None:
@@ -57,9 +62,16 @@ def _check_why(world: World, state: RunState) -> None:
             assert fatal or late
             assert not early
             assert state.error is not None
+            if named := _FAILED_STEP.search(state.error.message):
+                assert named[1] == _first_to_fail(world, fatal), "another one failed first"
         case _:
             assert state.status is RunStatus.CANCELED
             assert table.cancel_requested
+
+
+def _first_to_fail(world: World, steps: Collection[str]) -> str:
+    ends = [e.step for e in world.partition if e.data.get("status") == StepStatus.FAILED]
+    return min(steps, key=ends.index)
 
 
 def _went_well(state: RunState, key: str) -> bool:

@@ -115,7 +115,8 @@ def _ending(
         # Before the failures: a runner that has written one down reaches no `succeed` step any more, so it came later.
         return Finish()
     if fatal := [key for key in frontier.failed if not conditions.dealt_with(key)]:
-        key = min(fatal, key=graph.position.__getitem__)
+        # The one that was written down first, also if others failed before all that was under way had ended.
+        key = min(fatal, key=lambda key: (state.step(key).failed_at, graph.position[key]))
         reason = state.step(key).error or Failure("STEP_FAILED", "the step failed")
         why = Ending.REJECTION if reason.code == "REJECTED" else Ending.FAILURE
         words = f"step {key} failed: {reason.message}"

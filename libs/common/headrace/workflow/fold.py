@@ -180,7 +180,7 @@ def _ended(step: StepState, target: StepStatus, change: Change, attempts: int) -
         retry_at=None,
         wait=None,
         in_flight=False,
-        done=change.place if target in _PLACED else None,
+        done=change.place if target in PLACED else None,
     )
 
 
@@ -190,8 +190,8 @@ def _time(value: Json) -> datetime | None:
 
 # A step whose `started` travels with its end (a transform), or that took a cached result, is folded in one go.
 _AFTER_RUNNING = frozenset({StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.CACHED, StepStatus.UNKNOWN})
-# What is undone in reverse order; and what a probe's answer has to be newer than.
-_PLACED = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN})
+# What is undone in reverse order; what a probe's answer has to be newer than; and which of several failures was first.
+PLACED = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN, StepStatus.FAILED})
 
 
 def _cancel_open_steps(steps: Steps) -> Steps:

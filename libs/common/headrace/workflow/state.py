@@ -164,7 +164,7 @@ class StepState(NamedTuple):
     be repeated safely and its end: at a take-over such a step is in doubt. `wait` is what a WAITING step waits for,
     and `retry_at` until when at most. `round` counts the rounds of a repeat that are over, `round_from` the attempts
     made in them. `items` is how many items a loop has, once it has begun. `done` is the event that completed the
-    step, or put it in doubt.
+    step, by a success or a failure, or put it in doubt; of a failure that a release before wrote down, None.
     """
 
     status: StepStatus = StepStatus.QUEUED
@@ -178,6 +178,12 @@ class StepState(NamedTuple):
     round_from: int = 0
     items: int | None = None
     done: Place | None = None
+
+    @property
+    def failed_at(self) -> Place:
+        """What orders failures, the first one first. What a release before wrote down came before all that has a
+        place."""
+        return self.done or (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
