@@ -154,6 +154,27 @@ async def test_what_was_taken_over_is_undone_in_its_order_when_the_rerun_fails(w
         await world.designer.verified(one)
 
 
+async def test_the_items_that_were_undone_are_done_again(world: World) -> None:
+    down = True
+
+    async def confirm(call: Call) -> web.StreamResponse:
+        return web.json_response({"ok": not down}, status=503 if down else 200)
+
+    world.target.answers["/confirm"] = confirm
+    undo = {"action": "shop/undo-reserve", "input": {"n": "{{ item }}"}}
+    each = call("reserve", input={"n": "{{ item }}"}, forEach={"items": [0, 1]}, compensate=undo)
+    await world.designer.publish({"workflow": "undone-items", "steps": [each, call("confirm")]})
+    run = await world.designer.start("undone-items")
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    assert len(world.keys("/undo-reserve")) == 2
+    down = False
+    again = await world.rerun(run)
+    assert (await world.designer.ended(again))["status"] == "SUCCESS"
+    assert {*world.keys("/reserve")} == {f"{i}-reserve[{n}]" for i in (run, again) for n in (0, 1)}
+    for one in (run, again):
+        await world.designer.verified(one)
+
+
 async def test_a_child_is_undone_by_the_version_that_it_ran_on(world: World) -> None:
     """Another version of the parent may pin one of the child that has nothing to undo any more."""
     world.target.on("/confirm", 503)

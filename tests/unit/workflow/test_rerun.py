@@ -144,6 +144,19 @@ def test_what_was_undone_is_done_again_with_what_followed() -> None:
     assert (told(plan), plan.kept) == ((set(), {"a", "b", "c"}), ["c"])
 
 
+def test_of_a_loop_what_was_undone_is_done_again_with_what_followed() -> None:
+    """Whether the loop had succeeded, or its failure was dealt with; an item that could not be undone is done."""
+    undo = {"action": "shop/get", "input": {}}
+    steps = (call("each", forEach={"items": [1, 2]}, compensate=undo), call("plan_b"), call("after"))
+    shape = graph(*steps, edges=(("each", "plan_b", "error"), ("each", "after"), ("plan_b", "after")))
+    for each in ("SUCCESS", "FAILED", "COMPENSATED"):
+        more = rows(plan_b="SUCCESS", after="FAILED")
+        plan = take_over(shape, loop("COMPENSATED", "SUCCESS", each=each, **more))
+        assert (set(plan.take), plan.reopen) == ({"each", "each[1]"}, ["each"])
+        assert set(plan.again) == {"each", "each[0]", "plan_b", "after"}
+        assert "each[0]" not in plan.kept  # it had an answer
+
+
 def test_what_the_graph_does_not_have_is_passed_over() -> None:
     plan = take_over(graph(call("a")), rows(a="SUCCESS", gone="SUCCESS"), {"elsewhere"})
     assert plan.take == ["a"]

@@ -73,6 +73,8 @@ def take_over(
     # What followed a step that was undone has seen what is no more.
     wanted.changed |= {plain[key].step for key in plain if rows[key].status is StepStatus.COMPENSATED}
     redone = {key for key, name in plain.items() if name.index is None and _fails(graph, name, rows)}
+    # However the loop itself had ended.
+    redone |= {name.step for key, name in plain.items() if rows[key].status is StepStatus.COMPENSATED}
     whole = wanted.steps | _after(graph, wanted.changed)
     # What was skipped because of a step that is done again is decided again; what was done all the same, is done.
     undecided = _after(graph, redone | whole | wanted.items.keys())
