@@ -22,6 +22,7 @@ STATEMENTS = [
     "drop_settled",
     "begin_compensation",
     "mark_compensated",
+    "mark_loops_compensated",
     "post_child_ends",
     "wake",
     "use_messages",

@@ -38,6 +38,7 @@ class RunRow:
     steps: dict[str, "StepRow"] = field(default_factory=dict)
     compensating: Any = None
     undone: list[str] = field(default_factory=list)
+    undid: bool = False  # it has ended, and was undoing
     reminders: list[tuple[str, str]] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
     unhandled: list[str] = field(default_factory=list)

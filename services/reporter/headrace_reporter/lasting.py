@@ -46,6 +46,13 @@ async def write_compensations(db: Db, runs: Sequence[RunRow]) -> None:
         )
 
 
+async def write_undone_loops(db: Db, runs: Sequence[RunRow]) -> None:
+    """Of runs that have ended with undoing, when what they have undone is written: once, and not with each item."""
+    undid = [run.undoes_run_id or run.id for run in runs if run.undid]
+    if undid:
+        await db.execute(_sql.mark_loops_compensated, undid)
+
+
 async def tell_parents(db: Db, runs: Sequence[RunRow]) -> list[UUID]:
     """Of the ends of their children, when these are written; the parents that are due now."""
     children = [run for run in runs if run.ended and run.parent_run_id is not None]

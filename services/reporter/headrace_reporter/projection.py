@@ -210,6 +210,7 @@ def _park(run: RunRow, event: Event, now: datetime) -> None:
 
 def _end(run: RunRow, ended: Ended) -> None:
     # rule cancel_is_a_request, its other half: only an event ends a run
+    run.undid = run.status is RunStatus.COMPENSATING or run.undoes_run_id is not None
     run.ended, run.parked = ended, None
     run.status, run.claim_open = ended.status, False
 

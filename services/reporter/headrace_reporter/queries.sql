@@ -216,6 +216,26 @@ UPDATE step_runs s SET status = 'COMPENSATED'
 FROM done d
 WHERE s.run_id = d.run_id AND s.run_id = ANY(ARRAY(SELECT run_id FROM done)) AND s.key = d.key AND s.status = 'SUCCESS'
 
+-- name: mark_loops_compensated
+-- Loops of which nothing is left: items were undone, and none is a success any more. Where they were done, too.
+WITH loops AS (
+    SELECT run_id, taken_from, key FROM step_runs
+    WHERE run_id = ANY($1::uuid[]) AND items IS NOT NULL AND status = 'SUCCESS'
+),
+done AS (
+    SELECT run_id, key FROM loops
+    UNION
+    SELECT taken_from, key FROM loops WHERE taken_from IS NOT NULL
+)
+UPDATE step_runs s SET status = 'COMPENSATED'
+FROM done d
+WHERE s.run_id = d.run_id AND s.run_id = ANY(ARRAY(SELECT run_id FROM done)) AND s.key = d.key AND s.status = 'SUCCESS'
+  AND (
+      SELECT coalesce(bool_or(i.status = 'COMPENSATED') AND NOT bool_or(i.status = 'SUCCESS'), false)
+      FROM generate_series(0, s.items - 1) AS n
+      JOIN step_runs i ON i.run_id = s.run_id AND i.key = s.key || '[' || n || ']'
+  )
+
 -- name: begin_children
 -- A child belongs to its parent's tenant, and its version too. One that undoes takes the input of the run that it
 -- undoes, and its version, which has the steps to undo: that run is the ended child of that step, of the run that did

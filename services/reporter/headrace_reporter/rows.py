@@ -12,7 +12,13 @@ from headrace.postgres.queries import load
 
 from headrace_reporter.changes import RunRow, StepRow
 from headrace_reporter.dead_letters import write_dead_letters
-from headrace_reporter.lasting import dump, tell_parents, write_compensations, write_lasting
+from headrace_reporter.lasting import (
+    dump,
+    tell_parents,
+    write_compensations,
+    write_lasting,
+    write_undone_loops,
+)
 from headrace_reporter.results import write_results
 from headrace_reporter.uses import write_uses
 
@@ -40,6 +46,7 @@ async def write(db: Db, runs: Sequence[RunRow]) -> None:
     await _write_parked(db, runs)
     woken = await write_lasting(db, runs)
     woken += await _write_stopping(db, runs)
+    await write_undone_loops(db, runs)
     await write_compensations(db, runs)
     admitted = await _leave_turns(db, runs)
     woken += await tell_parents(db, runs)

@@ -90,16 +90,19 @@ def _check_due(world: World, state: RunState, key: str) -> None:
 
 def _check_loops(world: World, state: RunState) -> None:
     """The results of a loop are those of its items, in their order."""
+    well = (StepStatus.SUCCESS, StepStatus.COMPENSATED)
     for key in world.graph.order:
         row = state.step(key)
-        if row.items is None or row.status is not StepStatus.SUCCESS:
+        if row.items is None or row.status not in well:
             continue
         assert isinstance(row.output, dict)
         results = row.output["results"]
         assert isinstance(results, list)
         items = [state.step(f"{key}[{n}]") for n in range(row.items)]
-        well = (StepStatus.SUCCESS, StepStatus.COMPENSATED)
         assert results == [item.output if item.status in well else None for item in items]
+        left = {item.status for item in items}
+        undone = StepStatus.COMPENSATED in left and StepStatus.SUCCESS not in left
+        assert (row.status is StepStatus.COMPENSATED) == undone, f"{key} is {row.status}"
         for n, result in enumerate(results):
             own = (f"{key}[{n}]", f"{key}[{n}].probe")
             assert result is None or (isinstance(result, dict) and result.get("row") in own)

@@ -179,9 +179,20 @@ class Table:
             self.children.setdefault(str(child.run_id), ChildRow(child.step, child.undoes is not None))
         if run.ended:
             self.waits = dict.fromkeys(self.waits, "CLOSED")
+        if run.undid:
+            self._mark_loops(undone)
         if run.ended or run.compensating is not None:
             for row in self.children.values():
                 row.cancel |= not row.undoes and not row.ended
+
+    def _mark_loops(self, rows: dict[str, StepRow]) -> None:
+        loops = [
+            key for key, row in rows.items() if row.items is not None and row.status is StepStatus.SUCCESS
+        ]
+        for loop in loops:
+            items = {row.status for key, row in rows.items() if key.startswith(f"{loop}[") and "." not in key}
+            if StepStatus.COMPENSATED in items and StepStatus.SUCCESS not in items:
+                rows[loop] = replace(rows[loop], status=StepStatus.COMPENSATED)
 
     def _write(self, key: str, row: StepRow) -> None:
         old = self.steps.get(key)

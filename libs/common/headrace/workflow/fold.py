@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from headrace.json_types import Json, JsonObject
-from headrace.workflow.keys import Part, read_key
+from headrace.workflow.keys import Part, item_key, read_key
 from headrace.workflow.state import (
     ENDED_RUN,
     ENDED_STEP,
@@ -66,14 +66,14 @@ def fold(state: RunState, change: Change) -> RunState:
         case EventKind.FINISHED:
             status = RunStatus(str(change.data["status"]))
             return state._replace(
-                steps=_cancel_open_steps(state.steps),
+                steps=_ended_with_the_run(state.steps),
                 status=_move_run(state.status, status),
                 result=change.data.get("result"),
                 error=Failure.from_json(change.data.get("error")),
             )
         case EventKind.CANCELED:
             return state._replace(
-                steps=_cancel_open_steps(state.steps),
+                steps=_ended_with_the_run(state.steps),
                 status=_move_run(state.status, RunStatus.CANCELED),
                 error=Failure.from_json(change.data.get("error")),
             )
@@ -192,6 +192,22 @@ def _time(value: Json) -> datetime | None:
 _AFTER_RUNNING = frozenset({StepStatus.SUCCESS, StepStatus.FAILED, StepStatus.CACHED, StepStatus.UNKNOWN})
 # What is undone in reverse order; what a probe's answer has to be newer than; and which of several failures was first.
 PLACED = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN, StepStatus.FAILED})
+
+
+def _ended_with_the_run(steps: Steps) -> Steps:
+    return with_undone_loops(_cancel_open_steps(steps))
+
+
+def with_undone_loops(steps: Steps) -> Steps:
+    """With the loops COMPENSATED of which nothing is left: items were undone, and none is a success any more. They are
+    looked for once, at the end: with each undo it would cost a large loop all its items."""
+    ended = steps
+    for key, loop in steps.items():
+        if loop.items is not None and loop.status is StepStatus.SUCCESS:
+            items = {item.status for n in range(loop.items) if (item := steps.get(item_key(key, n)))}
+            if StepStatus.COMPENSATED in items and StepStatus.SUCCESS not in items:
+                ended = ended.insert(key, loop._replace(status=StepStatus.COMPENSATED))
+    return ended
 
 
 def _cancel_open_steps(steps: Steps) -> Steps:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from rpds import HashTrieMap
 
 from headrace.workflow.decide import initial
-from headrace.workflow.fold import Change, fold
+from headrace.workflow.fold import Change, fold, with_undone_loops
 from headrace.workflow.keys import Part, read_key
 from headrace.workflow.state import EventKind, RunState, StepState, StepStatus
 
@@ -43,4 +43,4 @@ def compensated(state: RunState, rows: Collection[str]) -> RunState:
     for key in rows:
         if (row := steps.get(key)) is not None and row.status is StepStatus.SUCCESS:
             steps = steps.insert(key, row._replace(status=StepStatus.COMPENSATED))
-    return state._replace(steps=steps)
+    return state._replace(steps=with_undone_loops(steps))

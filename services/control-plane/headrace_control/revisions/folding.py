@@ -118,9 +118,10 @@ class Folding:
             row.output_of = event.place
 
     def _note_end(self, before: RunState, at: datetime) -> None:
-        """Rows that had not ended were canceled with their run."""
+        """Rows that had not ended were canceled with their run. A loop of which nothing is left had."""
         for key, row in self._beside.items():
-            if self.state.step(key).status is not before.step(key).status:
+            status = self.state.step(key).status
+            if status is StepStatus.CANCELED and before.step(key).status is not status:
                 row.finished_at = at
 
 
