@@ -1,4 +1,4 @@
-"""Upkeep: partitions for the months to come, and what is past its time."""
+"""Upkeep: partitions for the months to come, what is past its time, and what rows of the release before lack."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +12,7 @@ from headrace.logstore.port import LogStore
 from headrace.postgres.pool import Pool, transaction
 
 from headrace_control.expiry.expire import Kept, drop_months, expire
+from headrace_control.runs.triggers import list_by_trigger
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ async def keep_up(pool: Pool, store: LogStore, kept: Kept) -> None:
             "what is past its time": partial(expire, pool, kept),
             "months of runs": partial(_months_gone, pool, kept),
             "log records": partial(_log_records, store),
+            "runs by what triggered them": partial(list_by_trigger, pool),
         }
         for name, job in jobs.items():
             try:

@@ -1,12 +1,17 @@
 """The runs of one schedule, and of one webhook."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
+from headrace_control.expiry.expire import Kept
+from headrace_control.upkeep import keep_up
 
 from tests.integration.control_plane_runs.acting import Client, orders, publish, started
 from tests.integration.control_plane_runs.audit_examples import mutate
@@ -15,6 +20,7 @@ from tests.integration.control_plane_runs.planes import Planes, two_planes
 from tests.integration.control_plane_runs.test_keys_of_workflows import key_of
 from tests.integration.control_plane_runs.webhooks import made
 
+WEEK = timedelta(days=7)
 _LIST = """query($f: RunFilter, $first: Int! = 50, $after: String) { runs(filter: $f, first: $first, after: $after) {
   items { id trigger { kind name } } pageInfo { hasNextPage endCursor } } }"""
 
@@ -80,6 +86,33 @@ async def test_runs_are_listed_by_what_started_them(
         await admin.fetchval("SELECT count(*) FROM runs WHERE (trigger IS NULL) <> (triggered_by IS NULL)")
         == 0
     )
+
+
+async def test_upkeep_lists_those_of_the_release_before(
+    acme: Client,
+    planes: Planes,
+    http: httpx.AsyncClient,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await started(acme)
+    await scheduled(acme, planes, "nightly")
+    sender = await made(acme, http)
+    assert (await sender.send({"order": "2"})).status_code == 202
+    await admin.execute("UPDATE runs SET triggered_by = NULL")
+    assert await triggers(acme, schedule="nightly") == []
+    monkeypatch.setattr("headrace_control.runs.triggers.MOST", 2)
+    worker = planes.pools[0]
+    working = asyncio.create_task(
+        keep_up(worker, AsyncMock(purge=AsyncMock(return_value=0)), Kept(WEEK, WEEK))
+    )
+    async with asyncio.timeout(20):
+        while not await triggers(acme, webhook="paid"):
+            await asyncio.sleep(0.05)  # nothing tells of it
+    working.cancel()
+    assert await triggers(acme, schedule="nightly") == [("SCHEDULE", "nightly")] * 2
+    assert await triggers(acme, webhook="paid") == [("WEBHOOK", "paid")]
+    assert await admin.fetchval("SELECT count(*) FROM runs WHERE triggered_by IS NOT NULL") == 3
 
 
 async def test_by_command(acme: Client, planes: Planes, http: httpx.AsyncClient) -> None:

@@ -19,12 +19,18 @@ KEPT = Kept(timedelta(days=1), timedelta(days=1), timedelta(days=1))
         ("transaction", DatabaseUnavailable("away")),
         ("expire", asyncpg.QueryCanceledError("too long")),
         ("drop_months", asyncpg.LockNotAvailableError("somebody reads it")),
+        ("list_by_trigger", DatabaseUnavailable("away")),
     ],
 )
 async def test_each_job_is_come_to(
     monkeypatch: pytest.MonkeyPatch, broken: str, error: BaseException
 ) -> None:
-    jobs = {"transaction": MagicMock(), "expire": AsyncMock(), "drop_months": AsyncMock(return_value=[])}
+    jobs = {
+        "transaction": MagicMock(),
+        "expire": AsyncMock(),
+        "drop_months": AsyncMock(return_value=[]),
+        "list_by_trigger": AsyncMock(return_value=0),
+    }
     jobs["transaction"].return_value.__aenter__ = AsyncMock()
     jobs["transaction"].return_value.__aexit__ = AsyncMock(return_value=False)
     jobs[broken].side_effect = error

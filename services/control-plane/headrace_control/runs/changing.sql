@@ -73,5 +73,17 @@ SELECT $1, tenant_id, id, headrace_now(), pool FROM runs WHERE tenant_id = $2 AN
 ON CONFLICT (run_id) DO UPDATE SET due_at = least(dispatches.due_at, excluded.due_at)
 WHERE dispatches.sent_at IS NULL
 
+-- name: list_by_trigger
+-- Of all tenants. Found by an index that holds no others, and read in its order.
+UPDATE runs r SET triggered_by = (r.trigger ->> 'kind') || ':' || (r.trigger ->> 'name')
+FROM (
+    SELECT id FROM runs WHERE trigger IS NOT NULL AND triggered_by IS NULL
+    ORDER BY id
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) old
+WHERE r.id = old.id
+RETURNING r.id
+
 -- name: notify
 SELECT pg_notify($1, $2)
