@@ -149,7 +149,7 @@ async def test_a_time_that_is_past_is_over_at_once_and_a_day_is_waited_for_parke
         ) as run:
             told = await run.to_its_end()
     over = [data for kind, step, data in told if (kind, step) == ("completed", "opening")]
-    assert over == [{"status": "SUCCESS", "output": {"until": "2026-01-01T09:00:00+00:00"}}]
+    assert over == [{"status": "SUCCESS", "output": {"until": "2026-01-01T09:00:00Z"}}]
     kind, _, data = told[-1]
     assert kind == "parked"
     assert isinstance(data, dict)

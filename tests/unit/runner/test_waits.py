@@ -25,7 +25,7 @@ async def test_a_wait_is_for_the_time_that_its_text_spells() -> None:
     events = await waited("9999-12-31T23:59:59Z")
     assert told(events) == ["waiting a", "parked"]
     waiting: Any = events[0][2]
-    assert waiting["wait"] == {"kind": "TIMER", "until": "9999-12-31T23:59:59+00:00"}
+    assert waiting["wait"] == {"kind": "TIMER", "until": "9999-12-31T23:59:59Z"}
 
 
 @pytest.mark.parametrize(

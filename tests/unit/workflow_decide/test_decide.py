@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from headrace.json_types import JsonMapping
+from headrace.json_types import JsonMapping, JsonObject
 from headrace.workflow.asking import Answers
 from headrace.workflow.commands import Compensate, Finish, GoOn, Park, Resolve, Skip, Start
 from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
@@ -106,6 +106,16 @@ def test_a_wait_is_not_over_before_all_is_known_that_was_said_in_time() -> None:
         (command,) = decide(graph, state._replace(heard=NOW, inbox=(told,)), NOW)
         assert isinstance(command, Resolve)
         assert command.status is outcome
+
+
+def test_an_approval_that_nobody_decided_says_when_as_a_decision_does() -> None:
+    graph = Graph.of(Document("w", (Step("ok", StepType.APPROVAL),)))
+    wait: JsonObject = {"kind": WaitKind.APPROVAL, "default": "approve"}
+    row = StepState(StepStatus.WAITING, wait=wait, retry_at=NOW)
+    (over,) = decide(graph, RunState(RunStatus.RUNNING, HashTrieMap({"ok": row})), NOW)
+    assert isinstance(over, Resolve)
+    assert isinstance(over.output, dict)
+    assert over.output["at"] == "2026-11-01T00:00:00Z"
 
 
 def test_a_signal_for_one_step_ends_the_wait_of_no_other() -> None:

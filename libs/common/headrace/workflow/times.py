@@ -43,3 +43,8 @@ def read_moment(text: str) -> datetime | None:
     except OverflowError:
         return None
     return at if _FIRST < kept < _LAST else None
+
+
+def spelled(at: datetime) -> str:
+    """As the API spells times, with the offset that it has; that of UTC is `Z`."""
+    return at.isoformat().replace("+00:00", "Z")

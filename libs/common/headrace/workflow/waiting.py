@@ -19,6 +19,7 @@ from headrace.workflow.state import (
     StepStatus,
     WaitKind,
 )
+from headrace.workflow.times import spelled
 
 # What a run waits for is told by the wait that says most about it.
 _WEIGHT = (
@@ -188,7 +189,7 @@ def _not_decided(key: str, wait: JsonObject, now: datetime) -> Resolve:
     output: JsonObject = {
         "decision": None,
         "by": None,
-        "at": now.isoformat(),
+        "at": spelled(now),
         "reason": "deadline",
         "form": None,
     }

@@ -9,6 +9,7 @@ import strawberry
 from graphql import GraphQLError
 from headrace.errors import NotFound
 from headrace.json_types import Json
+from headrace.workflow.times import spelled
 from strawberry.types.scalar import ScalarDefinition
 
 from headrace_control.answer_text import passed_on
@@ -66,14 +67,10 @@ def read_time(value: Any) -> datetime:
         raise GraphQLError("a time that is outside the years 1 to 9999 in UTC") from None
 
 
-def _show_time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 DATE_TIME_SCALAR: ScalarDefinition = strawberry.scalar(
     name="DateTime",
     description="A moment in UTC (RFC 3339), as 2030-01-31T12:00:00.000001Z.",
-    serialize=_show_time,
+    serialize=lambda moment: spelled(moment.astimezone(UTC)),
     parse_value=read_time,
 )
 

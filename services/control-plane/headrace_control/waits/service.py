@@ -9,6 +9,7 @@ from headrace.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
 from headrace.json_types import JsonObject
 from headrace.postgres.pool import Pool, tenant_transaction
 from headrace.workflow.state import ENDED_RUN, MessageKind
+from headrace.workflow.times import spelled
 
 from headrace_control.answer_size import Sized, look_up
 from headrace_control.audit.record import Act, record
@@ -154,12 +155,12 @@ def _shown(wait: Wait, caller: Caller, now: datetime) -> Wait:
 def _over(wait: Wait, now: datetime) -> str | None:
     """Why nobody can decide it any more."""
     if wait.decided is not None:
-        who, at = wait.decided.by, _moment(wait.decided.at)
+        who, at = wait.decided.by, spelled(wait.decided.at.astimezone(UTC))
         return f"`{who}` has decided this approval at {at} ({wait.decided.decision})"
     if wait.status is not WaitStatus.OPEN:
         return "the approval is over: its run has gone on or ended without a decision"
     if wait.due_at is not None and wait.due_at <= now:
-        return f"the approval's deadline has passed at {_moment(wait.due_at)}"
+        return f"the approval's deadline has passed at {spelled(wait.due_at.astimezone(UTC))}"
     return None
 
 
@@ -167,14 +168,10 @@ def _as_json(decided: Decided) -> JsonObject:
     return {
         "decision": decided.decision,
         "by": decided.by,
-        "at": _moment(decided.at),
+        "at": spelled(decided.at.astimezone(UTC)),
         "reason": decided.reason,
         "form": decided.form,
     }
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _place(after: str | None) -> ApprovalPlace | None:

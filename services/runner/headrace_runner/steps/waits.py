@@ -9,7 +9,7 @@ from headrace.workflow.document import Approval, DeadlineOutcome
 from headrace.workflow.expressions.limits import ExpressionError
 from headrace.workflow.keys import Part
 from headrace.workflow.state import Failure, WaitKind
-from headrace.workflow.times import read_moment
+from headrace.workflow.times import read_moment, spelled
 
 from headrace_runner.failures import expression_failed, input_mismatch
 from headrace_runner.steps.protocol import Outcome, Prepared, StepContext, StepServices, Waiting
@@ -40,7 +40,7 @@ class WaitStep(_WaitingStep):
         wait = context.step.wait
         if wait is not None and wait.for_ms is not None:
             until = context.now() + timedelta(milliseconds=wait.for_ms)
-            return Waiting({"kind": WaitKind.TIMER, "until": until.isoformat()})
+            return Waiting({"kind": WaitKind.TIMER, "until": spelled(until)})
         made = self._rendered(context, wait.until if wait else None, "wait.until")
         if isinstance(made, Failure):
             return made
@@ -48,7 +48,7 @@ class WaitStep(_WaitingStep):
         if at is None:
             mend = "write a time such as 2026-11-01T09:00:00Z, inside the years 1 to 9999 of UTC"
             return Failure("NOT_A_TIME", f"{context.place}.wait.until: {mend}")
-        return Waiting({"kind": WaitKind.TIMER, "until": at.isoformat()})
+        return Waiting({"kind": WaitKind.TIMER, "until": spelled(at)})
 
 
 class ApprovalStep(_WaitingStep):
