@@ -17,6 +17,7 @@ from headrace_control.schedules.deciding import Missed, Overlap
 
 from tests.integration.control_plane_runs.acting import FAILURE, Client, orders, publish
 from tests.integration.control_plane_runs.audit_examples import mutate
+from tests.integration.control_plane_runs.commanding import headrace
 from tests.integration.control_plane_runs.planes import TERMS, Planes, two_planes
 from tests.integration.control_plane_runs.quotas import allow
 
@@ -335,3 +336,21 @@ async def test_what_came_of_firings_is_forgotten_and_runs_go_on_telling(planes: 
     # Its run is unfinished, and in the next firing's way.
     assert await planes.outcomes("minded") == [("01 01:00", "STARTED")]
     assert len(await planes.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("overlap", "why"),
+    [
+        (Overlap.SKIP, {"02:00": "EARLIER_RUN", "03:00": "EARLIER_RUN"}),
+        (Overlap.QUEUE_ONE, {"02:00": "PAUSED", "03:00": "EARLIER_FIRING"}),
+        (Overlap.CANCEL_PREVIOUS, {"02:00": "LATER_FIRING", "03:00": "PAUSED"}),
+    ],
+)
+async def test_a_firing_that_is_left_out_says_why(
+    planes: Planes, acme: Client, overlap: Overlap, why: dict[str, str]
+) -> None:
+    await overlapping(planes, overlap)
+    await planes.schedules.pause(planes.caller, "hourly")
+    told = (await headrace(acme, "schedules", "firings", "hourly"))["items"]
+    skipped = {one["at"][11:16]: one["error"]["code"] for one in told if one["outcome"] == "SKIPPED"}
+    assert skipped == why

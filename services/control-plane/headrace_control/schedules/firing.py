@@ -1,7 +1,9 @@
 """Fires one schedule: its due firings in one transaction, on its locked row."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
+from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db, Pool, tenant_transaction
 
 from headrace_control.runs import repository as runs
@@ -11,6 +13,13 @@ from headrace_control.schedules.deciding import Decision, Due, Overlap, decide, 
 from headrace_control.schedules.inputs import Occasion
 from headrace_control.schedules.model import FiringOutcome, Schedule
 from headrace_control.schedules.starting import MOST_STARTS, Starter, firing_of, kept, record_starts
+
+# Why a firing was left out, by what its schedule does with overlaps.
+_LEFT_OUT: Mapping[Overlap, JsonObject] = {
+    Overlap.SKIP: {"code": "EARLIER_RUN", "message": "a run of an earlier firing was unfinished"},
+    Overlap.QUEUE_ONE: {"code": "EARLIER_FIRING", "message": "an earlier firing waited already"},
+    Overlap.CANCEL_PREVIOUS: {"code": "LATER_FIRING", "message": "a later firing took its place"},
+}
 
 
 class Firings:
@@ -53,7 +62,8 @@ class Firings:
         if now_due.missed is not None:
             missed = now_due.missed
             firings.append(kept(missed.first, FiringOutcome.MISSED, last_at=missed.last))
-        firings += [kept(at, FiringOutcome.SKIPPED) for at in decision.skipped]
+        why = _LEFT_OUT.get(schedule.terms.overlap)
+        firings += [kept(at, FiringOutcome.SKIPPED, error=why) for at in decision.skipped]
         if decision.queued is not None and decision.queued != schedule.queued_at:
             firings.append(kept(decision.queued, FiringOutcome.QUEUED))
         begun = []

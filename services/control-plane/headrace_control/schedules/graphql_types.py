@@ -78,7 +78,7 @@ class ScheduleFiringType:
     at: datetime
     last_at: datetime | None = strawberry.field(description="Of MISSED: the last one of those in a row.")
     outcome: model.FiringOutcome
-    error: ErrorType | None
+    error: ErrorType | None = strawberry.field(description="Of SKIPPED and FAILED: why it started nothing.")
     backfill_id: strawberry.ID | None = strawberry.field(description="The backfill that it is of.")
 
     @classmethod

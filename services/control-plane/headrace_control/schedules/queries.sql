@@ -67,7 +67,8 @@ WHERE s.tenant_id = $1 AND s.id = $2 AND w.tenant_id = $1 AND w.name = $3
 -- name: pause
 -- A firing that waited is given up.
 WITH given_up AS (
-    UPDATE schedule_firings f SET outcome = 'SKIPPED'
+    UPDATE schedule_firings f
+    SET outcome = 'SKIPPED', error = '{"code": "PAUSED", "message": "the schedule was paused while it waited"}'
     FROM schedules s
     WHERE s.tenant_id = $1 AND s.id = $2 AND f.tenant_id = $1 AND f.schedule_id = $2 AND f.at = s.queued_at
       AND coalesce(f.backfill_id, '00000000-0000-0000-0000-000000000000') = '00000000-0000-0000-0000-000000000000'
