@@ -14,6 +14,7 @@ from headrace_runner.run_pass import RunPass
 
 # A token that ends this soon is not started with.
 MARGIN = timedelta(seconds=15)
+CONNECTION_MISSING = Failure("CONNECTION_MISSING", "the connection does not exist any more")
 
 
 class TokenSource(Protocol):
@@ -63,7 +64,7 @@ class RunCredentials:
     async def current(self, connection_id: str, now: datetime) -> Credential | Failure:
         """The credential to start a call with, refreshed first when it has no token that lasts."""
         if connection_id not in self._base_urls:
-            return Failure("CONNECTION_MISSING", "the connection does not exist any more")
+            return CONNECTION_MISSING
         credential = self._credentials.get(connection_id)
         if credential is None:  # it did not open when the run was claimed, and may by now
             return await self.refresh(connection_id, 0)

@@ -18,6 +18,7 @@ from tests.integration.control_plane_runs.acting import (
     FAILURE,
     Client,
     Fleet,
+    deprecate,
     orders,
     publish,
     save_draft,
@@ -34,7 +35,8 @@ START = (
     + "} }"
 )
 READ = """query($id: ID!) { dryRun(id: $id) { status failure { code message } report { status result
-    steps { path status answeredBy requests output } problems { path code } changes { path change } } } }"""
+    steps { path status answeredBy requests output error { code } }
+    problems { path code } changes { path change } } } }"""
 ANSWERS = {"fetch": {"body": {"n": 1}}, "refund": {"body": {"id": "r"}}}
 EMPTY = DryRunReport.model_validate({"status": "SUCCESS", "endedAt": "2026-11-01T00:00:00Z"})
 GIVEN = {"workflow": "orders", "input": {"order": "17"}, "responses": ANSWERS}
@@ -62,6 +64,31 @@ async def test_two_planes_hand_each_one_out_once(acme: Client, fleet_of_walkers:
     for one in ids:
         found = await acme(READ, id=one)
         assert (found["status"], found["report"]["status"]) == ("DONE", "SUCCESS")
+
+
+@pytest.mark.parametrize(
+    ("deletion", "code"),
+    [
+        ('deleteSecret(name: "token")', "SECRET_MISSING"),
+        ('deleteConnection(name: "shop-main")', "CONNECTION_MISSING"),
+    ],
+)
+async def test_what_was_deleted_is_missing_in_a_walk_as_in_a_run(
+    acme: Client, fleet_of_walkers: Walkers, deletion: str, code: str
+) -> None:
+    step = call("a", input={"order": "{{ env.NOTIFY }}"})
+    made = await publish(acme, orders(env={"NOTIFY": {"secret": "token"}}, steps=[step], result=None))
+    wish = {"workflow": "orders", "version": 1, "input": {"order": "17"}, "responses": {"a": {"body": {}}}}
+    await deprecate(acme, made["version"]["id"])
+    found = []
+    for gone in (False, True):
+        if gone:
+            assert (await acme(f"mutation {{ {deletion} {{ __typename }} }}"))["__typename"] == "Deleted"
+        dry_run = (await acme(START, how=wish))["id"]
+        await fleet_of_walkers.walk_all()
+        report = (await acme(READ, id=dry_run))["report"]
+        found.append((report["status"], [one["error"] and one["error"]["code"] for one in report["steps"]]))
+    assert found == [("SUCCESS", [None]), ("FAILED", [code])]
 
 
 async def test_one_whose_runner_died_is_given_to_another_and_not_for_ever(

@@ -251,6 +251,16 @@ steps: [{key: week, type: wait, wait: {forMs: 604800000}}]
     assert error["code"] == "RUN_TIMEOUT"
 
 
+def test_what_is_not_there_any_more_is_not_shown_as_sent() -> None:
+    version = resolved(PAY.replace("action: shop/pay", "action: shop/pay\n    connection: shop-main"))
+    answers = {**ORDER, "pay": {"body": {"id": "p1"}}}
+    missing = {"token": "SECRET_MISSING", version.connections["shop-main"]: "CONNECTION_MISSING"}
+    for gone, code in missing.items():
+        told = report_on(job(version, {"id": 7}, responses=answers, gone=[gone]))
+        pay = steps(told)["pay"]
+        assert (told["status"], pay["error"]["code"], pay["requests"]) == ("FAILED", code, [])
+
+
 def test_a_secret_that_is_for_other_apps_is_not_shown_as_sent() -> None:
     version = resolved(PAY)
     answers = {**ORDER, "pay": {"body": {"id": "p1"}}}

@@ -95,3 +95,6 @@ LIMIT $3
 
 -- name: base_urls
 SELECT id, base_url FROM connections WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+
+-- name: secrets_there
+SELECT name FROM secrets WHERE tenant_id = $1 AND name = ANY($2::text[])

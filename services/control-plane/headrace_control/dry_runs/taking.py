@@ -101,6 +101,8 @@ class DryRunHandover:
             urls = await db.fetch(_sql.base_urls, tenant_id, sorted(connections))
             named = {name for one in versions.values() for name in secret_names(one).values()}
             secret_apps = await bounds_of(db, tenant_id, sorted(named)) if named else {}
+            there = {row["name"] for row in await db.fetch(_sql.secrets_there, tenant_id, sorted(named))}
+            gone = [*sorted(named - there), *map(str, sorted(connections - {one["id"] for one in urls}))]
             sealed = run is not None and (is_sealed(run["input"]) or _is_sealed(recorded))
             sealed = sealed and row["opens"]
             of_runs = await self._keys.within(db, tenant_id, sorted(sources)) if sealed else {}
@@ -117,6 +119,7 @@ class DryRunHandover:
             "output_keys": {str(i): key.hex() for i, key in of_runs.items()},
             "base_urls": {str(one["id"]): one["base_url"] for one in urls},
             "secret_apps": secret_apps,
+            "gone": gone,
             "policy": {
                 i: {ref: held_as(rules, ref, said) for ref, said in declared_classes(one).items()}
                 for i, one in versions.items()

@@ -1,6 +1,6 @@
 """The calls of a dry run: built like any other, kept to be shown, and answered without being made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -14,6 +14,7 @@ from headrace.workflow.definition import PinnedAction
 from headrace.workflow.document import RetryPolicy
 from headrace.workflow.state import Failure
 
+from headrace_runner.credentials import CONNECTION_MISSING
 from headrace_runner.dry.answers import Answers, Ended, Nothing, Source, as_answer
 from headrace_runner.steps.action import ActionStep
 from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContext, StepServices, Succeeded
@@ -134,8 +135,12 @@ def without_answer(answers: Answers, book: CallBook, context: StepContext) -> Ou
 class DryActionStep:
     """`action`, in a dry run: what `ActionStep` prepares and makes of an answer, with a `Responder` to call by."""
 
-    def __init__(self, services: StepServices, answers: Answers, book: CallBook) -> None:
+    def __init__(
+        self, services: StepServices, answers: Answers, book: CallBook, gone: Collection[str]
+    ) -> None:
+        """`gone` are the ids of connections, beside others, that are not there any more."""
         self._services, self._answers, self._book = services, answers, book
+        self._gone = gone
         self._prepares = ActionStep(services)
 
     def prepare(self, context: StepContext) -> Prepared | Failure:
@@ -144,6 +149,8 @@ class DryActionStep:
     async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
         row = str(context.key)
         path = self._answers.path(row)
+        if prepared.work.connection_id in self._gone:
+            return Failed(CONNECTION_MISSING)
         pinned = context.run.version.actions.get(context.step.action or "")
         unfit: list[Outcome] = []
 

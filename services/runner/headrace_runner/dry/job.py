@@ -61,6 +61,8 @@ class DryJob:
     base_urls: Mapping[str, str | None]
     # By the names of secrets, of those that are for some apps alone: the base URLs of these, by their names.
     secret_apps: Mapping[str, Mapping[str, str]]
+    # What versions name and is not there any more: secrets by their names, connections by their ids.
+    gone: frozenset[str]
     policy: Mapping[str, Mapping[str, Held]]
     loop_items: int | None
 
@@ -85,6 +87,7 @@ def read_job(given: Mapping[str, Any]) -> DryJob:
         base_urls=given["base_urls"],
         # A control plane of the release before does not say.
         secret_apps=given.get("secret_apps") or {},
+        gone=frozenset(given.get("gone") or ()),
         policy={one: read_policy(held) for one, held in given["policy"].items()},
         loop_items=given["loop_items"],
     )

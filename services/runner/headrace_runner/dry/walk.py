@@ -67,6 +67,8 @@ class Walker:
         self._job, self._services, self._declared = job, services, declared
         made = {(call.path, call.number): call.parts for call in before.book.calls} if before else None
         self.walk = Walk(CallBook(MAX_CALLS, made))
+        # As of today, for what would be sent; what was recorded had what it was sent with.
+        self._gone = job.gone if declared else frozenset[str]()
 
     async def top(self, version_id: str, given: Json) -> Walk:
         run = self._run(self._job.run_id, version_id, given, self._job.started_at, 0)
@@ -90,7 +92,11 @@ class Walker:
             begun={},
             run_pass=no_pass(run_id),
             connections=nothing_given(job.base_urls),
-            secrets={name: placeholder("secret", name) for name in document.secrets},
+            secrets={
+                env: placeholder("secret", env)
+                for env, name in document.secrets.items()
+                if name not in self._gone
+            },
             secret_apps=self._secret_apps(document),
             callbacks={key: f"https://callback.invalid/{key}" for key in signals},
             depth=depth,
@@ -143,7 +149,7 @@ class Walker:
         """The step types that call nobody, `action` by a responder, and no plug-in: what it does is not known."""
         services = StepServices(Responder(_never), self._services.templates, self._services.schemas)
         handlers: dict[str, StepHandler] = {
-            StepType.ACTION: DryActionStep(services, answers, self.walk.book),
+            StepType.ACTION: DryActionStep(services, answers, self.walk.book, self._gone),
             StepType.TRANSFORM: TransformStep(services),
             StepType.WAIT: WaitStep(services),
             StepType.APPROVAL: ApprovalStep(services),
