@@ -154,6 +154,28 @@ async def test_what_was_taken_over_is_undone_in_its_order_when_the_rerun_fails(w
         await world.designer.verified(one)
 
 
+async def test_a_loop_that_a_rerun_came_to_the_end_of_is_its_own_work(world: World) -> None:
+    """Also where a re-run of that one takes it over."""
+    broken = {"/reserve", "/confirm"}
+
+    async def answer(call: Call) -> web.StreamResponse:
+        fails = call.path in broken and orjson.loads(call.body)["n"] == 1
+        return web.json_response({"ok": not fails}, status=503 if fails else 200)
+
+    world.target.answers |= {"/reserve": answer, "/confirm": answer}
+    each = call("reserve", input={"n": "{{ item }}"}, forEach={"items": [0, 1]})
+    await world.designer.publish({"workflow": "twice", "steps": [each, call("confirm")]})
+    runs = [await world.designer.start("twice")]
+    for path in ("/reserve", "/confirm"):
+        assert (await world.designer.ended(runs[-1]))["status"] == "FAILED"
+        broken.discard(path)
+        runs.append(await world.rerun(runs[-1]))
+    assert (await world.designer.ended(runs[-1]))["status"] == "SUCCESS"
+    assert len(world.keys("/reserve")) == 3
+    for run in runs:
+        await world.designer.verified(run)
+
+
 async def test_the_items_that_were_undone_are_done_again(world: World) -> None:
     down = True
 
