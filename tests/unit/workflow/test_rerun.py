@@ -157,6 +157,25 @@ def test_of_a_loop_what_was_undone_is_done_again_with_what_followed() -> None:
         assert "each[0]" not in plan.kept  # it had an answer
 
 
+def test_a_loop_whose_items_were_undone_does_them_again_with_what_followed() -> None:
+    undo = {"action": "shop/get", "input": {}}
+    shape = graph(call("each", forEach={"items": [1, 2]}, compensate=undo), call("b"), call("c"))
+    was = loop("COMPENSATED", "SUCCESS", each="SUCCESS", **rows(b="SUCCESS", c="FAILED"))
+    plan = take_over(shape, was)
+    assert told(plan) == ({"each", "each[1]"}, {"each", "each[0]", "b", "c"})
+    assert (plan.reopen, plan.kept) == (["each"], ["c"])
+
+
+def test_a_child_whose_input_may_be_another_one_is_begun_anew() -> None:
+    ship = {"key": "each", "type": "workflow", "workflow": "child", "forEach": {"items": [1, 2]}}
+    shape = graph(call("a", compensate={"action": "shop/get", "input": {}}), ship)
+    was = loop("FAILED", "FAILED", **rows(a="SUCCESS"))
+    assert set(take_over(shape, was).children) == {"each[0]", "each[1]"}
+    assert take_over(shape, was, {"each"}).children == []
+    assert take_over(shape, was, {"a"}).children == []
+    assert take_over(shape, was | rows(a="COMPENSATED")).children == []
+
+
 def test_what_the_graph_does_not_have_is_passed_over() -> None:
     plan = take_over(graph(call("a")), rows(a="SUCCESS", gone="SUCCESS"), {"elsewhere"})
     assert plan.take == ["a"]

@@ -36,7 +36,7 @@ class Takeover:
 
     `again` are the rows that had begun and are done again, `kept` those that keep their idempotency key (of what undoes
     or asks about a row, too). `in_doubt` are the rows of `again` of which nobody knows whether they were done.
-    `children` are the rows of `again` whose child run goes on from where it failed.
+    `children` are the rows of `again` whose child run goes on from where it failed; those of the others are begun anew.
     """
 
     take: Sequence[str] = ()
@@ -64,18 +64,19 @@ def take_over(
 
     `named` are row keys (steps, or items of loops) that are done again although they succeeded, with all that follows;
     `inside` are rows of `workflow` steps in whose child something is. A failure that nothing dealt with, and what was
-    canceled or in doubt, is done again in any case; so is what was undone, with all that follows. Keys that the graph
-    does not have are passed over here: see `misfits`.
+    canceled or in doubt, is done again in any case; so is what was undone, with all that follows. A child goes on only
+    where neither its step is named nor what it has seen is done again. Keys that the graph does not have are passed
+    over here: see `misfits`.
     """
     parsed = {key: read_key(key) for key in rows}
     plain = {key: name for key, name in parsed.items() if name.part is None and name.step in graph.steps}
     wanted = _wanted(graph, rows, [*map(read_key, named), *map(read_key, inside)])
-    # What followed a step that was undone has seen what is no more.
-    wanted.changed |= {plain[key].step for key in plain if rows[key].status is StepStatus.COMPENSATED}
-    redone = {key for key, name in plain.items() if name.index is None and _fails(graph, name, rows)}
-    # However the loop itself had ended.
-    redone |= {name.step for key, name in plain.items() if rows[key].status is StepStatus.COMPENSATED}
-    whole = wanted.steps | _after(graph, wanted.changed)
+    # What followed a step that was undone has seen what is no more. A loop is undone item by item: it stays SUCCESS.
+    undone = {plain[key].step for key in plain if rows[key].status is StepStatus.COMPENSATED}
+    wanted.changed |= undone
+    redone = {key for key, name in plain.items() if name.index is None and _fails(graph, name, rows)} | undone
+    seen_changed = _after(graph, wanted.changed)
+    whole = wanted.steps | seen_changed
     # What was skipped because of a step that is done again is decided again; what was done all the same, is done.
     undecided = _after(graph, redone | whole | wanted.items.keys())
     take: list[str] = []
@@ -101,6 +102,8 @@ def take_over(
     taken = set(take)
     again = [key for key, name in plain.items() if key not in taken and _begun(name, rows[key])]
     kept = [k for k, row in rows.items() if k not in taken and row.status not in _ANSWERED]
+    # A child goes on for the input that it had: of these steps it may be another one, or for another element.
+    no_child_goes_on = seen_changed | {key for key in named if key in graph.steps}
     return Takeover(
         take,
         reopen,
@@ -111,7 +114,13 @@ def take_over(
             key
             for key in again
             if graph.steps[plain[key].step].child is not None
-            and (key in inside or rows[key].status not in _ANSWERED - {StepStatus.COMPENSATED})
+            and (
+                key in inside
+                or (
+                    plain[key].step not in no_child_goes_on
+                    and rows[key].status not in _ANSWERED - {StepStatus.COMPENSATED}
+                )
+            )
         ],
     )
 
