@@ -1,11 +1,14 @@
 """What undoes a step sees what the step saw: whoever undoes it, by whichever version, with whatever input by now."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from fleet import Fleet
+from target import Call
 
 from tests.e2e.rerunning import World, call, opened_world
 
@@ -165,3 +168,97 @@ async def test_what_a_child_did_is_undone_as_it_was_done(world: World) -> None:
     assert undid == did
     assert {row: said["amount"] for row, said in did.items()} == {"reserve": 10, "charge": 5}
     await designer.verified(again)
+
+
+_LETTERS_OF = """query ($run: ID!) { run(id: $run) { children { items { id } } }
+  deadLetters(filter: {status: OPEN}) { items { id step run { id } } } }"""
+_REFUSED = "mutation ($run: ID!) { rerunRun(run: $run) { ok: __typename ... on Failure { message } } }"
+_ANSWERED = (
+    """mutation ($id: ID!) { replayDeadLetter(id: $id) { ok: __typename ... on Failure { message } } }"""
+)
+
+
+async def test_a_rerun_does_again_what_was_undone_of_a_loop(world: World) -> None:
+    world.target.on("/confirm", 503)
+    await world.designer.publish({"workflow": "looped", "steps": [each(), call("confirm")]})
+    run = await world.designer.start("looped", amount=1, lines=["a", "b"])
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    world.target.on("/confirm", 200)
+    again = await world.rerun(run)
+    assert (await world.designer.ended(again))["status"] == "SUCCESS"
+    assert [said["n"] for _, said in world.called("/charge")] == ["a", "b"] * 2
+    assert len({*world.keys("/charge")}) == 4
+
+
+async def test_what_could_not_be_undone_of_a_child_stays_done_and_the_rest_is_done_again(
+    world: World,
+) -> None:
+    """And whoever goes on from the run counts on what the child has kept: it is not undone any more."""
+    designer = world.designer
+    for path in ("/confirm", "/undo-reserve"):
+        world.target.on(path, 503)
+    await designer.publish({"workflow": "parted", "steps": [undone("reserve", {}), undone("charge", {})]})
+    part = {"key": "part", "type": "workflow", "workflow": "parted"}
+    await designer.publish({"workflow": "of-parts", "steps": [part, call("confirm")]})
+    run = await designer.start("of-parts")
+    assert (await designer.ended(run))["error"]["code"] == "COMPENSATION_FAILED"
+    world.target.on("/confirm", 200)
+    again = await world.rerun(run)
+    assert (await designer.ended(again))["status"] == "SUCCESS"
+    assert [len(world.keys(path)) for path in ("/reserve", "/charge", "/undo-charge")] == [1, 2, 1]
+    await designer.verified(again)
+    found = await designer.do(_LETTERS_OF, run=run)
+    children = {one["id"] for one in found["run"]["children"]["items"]}
+    (letter,) = [one["id"] for one in found["deadLetters"]["items"] if one["run"]["id"] in children]
+    world.target.on("/undo-reserve", 200)
+    told = (await designer.do(_ANSWERED, id=letter))["replayDeadLetter"]
+    assert (told["ok"], told["message"].split(" goes on ")[0]) == ("Conflict", f"run {again}")
+
+
+async def test_a_rerun_waits_for_who_undoes_what_is_left_of_a_child(world: World) -> None:
+    designer, asked, let_go = world.designer, asyncio.Event(), asyncio.Event()
+    for path in ("/confirm", "/undo-reserve"):
+        world.target.on(path, 503)
+    await designer.publish({"workflow": "kept", "steps": [undone("reserve", {})]})
+    part = {"key": "part", "type": "workflow", "workflow": "kept"}
+    await designer.publish({"workflow": "of-kept", "steps": [part, call("confirm")]})
+    run = await designer.start("of-kept")
+    assert (await designer.ended(run))["status"] == "FAILED"
+
+    async def held(_: Call) -> web.StreamResponse:
+        asked.set()
+        await let_go.wait()
+        return web.json_response({})
+
+    world.target.answers["/undo-reserve"] = held
+    found = await designer.do(_LETTERS_OF, run=run)
+    children = {one["id"] for one in found["run"]["children"]["items"]}
+    (letter,) = [one["id"] for one in found["deadLetters"]["items"] if one["run"]["id"] in children]
+    undoing = (await designer.mutate(_REPLAY, id=letter))["id"]
+    await asked.wait()
+    told = (await designer.do(_REFUSED, run=run))["rerunRun"]
+    assert (told["ok"], told["message"].split(" undoes ")[0]) == ("Conflict", f"run {undoing}")
+    let_go.set()
+    assert (await designer.ended(undoing))["status"] == "SUCCESS"
+    world.target.on("/confirm", 200)
+    assert (await designer.ended(await world.rerun(run)))["status"] == "SUCCESS"
+    assert len(world.keys("/reserve")) == 2
+
+
+async def test_a_named_loop_begins_its_children_anew(world: World) -> None:
+    """What a child has done was for another element."""
+    designer = world.designer
+    world.target.on("/charge", 503)
+    reserve = call("reserve", input={"for": "{{ input.of }}"})
+    inner = {"workflow": "of-one", "parameters": {"type": "object", "properties": {"of": {}}}}
+    await designer.publish({**inner, "steps": [reserve, call("charge")]})
+    loop = {"key": "each", "type": "workflow", "workflow": "of-one", "input": {"of": "{{ item }}"}}
+    await designer.publish(
+        {"workflow": "of-each", "steps": [{**loop, "forEach": {"items": "{{ input.of }}"}}]}
+    )
+    run = await designer.start("of-each", of=["a"])
+    assert (await designer.ended(run))["status"] == "FAILED"
+    world.target.on("/charge", 200)
+    again = await world.rerun(run, steps=["each"], patch={"of": ["b"]})
+    assert (await designer.ended(again))["status"] == "SUCCESS"
+    assert [said["for"] for _, said in world.called("/reserve")] == ["a", "b"]

@@ -62,12 +62,17 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
     """A run that undoes what is left, under the keys of the compensations that failed."""
     failed = await _origin(db, tenant_id, letter.run_id)
     undoes = failed if failed.undoes_run_id is None else await _origin(db, tenant_id, failed.undoes_run_id)
-    if failed.status not in ENDED_RUN or undoes.status not in ENDED_RUN:
+    # Who goes on from the first run above counts on what its children did.
+    top = failed
+    while above := top.parent_run_id or top.undoes_run_id:
+        top = await _origin(db, tenant_id, above)
+    if any(run.status not in ENDED_RUN for run in (failed, undoes, top)):
         raise Conflict("the run is still being undone")
-    await reruns.lock_lineage(db, tenant_id, undoes.root)
+    await reruns.lock_lineage(db, tenant_id, top.root)
     await _still_open(db, tenant_id, letter)
-    if found := await reruns.in_the_way(db, tenant_id, undoes):
-        raise Conflict(f"run {found[0]} goes on from what this run did: what is left is not to be undone")
+    for root, run_id in ((undoes.root, undoes.id), (top.root, failed.id)):
+        if found := await reruns.in_the_way(db, tenant_id, root, run_id):
+            raise Conflict(f"run {found[0]} goes on from what this run did: what is left is not to be undone")
     made_in = {row: run for run, rows in failed.kept_keys.items() for row in rows}
     keys: dict[str, list[str]] = {}
     for row in await repository.failed_undoings(db, tenant_id, failed.id):

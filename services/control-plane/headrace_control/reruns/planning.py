@@ -8,7 +8,7 @@ from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Pro
 from headrace.postgres.pool import Db
 from headrace.workflow.definition import Version
 from headrace.workflow.graph import Graph
-from headrace.workflow.keys import RowKey, read_key
+from headrace.workflow.keys import RowKey, read_key, undo_key
 from headrace.workflow.rerun import OriginRow, Takeover, half_done, misfits, take_over
 from headrace.workflow.state import ENDED_RUN, StepStatus
 
@@ -95,7 +95,7 @@ class Planner:
             every = await self._with_doubts(origin, graph, rows, every, {})
             return Plan(origin, target, rows, every)
         moved = target_id != origin.version_id
-        plan = await self._one(origin, target, named, "", anew=edited or moved)
+        plan = await self._one(origin, target, named, "", anew=edited or moved, undone=False)
         if moved:
             self._problems += misfits(before[1], target, plan.rows, plan.takeover)
         elif edited:
@@ -104,8 +104,11 @@ class Planner:
             raise InvalidInput(self._problems)
         return plan
 
-    async def _one(self, origin: Origin, target: Version, named: Named, place: str, *, anew: bool) -> Plan:
-        """`anew`: the input of the run may be another one than the origin's, and so may those of its children."""
+    async def _one(
+        self, origin: Origin, target: Version, named: Named, place: str, *, anew: bool, undone: bool
+    ) -> Plan:
+        """`anew`: the input of the run may be another one than the origin's, and so may those of its children.
+        `undone`: another run has undone a part of the origin."""
         rows = await repository.rows(self._db, self._tenant_id, origin.id)
         graph = Graph.of(target.document)
         for key in (*named.rows, *named.inside):
@@ -114,7 +117,7 @@ class Planner:
                 self._problems.append(
                     Problem(f"steps.{place}{key}", "there is no such step in the run", mend)
                 )
-        rows = await self._as_left(origin, graph, rows)
+        rows = await self._as_left(origin, graph, rows, undone=undone)
         takeover = take_over(graph, rows, named.rows, named.inside.keys())
         children = {}
         for key in takeover.children:
@@ -128,7 +131,8 @@ class Planner:
                     f"more than {MAX_CHILDREN} child runs would go on: re-run the loop as a whole"
                 )
             inside = named.inside.get(key, Named())
-            children[key] = await self._child(found, target, key, inside, place, anew=anew)
+            parted = rows[key].status is StepStatus.COMPENSATED
+            children[key] = await self._child(found, target, key, inside, place, anew=anew, undone=parted)
         for key in named.inside.keys() - children.keys():
             mend = "Name the step itself."
             self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
@@ -140,32 +144,37 @@ class Planner:
         return await repository.child(self._db, self._tenant_id, rows[key].taken_from or run_id, key)
 
     async def _as_left(
-        self, origin: Origin, graph: Graph, rows: Mapping[str, OriginRow]
+        self, origin: Origin, graph: Graph, rows: Mapping[str, OriginRow], *, undone: bool
     ) -> Mapping[str, OriginRow]:
         """The rows, but that a child's step is as done as the child is: to undo a run in which nothing can be undone
-        leaves all of it done."""
+        leaves all of it done, and one of which only a part could be undone is not done any more."""
         left = dict(rows)
         for key, row in rows.items():
             name = read_key(key)
-            if row.status is not StepStatus.COMPENSATED or name.step not in graph.steps:
+            if name.step not in graph.steps or graph.steps[name.step].child is None or row.items is not None:
                 continue
-            if graph.steps[name.step].child is None:
+            began = row.status is StepStatus.SUCCESS and (undone or undo_key(key) in rows)
+            if name.part is not None or not (began or row.status is StepStatus.COMPENSATED):
                 continue
             found = await self._child_of(origin.id, key, rows)
-            if found is not None and not await self._anything_undone(found):
-                left[key] = replace(row, status=StepStatus.SUCCESS)
+            if found is not None:
+                gone = await self._anything_undone(found)
+                left[key] = replace(row, status=StepStatus.COMPENSATED if gone else StepStatus.SUCCESS)
         return left
 
     async def _anything_undone(self, run_id: UUID) -> bool:
         origin = await repository.origin(self._db, self._tenant_id, run_id)
         if origin is None:
             return True
+        await self._not_being_undone(origin)
         rows = await repository.rows(self._db, self._tenant_id, run_id)
-        if all(row.status is not StepStatus.COMPENSATED for row in rows.values()):
-            return False
         _, version = await self._version(origin.version_id)
-        left = await self._as_left(origin, Graph.of(version.document), rows)
+        left = await self._as_left(origin, Graph.of(version.document), rows, undone=True)
         return any(row.status is StepStatus.COMPENSATED for row in left.values())
+
+    async def _not_being_undone(self, child: Origin) -> None:
+        if found := await repository.in_the_way(self._db, self._tenant_id, child.root, child.id):
+            raise Conflict(f"run {found[0]} undoes what a child of the run did: it has not ended")
 
     async def _with_doubts(
         self,
@@ -187,18 +196,19 @@ class Planner:
         return replace(takeover, in_doubt=[*takeover.in_doubt, *doubts])
 
     async def _child(
-        self, run_id: UUID, parent: Version, key: str, named: Named, place: str, *, anew: bool
+        self, run_id: UUID, parent: Version, key: str, named: Named, place: str, *, anew: bool, undone: bool
     ) -> Plan:
         origin = await repository.origin(self._db, self._tenant_id, run_id)
         if origin is None or origin.status not in ENDED_RUN:
             raise Conflict("a child of the run has not ended")
+        await self._not_being_undone(origin)
         before = await self._version(origin.version_id)
         pinned = parent.children.get(read_key(key).step)
         target = before
         if pinned is not None and UUID(pinned.version_id) != before[0]:
             target = await self._version(UUID(pinned.version_id))
         moved = target[0] != before[0]
-        plan = await self._one(origin, target[1], named, f"{place}{key}/", anew=anew or moved)
+        plan = await self._one(origin, target[1], named, f"{place}{key}/", anew=anew or moved, undone=undone)
         if moved:
             self._problems += _inside(
                 f"{place}{key}", misfits(before[1], target[1], plan.rows, plan.takeover)

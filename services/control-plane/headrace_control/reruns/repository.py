@@ -82,9 +82,10 @@ async def lock_lineage(db: Db, tenant_id: UUID, root: UUID) -> None:
     await db.execute(_sql.lock_first, tenant_id, root)
 
 
-async def in_the_way(db: Db, tenant_id: UUID, origin: Origin) -> tuple[UUID, bool] | None:
-    """The run that has gone on from this one, or that undoes a part of its lineage; and whether it goes on still."""
-    row = await db.fetchrow(_sql.in_the_way, tenant_id, origin.root, origin.id)
+async def in_the_way(db: Db, tenant_id: UUID, root: UUID, run_id: UUID) -> tuple[UUID, bool] | None:
+    """The run that has gone on from this one, or that undoes a part of its lineage, which began with `root`; and
+    whether it goes on still."""
+    row = await db.fetchrow(_sql.in_the_way, tenant_id, root, run_id)
     return (row["id"], row["unfinished"]) if row else None
 
 

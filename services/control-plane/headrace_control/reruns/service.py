@@ -103,7 +103,9 @@ async def _check(db: Db, tenant_id: UUID, plan: Plan, wish: RerunWish) -> None:
         raise Conflict(
             f"nobody knows whether these calls were made: {calls}; say that they are to be made again"
         )
-    if not wish.whole and (found := await repository.in_the_way(db, tenant_id, plan.origin)):
+    if wish.whole:
+        return
+    if found := await repository.in_the_way(db, tenant_id, plan.origin.root, plan.origin.id):
         other, unfinished = found
         then = "it has not ended" if unfinished else "re-run that one"
         raise Conflict(f"run {other} goes on from what this run did: {then}")
