@@ -262,3 +262,23 @@ async def test_a_named_loop_begins_its_children_anew(world: World) -> None:
     again = await world.rerun(run, steps=["each"], patch={"of": ["b"]})
     assert (await designer.ended(again))["status"] == "SUCCESS"
     assert [said["for"] for _, said in world.called("/reserve")] == ["a", "b"]
+
+
+async def test_an_item_that_failed_ends_the_run_whatever_the_others_wait_for(world: World) -> None:
+    """Their runs are asked to cancel, and undo what they did."""
+    designer = world.designer
+    inner = {"workflow": "waits", "parameters": {"type": "object", "properties": {"fails": {}}}}
+    edges = [
+        {"from": "reserve", "to": "charge", "when": "{{ input.fails }}"},
+        {"from": "reserve", "to": "wait", "when": "{{ not input.fails }}"},
+    ]
+    await designer.publish({**inner, "steps": [undone("reserve", {}), call("charge"), WAIT], "edges": edges})
+    loop = {"key": "each", "type": "workflow", "workflow": "waits", "forEach": {"items": [False, True]}}
+    await designer.publish(
+        {"workflow": "waiting", "steps": [{**loop, "input": {"fails": "{{ item }}"}}, call("confirm")]}
+    )
+    world.target.on("/charge", 422)
+    run = await designer.start("waiting")
+    assert (await designer.ended(run))["error"]["code"] == "HTTP_422"
+    assert sorted(world.keys("/undo-reserve")) == sorted(f"{key}.undo" for key in world.keys("/reserve"))
+    await designer.verified(run)

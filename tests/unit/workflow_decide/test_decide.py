@@ -1,10 +1,11 @@
 """`decide` on states that say by themselves what has to follow."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from headrace.json_types import JsonMapping, JsonObject
 from headrace.workflow.asking import Answers
-from headrace.workflow.commands import Compensate, Finish, GoOn, Park, Resolve, Skip, Start
+from headrace.workflow.commands import Collect, Compensate, Finish, GoOn, Park, Resolve, Skip, Start
 from headrace.workflow.decide import MAX_PARALLEL_STEPS, decide, initial
 from headrace.workflow.document import (
     Compensation,
@@ -14,6 +15,7 @@ from headrace.workflow.document import (
     EdgeOn,
     Expression,
     ForEach,
+    OnError,
     Signal,
     Step,
     StepType,
@@ -238,3 +240,18 @@ def test_an_item_that_a_crash_kept_from_beginning_is_begun() -> None:
     rows["one"] = StepState(StepStatus.RUNNING, items=3)
     state = RunState(RunStatus.RUNNING, HashTrieMap(rows))
     assert list(decide(graph, state, NOW)) == [Start("one[1]")]
+
+
+def test_a_loop_that_ends_its_run_waits_for_no_item_that_only_waits() -> None:
+    waits = StepState(StepStatus.WAITING, wait={"kind": WaitKind.CHILD})
+    failed = StepState(StepStatus.FAILED, error=Failure("E", "it failed"))
+    rows = {"one": StepState(StepStatus.RUNNING, items=3), "one[0]": waits, "one[1]": failed}
+    state = RunState(RunStatus.RUNNING, HashTrieMap(rows))
+    one = Step(key="one", for_each=ForEach([1, 2, 3], 3))
+    assert list(decide(Graph.of(Document("w", (one,))), state, NOW)) == [Collect("one")]
+    # One that is under way ends first, and so does a doubt. Where the run goes on, it does with all of them ended.
+    for status in (StepStatus.RUNNING, StepStatus.UNKNOWN):
+        other = RunState(RunStatus.RUNNING, state.steps.insert("one[2]", StepState(status)))
+        assert Collect("one") not in decide(Graph.of(Document("w", (one,))), other, NOW)
+    going_on = replace(one, on_error=OnError.CONTINUE)
+    assert list(decide(Graph.of(Document("w", (going_on,))), state, NOW)) == [Park(ParkReason.CHILD, None)]

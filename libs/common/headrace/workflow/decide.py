@@ -123,9 +123,23 @@ def _ending(
         if unclear := conditions.answers.unclear.get(key):
             words = f"{words}; {unclear}"  # or nobody would hear of it: that step is not reached any more
         return _fail(frontier, state, Failure(reason.code, words), why)
+    if lost := next((key for key in frontier.loops if _lost(frontier, state, key)), None):
+        return Collect(lost)
     if deadline is not None and now >= deadline:
         return _fail(frontier, state, Failure("RUN_TIMEOUT", "the run passed its time limit"), Ending.FAILURE)
     return None
+
+
+def _lost(frontier: Frontier, state: RunState, key: str) -> bool:
+    """Whether an item has failed the loop, nothing can deal with that, and the other items only wait: for a person or a
+    child, for days maybe."""
+    graph, loop = frontier.graph, frontier.loops[key]
+    each = graph.steps[key].for_each
+    if not loop.failed or each is None or each.on_item_error is not OnError.FAIL:
+        return False
+    if graph.deals_with_any_failure(key) or graph.error_conditions(key):
+        return False
+    return all(state.step(item_key(key, index)).status is StepStatus.WAITING for index in loop.open)
 
 
 def _fail(frontier: Frontier, state: RunState, error: Failure, why: Ending) -> Command:
