@@ -14,7 +14,10 @@ from headrace_runner.run_pass import RunPass
 
 # A token that ends this soon is not started with.
 MARGIN = timedelta(seconds=15)
-CONNECTION_MISSING = Failure("CONNECTION_MISSING", "the connection does not exist any more")
+CONNECTION_MISSING = Failure(
+    "CONNECTION_MISSING",
+    "the connection was deleted; one that has its name now is for versions published with that",
+)
 
 
 class TokenSource(Protocol):

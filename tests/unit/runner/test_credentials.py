@@ -57,5 +57,5 @@ async def test_one_that_did_not_open_has_a_code_of_its_own_and_is_asked_for_agai
 
 async def test_one_that_is_gone_is_missing() -> None:
     found = await credentials(ControlPlane(), {}, []).current("c", NOW)
-    assert isinstance(found, Failure)
-    assert found.code == "CONNECTION_MISSING"
+    words = "the connection was deleted; one that has its name now is for versions published with that"
+    assert found == Failure("CONNECTION_MISSING", words)
