@@ -85,6 +85,52 @@ async def test_a_rerun_of_a_rerun_keeps_the_first_keys_and_whose_work_it_is(
     assert orjson.loads(kept)["keys"] == {run: ["b"]}
 
 
+async def test_what_a_rerun_did_not_come_to_keeps_the_key_that_it_had(
+    acme: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    """Its call may have arrived in the first run."""
+    run = await three_steps(acme, fleet)
+    second = (await acme(RERUN, run=run, how={"steps": ["a"]}))["id"]
+    await fleet.claim(second)
+    await fleet.apply(second, failed("a"), end())
+    preview = await acme(PREVIEW, run=second)
+    assert {s["path"]: s["fate"] for s in preview["steps"] if s["keepsKey"]} == {"a": "AGAIN", "b": "AHEAD"}
+    third = (await acme(RERUN, run=second))["id"]
+    kept = await admin.fetchval("SELECT rerun FROM runs WHERE id = $1", UUID(third))
+    assert orjson.loads(kept)["keys"] == {second: ["a"], run: ["b"]}
+
+
+async def test_a_child_that_a_rerun_did_not_come_to_goes_on_in_the_next(
+    acme: Client, fleet: Fleet, admin: asyncpg.Connection
+) -> None:
+    inner = await publish(acme, orders(workflow="inner", steps=[call("first"), call("second")], result=None))
+    part = {"key": "part", "type": "workflow", "workflow": "inner", "input": {"order": "1"}}
+    steps = [call("start"), call("beside"), part]
+    edges = [{"from": "start", "to": "beside"}, {"from": "start", "to": "part"}]
+    await publish(acme, orders(steps=steps, edges=edges, result=None))
+    run, child = await started(acme), str(new_id())
+    wait = {"kind": "CHILD", "runId": child, "versionId": inner["version"]["id"], "input": {"order": "1"}}
+    await fleet.claim(run)
+    await fleet.apply(run, completed("start", output=1), ("waiting", "part", {"wait": wait}))
+    await fleet.claim(child)
+    await fleet.apply(child, completed("first", output=1), failed("second"), end())
+    error = {"code": "HTTP_500", "message": "no"}
+    await fleet.apply(run, completed("part", "FAILED", error=error), failed("beside"), end())
+    second = (await acme(RERUN, run=run))["id"]
+    await fleet.claim(second)
+    await fleet.apply(second, failed("beside"), end())
+    assert fates(await acme(PREVIEW, run=second)) == {
+        "start": "TAKEN_OVER",
+        "beside": "AGAIN",
+        "part": "AHEAD",
+        "part/first": "TAKEN_OVER",
+        "part/second": "AGAIN",
+    }
+    third = (await acme(RERUN, run=second))["id"]
+    kept = await admin.fetchval("SELECT rerun FROM runs WHERE id = $1", UUID(third))
+    assert orjson.loads(kept)["children"]["part"]["origin"] == child
+
+
 async def test_from_an_earlier_step_its_successors_are_done_again_under_new_keys(
     acme: Client, fleet: Fleet
 ) -> None:

@@ -176,6 +176,21 @@ def test_a_child_whose_input_may_be_another_one_is_begun_anew() -> None:
     assert take_over(shape, was | rows(a="COMPENSATED")).children == []
 
 
+def test_what_a_rerun_did_not_come_to_keeps_its_key() -> None:
+    undo = {"action": "shop/get", "input": {}}
+    shape = graph(call("a", compensate=undo), call("b"), call("c"))
+    plan = take_over(shape, rows(a="FAILED", b="SKIPPED"), keeps=("b", "c", "a.undo"))
+    assert set(plan.kept) == {"a", "b", "c"}
+    assert take_over(shape, rows(a="SUCCESS", b="SUCCESS"), {"b"}, keeps=("b", "c")).kept == ["c"]
+
+
+def test_a_step_that_is_done_again_is_undone_under_a_new_key() -> None:
+    shape = graph(call("a", compensate={"action": "shop/get", "input": {}}), call("b"))
+    was = rows(a="SUCCESS", b="FAILED") | {"a.undo": OriginRow(StepStatus.FAILED)}
+    assert set(take_over(shape, was).kept) == {"a.undo", "b"}
+    assert take_over(shape, was, {"a"}).kept == ["b"]
+
+
 def test_what_the_graph_does_not_have_is_passed_over() -> None:
     plan = take_over(graph(call("a")), rows(a="SUCCESS", gone="SUCCESS"), {"elsewhere"})
     assert plan.take == ["a"]

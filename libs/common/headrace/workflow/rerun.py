@@ -36,7 +36,8 @@ class Takeover:
 
     `again` are the rows that had begun and are done again, `kept` those that keep their idempotency key (of what undoes
     or asks about a row, too). `in_doubt` are the rows of `again` of which nobody knows whether they were done.
-    `children` are the rows of `again` whose child run goes on from where it failed; those of the others are begun anew.
+    `children` are the rows, of `again` or not begun yet, whose child run goes on from where it failed; those of the
+    others are begun anew.
     """
 
     take: Sequence[str] = ()
@@ -58,15 +59,21 @@ class _Wanted:
 
 
 def take_over(
-    graph: Graph, rows: Mapping[str, OriginRow], named: Collection[str] = (), inside: Collection[str] = ()
+    graph: Graph,
+    rows: Mapping[str, OriginRow],
+    named: Collection[str] = (),
+    inside: Collection[str] = (),
+    keeps: Collection[str] = (),
+    planned: Collection[str] = (),
 ) -> Takeover:
     """The plan for an ended run with `rows`, by the graph of the version that is to run.
 
     `named` are row keys (steps, or items of loops) that are done again although they succeeded, with all that follows;
-    `inside` are rows of `workflow` steps in whose child something is. A failure that nothing dealt with, and what was
-    canceled or in doubt, is done again in any case; so is what was undone, with all that follows. A child goes on only
-    where neither its step is named nor what it has seen is done again. Keys that the graph does not have are passed
-    over here: see `misfits`.
+    `inside` are rows of `workflow` steps in whose child something is. Of an ended run that was a re-run itself, `keeps`
+    are the rows that it kept the keys of, and `planned` those whose child was to go on: where it did not come to one,
+    what an earlier run did still counts. A failure that nothing dealt with, and what was canceled or in doubt, is done
+    again in any case; so is what was undone, with all that follows. A child goes on only where neither its step is
+    named nor what it has seen is done again. Keys that the graph does not have are passed over here: see `misfits`.
     """
     parsed = {key: read_key(key) for key in rows}
     plain = {key: name for key, name in parsed.items() if name.part is None and name.step in graph.steps}
@@ -102,27 +109,22 @@ def take_over(
     taken = set(take)
     again = [key for key, name in plain.items() if key not in taken and _begun(name, rows[key])]
     kept = [k for k, row in rows.items() if k not in taken and row.status not in _ANSWERED]
+    kept += [k for k in keeps if k not in rows or rows[k].status is StepStatus.SKIPPED]
+    # A step that is done again under a new key is undone under one, too.
+    kept = [k for k in kept if read_key(k).part is not Part.UNDO or read_key(k).work in taken]
     # A child goes on for the input that it had: of these steps it may be another one, or for another element.
-    no_child_goes_on = seen_changed | {key for key in named if key in graph.steps}
-    return Takeover(
-        take,
-        reopen,
-        [*again, *reopen],
-        kept,
-        [key for key in again if rows[key].status is StepStatus.UNKNOWN],
-        [
-            key
-            for key in again
-            if graph.steps[plain[key].step].child is not None
-            and (
-                key in inside
-                or (
-                    plain[key].step not in no_child_goes_on
-                    and rows[key].status not in _ANSWERED - {StepStatus.COMPENSATED}
-                )
-            )
-        ],
-    )
+    begun_anew = seen_changed | {key for key in named if key in graph.steps}
+
+    def goes_on(key: str) -> bool:
+        step = read_key(key).step
+        if step not in graph.steps or graph.steps[step].child is None:
+            return False
+        ended = key in rows and rows[key].status in _ANSWERED - {StepStatus.COMPENSATED}
+        return key in inside or (step not in begun_anew and not ended)
+
+    children = [key for key in (*again, *(key for key in planned if key not in rows)) if goes_on(key)]
+    in_doubt = [key for key in again if rows[key].status is StepStatus.UNKNOWN]
+    return Takeover(take, reopen, [*again, *reopen], kept, in_doubt, children)
 
 
 def misfits(origin: Version, target: Version, rows: Mapping[str, OriginRow], plan: Takeover) -> list[Problem]:

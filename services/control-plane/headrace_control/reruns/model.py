@@ -42,7 +42,8 @@ class RerunWish:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An ended run, as far as a re-run looks at it. `kept_keys`: the rows that it sends under other runs' keys."""
+    """An ended run, as far as a re-run looks at it. `kept_keys`: the rows that it sends under other runs' keys.
+    `planned`: the ended child runs that its own children, by their rows, go on from."""
 
     id: UUID
     workflow_id: UUID
@@ -56,11 +57,16 @@ class Origin:
     undoes_run_id: UUID | None
     lineage: UUID | None
     kept_keys: Mapping[str, Sequence[str]]
+    planned: Mapping[str, UUID]
 
     @property
     def root(self) -> UUID:
         """The first run that it goes back to."""
         return self.lineage or self.id
+
+    @property
+    def keeps(self) -> list[str]:
+        return [row for rows in self.kept_keys.values() for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

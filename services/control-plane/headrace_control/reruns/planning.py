@@ -90,7 +90,7 @@ class Planner:
         if whole:
             rows = await repository.rows(self._db, self._tenant_id, origin.id)
             graph = Graph.of(target.document)
-            every = take_over(graph, rows, graph.steps.keys())
+            every = take_over(graph, rows, graph.steps.keys(), keeps=origin.keeps)
             every = Takeover((), (), every.again, every.kept, every.in_doubt)
             every = await self._with_doubts(origin, graph, rows, every, {})
             return Plan(origin, target, rows, every)
@@ -118,10 +118,11 @@ class Planner:
                     Problem(f"steps.{place}{key}", "there is no such step in the run", mend)
                 )
         rows = await self._as_left(origin, graph, rows, undone=undone)
-        takeover = take_over(graph, rows, named.rows, named.inside.keys())
+        takeover = take_over(graph, rows, named.rows, named.inside.keys(), origin.keeps, origin.planned)
         children = {}
         for key in takeover.children:
-            found = await self._child_of(origin.id, key, rows)
+            planned = None if key in rows else origin.planned.get(key)
+            found = planned or await self._child_of(origin.id, key, rows)
             # A step that was named is begun anew, with a child of its own.
             if found is None or key in named.rows:
                 continue
@@ -131,7 +132,7 @@ class Planner:
                     f"more than {MAX_CHILDREN} child runs would go on: re-run the loop as a whole"
                 )
             inside = named.inside.get(key, Named())
-            parted = rows[key].status is StepStatus.COMPENSATED
+            parted = key in rows and rows[key].status is StepStatus.COMPENSATED
             children[key] = await self._child(found, target, key, inside, place, anew=anew, undone=parted)
         for key in named.inside.keys() - children.keys():
             mend = "Name the step itself."

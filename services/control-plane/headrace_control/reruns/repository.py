@@ -27,7 +27,7 @@ async def origin(db: Db, tenant_id: UUID, run_id: UUID) -> Origin | None:
     row = await db.fetchrow(_sql.origin, tenant_id, run_id)
     if row is None:
         return None
-    kept = row["kept_keys"] or {}
+    planned = {key: UUID(child["origin"]) for key, child in (row["planned"] or {}).items()}
     return Origin(
         row["id"],
         row["workflow_id"],
@@ -40,7 +40,8 @@ async def origin(db: Db, tenant_id: UUID, run_id: UUID) -> Origin | None:
         row["parent_step"],
         row["undoes_run_id"],
         row["lineage"],
-        kept,
+        row["kept_keys"] or {},
+        planned,
     )
 
 
