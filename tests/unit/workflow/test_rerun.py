@@ -184,6 +184,12 @@ def test_what_a_rerun_did_not_come_to_keeps_its_key() -> None:
     assert take_over(shape, rows(a="SUCCESS", b="SUCCESS"), {"b"}, keeps=("b", "c")).kept == ["c"]
 
 
+def test_a_repeat_that_gave_up_asks_anew() -> None:
+    """Under the old keys its target would say in each round what it said then."""
+    gave_up = OriginRow(StepStatus.FAILED, error=Failure("REPEAT_EXHAUSTED", "it did not come"))
+    assert take_over(graph(call("a")), {"a": gave_up}).kept == []
+
+
 def test_a_step_that_is_done_again_is_undone_under_a_new_key() -> None:
     shape = graph(call("a", compensate={"action": "shop/get", "input": {}}), call("b"))
     was = rows(a="SUCCESS", b="FAILED") | {"a.undo": OriginRow(StepStatus.FAILED)}

@@ -108,7 +108,7 @@ def take_over(
             take.append(key)
     taken = set(take)
     again = [key for key, name in plain.items() if key not in taken and _begun(name, rows[key])]
-    kept = [k for k, row in rows.items() if k not in taken and row.status not in _ANSWERED]
+    kept = [k for k, row in rows.items() if k not in taken and not _answered(row)]
     kept += [k for k in keeps if k not in rows or rows[k].status is StepStatus.SKIPPED]
     # A step that is done again under a new key is undone under one, too.
     kept = [k for k in kept if read_key(k).part is not Part.UNDO or read_key(k).work in taken]
@@ -210,6 +210,12 @@ def _fails(graph: Graph, name: RowKey, rows: Mapping[str, OriginRow]) -> bool:
     # Where the rows do not tell whether it was dealt with, nothing has been done about it yet: it is tried again.
     statuses = {end: rows[end].status for end, _ in graph.error_conditions(name.step) if end in rows}
     return dealt_with(graph, name.step, row.error, statuses) is not True
+
+
+def _answered(row: OriginRow) -> bool:
+    """Whether all its calls were answered well; those of a `repeat` that gave up were, each round's."""
+    exhausted = row.error is not None and row.error.code == "REPEAT_EXHAUSTED"
+    return row.status in _ANSWERED or exhausted
 
 
 def _begun(name: RowKey, row: OriginRow) -> bool:
