@@ -234,9 +234,16 @@ async def test_a_rerun_waits_for_who_undoes_what_is_left_of_a_child(world: World
     found = await designer.do(_LETTERS_OF, run=run)
     children = {one["id"] for one in found["run"]["children"]["items"]}
     (letter,) = [one["id"] for one in found["deadLetters"]["items"] if one["run"]["id"] in children]
+    (above,) = [
+        one["id"]
+        for one in found["deadLetters"]["items"]
+        if one["step"] == "part.undo" and one["run"]["id"] == run
+    ]
     undoing = (await designer.mutate(_REPLAY, id=letter))["id"]
     await asked.wait()
     told = (await designer.do(_REFUSED, run=run))["rerunRun"]
+    assert (told["ok"], told["message"].split(" undoes ")[0]) == ("Conflict", f"run {undoing}")
+    told = (await designer.do(_ANSWERED, id=above))["replayDeadLetter"]
     assert (told["ok"], told["message"].split(" undoes ")[0]) == ("Conflict", f"run {undoing}")
     let_go.set()
     assert (await designer.ended(undoing))["status"] == "SUCCESS"

@@ -73,6 +73,8 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
     for root, run_id in ((undoes.root, undoes.id), (top.root, failed.id)):
         if found := await reruns.in_the_way(db, tenant_id, root, run_id):
             raise Conflict(f"run {found[0]} goes on from what this run did: what is left is not to be undone")
+    if below := await repository.undoes_below(db, tenant_id, failed.id):
+        raise Conflict(f"run {below} undoes what is left of a child: it has not ended")
     made_in = {row: run for run, rows in failed.kept_keys.items() for row in rows}
     keys: dict[str, list[str]] = {}
     for row in await repository.failed_undoings(db, tenant_id, failed.id):

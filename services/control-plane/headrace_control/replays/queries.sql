@@ -84,3 +84,16 @@ UPDATE dead_letter_replays SET status = 'DONE', finished_at = headrace_now() WHE
 -- Compensations that failed, of a run itself or of what undid it.
 SELECT key FROM step_runs
 WHERE tenant_id = $1 AND run_id = $2 AND status = 'FAILED' AND key LIKE '%.undo'
+
+-- name: undoes_below
+-- Who undoes what is left of a child, or of a child's, that the run $2 could not undo: begun for a dead letter of that one.
+WITH RECURSIVE tried AS (
+    SELECT id, undoes_run_id FROM runs
+    WHERE tenant_id = $1 AND parent_run_id = $2 AND undoes_run_id IS NOT NULL AND status = 'FAILED'
+    UNION ALL
+    SELECT r.id, r.undoes_run_id FROM tried t JOIN runs r ON r.tenant_id = $1 AND r.parent_run_id = t.id
+    WHERE r.undoes_run_id IS NOT NULL AND r.status = 'FAILED'
+)
+SELECT u.id FROM tried t JOIN runs u ON u.tenant_id = $1 AND u.lineage = t.undoes_run_id
+WHERE u.finished_at IS NULL
+LIMIT 1

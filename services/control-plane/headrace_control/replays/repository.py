@@ -127,6 +127,12 @@ async def failed_undoings(db: Db, tenant_id: UUID, run_id: UUID) -> Sequence[str
     return [row["key"] for row in await db.fetch(_sql.failed_undoings, tenant_id, run_id)]
 
 
+async def undoes_below(db: Db, tenant_id: UUID, run_id: UUID) -> UUID | None:
+    """The run that undoes a child now that the run could not undo."""
+    found: UUID | None = await db.fetchval(_sql.undoes_below, tenant_id, run_id)
+    return found
+
+
 def _replay(row: Any) -> Replay:
     return Replay(
         row["id"],
