@@ -198,6 +198,33 @@ async def test_the_items_that_were_undone_are_done_again(world: World) -> None:
         await world.designer.verified(one)
 
 
+async def test_a_child_behind_a_step_that_was_undone_is_done_again_from_its_beginning(world: World) -> None:
+    """What it did before it failed was made of a result that no longer holds."""
+    down = True
+
+    async def confirm(call: Call) -> web.StreamResponse:
+        return web.json_response({"ok": not down}, status=503 if down else 200)
+
+    world.target.answers["/confirm"] = confirm
+    inner = {"key": "inner", "type": "workflow", "workflow": "label"}
+    await world.designer.publish({"workflow": "label", "steps": [call("charge"), call("confirm")]})
+    await world.designer.publish({"workflow": "shipping", "steps": [inner]})
+    part = {"key": "part", "type": "workflow", "workflow": "shipping"}
+    reserve = call("reserve", compensate={"action": "shop/undo-reserve", "input": {"n": 1}})
+    await world.designer.publish({"workflow": "sold", "steps": [reserve, part]})
+    run = await world.designer.start("sold")
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    assert len(world.keys("/undo-reserve")) == 1
+    down = False
+    again = await world.rerun(run)
+    assert (await world.designer.ended(again))["status"] == "SUCCESS"
+    assert len({*world.keys("/reserve")}) == len({*world.keys("/charge")}) == 2
+    # It was not carried out, as far as is known: under its old key it is not carried out twice.
+    assert (len(world.keys("/confirm")), len({*world.keys("/confirm")})) == (2, 1)
+    for one in (run, again):
+        await world.designer.verified(one)
+
+
 async def test_a_child_is_undone_by_the_version_that_it_ran_on(world: World) -> None:
     """Another version of the parent may pin one of the child that has nothing to undo any more."""
     world.target.on("/confirm", 503)

@@ -134,6 +134,15 @@ def test_a_child_goes_on_and_one_that_succeeded_is_begun_anew() -> None:
     assert take_over(shape, rows(ship="SUCCESS", after="SUCCESS"), {"ship"}).children == []
     inside = take_over(shape, rows(ship="SUCCESS", after="SUCCESS"), (), {"ship"})
     assert (inside.children, set(inside.again)) == (["ship"], {"ship", "after"})
+    assert not inside.anew
+    # What it was made of is done again: so is all of it.
+    behind = graph(call("a"), ship)
+    assert take_over(behind, rows(a="COMPENSATED", ship="FAILED")).anew == {"ship"}
+    assert take_over(behind, rows(a="SUCCESS", ship="FAILED"), {"a"}).anew == {"ship"}
+    assert not take_over(behind, rows(a="SUCCESS", ship="FAILED")).anew
+    each = {**ship, "key": "each", "forEach": {"items": [1, 2]}}
+    assert not take_over(graph(each), loop("SUCCESS", "FAILED")).anew
+    assert "each[1]" in take_over(graph(each), loop("SUCCESS", "FAILED"), {"each"}).anew
 
 
 def test_what_was_undone_is_done_again_with_what_followed() -> None:
@@ -164,37 +173,6 @@ def test_a_loop_whose_items_were_undone_does_them_again_with_what_followed() -> 
     plan = take_over(shape, was)
     assert told(plan) == ({"each", "each[1]"}, {"each", "each[0]", "b", "c"})
     assert (plan.reopen, plan.kept) == (["each"], ["c"])
-
-
-def test_a_child_whose_input_may_be_another_one_is_begun_anew() -> None:
-    ship = {"key": "each", "type": "workflow", "workflow": "child", "forEach": {"items": [1, 2]}}
-    shape = graph(call("a", compensate={"action": "shop/get", "input": {}}), ship)
-    was = loop("FAILED", "FAILED", **rows(a="SUCCESS"))
-    assert set(take_over(shape, was).children) == {"each[0]", "each[1]"}
-    assert take_over(shape, was, {"each"}).children == []
-    assert take_over(shape, was, {"a"}).children == []
-    assert take_over(shape, was | rows(a="COMPENSATED")).children == []
-
-
-def test_what_a_rerun_did_not_come_to_keeps_its_key() -> None:
-    undo = {"action": "shop/get", "input": {}}
-    shape = graph(call("a", compensate=undo), call("b"), call("c"))
-    plan = take_over(shape, rows(a="FAILED", b="SKIPPED"), keeps=("b", "c", "a.undo"))
-    assert set(plan.kept) == {"a", "b", "c"}
-    assert take_over(shape, rows(a="SUCCESS", b="SUCCESS"), {"b"}, keeps=("b", "c")).kept == ["c"]
-
-
-def test_a_repeat_that_gave_up_asks_anew() -> None:
-    """Under the old keys its target would say in each round what it said then."""
-    gave_up = OriginRow(StepStatus.FAILED, error=Failure("REPEAT_EXHAUSTED", "it did not come"))
-    assert take_over(graph(call("a")), {"a": gave_up}).kept == []
-
-
-def test_a_step_that_is_done_again_is_undone_under_a_new_key() -> None:
-    shape = graph(call("a", compensate={"action": "shop/get", "input": {}}), call("b"))
-    was = rows(a="SUCCESS", b="FAILED") | {"a.undo": OriginRow(StepStatus.FAILED)}
-    assert set(take_over(shape, was).kept) == {"a.undo", "b"}
-    assert take_over(shape, was, {"a"}).kept == ["b"]
 
 
 def test_what_the_graph_does_not_have_is_passed_over() -> None:

@@ -37,7 +37,7 @@ class Takeover:
     `again` are the rows that had begun and are done again, `kept` those that keep their idempotency key (of what undoes
     or asks about a row, too). `in_doubt` are the rows of `again` of which nobody knows whether they were done.
     `children` are the rows, of `again` or not begun yet, whose child run goes on from where it failed; those of the
-    others are begun anew.
+    others are begun anew. Of those in `anew` it does all again, for what it was made of is done again.
     """
 
     take: Sequence[str] = ()
@@ -46,6 +46,7 @@ class Takeover:
     kept: Sequence[str] = ()
     in_doubt: Sequence[str] = ()
     children: Sequence[str] = ()
+    anew: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -72,8 +73,8 @@ def take_over(
     `inside` are rows of `workflow` steps in whose child something is. Of an ended run that was a re-run itself, `keeps`
     are the rows that it kept the keys of, and `planned` those whose child was to go on: where it did not come to one,
     what an earlier run did still counts. A failure that nothing dealt with, and what was canceled or in doubt, is done
-    again in any case; so is what was undone, with all that follows. A child goes on only where neither its step is
-    named nor what it has seen is done again. Keys that the graph does not have are passed over here: see `misfits`.
+    again in any case; so is what was undone, with all that follows. Keys that the graph does not have are passed over
+    here: see `misfits`.
     """
     parsed = {key: read_key(key) for key in rows}
     plain = {key: name for key, name in parsed.items() if name.part is None and name.step in graph.steps}
@@ -112,19 +113,20 @@ def take_over(
     kept += [k for k in keeps if k not in rows or rows[k].status is StepStatus.SKIPPED]
     # A step that is done again under a new key is undone under one, too.
     kept = [k for k in kept if read_key(k).part is not Part.UNDO or read_key(k).work in taken]
-    # A child goes on for the input that it had: of these steps it may be another one, or for another element.
-    begun_anew = seen_changed | {key for key in named if key in graph.steps}
 
     def goes_on(key: str) -> bool:
         step = read_key(key).step
         if step not in graph.steps or graph.steps[step].child is None:
             return False
         ended = key in rows and rows[key].status in _ANSWERED - {StepStatus.COMPENSATED}
-        return key in inside or (step not in begun_anew and not ended)
+        return key in inside or not ended
 
     children = [key for key in (*again, *(key for key in planned if key not in rows)) if goes_on(key)]
     in_doubt = [key for key in again if rows[key].status is StepStatus.UNKNOWN]
-    return Takeover(take, reopen, [*again, *reopen], kept, in_doubt, children)
+    # The input that they had may be another one now, or be of another element.
+    changed = seen_changed | {key for key in named if key in graph.steps}
+    made_anew = {key for key in children if read_key(key).step in changed}
+    return Takeover(take, reopen, [*again, *reopen], kept, in_doubt, children, made_anew)
 
 
 def misfits(origin: Version, target: Version, rows: Mapping[str, OriginRow], plan: Takeover) -> list[Problem]:

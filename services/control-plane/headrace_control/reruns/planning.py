@@ -105,10 +105,19 @@ class Planner:
         return plan
 
     async def _one(
-        self, origin: Origin, target: Version, named: Named, place: str, *, anew: bool, undone: bool
+        self,
+        origin: Origin,
+        target: Version,
+        named: Named,
+        place: str,
+        *,
+        anew: bool,
+        undone: bool,
+        every: bool = False,
     ) -> Plan:
         """`anew`: the input of the run may be another one than the origin's, and so may those of its children.
-        `undone`: another run has undone a part of the origin."""
+        `undone`: another run has undone a part of the origin. `every`: all its steps are done again, and those of its
+        children."""
         rows = await repository.rows(self._db, self._tenant_id, origin.id)
         graph = Graph.of(target.document)
         for key in (*named.rows, *named.inside):
@@ -118,7 +127,8 @@ class Planner:
                     Problem(f"steps.{place}{key}", "there is no such step in the run", mend)
                 )
         rows = await self._as_left(origin, graph, rows, undone=undone)
-        takeover = take_over(graph, rows, named.rows, named.inside.keys(), origin.keeps, origin.planned)
+        again = graph.steps if every else named.rows
+        takeover = take_over(graph, rows, again, named.inside.keys(), origin.keeps, origin.planned)
         children = {}
         for key in takeover.children:
             planned = None if key in rows else origin.planned.get(key)
@@ -132,8 +142,11 @@ class Planner:
                     f"more than {MAX_CHILDREN} child runs would go on: re-run the loop as a whole"
                 )
             inside = named.inside.get(key, Named())
-            parted = key in rows and rows[key].status is StepStatus.COMPENSATED
-            children[key] = await self._child(found, target, key, inside, place, anew=anew, undone=parted)
+            of_child = {
+                "undone": key in rows and rows[key].status is StepStatus.COMPENSATED,
+                "every": every or key in takeover.anew,
+            }
+            children[key] = await self._child(found, target, key, inside, place, anew=anew, **of_child)
         for key in named.inside.keys() - children.keys():
             mend = "Name the step itself."
             self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
@@ -197,7 +210,16 @@ class Planner:
         return replace(takeover, in_doubt=[*takeover.in_doubt, *doubts])
 
     async def _child(
-        self, run_id: UUID, parent: Version, key: str, named: Named, place: str, *, anew: bool, undone: bool
+        self,
+        run_id: UUID,
+        parent: Version,
+        key: str,
+        named: Named,
+        place: str,
+        *,
+        anew: bool,
+        undone: bool,
+        every: bool,
     ) -> Plan:
         origin = await repository.origin(self._db, self._tenant_id, run_id)
         if origin is None or origin.status not in ENDED_RUN:
@@ -209,7 +231,9 @@ class Planner:
         if pinned is not None and UUID(pinned.version_id) != before[0]:
             target = await self._version(UUID(pinned.version_id))
         moved = target[0] != before[0]
-        plan = await self._one(origin, target[1], named, f"{place}{key}/", anew=anew or moved, undone=undone)
+        anew = anew or moved
+        within = f"{place}{key}/"
+        plan = await self._one(origin, target[1], named, within, anew=anew, undone=undone, every=every)
         if moved:
             self._problems += _inside(
                 f"{place}{key}", misfits(before[1], target[1], plan.rows, plan.takeover)
