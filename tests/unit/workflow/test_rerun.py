@@ -175,6 +175,20 @@ def test_a_loop_whose_items_were_undone_does_them_again_with_what_followed() -> 
     assert (plan.reopen, plan.kept) == (["each"], ["c"])
 
 
+def test_a_loop_whose_items_were_undone_is_done_again() -> None:
+    undo = {"action": "shop/get", "input": {}}
+    shape = graph(call("each", forEach={"items": [1, 2]}, compensate=undo), call("b"), call("c"))
+    # The loop's own row is not what is undone.
+    was = loop("COMPENSATED", "COMPENSATED", each="SUCCESS", **rows(b="SUCCESS", c="FAILED"))
+    plan = take_over(shape, was)
+    assert (told(plan), plan.reopen) == ((set(), {"each", "each[0]", "each[1]", "b", "c"}), [])
+    assert plan.kept == ["c"]
+    # Where the undo of one failed, that one is still done.
+    half = take_over(shape, {**was, "each[1]": OriginRow(StepStatus.SUCCESS)})
+    assert (set(half.take), half.reopen) == ({"each", "each[1]"}, ["each"])
+    assert set(half.again) == {"each", "each[0]", "b", "c"}
+
+
 def test_what_the_graph_does_not_have_is_passed_over() -> None:
     plan = take_over(graph(call("a")), rows(a="SUCCESS", gone="SUCCESS"), {"elsewhere"})
     assert plan.take == ["a"]

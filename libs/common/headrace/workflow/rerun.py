@@ -79,9 +79,10 @@ def take_over(
     parsed = {key: read_key(key) for key in rows}
     plain = {key: name for key, name in parsed.items() if name.part is None and name.step in graph.steps}
     wanted = _wanted(graph, rows, [*map(read_key, named), *map(read_key, inside)])
-    # What followed a step that was undone has seen what is no more. A loop is undone item by item: it stays SUCCESS.
+    # What followed a step that was undone has seen what is no more. Of a loop the items are undone, one by one.
     undone = {plain[key].step for key in plain if rows[key].status is StepStatus.COMPENSATED}
     wanted.changed |= undone
+    wanted.steps |= undone - _still_done(rows)
     redone = {key for key, name in plain.items() if name.index is None and _fails(graph, name, rows)} | undone
     seen_changed = _after(graph, wanted.changed)
     whole = wanted.steps | seen_changed
@@ -135,11 +136,7 @@ def misfits(origin: Version, target: Version, rows: Mapping[str, OriginRow], pla
     graph = Graph.of(target.document)
     problems: list[Problem] = []
     taken = {read_key(key).step for key in plan.take if rows[key].status is not StepStatus.SKIPPED}
-    done = {
-        name.step
-        for key, row in rows.items()
-        if (name := read_key(key)).part is None and row.status is StepStatus.SUCCESS
-    }
+    done = _still_done(rows)
     problems += [
         Problem(f"steps.{key}", "it is done, and the version does not have it", _EARLIER)
         for key in sorted(done - graph.steps.keys())
@@ -185,6 +182,17 @@ def _wanted(graph: Graph, rows: Mapping[str, OriginRow], names: Sequence[RowKey]
         if row is not None and not _fails(graph, RowKey(name.step), rows):
             wanted.changed.add(name.step)
     return wanted
+
+
+def _still_done(rows: Mapping[str, OriginRow]) -> set[str]:
+    """The steps that succeeded and were not undone: of a loop at least one item, where any was."""
+    names = {key: name for key in rows if (name := read_key(key)).part is None}
+    emptied = {name.step for key, name in names.items() if rows[key].status is StepStatus.COMPENSATED}
+    return {
+        name.step
+        for key, name in names.items()
+        if rows[key].status in SUCCEEDED and (name.index is not None or name.step not in emptied)
+    }
 
 
 def _after(graph: Graph, steps: Collection[str]) -> set[str]:
