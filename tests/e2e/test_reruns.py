@@ -24,6 +24,8 @@ RUNS = 300
 _GROUPS = "{ deadLetterGroups { group { source action code } count example } }"
 _REPLAY = """mutation ($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, how: $how) {
   ok: __typename ... on Run { id } ...Failed } }"""
+_FAILED = "fragment Failed on Failure { code message }"
+_LETTERS = "query ($workflow: String!) { deadLetters(filter: {workflow: $workflow}) { items { id step } } }"
 _MOVE = """mutation ($ids: [ID!]!) { moveRuns(ids: $ids, version: 2) { ok: __typename
   ... on MovedRuns { items { ok: __typename ... on Run { version { number } } ...Failed } } ...Failed } }"""
 _COUNT = "query ($f: RunFilter) { runs(filter: $f, first: 200) { items { id } pageInfo { hasNextPage } } }"
@@ -243,6 +245,58 @@ async def test_a_child_is_undone_by_the_version_that_it_ran_on(world: World) -> 
     assert (await world.designer.ended(again))["status"] == "FAILED"
     assert [call.path for call in world.target.calls] == ["/reserve", "/confirm", "/confirm", "/undo-reserve"]
     await world.designer.verified(again)
+
+
+async def test_what_could_not_be_undone_in_a_child_is_undone_once(world: World) -> None:
+    """It is given up twice, by the run that should have undone the child and by the parent, and both are replayed."""
+    run, letters = await child_not_undone(world, "left-child")
+    world.target.hold("/undo-reserve")
+    own = await world.designer.mutate(_REPLAY, id=letters["reserve.undo"])
+    await world.target.called("/undo-reserve", 2)
+    busy = (await world.designer.do(_REPLAY + _FAILED, id=letters["part.undo"]))["replayDeadLetter"]
+    assert (busy["code"], own["id"] in busy["message"]) == ("CONFLICT", True)
+    world.target.release("/undo-reserve")
+    assert (await world.designer.ended(own["id"]))["status"] == "SUCCESS"
+    rest = await world.designer.mutate(_REPLAY, id=letters["part.undo"])
+    assert (await world.designer.ended(rest["id"]))["status"] == "SUCCESS"
+    assert len(world.keys("/undo-reserve")) == 2
+    assert {s["key"]: s["status"] for s in (await world.designer.run(run))["steps"]}["part"] == "COMPENSATED"
+
+
+async def test_a_childs_undo_keeps_its_key_when_the_parents_is_replayed(world: World) -> None:
+    _, letters = await child_not_undone(world, "kept-child-key")
+    rest = await world.designer.mutate(_REPLAY, id=letters["part.undo"])
+    assert (await world.designer.ended(rest["id"]))["status"] == "SUCCESS"
+    assert len(world.keys("/undo-reserve")) == 2
+    assert len({*world.keys("/undo-reserve")}) == 1
+
+
+async def test_what_a_rerun_took_over_from_a_child_is_not_undone_behind_it(world: World) -> None:
+    run, letters = await child_not_undone(world, "taken-child")
+    world.target.on("/confirm", 200)
+    assert (await world.designer.ended(again := await world.rerun(run)))["status"] == "SUCCESS"
+    assert len(world.keys("/reserve")) == 1
+    late = (await world.designer.do(_REPLAY + _FAILED, id=letters["reserve.undo"]))["replayDeadLetter"]
+    assert (late["code"], again in late["message"]) == ("CONFLICT", True)
+
+
+async def child_not_undone(world: World, name: str) -> tuple[str, dict[str, str]]:
+    """A run that failed behind its child, whose only step could not be undone; and the dead letters of that by their
+    steps. From now on it can be undone."""
+    world.target.on("/confirm", 503)
+    world.target.on("/undo-reserve", 422)
+    reserve = call("reserve", compensate={"action": "shop/undo-reserve", "input": {"n": 1}})
+    await world.designer.publish({"workflow": f"{name}-part", "steps": [reserve]})
+    part = {"key": "part", "type": "workflow", "workflow": f"{name}-part"}
+    await world.designer.publish({"workflow": name, "steps": [part, call("confirm")]})
+    run = await world.designer.start(name)
+    assert (await world.designer.ended(run))["error"]["code"] == "COMPENSATION_FAILED"
+    world.target.on("/undo-reserve", 200)
+    found = []
+    for workflow in (name, f"{name}-part"):
+        page = await world.designer.do(_LETTERS, workflow=workflow)
+        found += page["deadLetters"]["items"]
+    return run, {letter["step"]: letter["id"] for letter in found if letter["step"].endswith(".undo")}
 
 
 async def test_a_run_in_flight_goes_on_by_the_version_that_it_was_moved_to(world: World) -> None:

@@ -62,24 +62,19 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
     """A run that undoes what is left, under the keys of the compensations that failed."""
     failed = await _origin(db, tenant_id, letter.run_id)
     undoes = failed if failed.undoes_run_id is None else await _origin(db, tenant_id, failed.undoes_run_id)
-    # Who goes on from the first run above counts on what its children did.
-    top = failed
-    while above := top.parent_run_id or top.undoes_run_id:
-        top = await _origin(db, tenant_id, above)
+    # What goes on from the run above, or undoes it, may have to do with this one's steps, too.
+    top = await _top(db, tenant_id, failed)
     if any(run.status not in ENDED_RUN for run in (failed, undoes, top)):
         raise Conflict("the run is still being undone")
     await reruns.lock_lineage(db, tenant_id, top.root)
     await _still_open(db, tenant_id, letter)
-    for root, run_id in ((undoes.root, undoes.id), (top.root, failed.id)):
-        if found := await reruns.in_the_way(db, tenant_id, root, run_id):
-            raise Conflict(f"run {found[0]} goes on from what this run did: what is left is not to be undone")
-    if below := await repository.undoes_below(db, tenant_id, failed.id):
-        raise Conflict(f"run {below} undoes what is left of a child: it has not ended")
-    made_in = {row: run for run, rows in failed.kept_keys.items() for row in rows}
-    keys: dict[str, list[str]] = {}
-    for row in await repository.failed_undoings(db, tenant_id, failed.id):
-        keys.setdefault(made_in.get(row, str(failed.id)), []).append(row)
-    run_id = await reruns.start_undoing(db, tenant_id, created_by, failed, undoes, keys)
+    for run in (top, undoes):
+        if found := await reruns.in_the_way(db, tenant_id, run.root, run.id):
+            other, unfinished = found
+            then = "it has not ended" if unfinished else "what is left is not to be undone"
+            raise Conflict(f"run {other} goes on from what this run did: {then}")
+    left = await repository.left_to_undo(db, tenant_id, failed.id)
+    run_id = await reruns.start_undoing(db, tenant_id, created_by, failed, undoes, top.root, left)
     await dead_letters.close_replayed(db, tenant_id, letter, run_id)
     return (await runs.runs_by_id(db, tenant_id, [run_id]))[run_id]
 
@@ -108,6 +103,16 @@ async def _origin(db: Db, tenant_id: UUID, run_id: UUID) -> Origin:
     if origin is None:
         raise NotFound("run")
     return origin
+
+
+async def _top(db: Db, tenant_id: UUID, run: Origin) -> Origin:
+    """The run that is no step of another, of which `run` did or undid a part; as far up as runs are kept."""
+    while True:
+        above = run.parent_run_id or (run.origin_run_id if run.undoes_run_id is not None else None)
+        found = await reruns.origin(db, tenant_id, above) if above is not None else None
+        if found is None:
+            return run
+        run = found
 
 
 def _step(letter: DeadLetter) -> str:

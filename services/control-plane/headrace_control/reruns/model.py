@@ -42,8 +42,9 @@ class RerunWish:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An ended run, as far as a re-run looks at it. `kept_keys`: the rows that it sends under other runs' keys.
-    `planned`: the ended child runs that its own children, by their rows, go on from."""
+    """An ended run, as far as a re-run looks at it. `origin_run_id` is the run that it went on from. `kept_keys`: the rows
+    that it sends under other runs' keys. `planned`: the ended child runs that its own children, by their rows, go on from.
+    """
 
     id: UUID
     workflow_id: UUID
@@ -55,6 +56,7 @@ class Origin:
     parent_run_id: UUID | None
     parent_step: str | None
     undoes_run_id: UUID | None
+    origin_run_id: UUID | None
     lineage: UUID | None
     kept_keys: Mapping[str, Sequence[str]]
     planned: Mapping[str, UUID]

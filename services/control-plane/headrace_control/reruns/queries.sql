@@ -1,6 +1,7 @@
 -- name: origin
 SELECT r.id, r.workflow_id, w.name AS workflow, r.version_id, v.version AS number, r.status, r.input, r.parent_run_id,
-       r.parent_step, r.undoes_run_id, r.lineage, r.rerun -> 'keys' AS kept_keys, r.rerun -> 'children' AS planned
+       r.parent_step, r.undoes_run_id, r.origin_run_id, r.lineage, r.rerun -> 'keys' AS kept_keys,
+       r.rerun -> 'children' AS planned
 FROM runs r
 JOIN workflows w ON w.tenant_id = r.tenant_id AND w.id = r.workflow_id
 JOIN workflow_versions v ON v.tenant_id = r.tenant_id AND v.id = r.version_id

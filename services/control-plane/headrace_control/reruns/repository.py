@@ -6,6 +6,7 @@ from uuid import UUID
 
 from headrace.errors import LimitExceeded
 from headrace.ids import new_id
+from headrace.json_types import JsonObject
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
@@ -27,7 +28,10 @@ async def origin(db: Db, tenant_id: UUID, run_id: UUID) -> Origin | None:
     row = await db.fetchrow(_sql.origin, tenant_id, run_id)
     if row is None:
         return None
-    planned = {key: UUID(child["origin"]) for key, child in (row["planned"] or {}).items()}
+    # Those of a run that undoes have none.
+    planned = {
+        key: UUID(child["origin"]) for key, child in (row["planned"] or {}).items() if "origin" in child
+    }
     return Origin(
         row["id"],
         row["workflow_id"],
@@ -39,6 +43,7 @@ async def origin(db: Db, tenant_id: UUID, run_id: UUID) -> Origin | None:
         row["parent_run_id"],
         row["parent_step"],
         row["undoes_run_id"],
+        row["origin_run_id"],
         row["lineage"],
         row["kept_keys"] or {},
         planned,
@@ -112,9 +117,9 @@ async def attach(db: Db, tenant_id: UUID, run_id: UUID, plan: Plan, *, whole: bo
 
 
 async def start_undoing(
-    db: Db, tenant_id: UUID, created_by: UUID, failed: Origin, undoes: Origin, keys: Mapping[str, Any]
+    db: Db, tenant_id: UUID, created_by: UUID, failed: Origin, undoes: Origin, lineage: UUID, left: JsonObject
 ) -> UUID:
-    """A run that undoes what is left of `undoes`; `failed` is the one whose compensation failed."""
+    """A run that undoes what is `left` of `undoes`; `failed` is the one whose compensation failed."""
     now = await db.fetchval("SELECT headrace_now()")
     run_id = new_id(now)
     accepted = AcceptedRuns(tenant_id, [run_id])
@@ -126,8 +131,8 @@ async def start_undoing(
         new_id(),
         created_by,
         failed.id,
-        undoes.root,
-        {"keys": keys, "children": {}},
+        lineage,
+        left,
         accepted.of(run_id),
     )
     accepted.begun([run_id])
