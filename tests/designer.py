@@ -165,8 +165,10 @@ class Designer:
                 break
             after = found["steps"]["pageInfo"]["endCursor"]
         assert (found["status"], found["result"]) == (shown.status, shown.result)
-        assert past.keys() == shown.rows.keys()
-        for key, row in shown.rows.items():
+        # The loops of the run that this one undoes, which lead to its rows, are no part of its past.
+        rows = {k: row for k, row in shown.rows.items() if not (shown.undoes and row.taken_from)}
+        assert past.keys() == rows.keys()
+        for key, row in rows.items():
             was = past[key]
             statuses = {row.status} | ({"SUCCESS"} if row.status == "COMPENSATED" else set())
             assert was["status"] in statuses, (key, was, row)

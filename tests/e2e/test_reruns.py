@@ -10,6 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from designer import Designer
 from fleet import Fleet
+from headrace_cli.runs.history import children_of
 from target import Call
 
 from tests.e2e.rerunning import World, call, opened_world
@@ -24,6 +25,7 @@ RUNS = 300
 _GROUPS = "{ deadLetterGroups { group { source action code } count example } }"
 _REPLAY = """mutation ($id: ID!, $how: ReplayInput) { replayDeadLetter(id: $id, how: $how) {
   ok: __typename ... on Run { id } ...Failed } }"""
+_ITEMS = "query ($id: ID!) { run(id: $id) { steps { key items { items { key } } } } }"
 _FAILED = "fragment Failed on Failure { code message }"
 _LETTERS = "query ($workflow: String!) { deadLetters(filter: {workflow: $workflow}) { items { id step } } }"
 _MOVE = """mutation ($ids: [ID!]!) { moveRuns(ids: $ids, version: 2) { ok: __typename
@@ -245,6 +247,25 @@ async def test_a_child_is_undone_by_the_version_that_it_ran_on(world: World) -> 
     assert (await world.designer.ended(again))["status"] == "FAILED"
     assert [call.path for call in world.target.calls] == ["/reserve", "/confirm", "/confirm", "/undo-reserve"]
     await world.designer.verified(again)
+
+
+async def test_what_undoes_the_items_of_a_childs_loop_shows_them(world: World) -> None:
+    """The loop's row is the child's. In doubt, or failed, an item's undo has to be found by a person."""
+    world.target.on("/confirm", 503)
+    undo = {"action": "shop/undo-reserve", "input": {"n": 1}}
+    await world.designer.publish(
+        {"workflow": "loop-part", "steps": [call("reserve", forEach={"items": [1, 2]}, compensate=undo)]}
+    )
+    part = {"key": "part", "type": "workflow", "workflow": "loop-part"}
+    await world.designer.publish({"workflow": "loop-in-child", "steps": [part, call("confirm")]})
+    run = await world.designer.start("loop-in-child")
+    assert (await world.designer.ended(run))["status"] == "FAILED"
+    _, undoing = sorted(await children_of(world.designer, run), key=lambda child: child.id)
+    found = (await world.designer.do(_ITEMS, id=undoing.id))["run"]
+    assert [(s["key"], [i["key"] for i in s["items"]["items"]]) for s in found["steps"]] == [
+        ("reserve", ["reserve[0].undo", "reserve[1].undo"])
+    ]
+    await world.designer.verified(run)
 
 
 async def test_what_could_not_be_undone_in_a_child_is_undone_once(world: World) -> None:

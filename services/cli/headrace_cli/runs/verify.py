@@ -87,7 +87,9 @@ def differences(told: RunState, shown: ShownRun, own: Collection[str]) -> list[D
     compare(_RUN, "status", told.status, shown.status)
     compare(_RUN, "result", told.result, shown.result)
     compare(_RUN, "error", _plain(told.error), _plain(shown.error))
-    for key in sorted({*own} | shown.rows.keys()):
+    # A run that undoes another shows the other's loops, which lead to what it did to their items.
+    others = {k for k, row in shown.rows.items() if shown.undoes and row.taken_from and k not in own}
+    for key in sorted(({*own} | shown.rows.keys()) - others):
         row = told.steps.get(key) if key in own else None
         there = shown.rows.get(key)
         if row is None or there is None:

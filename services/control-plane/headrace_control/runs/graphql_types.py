@@ -284,7 +284,7 @@ class RunType:
         """The steps in the order of the version; those not begun are QUEUED.
 
         Behind a step stands what asked about its doubt (`key.probe`) and what undid it (`key.undo`). A loop's items
-        are its own `items`.
+        are its own `items`. A run that undoes items of another's loop shows that loop, with `takenFrom`.
         """
         whose = model.StepsOf(self.run.id, self.run.version_id, self.run.ended)
         return [StepRunType.of(step) for step in await info.context.loaders.runs.steps.load(whose) or ()]

@@ -144,10 +144,18 @@ SELECT id, jsonb_path_query_array(resolved, '$.document.steps[*].key') AS keys
 FROM workflow_versions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 
 -- name: steps
--- The rows of steps, of what undoes them and of what asks about them; not those of loops' items.
+-- The rows of steps, of what undoes them and of what asks about them; not those of loops' items. Of a run that undoes items
+-- of another, the other's loops, too: it has none of its own, and they lead to its rows.
 SELECT run_id, key, status, attempts, error, retry_at, started_at, finished_at, round, items, taken_from,
        wait ->> 'kind' AS wait_kind, wait ->> 'until' AS wait_until
 FROM step_runs WHERE tenant_id = $1 AND run_id = ANY($2::uuid[]) AND strpos(key, '[') = 0
+UNION ALL
+SELECT r.id, did.key, did.status, did.attempts, did.error, NULL, did.started_at, did.finished_at, did.round, did.items,
+       coalesce(did.taken_from, did.run_id), NULL, NULL
+FROM runs r
+JOIN step_runs did ON did.tenant_id = r.tenant_id AND did.run_id = r.undoes_run_id AND did.items IS NOT NULL
+WHERE r.tenant_id = $1 AND r.id = ANY($2::uuid[]) AND r.undoes_run_id IS NOT NULL
+  AND EXISTS (SELECT FROM step_runs own WHERE own.tenant_id = $1 AND own.run_id = r.id AND starts_with(own.key, did.key || '['))
 
 -- name: items
 -- A page of each wanted loop's items, each followed by what undoes it and what asks about it. A row key is
