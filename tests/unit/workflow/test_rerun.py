@@ -175,6 +175,15 @@ def test_a_loop_whose_items_were_undone_does_them_again_with_what_followed() -> 
     assert (plan.reopen, plan.kept) == (["each"], ["c"])
 
 
+def test_what_undoes_a_step_keeps_its_key_unless_the_step_is_done_anew() -> None:
+    undo = {"action": "shop/get", "input": {}}
+    shape = graph(call("a", compensate=undo), call("b"))
+    was = rows(a="SUCCESS", b="FAILED") | {"a.undo": OriginRow(StepStatus.FAILED)}
+    assert set(take_over(shape, was).kept) == {"a.undo", "b"}
+    # The old key would be answered with what became of the old undo.
+    assert set(take_over(shape, was, {"a"}).kept) == {"b"}
+
+
 def test_a_loop_whose_items_were_undone_is_done_again() -> None:
     undo = {"action": "shop/get", "input": {}}
     shape = graph(call("each", forEach={"items": [1, 2]}, compensate=undo), call("b"), call("c"))

@@ -112,8 +112,9 @@ def take_over(
     again = [key for key, name in plain.items() if key not in taken and _begun(name, rows[key])]
     kept = [k for k, row in rows.items() if k not in taken and not _answered(row)]
     kept += [k for k in keeps if k not in rows or rows[k].status is StepStatus.SKIPPED]
-    # A step that is done again under a new key is undone under one, too.
-    kept = [k for k in kept if read_key(k).part is not Part.UNDO or read_key(k).work in taken]
+    # What is done under a new key is also undone and asked about under a new one.
+    new_keys = {key for key in again if _answered(rows[key])}
+    kept = [k for k in kept if read_key(k).work not in new_keys]
 
     def goes_on(key: str) -> bool:
         step = read_key(key).step

@@ -42,8 +42,10 @@ class RerunWish:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An ended run, as far as a re-run looks at it. `origin_run_id` is the run that it went on from. `kept_keys`: the rows
-    that it sends under other runs' keys. `planned`: the ended child runs that its own children, by their rows, go on from.
+    """An ended run, as far as a re-run looks at it.
+
+    `origin_run_id` is the run that it went on from. `kept_keys`: the rows that it sends under other runs' keys.
+    `planned`: the ended child runs that its own children, by their rows, go on from.
     """
 
     id: UUID
