@@ -4,15 +4,24 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 from fixtures_edge import Edge, Keyed, listening
+from headrace.tls_files import TlsFiles
 from headrace_control.app import create_app
+from headrace_control.servers import http_servers
 from headrace_control.web import open_connections
-from headrace_control.web.open_connections import OpenConnections, most_connections, sockets_within
+from headrace_control.web.open_connections import (
+    OpenConnections,
+    most_connections,
+    most_of_runners,
+    sockets_within,
+)
+from loopback import loopback
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -104,6 +113,39 @@ async def test_a_websocket_without_a_key_makes_room_and_one_with_a_key_stays(
         assert (await ask(known, NAME))["type"] == "next"
 
 
+async def test_strangers_in_the_runners_network_make_room_for_runners(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_control.web.server.HEAD_SECONDS", 3_600)
+    settings: Any = SimpleNamespace(
+        listen_host="127.0.0.1",
+        listen_port=0,
+        internal_host="127.0.0.1",
+        internal_port=0,
+        operator_port=None,
+        drain_seconds=1,
+        internal_tls_files=TlsFiles(None, None, None),
+    )
+    servers = http_servers(
+        settings, edge.public_app, edge.internal_app, None, OpenConnections(), OpenConnections(MOST)
+    )
+    with loopback() as listener:
+        serving = asyncio.create_task(servers.all[1]._serve(sockets=[listener]))
+        port = listener.getsockname()[1]
+        async with contextlib.AsyncExitStack() as stack:
+            readers = []
+            for _ in range(MOST):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                stack.callback(writer.close)
+                writer.write(b"GET / HTTP/1.1\r\nx")
+                readers.append(reader)
+            async with client(port) as http:
+                assert (await http.post("/internal/claims", json={})).status_code == 401
+            await ended(readers[0])
+        servers.all[1].should_exit = True
+        await serving
+
+
 async def test_what_is_under_way_stays_and_others_are_told(
     edge: Edge, crowded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,3 +226,4 @@ async def test_half_of_the_files_are_left_for_everything_else(
     monkeypatch.setattr(open_connections.resource, "getrlimit", lambda _: (files, files))
     assert most_connections(sockets, operations) == most
     assert sockets_within(most, sockets) == of_them_sockets
+    assert most_of_runners() == (10_000 if files == resource.RLIM_INFINITY else min(files // 4, 10_000))

@@ -27,7 +27,12 @@ from headrace_control.scaling.signals import Signals
 from headrace_control.servers import http_servers
 from headrace_control.settings import AwsSettings, ControlPlaneSettings
 from headrace_control.tracing import trace_starts
-from headrace_control.web.open_connections import OpenConnections, most_connections, sockets_within
+from headrace_control.web.open_connections import (
+    OpenConnections,
+    most_connections,
+    most_of_runners,
+    sockets_within,
+)
 
 
 async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None:
@@ -62,7 +67,8 @@ async def serve(settings: ControlPlaneSettings, stopping: asyncio.Event) -> None
             create_operator_app(signals, held.registry) if settings.operator_port is not None else None
         )
         with opening("internal_tls_certificate_file"):
-            servers = http_servers(settings, public, internal, operators, OpenConnections(most))
+            bounds = OpenConnections(most), OpenConnections(most_of_runners())
+            servers = http_servers(settings, public, internal, operators, *bounds)
         work = [*background(settings, held, composed, signals, sweeper), *servers.upkeep]
         if operators is not None:
             work.append(watch_readiness(checks, held.registry))

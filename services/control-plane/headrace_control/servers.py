@@ -29,6 +29,7 @@ def http_servers(
     internal: FastAPI,
     operators: FastAPI | None,
     connections: OpenConnections,
+    runners_connections: OpenConnections,
 ) -> Servers:
     """`connections` are the public face's.
 
@@ -41,7 +42,13 @@ def http_servers(
     files = settings.internal_tls_files
     servers = [
         served(public, settings.listen_host, settings.listen_port, connections=connections),
-        runners := served(internal, settings.internal_host, settings.internal_port, **uvicorn_tls(files)),
+        runners := served(
+            internal,
+            settings.internal_host,
+            settings.internal_port,
+            connections=runners_connections,
+            **uvicorn_tls(files),
+        ),
     ]
     if operators is not None and settings.operator_port is not None:
         servers.append(served(operators, settings.operator_host, settings.operator_port))

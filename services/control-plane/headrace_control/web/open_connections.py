@@ -11,6 +11,8 @@ from headrace_control.http_errors import errors_response
 from headrace_control.web.addresses import bucket_of
 from headrace_control.web.headers import SecurityHeaders
 
+# Of runners: some hundred of them hold dozens each at the worst.
+MOST_OF_RUNNERS = 10_000
 # For requests, beside as many as there may be websockets; more where there may be more operations.
 BESIDE_SOCKETS = 2_000
 
@@ -18,9 +20,17 @@ BESIDE_SOCKETS = 2_000
 def most_connections(sockets: int, operations: int) -> int:
     """How many the public face has at most: half of the files that this process may open stay for the runners' port,
     Postgres, the bus and whoever is called."""
+    return _within_files(sockets + max(operations, BESIDE_SOCKETS), 2)
+
+
+def most_of_runners() -> int:
+    """How many the runners' port has at most: half of what the public face leaves."""
+    return _within_files(MOST_OF_RUNNERS, 4)
+
+
+def _within_files(most: int, part: int) -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = sockets + max(operations, BESIDE_SOCKETS)
-    return most if files == resource.RLIM_INFINITY else min(most, max(files // 2, 2))
+    return most if files == resource.RLIM_INFINITY else min(most, max(files // part, 2))
 
 
 def sockets_within(most: int, sockets: int) -> int:
