@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,8 @@ from headrace.errors import RateLimited, Unavailable
 from headrace_control.auth.roles import Role
 from headrace_control.graphql.beginnings import Beginnings
 from headrace_control.graphql.carried import Carried
+from headrace_control.graphql.unread import MOST, TakenResponse
+from headrace_control.graphql.view import GraphQLView
 from headrace_control.web.policy import HttpPolicy
 
 from tests.security.http_answers import refused
@@ -140,3 +143,29 @@ async def test_tenants_begin_in_turn() -> None:
     await asyncio.sleep(0)
     async with asyncio.timeout(30):
         await begin("one")
+
+
+async def test_answers_that_are_not_read_are_bounded(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def large(*_: Any) -> Any:
+        return TakenResponse(b"x" * (MOST // 4))
+
+    monkeypatch.setattr(GraphQLView, "_operate", large)
+    request = (
+        "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {edge.admin.key}\r\ncontent-length: 2\r\n\r\n{{}}"
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            own = socket.socket()
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            own.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(own, ("127.0.0.1", edge.port))
+            reader, writer = await asyncio.open_connection(sock=own, limit=256)
+            stack.callback(writer.close)
+            writer.write(request.encode())
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        assert refused(await edge.admin.post(NAME)) == (503, "UNAVAILABLE")
+        assert (await edge.stranger.post(NAME)).status_code == 200
+    async with asyncio.timeout(30):
+        while (await edge.admin.post(NAME)).status_code == 503:
+            pass

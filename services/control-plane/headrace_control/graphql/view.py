@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from cross_web import HTTPException
-from headrace.errors import HeadraceError, TimedOut, Unauthenticated
+from headrace.errors import HeadraceError, TimedOut, Unauthenticated, Unavailable
 from headrace.json_text import read_exact
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,6 +40,7 @@ from headrace_control.graphql.errors import BAD_QUERY, NO_OPERATION
 from headrace_control.graphql.persisted import PersistedQueries
 from headrace_control.graphql.schema import Schema
 from headrace_control.graphql.sockets import Socket, SocketContext, SocketHandler, SocketRules
+from headrace_control.graphql.unread import TakenResponse, Unread
 from headrace_control.http_errors import error_response, errors_response, refusal
 from headrace_control.services import Services
 from headrace_control.web.policy import HttpPolicy
@@ -89,6 +90,7 @@ class GraphQLView(GraphQL[Context, None]):
             allowed_origins=policy.origins,
         )
         self._services, self._authenticator = services, authenticator
+        self._unread = Unread()
         self._rules = SocketRules(
             policy,
             Buckets(policy.rate_per_key),
@@ -106,7 +108,14 @@ class GraphQLView(GraphQL[Context, None]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             response = await self._answer(Request(scope, receive))
-            await response(scope, receive, send)
+            if not isinstance(response, TakenResponse):
+                await response(scope, receive, send)
+                return
+            try:
+                with self._unread.one(tenant_of(scope), len(response.body)):
+                    await response(scope, receive, send)
+            except Unavailable as error:
+                await error_response(error)(scope, receive, send)
             return
         place = self._rules.carried.place(address_of(scope))
         if place is None:
@@ -161,7 +170,7 @@ class GraphQLView(GraphQL[Context, None]):
         asked = self._asked(body)
         with answering(self._rules.room, caller.tenant_id):
             result = await self._execute(asked, Context(self._services, caller))
-            return Response(orjson.dumps(process_result(result)), media_type="application/json")
+            return TakenResponse(orjson.dumps(process_result(result)), media_type="application/json")
 
     def _asked(self, body: bytes) -> GraphQLRequestData:
         """The operation that a body asks for."""
