@@ -242,9 +242,9 @@ async def test_a_rerun_waits_for_who_undoes_what_is_left_of_a_child(world: World
     undoing = (await designer.mutate(_REPLAY, id=letter))["id"]
     await asked.wait()
     told = (await designer.do(_REFUSED, run=run))["rerunRun"]
-    assert (told["ok"], told["message"].split(" undoes ")[0]) == ("Conflict", f"run {undoing}")
+    assert (told["ok"], told["message"].split(" goes on ")[0]) == ("Conflict", f"run {undoing}")
     told = (await designer.do(_ANSWERED, id=above))["replayDeadLetter"]
-    assert (told["ok"], told["message"].split(" undoes ")[0]) == ("Conflict", f"run {undoing}")
+    assert (told["ok"], told["message"].split(" goes on ")[0]) == ("Conflict", f"run {undoing}")
     let_go.set()
     assert (await designer.ended(undoing))["status"] == "SUCCESS"
     world.target.on("/confirm", 200)

@@ -50,6 +50,8 @@ from headrace_runner.steps.protocol import StepContext
 
 _log = structlog.get_logger(__name__)
 
+_AFTER_THE_LIMIT = 1.0
+
 
 class Engine:
     def __init__(
@@ -312,7 +314,8 @@ class Engine:
         )
 
     def _seconds_left(self) -> float | None:
-        """Until the run's own time limit, if it has one."""
+        """Until the run's own time limit, if it has one, and a little more: it is the engine that cuts off what is
+        under way then. A call that ran out of time in that very moment would be a failed step, and not asked again."""
         if self._deadline is None or self._late or self.history.state.undoing:
             return None
-        return max((self._deadline - self.parts.clock.now()).total_seconds(), 0.001)
+        return max((self._deadline - self.parts.clock.now()).total_seconds(), 0.0) + _AFTER_THE_LIMIT

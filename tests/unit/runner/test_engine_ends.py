@@ -13,6 +13,7 @@ from headrace.workflow.document import (
     EdgeOn,
     Expression,
     ForEach,
+    RetryPolicy,
     Signal,
     Step,
     StepType,
@@ -20,7 +21,7 @@ from headrace.workflow.document import (
 )
 from headrace.workflow.expressions.limits import MAX_WORK, Budget
 from headrace.workflow.state import Failure, RunState, RunStatus, StepState, StepStatus, WaitKind
-from headrace_runner.steps.protocol import Failed, Outcome, Succeeded
+from headrace_runner.steps.protocol import Failed, Outcome, Prepared, StepContext, Succeeded
 from rpds import HashTrieMap
 
 from tests.unit.runner.engines import Told, advanced, step_services
@@ -106,6 +107,28 @@ async def test_of_two_failures_the_first_gives_the_error_of_the_run() -> None:
     assert events[-1][2] == {
         "status": "FAILED",
         "error": {"code": "FIRST", "message": "step south failed: it failed first"},
+    }
+
+
+class CutOff:
+    """A handler whose attempt takes all the time that it has."""
+
+    def prepare(self, context: StepContext) -> Prepared | Failure:
+        return Prepared(None, side_effect=False, unsafe=False, retry=RetryPolicy(), work=None)
+
+    async def attempt(self, context: StepContext, prepared: Prepared) -> Outcome:
+        await asyncio.sleep(context.timeout_seconds() or 0)
+        return Failed(OOPS)
+
+
+async def test_what_the_time_limit_of_the_run_cuts_off_is_not_what_failed_it() -> None:
+    document = Document("w", (Step("slow", "x"),), timeout_ms=100)
+    async with step_services() as services, advanced(services, {"x": CutOff()}, document, {}) as run:
+        events = await run.to_its_end()
+    assert told(events) == ["started slow", "finished"]
+    assert data_of(events, "finished", None)["error"] == {
+        "code": "RUN_TIMEOUT",
+        "message": "the run passed its time limit",
     }
 
 

@@ -72,7 +72,8 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
         if found := await reruns.in_the_way(db, tenant_id, run.root, run.id):
             other, unfinished = found
             then = "it has not ended" if unfinished else "what is left is not to be undone"
-            raise Conflict(f"run {other} goes on from what this run did: {then}")
+            how = "goes on from, or undoes," if unfinished else "goes on from"
+            raise Conflict(f"run {other} {how} what this run did: {then}")
     left = await repository.left_to_undo(db, tenant_id, failed.id)
     run_id = await reruns.start_undoing(db, tenant_id, created_by, failed, undoes, top.root, left)
     await dead_letters.close_replayed(db, tenant_id, letter, run_id)

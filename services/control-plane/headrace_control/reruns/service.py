@@ -108,4 +108,5 @@ async def _check(db: Db, tenant_id: UUID, plan: Plan, wish: RerunWish) -> None:
     if found := await repository.in_the_way(db, tenant_id, plan.origin.root, plan.origin.id):
         other, unfinished = found
         then = "it has not ended" if unfinished else "re-run that one"
-        raise Conflict(f"run {other} goes on from what this run did: {then}")
+        how = "goes on from, or undoes," if unfinished else "goes on from"
+        raise Conflict(f"run {other} {how} what this run did: {then}")
