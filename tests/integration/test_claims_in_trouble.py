@@ -103,6 +103,48 @@ async def test_a_renewal_does_not_wait_behind_a_claim_that_waits(world: World, d
     assert (await claim)["claims"][0]["outcome"] == "GRANTED"
 
 
+async def test_a_renewal_and_a_take_over_at_one_moment_leave_the_run_to_one(
+    world: World, database: str
+) -> None:
+    """The lease is over, its holder renews it, and has read that the run is still its own; then another claims."""
+    job = await world.queued(await world.tenant("one"))
+    holder, other = new_id(), new_id()
+    await world.claim(holder, job)
+    await world.lease_is_over(holder)
+    await world.session(other)
+    stopped = world.admin.transaction()
+    await stopped.start()
+    await world.admin.execute("LOCK TABLE throttles")  # what a renewal reads behind the runs
+    renewal = asyncio.create_task(world.beat(holder, job[0]))
+    watcher = await asyncpg.connect(database)
+    waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+    while not await watcher.fetchval(waiting):
+        await asyncio.sleep(0.01)
+    claim = asyncio.create_task(world.outcome(other, job))
+    while await watcher.fetchval(waiting) < 2 and not claim.done():
+        await asyncio.sleep(0.01)
+    await watcher.close()
+    await stopped.rollback()
+    lost = (await renewal)["lost"]
+    assert (lost, await claim) == ([], "REFUSED")
+
+
+async def test_runners_that_take_over_from_each_other_both_get_their_answers(world: World) -> None:
+    tenant = await world.tenant("one")
+    runners = [new_id(), new_id()]
+    jobs = [await world.queued(tenant) for _ in range(10)]
+    for call in range(1, 6):
+        for n, runner in enumerate(runners):
+            await world.claim(runner, *jobs[n::2], call=2 * call)
+        for runner in runners:
+            await world.lease_is_over(runner)
+        jobs = [*jobs[1:], jobs[0]]
+        answers = await asyncio.gather(
+            *(world.claim(runner, *jobs[n::2], call=2 * call + 1) for n, runner in enumerate(runners))
+        )
+        assert {len(answer["claims"]) for answer in answers} == {5}
+
+
 @pytest.mark.parametrize("held_before", [False, True])
 async def test_a_claim_that_waited_takes_nothing_from_the_lease(
     world: World, database: str, held_before: bool

@@ -59,6 +59,8 @@ class Claims:
             held = [run_id for run_id, row in rows.items() if row["claimed_by"] is not None]
             live = set()
             if held:
+                holders = {runner_id, *(rows[run_id]["claimed_by"] for run_id in held)}
+                await db.execute(_sql.lock_holders, list(holders))
                 await db.execute(_sql.keep_lease, runner_id, body.call, *lease)
                 lease = None, None, None
                 live = {row["id"] for row in await db.fetch(_sql.live_claims, held)}

@@ -40,6 +40,12 @@ WHERE id = ANY($1::uuid[])
 ORDER BY id
 FOR UPDATE
 
+-- name: lock_holders
+-- rule claim_waits_for_lease: a renewal revives a lease, and tells which runs are lost. So the claim waits for one that is
+-- under way, and those to come wait for the claim: else each would see what was before the other, and both holders go on
+-- with the run. With the row of who claims, and ordered: two runners may take over from each other.
+SELECT id FROM runners WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+
 -- name: live_claims
 -- Of the locked runs, those whose claim is live. A statement of its own, after the lock: joined to the one
 -- above it would judge the row that was waited for by the lease of the holder before.
