@@ -282,6 +282,7 @@ async def test_what_could_not_be_undone_in_a_child_is_undone_once(world: World) 
     assert (await world.designer.ended(rest["id"]))["status"] == "SUCCESS"
     assert len(world.keys("/undo-reserve")) == 2
     assert {s["key"]: s["status"] for s in (await world.designer.run(run))["steps"]}["part"] == "COMPENSATED"
+    await world.designer.verified(run)
 
 
 async def test_a_childs_undo_keeps_its_key_when_the_parents_is_replayed(world: World) -> None:

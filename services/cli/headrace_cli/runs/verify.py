@@ -118,9 +118,11 @@ async def _origin_rows(api: Asks, run: ShownRun) -> dict[str, StepState]:
 async def _undone_later(api: Asks, run: ShownRun) -> set[str]:
     """The rows of this run that another run, begun for that, has undone."""
     rows: set[str] = set()
-    for run_id in await _undoing(api, run):
+    undoing = await _undoing(api, run)
+    for run_id in undoing:
         rows |= {*undone_by(await events_of(api, run_id))}
-    later = [run.id, *([run.undoes] if run.undoes else [])]
+    # What could not be undone by them may have been by a replay of that.
+    later = [run.id, *([run.undoes] if run.undoes else []), *undoing]
     while later:
         # What they have taken over from this one, or were begun to undo.
         for rerun in [await shown_run(api, i) for i in await reruns_of(api, later.pop())]:
