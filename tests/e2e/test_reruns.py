@@ -293,6 +293,15 @@ async def test_a_childs_undo_keeps_its_key_when_the_parents_is_replayed(world: W
     assert len({*world.keys("/undo-reserve")}) == 1
 
 
+async def test_a_childs_undo_keeps_its_key_when_a_rerun_tries_it(world: World) -> None:
+    run, _ = await child_not_undone(world, "tried-by-rerun")
+    again = await world.rerun(run)
+    assert (await world.designer.ended(again))["error"]["code"] == "HTTP_503"
+    assert len(world.keys("/undo-reserve")) == 2
+    assert len({*world.keys("/undo-reserve")}) == 1
+    await world.designer.verified(again)
+
+
 async def test_what_a_rerun_took_over_from_a_child_is_not_undone_behind_it(world: World) -> None:
     run, letters = await child_not_undone(world, "taken-child")
     world.target.on("/confirm", 200)

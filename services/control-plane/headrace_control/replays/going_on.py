@@ -8,7 +8,6 @@ from headrace.workflow.state import ENDED_RUN, ParkReason
 
 from headrace_control.dead_letters import repository as dead_letters
 from headrace_control.dead_letters.model import DeadLetter, DeadLetterSource
-from headrace_control.replays import repository
 from headrace_control.replays.model import ReplayWish
 from headrace_control.reruns import repository as reruns
 from headrace_control.reruns.model import Origin, RerunWish
@@ -74,7 +73,7 @@ async def _undo(db: Db, tenant_id: UUID, created_by: UUID, letter: DeadLetter) -
             then = "it has not ended" if unfinished else "what is left is not to be undone"
             how = "goes on from, or undoes," if unfinished else "goes on from"
             raise Conflict(f"run {other} {how} what this run did: {then}")
-    left = await repository.left_to_undo(db, tenant_id, failed.id)
+    left = await reruns.left_to_undo(db, tenant_id, failed.id)
     run_id = await reruns.start_undoing(db, tenant_id, created_by, failed, undoes, top.root, left)
     await dead_letters.close_replayed(db, tenant_id, letter, run_id)
     return (await runs.runs_by_id(db, tenant_id, [run_id]))[run_id]

@@ -122,24 +122,6 @@ async def end(db: Db, tenant_id: UUID, replay_id: UUID) -> None:
     await db.execute(_sql.end, tenant_id, replay_id)
 
 
-async def left_to_undo(db: Db, tenant_id: UUID, run_id: UUID) -> JsonObject:
-    """Under whose idempotency keys goes what could not be undone in the run; and the same of the runs that should have
-    undone its children, by the rows that began them."""
-    left: dict[UUID, JsonObject] = {}
-    children: dict[UUID, JsonObject] = {}
-    # A run is younger than the one that began it.
-    for row in await db.fetch(_sql.failed_undoings, tenant_id, run_id):
-        made_in = {key: run for run, rows in (row["kept_keys"] or {}).items() for key in rows}
-        keys: dict[str, list[Json]] = {}
-        for key in row["rows"]:
-            keys.setdefault(made_in.get(key, str(row["id"])), []).append(key)
-        children[row["id"]] = {}
-        left[row["id"]] = {"keys": {**keys}, "children": children[row["id"]]}
-        if row["parent_run_id"] is not None:
-            children[row["parent_run_id"]][row["parent_step"]] = left[row["id"]]
-    return left[run_id]
-
-
 def _replay(row: Any) -> Replay:
     return Replay(
         row["id"],

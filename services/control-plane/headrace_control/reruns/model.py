@@ -75,13 +75,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a re-run of one run does; `children` are those of the child runs that go on from where they failed."""
+    """What a re-run of one run does; `children` are those of the child runs that go on from where they failed. `left`
+    is what the runs are told that undo other children once more, by the rows that begin them."""
 
     origin: Origin
     version: Version
     rows: Mapping[str, OriginRow]
     takeover: Takeover
     children: Mapping[str, "Plan"] = field(default_factory=dict)
+    left: JsonObject = field(default_factory=dict)
 
     @property
     def runs(self) -> list[UUID]:
@@ -106,13 +108,16 @@ class Plan:
         return {
             "keys": self.keys(),
             "children": {
-                key: {
-                    "origin": str(child.origin.id),
-                    "take": list(child.takeover.take),
-                    "reopen": list(child.takeover.reopen),
-                    **child.as_json(),
-                }
-                for key, child in self.children.items()
+                **self.left,
+                **{
+                    key: {
+                        "origin": str(child.origin.id),
+                        "take": list(child.takeover.take),
+                        "reopen": list(child.takeover.reopen),
+                        **child.as_json(),
+                    }
+                    for key, child in self.children.items()
+                },
             },
         }
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from headrace.errors import Conflict, InvalidInput, LimitExceeded, NotFound, Problem
+from headrace.json_types import JsonObject
 from headrace.postgres.pool import Db
 from headrace.workflow.definition import Version
 from headrace.workflow.graph import Graph
-from headrace.workflow.keys import RowKey, read_key, undo_key
+from headrace.workflow.keys import Part, RowKey, read_key, undo_key
 from headrace.workflow.rerun import OriginRow, Takeover, half_done, misfits, take_over
 from headrace.workflow.state import ENDED_RUN, StepStatus
 
@@ -151,7 +152,18 @@ class Planner:
             mend = "Name the step itself."
             self._problems.append(Problem(f"steps.{place}{key}", "the step has no child run", mend))
         takeover = await self._with_doubts(origin, graph, rows, takeover, children)
-        return Plan(origin, target, rows, takeover, children)
+        return Plan(origin, target, rows, takeover, children, await self._left(origin, rows, takeover))
+
+    async def _left(self, origin: Origin, rows: Mapping[str, OriginRow], takeover: Takeover) -> JsonObject:
+        """Of the children that are taken over, under whose keys goes what could not be undone in them."""
+        taken = set(takeover.take)
+        failed = {
+            k for k, row in rows.items() if row.status is StepStatus.FAILED and read_key(k).part is Part.UNDO
+        }
+        if all(read_key(key).work not in taken for key in failed):
+            return {}
+        children = (await repository.left_to_undo(self._db, self._tenant_id, origin.id))["children"]
+        return {key: left for key, left in children.items() if read_key(key).work in taken}
 
     async def _child_of(self, run_id: UUID, key: str, rows: Mapping[str, OriginRow]) -> UUID | None:
         """The child that the row began, in the run that did it."""

@@ -77,3 +77,20 @@ RETURNING headrace_now() AS now
 
 -- name: notify
 SELECT pg_notify($1, '')
+
+-- name: failed_undoings
+-- Compensations that failed, of a run itself or of what undid it; and of the runs that should have undone its children,
+-- each with the row that began it.
+WITH RECURSIVE undoing (id, parent_run_id, parent_step, keys) AS (
+    SELECT id, NULL::uuid, NULL, rerun -> 'keys' FROM runs WHERE tenant_id = $1 AND id = $2
+    UNION ALL
+    SELECT r.id, r.parent_run_id, r.parent_step, r.rerun -> 'keys'
+    FROM undoing u
+    JOIN runs r ON r.parent_run_id = u.id
+    WHERE r.tenant_id = $1 AND r.undoes_run_id IS NOT NULL AND r.status = 'FAILED'
+)
+SELECT u.id, u.parent_run_id, u.parent_step, u.keys AS kept_keys,
+       ARRAY(SELECT s.key FROM step_runs s
+             WHERE s.tenant_id = $1 AND s.run_id = u.id AND s.status = 'FAILED' AND s.key LIKE '%.undo') AS rows
+FROM undoing u
+ORDER BY u.id

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from headrace.errors import LimitExceeded
 from headrace.ids import new_id
-from headrace.json_types import JsonObject
+from headrace.json_types import Json, JsonObject
 from headrace.postgres.listen import DISPATCH_CHANNEL
 from headrace.postgres.pool import Db
 from headrace.postgres.queries import load
@@ -117,7 +117,13 @@ async def attach(db: Db, tenant_id: UUID, run_id: UUID, plan: Plan, *, whole: bo
 
 
 async def start_undoing(
-    db: Db, tenant_id: UUID, created_by: UUID, failed: Origin, undoes: Origin, lineage: UUID, left: JsonObject
+    db: Db,
+    tenant_id: UUID,
+    created_by: UUID,
+    failed: Origin,
+    undoes: Origin,
+    lineage: UUID,
+    left: Mapping[str, Json],
 ) -> UUID:
     """A run that undoes what is `left` of `undoes`; `failed` is the one whose compensation failed."""
     now = await db.fetchval("SELECT headrace_now()")
@@ -138,3 +144,21 @@ async def start_undoing(
     accepted.begun([run_id])
     await db.execute(_sql.notify, DISPATCH_CHANNEL)
     return run_id
+
+
+async def left_to_undo(db: Db, tenant_id: UUID, run_id: UUID) -> Mapping[str, JsonObject]:
+    """Under whose idempotency keys goes what could not be undone in the run; and the same of the runs that should have
+    undone its children, by the rows that began them."""
+    left: dict[UUID, dict[str, JsonObject]] = {}
+    children: dict[UUID, JsonObject] = {}
+    # A run is younger than the one that began it.
+    for row in await db.fetch(_sql.failed_undoings, tenant_id, run_id):
+        made_in = {key: run for run, rows in (row["kept_keys"] or {}).items() for key in rows}
+        keys: dict[str, list[Json]] = {}
+        for key in row["rows"]:
+            keys.setdefault(made_in.get(key, str(row["id"])), []).append(key)
+        children[row["id"]] = {}
+        left[row["id"]] = {"keys": {**keys}, "children": children[row["id"]]}
+        if row["parent_run_id"] is not None:
+            children[row["parent_run_id"]][row["parent_step"]] = {**left[row["id"]]}
+    return left[run_id]
