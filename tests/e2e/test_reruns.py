@@ -286,11 +286,12 @@ async def test_what_could_not_be_undone_in_a_child_is_undone_once(world: World) 
 
 
 async def test_a_childs_undo_keeps_its_key_when_the_parents_is_replayed(world: World) -> None:
-    _, letters = await child_not_undone(world, "kept-child-key")
+    run, letters = await child_not_undone(world, "kept-child-key")
     rest = await world.designer.mutate(_REPLAY, id=letters["part.undo"])
     assert (await world.designer.ended(rest["id"]))["status"] == "SUCCESS"
     assert len(world.keys("/undo-reserve")) == 2
     assert len({*world.keys("/undo-reserve")}) == 1
+    await world.designer.verified(run)
 
 
 async def test_a_childs_undo_keeps_its_key_when_a_rerun_tries_it(world: World) -> None:

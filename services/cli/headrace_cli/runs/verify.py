@@ -167,8 +167,19 @@ async def _undoing(api: Asks, run: ShownRun) -> list[str]:
         return []
     parent = await shown_run(api, run.parent)
     wanted = f"{run.parent_step}.{Part.UNDO}"
-    begun_by = [parent.id, *await _undoing(api, parent)]
+    begun_by = [parent.id, *await _undoing(api, parent), *await _replays(api, parent.id)]
     return [child.id for i in begun_by for child in await children_of(api, i) if child.step == wanted]
+
+
+async def _replays(api: Asks, run_id: str) -> list[str]:
+    """The runs that were begun to undo what is left of this one."""
+    found: list[str] = []
+    later = [run_id]
+    while later:
+        again = [await shown_run(api, i) for i in await reruns_of(api, later.pop())]
+        later += [one.id for one in again if one.undoes == run_id]
+        found += [one.id for one in again if one.undoes == run_id]
+    return found
 
 
 def _plain(error: Failure | None) -> Json:
